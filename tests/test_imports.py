@@ -1,0 +1,69 @@
+"""The level table: who may import whom, held by reading the source."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parent.parent / "keras_initkit"
+
+# Each room may import itself and rooms of a lower level, nothing else.
+LEVELS = {
+    "_version": 0,
+    "schema": 0,
+    "schedules": 0,
+    "theory": 0,
+    "stats": 1,
+    "data": 1,
+    "recording": 1,
+    "initializers": 2,
+    "capture": 2,
+    "diagnosis": 2,
+    "models": 3,
+    "callbacks": 3,
+    "analysis": 4,
+    "cli": 5,
+    "__main__": 6,
+}
+# The face of the package and its rooms on demand.
+FACE = "__init__"
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path):
+    """Yields the rooms of this package that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == PACKAGE.name and len(parts) > 1:
+                yield parts[1]
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "path", FILES, ids=lambda p: str(p.relative_to(PACKAGE.parent))
+)
+def test_room_imports_only_lower_levels(path):
+    room = room_of(path)
+    if room == FACE:
+        return
+    for other in imported_rooms(path):
+        if other in ("__version__", room):
+            continue
+        assert other in LEVELS, f"{path}: unknown room {other}"
+        assert LEVELS[other] < LEVELS[room], (
+            f"{path}: {room} (level {LEVELS[room]}) imports {other} (level "
+            f"{LEVELS[other]})"
+        )
