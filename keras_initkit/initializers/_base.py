@@ -1,0 +1,106 @@
+"""What the kit's initializers share: the seed rule, registration, shape checks."""
+
+import random
+import re
+
+import keras
+
+PACKAGE = "keras_initkit"
+
+
+def snake_case(name):
+    """Returns `name` in snake case: `"ZerO"` gives `"zero_o"` unless overridden."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+
+
+def register(name=None):
+    """Registers an initializer class with Keras, under two names.
+
+    `"keras_initkit>ClassName"` is the name that saved models carry. The
+    snake-case name goes into Keras's table of custom objects too, so that
+    `Dense(4, kernel_initializer="delta_orthogonal")` works once the package is
+    imported. An entry that another package put there is left alone.
+
+    Args:
+        name: Snake-case name. Defaults to the class name in snake case.
+    """
+
+    def decorate(cls):
+        cls = keras.saving.register_keras_serializable(package=PACKAGE)(cls)
+        cls.identifier = name or snake_case(cls.__name__)
+        keras.saving.get_custom_objects().setdefault(cls.identifier, cls)
+        return cls
+
+    return decorate
+
+
+class SeededInitializer(keras.Initializer):
+    """Base of the random initializers: Keras's seed rule, nothing else.
+
+    An integer seed and `None` (one seed drawn at construction, from Python's
+    generator, as Keras does, so that `keras.utils.set_random_seed` governs it)
+    give the same values at every call; a `keras.random.SeedGenerator` gives new
+    values at every call.
+
+    Args:
+        seed: Integer, `None` or `keras.random.SeedGenerator`.
+    """
+
+    def __init__(self, seed=None):
+        self._init_seed = seed
+        if seed is None:
+            seed = random.randint(1, int(1e9))
+        elif isinstance(seed, dict):
+            seed = keras.saving.deserialize_keras_object(seed)
+        elif not isinstance(seed, (int, keras.random.SeedGenerator)):
+            raise ValueError(
+                "`seed` must be an integer, None or a keras.random.SeedGenerator. "
+                f"Received: seed={seed!r}."
+            )
+        self.seed = seed
+
+    def get_config(self):
+        """Returns the configuration: the seed as it was given."""
+        return {"seed": keras.saving.serialize_keras_object(self._init_seed)}
+
+
+def resolve_dtype(dtype):
+    """Returns the standard name of a float dtype, `keras.config.floatx()` for None."""
+    dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(f"`dtype` must be a float dtype. Received: dtype={dtype!r}.")
+    return dtype
+
+
+def check_positive(name, value):
+    """Raises `ValueError` unless the number `value` is above 0."""
+    if not value > 0:
+        raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}.")
+
+
+def check_choice(name, value, choices):
+    """Raises `ValueError` unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be known. Use one of {tuple(sorted(choices))}. "
+            f"Received: {name}={value!r}."
+        )
+
+
+def check_rank(cls, shape, minimum, maximum=None, layout=""):
+    """Returns `shape` as a tuple of ints, or raises if its rank is out of range."""
+    shape = tuple(int(n) for n in shape)
+    maximum = maximum or len(shape)
+    if minimum <= len(shape) <= maximum:
+        return shape
+    if minimum == maximum:
+        rule = f"rank {minimum}"
+    elif maximum == len(shape):
+        rule = f"rank {minimum} or more"
+    else:
+        rule = f"rank {minimum} to {maximum}"
+    layout = f" {layout}" if layout else ""
+    raise ValueError(
+        f"{cls.__name__}: `shape` must have {rule}{layout}. Received: shape={shape}."
+    )

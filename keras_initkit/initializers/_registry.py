@@ -1,0 +1,128 @@
+"""Identifiers: from a name, config, class or instance to an initializer."""
+
+import difflib
+import hashlib
+import inspect
+
+import keras
+
+from keras_initkit.initializers import _catalog
+from keras_initkit.initializers._base import PACKAGE
+
+
+def get(identifier):
+    """Returns an initializer for any Keras or kit identifier.
+
+    Names of the kit (`"delta_orthogonal"`, `"DeltaOrthogonal"`,
+    `"keras_initkit>DeltaOrthogonal"`) and the aliases of `catalog()` go first;
+    everything else is Keras's: its names, a config, a class, an instance, any
+    callable `(shape, dtype=None)`, an array, or `None` (which stays `None`).
+
+    Args:
+        identifier: What names or is the initializer.
+
+    Returns:
+        A new instance for a name, config or class; an instance or callable
+        itself otherwise.
+
+    Raises:
+        ValueError: If the identifier is unknown, or its class needs arguments.
+
+    Example:
+    >>> import keras_initkit as kik
+    >>> kik.initializers.get("he").scale
+    2.0
+    """
+    try:
+        if isinstance(identifier, str):
+            build = _builders().get(identifier.removeprefix(f"{PACKAGE}>"))
+            if build is not None:
+                return build()
+        return keras.initializers.get(identifier)
+    except TypeError as error:
+        raise ValueError(
+            "`identifier` must name an initializer that needs no arguments; give an "
+            f"instance or a config instead. Received: identifier={identifier!r} "
+            f"({error})."
+        ) from error
+    except ValueError as error:
+        if not isinstance(identifier, str) or identifier in _choices():
+            raise
+        raise ValueError(_unknown(identifier)) from error
+
+
+def seeded(identifier, seed, path):
+    """Returns a new initializer with a seed of its own, derived from `seed`.
+
+    Two layers that share one unseeded instance start from identical weights in
+    Keras 3 whenever their shapes agree. Built through this function, each layer
+    gets its own instance and its own seed, the same in every process.
+
+    Args:
+        identifier: Anything `get` takes.
+        seed: Integer, or `None` for an unseeded instance. Either replaces the seed
+            that `identifier` carries.
+        path: String that tells this weight from others, such as its layer's path.
+
+    Returns:
+        A new `keras.Initializer`. One that takes no seed is copied, a plain function
+        returned as it is. Initializers inside an initializer are seeded as well.
+
+    Raises:
+        ValueError: As `get`, or if `seed` is neither an integer nor `None`.
+
+    Example:
+    >>> import keras_initkit as kik
+    >>> kik.initializers.seeded("he_normal", 0, "dense_1/kernel").seed
+    2113775746
+    """
+    if seed is not None and not isinstance(seed, int):
+        raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}.")
+    initializer = get(identifier)
+    if not isinstance(initializer, keras.Initializer):
+        return initializer
+    config = initializer.get_config()
+    for key, value in config.items():
+        if key == "seed":
+            config[key] = None if seed is None else derive_seed(seed, path)
+        elif _is_initializer_config(value):
+            config[key] = seeded(value, seed, f"{path}:{key}")
+    return type(initializer).from_config(config)
+
+
+def derive_seed(seed, path):
+    """Derives a 31-bit seed from an integer and a path, the same in every process."""
+    digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _is_initializer_config(value):
+    if not (isinstance(value, dict) and "class_name" in value):
+        return False
+    return isinstance(keras.initializers.get(value), keras.Initializer)
+
+
+def _builders():
+    """Maps every name of Keras and the kit to what builds its initializer."""
+    table = {
+        name: obj
+        for name, obj in vars(keras.initializers).items()
+        if inspect.isclass(obj) and issubclass(obj, keras.Initializer)
+    }
+    for cls in _catalog.KIT_CLASSES:
+        table[cls.__name__] = table[cls.identifier] = cls
+    return {**table, **_catalog.ALIASES}
+
+
+def _choices():
+    return sorted(n for n in _builders() if n == n.lower() and n != "initializer")
+
+
+def _unknown(identifier):
+    choices = _choices()
+    near = difflib.get_close_matches(identifier.lower(), choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return (
+        f"`identifier` must name a Keras or kit initializer.{hint} "
+        f"Use one of {tuple(choices)}. Received: identifier={identifier!r}."
+    )
