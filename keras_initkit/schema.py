@@ -1,0 +1,224 @@
+"""The words of the project: signals, statistics, tags and the stored payload.
+
+Every tag, column, plot axis and rule refers to these by name; each is declared here,
+once, with unit, range and meaning. A leaf: standard library only.
+"""
+
+import dataclasses
+import math
+import re
+
+PLUGIN_NAME = "initkit"
+DATA_VERSION = 1
+# The event file of the matrices lies in a run of its own below the user's run, so that
+# two writers never share a directory.
+RECORD_RUN = "initkit"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """What is tapped.
+
+    Attributes:
+        name: First component of every tag of the signal.
+        source: `"layer"` for tensors that flow through a layer, `"weight"` for
+            tensors that belong to a trainable weight.
+        description: What it is, in one sentence.
+    """
+
+    name: str
+    source: str
+    description: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistic:
+    """What is computed of a tensor.
+
+    Attributes:
+        name: Last component of every tag of the statistic.
+        unit: `"signal"` (the unit of the tensor), `"1"` (dimensionless), `"count"`.
+        minimum: Smallest possible value.
+        maximum: Largest possible value.
+        signals: Names of the signals it is computed for.
+        description: The definition, in one sentence.
+    """
+
+    name: str
+    unit: str
+    minimum: float
+    maximum: float
+    signals: tuple[str, ...]
+    description: str
+
+
+SIGNALS = {
+    signal.name: signal
+    for signal in (
+        Signal("activation", "layer", "a layer's output in the training forward pass"),
+        Signal(
+            "preactivation",
+            "layer",
+            "the input of a layer's own activation function, unless that is linear",
+        ),
+        Signal(
+            "backprop",
+            "layer",
+            "gradient of the loss with respect to a layer's output, loss scale undone",
+        ),
+        Signal(
+            "gradient",
+            "weight",
+            "gradient of the loss with respect to a trainable weight, loss scale "
+            "undone, before clipping",
+        ),
+        Signal("weight", "weight", "a trainable weight, before the step's update"),
+        Signal("update", "weight", "what the step really changed a weight by"),
+    )
+}
+
+_ALL = tuple(SIGNALS)
+_INF = math.inf
+
+STATISTICS = {
+    statistic.name: statistic
+    for statistic in (
+        Statistic("mean", "signal", -_INF, _INF, _ALL, "mean of all entries"),
+        Statistic(
+            "std", "signal", 0, _INF, _ALL, "population standard deviation (1/n)"
+        ),
+        Statistic("rms", "signal", 0, _INF, _ALL, "root of the mean square"),
+        Statistic("norm", "signal", 0, _INF, _ALL, "Euclidean norm of all entries"),
+        Statistic("min", "signal", -_INF, _INF, _ALL, "smallest entry"),
+        Statistic("max", "signal", -_INF, _INF, _ALL, "largest entry"),
+        Statistic("zero_fraction", "1", 0, 1, _ALL, "share of entries equal to 0"),
+        Statistic(
+            "nonfinite_count", "count", 0, _INF, _ALL, "entries that are NaN or ±Inf"
+        ),
+        Statistic(
+            "dead_fraction",
+            "1",
+            0,
+            1,
+            ("activation",),
+            "share of units (entries of the last axis) that are 0 over the whole batch",
+        ),
+        Statistic(
+            "distinct_units",
+            "count",
+            1,
+            _INF,
+            ("activation", "gradient", "weight"),
+            "how many different units a tensor of rank 2 or more has, compared by two "
+            "fixed random projections (of at most 1,024 rows of an activation and "
+            "16,384 rows of a weight, evenly spaced), equal within 1e-5 of the largest",
+        ),
+    )
+}
+
+
+def statistics_of(signal: str) -> tuple[str, ...]:
+    """Returns the names of the statistics computed for a signal, in stored order."""
+    check_signals((signal,))
+    return tuple(s.name for s in STATISTICS.values() if signal in s.signals)
+
+
+def check_signals(signals: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns `signals` as a tuple in the order of `SIGNALS`.
+
+    Raises:
+        ValueError: If one of them is no signal, or there is none.
+    """
+    unknown = [name for name in signals if name not in SIGNALS]
+    if unknown or not signals:
+        raise ValueError(
+            f"`signals` must name at least one of {tuple(SIGNALS)}. "
+            f"Received: signals={tuple(signals)}"
+        )
+    return tuple(name for name in SIGNALS if name in signals)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class TensorKey:
+    """Which tensor of a signal: one row of its matrix.
+
+    Attributes:
+        layer: `layer.path`, or the owner's path for a weight.
+        tensor: `"output"` (or `"output_1"`... where a layer returns several) for
+            signals of layers, the variable's name (`"kernel"`) for those of weights.
+        call: 0 for a layer's first call in the step, 1 for its second (a shared
+            layer)...
+    """
+
+    layer: str
+    tensor: str
+    call: int = 0
+
+    @property
+    def label(self) -> str:
+        """The key as one string, unique among the keys of a signal."""
+        tensor = "" if self.tensor == "output" else f":{_quote(self.tensor)}"
+        call = f"@{self.call}" if self.call else ""
+        return f"{_quote(self.layer)}{tensor}{call}"
+
+    @classmethod
+    def from_label(cls, label: str) -> "TensorKey":
+        """Returns the key that `label` was made of."""
+        match = re.fullmatch(r"(?P<l>[^:@]*)(:(?P<t>[^:@]*))?(@(?P<c>\d+))?", label)
+        if match is None:
+            raise ValueError(
+                "`label` must read '<layer path>[:<tensor>][@<call>]'. "
+                f"Received: label={label!r}"
+            )
+        tensor = "output" if match["t"] is None else _unquote(match["t"])
+        return cls(_unquote(match["l"]), tensor, int(match["c"] or 0))
+
+
+def tag(signal: str, key: TensorKey, statistic: str) -> str:
+    """Returns `<signal>/<layer path>[:<tensor>][@<call>]/<statistic>`.
+
+    Example:
+    >>> tag("gradient", TensorKey("block1/conv", "kernel"), "rms")
+    'gradient/block1/conv:kernel/rms'
+    """
+    return f"{signal}/{key.label}/{statistic}"
+
+
+def parse_tag(text: str) -> tuple[str, TensorKey, str]:
+    """Returns the signal, tensor key and statistic that a tag was made of.
+
+    Raises:
+        ValueError: If `text` is no tag of this grammar.
+
+    Example:
+    >>> parse_tag("activation/dense@1/std")
+    ('activation', TensorKey(layer='dense', tensor='output', call=1), 'std')
+    """
+    signal, _, rest = text.partition("/")
+    label, _, statistic = rest.rpartition("/")
+    if signal not in SIGNALS or not label or statistic not in STATISTICS:
+        raise ValueError(
+            "`text` must read '<signal>/<layer path>[:<tensor>][@<call>]/<statistic>' "
+            f"with a signal of {tuple(SIGNALS)} and a statistic of "
+            f"{tuple(STATISTICS)}. Received: text={text!r}"
+        )
+    return signal, TensorKey.from_label(label), statistic
+
+
+def matrix_tag(signal: str, version: int = 0) -> str:
+    """Returns the tag of a signal's matrices; `version` counts changes of the rows."""
+    return f"{PLUGIN_NAME}/{signal}" + (f"#{version}" if version else "")
+
+
+# The separators of the grammar, percent-encoded inside names.
+_QUOTED = {"%": "%25", ":": "%3A", "@": "%40"}
+
+
+def _quote(name: str) -> str:
+    return "".join(_QUOTED.get(char, char) for char in name)
+
+
+def _unquote(name: str) -> str:
+    for char, code in reversed(_QUOTED.items()):
+        name = name.replace(code, char)
+    return name
