@@ -1,1 +1,20 @@
-"""Placeholder."""
+"""Diagnosis: rules over a run's record, numpy only, and what they find."""
+
+from keras_initkit.diagnosis import rules as _rules  # noqa: F401  (fills the registry)
+from keras_initkit.diagnosis.depth import Profile, depth_profile, depth_slope
+from keras_initkit.diagnosis.finding import SEVERITIES, Finding
+from keras_initkit.diagnosis.registry import RULES, Fault, Rule, Threshold, judge, rule
+
+__all__ = [
+    "judge",
+    "Finding",
+    "SEVERITIES",
+    "RULES",
+    "Rule",
+    "rule",
+    "Fault",
+    "Threshold",
+    "depth_profile",
+    "depth_slope",
+    "Profile",
+]

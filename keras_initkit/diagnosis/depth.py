@@ -1,0 +1,161 @@
+"""Signals against depth: profiles over the weight layers, and their slope.
+
+Depth counts the layers that own a kernel (dense, convolutional, recurrent, embedding),
+from 0 at the input side; layers that only reshape, pool or normalise do not add to it.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_initkit.recording.record import RunRecord
+from keras_initkit.schema import TensorKey
+
+# Weights that carry no signal from one layer to the next: offsets and scales.
+_NOT_KERNELS = ("bias", "beta", "gamma", "moving_mean", "moving_variance")
+# Their outputs are probabilities, on a scale that no initializer sets.
+_PROBABILITIES = ("softmax", "sigmoid", "log_softmax")
+
+
+class Profile(NamedTuple):
+    """A statistic over depth at one step.
+
+    Attributes:
+        keys: `schema.TensorKey`s in forward order.
+        depths: Index of each key's weight layer, int64 of shape `(tensors,)`.
+        columns: Where each key stands in its series, int64 of shape `(tensors,)`.
+        values: float64 of shape `(tensors,)`.
+    """
+
+    keys: tuple[TensorKey, ...]
+    depths: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+
+    @property
+    def slope(self) -> float:
+        """`depth_slope` of the profile."""
+        return depth_slope(self.depths, self.values)
+
+    @property
+    def change(self) -> float:
+        """Fitted change from the first to the last weight layer, in decades."""
+        if not len(self.depths):
+            return float("nan")
+        return self.slope * float(self.depths.max() - self.depths.min())
+
+
+def is_kernel(key: TensorKey) -> bool:
+    """Returns whether a weight carries the signal on, as kernels and embeddings do."""
+    return not key.tensor.endswith(_NOT_KERNELS)
+
+
+def depth_slope(depths: np.ndarray, values: np.ndarray) -> float:
+    """Computes the least-squares slope of `log10(values)` over depth.
+
+    Args:
+        depths: Positions, shape `(tensors,)`, in weight layers.
+        values: Non-negative values of the same shape. Those that are zero or not
+            finite have no logarithm and are left out.
+
+    Returns:
+        Decades per layer: 0 means that the signal keeps its size, -0.3 that every
+        layer halves it. NaN with fewer than two usable depths.
+
+    Example:
+    >>> depth_slope(np.array([0, 1, 2]), np.array([1.0, 0.1, 0.01])).__round__(6)
+    -1.0
+    """
+    values = np.asarray(values, np.float64)
+    usable = np.isfinite(values) & (values > 0)
+    x = np.asarray(depths, np.float64)[usable]
+    if len(np.unique(x)) < 2:
+        return float("nan")
+    x = x - x.mean()
+    return float(x @ np.log10(values[usable]) / (x @ x))
+
+
+def weight_layers(record: RunRecord) -> tuple[str, ...]:
+    """Returns the paths of the weights' owners that have a kernel, in forward order."""
+    series = record.signal("gradient") or record.signal("weight")
+    if series is not None:
+        return tuple(dict.fromkeys(k.layer for k in series.tensors if is_kernel(k)))
+    return tuple(
+        layer["path"]
+        for layer in record.metadata.get("layers", ())
+        if any(is_kernel(TensorKey("", name)) for name in weight_names(layer))
+    )
+
+
+def weight_names(layer: dict[str, Any]) -> list[str]:
+    """Returns the names of the weights in one entry of the metadata's `"layers"`."""
+    return [w["name"] if isinstance(w, dict) else str(w) for w in layer["weights"]]
+
+
+def activation_of(record: RunRecord, layer: str) -> str | None:
+    """Returns the name of a layer's activation function, `None` if it is unknown."""
+    for entry in record.metadata.get("layers", ()):
+        if entry["path"] == layer:
+            return entry.get("activation")
+    return None
+
+
+def depth_profile(
+    record: RunRecord, signal: str, statistic: str, step: int | None = None
+) -> Profile:
+    """Returns a statistic over the weight layers of a model at one step.
+
+    For signals of weights: the kernels. For signals of layers: the outputs of the
+    layers that own a kernel (of the whole recurrent layer, whose cell owns it), but
+    probabilities (softmax and sigmoid in the last layer), whose scale says nothing.
+    Where a record does not tell which layers own kernels, all of them count.
+
+    Args:
+        record: The run.
+        signal: Name of a signal.
+        statistic: Name of a statistic.
+        step: A monitored optimizer iteration; the first by default.
+
+    Returns:
+        A `Profile`, empty if this was not recorded.
+    """
+    series = record.signal(signal)
+    empty = Profile((), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    if series is None or not len(series) or statistic not in series.statistics:
+        return empty
+    rows = np.flatnonzero(series.steps == (series.steps[0] if step is None else step))
+    if not rows.size:
+        return empty
+    depths = _depths_of(record, signal, series.tensors)
+    columns = np.array([i for i, d in enumerate(depths) if d >= 0], np.int64)
+    values = series.statistic(statistic)[rows[-1]].astype(np.float64)
+    return Profile(
+        keys=tuple(series.tensors[i] for i in columns),
+        depths=np.array([depths[i] for i in columns], np.int64),
+        columns=columns,
+        values=values[columns],
+    )
+
+
+def _depths_of(
+    record: RunRecord, signal: str, tensors: tuple[TensorKey, ...]
+) -> list[int]:
+    """Returns the depth of each tensor, -1 for those that do not count."""
+    owners = weight_layers(record)
+    if signal in ("gradient", "weight", "update"):
+        return [owners.index(k.layer) if is_kernel(k) else -1 for k in tensors]
+    if not owners:
+        return list(range(len(tensors)))
+    layers = {key.layer for key in tensors}
+    # The innermost recorded layer around an owner: the LSTM around its cell, the
+    # dense layer itself, but not the nested model around both.
+    around = {}
+    for depth, owner in enumerate(owners):
+        holders = [p for p in layers if owner == p or owner.startswith(f"{p}/")]
+        if holders:
+            around[max(holders, key=len)] = depth
+    last = max(around.values(), default=-1)
+    for layer, depth in list(around.items()):
+        if depth == last and activation_of(record, layer) in _PROBABILITIES:
+            del around[layer]
+    return [around.get(key.layer, -1) for key in tensors]

@@ -1,0 +1,50 @@
+"""`Finding`: one fault, with where, since when, the evidence and the way out."""
+
+import dataclasses
+from typing import Any
+
+# From harmless to fatal; findings are sorted from the right end.
+SEVERITIES = ("info", "warning", "error")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One fault that a rule found in a run.
+
+    Attributes:
+        rule: Name of the rule, such as `"VanishingGradient"`.
+        severity: `"info"`, `"warning"` or `"error"`.
+        layer: Path of the layer at fault, `None` for the model as a whole.
+        step: First recorded optimizer iteration at which the fault shows.
+        measured: The value that tripped the rule.
+        threshold: The value it was compared with.
+        message: What was seen, in one sentence.
+        remedy: What to do about it, in one sentence.
+        reference: Where the rule comes from (paper, documentation).
+    """
+
+    rule: str
+    severity: str
+    layer: str | None
+    step: int | None
+    measured: float
+    threshold: float
+    message: str
+    remedy: str
+    reference: str
+
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise ValueError(
+                f"`severity` must be one of {SEVERITIES}. "
+                f"Received: severity={self.severity!r}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the attributes as a dict."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        where = "" if self.layer is None else f" in {self.layer!r}"
+        since = "" if self.step is None else f" since step {self.step}"
+        return f"{self.severity} {self.rule}{where}{since}: {self.message}"
