@@ -1,0 +1,131 @@
+"""Gains: the factor on 1/sqrt(fan) that keeps a signal's size through an activation."""
+
+import math
+
+from keras_initkit.theory._closed_forms import Moments
+from keras_initkit.theory._quadrature import expectation
+from keras_initkit.theory.activations import ActivationLike, resolve
+
+# torch.nn.init.calculate_gain: what torch states, for whoever ports a model.
+TORCH_GAINS = {
+    "linear": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2),
+    "leaky_relu": math.sqrt(2 / (1 + 0.01**2)),
+    "selu": 3 / 4,
+}
+CONVENTIONS = ("backward", "forward", "torch", "variance")
+
+
+def moments(
+    activation: ActivationLike, variance: float = 1.0, mean: float = 0.0
+) -> Moments:
+    """Computes the moments of an activation of a Gaussian pre-activation.
+
+    By closed form where there is one (piecewise polynomials, the ELU family, GELU,
+    sin, exp; `mean` 0), else by quadrature split at the kinks.
+
+    Args:
+        activation: Keras name, `Activation`, or elementwise function on arrays.
+        variance: Non-negative variance of the pre-activation.
+        mean: Its mean.
+
+    Returns:
+        `Moments(mean, second_moment, derivative_second_moment)`.
+
+    Raises:
+        ValueError: If `variance` is negative or the activation unknown.
+
+    Example:
+    >>> round(moments("gelu").second_moment, 6)
+    0.425221
+    """
+    if not variance >= 0:
+        raise ValueError(
+            f"`variance` must not be negative. Received: variance={variance!r}."
+        )
+    phi = resolve(activation)
+    if phi.closed_form is not None and mean == 0:
+        return phi.closed_form(variance)
+
+    def mean_of(function: object, power: int) -> float:
+        return expectation(
+            lambda x: function(x) ** power,  # type: ignore[operator]
+            variance,
+            mean,
+            phi.kinks,
+        )
+
+    return Moments(
+        mean_of(phi.function, 1), mean_of(phi.function, 2), mean_of(phi.derivative, 2)
+    )
+
+
+def gain(
+    activation: ActivationLike, convention: str = "forward", variance: float = 1.0
+) -> float:
+    """Computes the gain of an activation.
+
+    With `Var(w) = gain² / fan` and a pre-activation `x ~ N(0, variance)`:
+
+    - `"forward"`: `sqrt(variance / E[phi²])` keeps the second moment of the
+      pre-activations through layers, fan = `fan_in` (He's √2 for ReLU).
+    - `"backward"`: `1 / sqrt(E[phi'²])` keeps that of the gradients, fan =
+      `fan_out`; also the forward gain of orthogonal nets near 0.
+    - `"variance"`: `sqrt(variance / Var[phi])` keeps the variance, for networks
+      that centre their activations (weight standardisation, NF-nets).
+    - `"torch"`: what `torch.nn.init.calculate_gain` states. Its 5/3 for tanh is not
+      1.592537, and its 3/4 for selu not 1; other activations raise.
+
+    Args:
+        activation: Keras name, `Activation`, or elementwise function on arrays.
+        convention: One of the four above.
+        variance: Positive pre-activation variance. Only activations that scale
+            (ReLU and its kin) have a gain that does not depend on it.
+
+    Returns:
+        Float.
+
+    Raises:
+        ValueError: For unknown names, a variance that is not positive, and an
+            activation whose moment is 0 (no gain restores a lost signal).
+
+    Example:
+    >>> round(gain("tanh"), 6), round(gain("tanh", "torch"), 6)
+    (1.592537, 1.666667)
+
+    Reference:
+    - [He et al., 2015](https://arxiv.org/abs/1502.01852)
+    """
+    if convention not in CONVENTIONS:
+        raise ValueError(
+            f"`convention` must be known. Use one of {CONVENTIONS}. "
+            f"Received: convention={convention!r}."
+        )
+    if not variance > 0:
+        raise ValueError(
+            f"`variance` must be positive. Received: variance={variance!r}."
+        )
+    phi = resolve(activation)
+    if convention == "torch":
+        if phi.name not in TORCH_GAINS:
+            raise ValueError(
+                "`convention='torch'` states a gain for "
+                f"{tuple(sorted(TORCH_GAINS))} only; use 'forward'. "
+                f"Received: activation={phi.name!r}."
+            )
+        return TORCH_GAINS[phi.name]
+    found = moments(phi, variance)
+    if convention == "backward":
+        numerator, moment = 1.0, found.derivative_second_moment
+    elif convention == "variance":
+        numerator, moment = variance, found.variance
+    else:
+        numerator, moment = variance, found.second_moment
+    if not moment > 0:
+        raise ValueError(
+            f"`activation` must let a signal through. Received: {phi.name!r}, whose "
+            f"moment for the {convention!r} gain is {moment!r}."
+        )
+    return math.sqrt(numerator / moment)
