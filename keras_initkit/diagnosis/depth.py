@@ -4,7 +4,7 @@ Depth counts the layers that own a kernel (dense, convolutional, recurrent, embe
 from 0 at the input side; layers that only reshape, pool or normalise do not add to it.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -83,13 +83,8 @@ def weight_layers(record: RunRecord) -> tuple[str, ...]:
     return tuple(
         layer["path"]
         for layer in record.metadata.get("layers", ())
-        if any(is_kernel(TensorKey("", name)) for name in weight_names(layer))
+        if any(is_kernel(TensorKey("", name)) for name in layer["weights"])
     )
-
-
-def weight_names(layer: dict[str, Any]) -> list[str]:
-    """Returns the names of the weights in one entry of the metadata's `"layers"`."""
-    return [w["name"] if isinstance(w, dict) else str(w) for w in layer["weights"]]
 
 
 def activation_of(record: RunRecord, layer: str) -> str | None:

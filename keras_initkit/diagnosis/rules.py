@@ -427,10 +427,9 @@ def _units(record: RunRecord) -> dict[str, int]:
     """Returns `{layer: units}` from the shapes of the kernels in the metadata."""
     units: dict[str, int] = {}
     for layer in record.metadata.get("layers", ()):
-        for weight in layer.get("weights", ()):
-            if isinstance(weight, dict) and len(weight.get("shape") or ()) > 1:
-                owner = weight.get("layer", layer["path"])
-                units[owner] = max(units.get(owner, 1), int(weight["shape"][-1]))
+        for shape in layer["weights"].values():
+            if len(shape) > 1:
+                units[layer["path"]] = max(units.get(layer["path"], 1), shape[-1])
     return units
 
 

@@ -8,6 +8,9 @@ from keras_initkit.recording.record import RunRecord, SignalSeries
 from keras_initkit.schema import TensorKey
 
 
+WEIGHTS = {"kernel": [4, 4], "bias": [4]}
+
+
 def record_of(activations, weights, metadata=()):
     record = RunRecord(metadata={"layers": list(metadata)})
     for signal, keys in (("activation", activations), ("gradient", weights)):
@@ -59,9 +62,13 @@ def test_profile_finds_the_recurrent_layer_around_a_cell():
 
 def test_profile_of_activations_alone_asks_the_metadata():
     layers = [
-        {"path": "a", "activation": "relu", "weights": ["kernel", "bias"]},
-        {"path": "flatten", "activation": None, "weights": []},
-        {"path": "b", "activation": "softmax", "weights": ["kernel", "bias"]},
+        {"path": "a", "activation": "relu", "weights": WEIGHTS},
+        {"path": "flatten", "activation": None, "weights": {}},
+        {
+            "path": "b",
+            "activation": "softmax",
+            "weights": WEIGHTS,
+        },
     ]
     record = record_of(out("a", "flatten", "b"), [], layers)
     profile = depth_profile(record, "activation", "std")

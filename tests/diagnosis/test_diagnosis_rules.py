@@ -46,10 +46,7 @@ def healthy(layers=LAYERS, steps=STEPS, units=UNITS):
                 "path": name,
                 "class_name": "Dense",
                 "activation": "relu" if name != layers[-1] else "linear",
-                "weights": [
-                    {"name": "kernel", "shape": [8, n]},
-                    {"name": "bias", "shape": [n]},
-                ],
+                "weights": {"kernel": [8, n], "bias": [n]},
             }
             for name, n in zip(layers, units, strict=False)
         ]
