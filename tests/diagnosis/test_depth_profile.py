@@ -7,7 +7,6 @@ from keras_initkit.diagnosis import depth_profile, depth_slope
 from keras_initkit.recording.record import RunRecord, SignalSeries
 from keras_initkit.schema import TensorKey
 
-
 WEIGHTS = {"kernel": [4, 4], "bias": [4]}
 
 

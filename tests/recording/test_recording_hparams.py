@@ -96,7 +96,7 @@ def test_hparams_dashboard_shows_every_run_with_its_metrics(events, log_dir):
             api_pb2.STATUS_FAILURE,
             {"result/accuracy": (0.5, 7)},
         ),
-        "mnist/zero-seed0": ("zero", 0, api_pb2.STATUS_RUNNING, {}),
+        "mnist/zero-seed0": ("zero", 0, api_pb2.STATUS_UNKNOWN, {}),
     }
 
 
