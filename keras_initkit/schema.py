@@ -91,7 +91,14 @@ STATISTICS = {
         Statistic("norm", "signal", 0, _INF, _ALL, "Euclidean norm of all entries"),
         Statistic("min", "signal", -_INF, _INF, _ALL, "smallest entry"),
         Statistic("max", "signal", -_INF, _INF, _ALL, "largest entry"),
-        Statistic("zero_fraction", "1", 0, 1, _ALL, "share of entries equal to 0"),
+        Statistic(
+            "zero_fraction",
+            "1",
+            0,
+            1,
+            ("activation", "gradient", "weight", "update"),
+            "share of entries equal to 0",
+        ),
         Statistic(
             "nonfinite_count", "count", 0, _INF, _ALL, "entries that are NaN or ±Inf"
         ),

@@ -1,1 +1,11 @@
-"""Placeholder."""
+"""Taps in the train step: what flows through a model while `fit` really trains it.
+
+The room's one promise is that training does not notice. A session builds a second,
+instrumented train function beside the model's own; for a monitored step `fit` is handed
+the second, for every other step its own, untouched. Taps exist only while a monitored
+step runs, and are taken out again whatever happens.
+"""
+
+from keras_initkit.capture.session import Session as Session
+
+__all__ = ["Session"]

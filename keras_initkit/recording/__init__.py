@@ -2,5 +2,6 @@
 
 from keras_initkit.recording.record import RunRecord as RunRecord
 from keras_initkit.recording.record import SignalSeries as SignalSeries
+from keras_initkit.recording.writer import RunWriter as RunWriter
 
-__all__ = ["RunRecord", "SignalSeries"]
+__all__ = ["RunRecord", "RunWriter", "SignalSeries"]

@@ -1,13 +1,24 @@
 """Statistics of tensors: reduced on the device to mergeable partials, finished on the host.
 
-A tensor becomes one row of *partials* (counts, a mean, a centred sum of squares, extremes)
-while the step runs. Rows of several replicas merge without loss; `finalize` turns them into
-the statistics that `schema.STATISTICS` defines.
+While the step runs, a tensor becomes a row of scalars (count, mean, centred sum of
+squares, extremes) and, where it has units, a short profile of each. Both merge over
+replicas without loss; `finalize` turns them into what `schema.STATISTICS` defines.
 """
 
 from keras_initkit.stats.finalize import finalize as finalize
 from keras_initkit.stats.finalize import merge as merge
 from keras_initkit.stats.partials import PARTIALS as PARTIALS
-from keras_initkit.stats.partials import partials as partials
+from keras_initkit.stats.partials import PROFILES as PROFILES
+from keras_initkit.stats.partials import profiles as profiles
+from keras_initkit.stats.partials import scalars as scalars
+from keras_initkit.stats.partials import unscale as unscale
 
-__all__ = ["PARTIALS", "partials", "merge", "finalize"]
+__all__ = [
+    "PARTIALS",
+    "PROFILES",
+    "scalars",
+    "profiles",
+    "unscale",
+    "merge",
+    "finalize",
+]

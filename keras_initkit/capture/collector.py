@@ -1,0 +1,121 @@
+"""What the taps of one train step saw, reduced to partials."""
+
+import collections
+import contextlib
+import threading
+
+import tensorflow as tf
+
+from keras_initkit import schema, stats
+from keras_initkit.capture.fusion import readable
+
+_LOCAL = threading.local()
+
+
+def active():
+    """Returns the collector of this thread, `None` outside a monitored step.
+
+    Thread by thread, because `tf.distribute` traces each replica in one of its own.
+    """
+    return getattr(_LOCAL, "collector", None)
+
+
+class Collector:
+    """Gathers the tapped tensors of one train step and reduces them.
+
+    Args:
+        signals: Names of the signals to gather.
+        scale: Float tensor or `None`: the loss scale in force, by which back-propagated
+            signals are divided.
+    """
+
+    def __init__(self, signals, scale=None):
+        self.signals = frozenset(signals)
+        self.calls = collections.Counter()
+        self.forward_order = {}
+        self._scale = scale
+        self._seen = {signal: {} for signal in signals}
+        self._graph = _current_graph()
+
+    def reachable(self, tensor):
+        """Whether a tensor may be used here: float, and of the graph being traced.
+
+        Tensors made inside the body of a loop, a condition or a rematerialized call
+        belong to another graph.
+        """
+        return (
+            tf.is_tensor(tensor)
+            and tensor.dtype.is_floating
+            and _current_graph() is self._graph
+        )
+
+    def add(self, signal, key, tensor):
+        """Notes a tensor. Eager tensors are reduced at once, so that none is kept."""
+        if signal in self.signals:
+            if self._graph is None:
+                tensor = self._reduced(signal, tensor)
+            self._seen[signal][key] = tensor
+
+    def packed(self):
+        """Reduces what was seen. Call it when the step is complete.
+
+        Returns:
+            The layout, a tuple of `(signal, keys, units of each key)` with keys in
+            forward order, and the values, a tuple of a float64 tensor of shape
+            `(1, keys, partials)` and a float32 one of shape `(1, profiles, units)` for
+            each. The leading axis is that of replicas.
+        """
+        layout, values = [], []
+        for signal, seen in self._seen.items():
+            if not seen:
+                continue
+            keys = tuple(sorted(seen, key=self._depth))
+            with tf.name_scope(f"keras_initkit/{signal}"):
+                reduced = [seen[key] for key in keys]
+                if self._graph is not None:
+                    reduced = [self._reduced(signal, tensor) for tensor in reduced]
+                rows = [row for row, _ in reduced]
+                profiles = [profile for _, profile in reduced]
+                layout.append((signal, keys, tuple(p.shape[1] for p in profiles)))
+                values.append((tf.stack(rows)[None], tf.concat(profiles, 1)[None]))
+        return tuple(layout), tuple(values)
+
+    def _reduced(self, signal, tensor):
+        tensor = readable(tensor)
+        statistics = schema.statistics_of(signal)
+        row = stats.scalars(tensor, count_zeros="zero_fraction" in statistics)
+        if signal == "backprop" and self._scale is not None:
+            row = stats.unscale(row, self._scale)
+        has_units = tensor.shape.rank and tensor.shape.rank > 1 and tensor.shape[-1]
+        if "distinct_units" in statistics and has_units:
+            profile = stats.profiles(
+                tensor,
+                schema.SIGNALS[signal].source,
+                alive="dead_fraction" in statistics,
+            )
+        else:
+            profile = tf.zeros([len(stats.PROFILES), 0])
+        return row, profile
+
+    def _depth(self, key):
+        # A weight of a part (a recurrent cell) stands where the whole is called.
+        path = key.layer
+        while path:
+            if path in self.forward_order:
+                return self.forward_order[path]
+            path = path.rpartition("/")[0]
+        return len(self.forward_order)
+
+    @contextlib.contextmanager
+    def listening(self):
+        """Makes this the collector of this thread for the duration of a `with`."""
+        outer = active()
+        _LOCAL.collector = self
+        try:
+            yield self
+        finally:
+            _LOCAL.collector = outer
+
+
+def _current_graph():
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()

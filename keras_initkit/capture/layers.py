@@ -1,0 +1,157 @@
+"""Which layers of a model are tapped, under which names, and which are not and why."""
+
+import collections
+import dataclasses
+import fnmatch
+
+import keras
+
+# Layers whose output holds the very entries of their input.
+_REARRANGING = (
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.Permute,
+    keras.layers.Identity,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Untapped:
+    """A layer that is not tapped, or a signal of it that is not there, and why."""
+
+    layer: str
+    reason: str
+
+
+def named_layers(model):
+    """Lists the layers below a model with a unique name each.
+
+    The name is `layer.path`. Where several layers share a path (two layers of the same
+    name in one subclassed model), the second is `path#2`, the third `path#3`...
+
+    Returns:
+        A list of `(name, layer)`, in the order in which the model holds them.
+    """
+    seen = collections.Counter()
+    named = []
+    for layer in model._flatten_layers(include_self=False):
+        path = layer.path or layer.name
+        seen[path] += 1
+        named.append((path if seen[path] == 1 else f"{path}#{seen[path]}", layer))
+    return named
+
+
+def weight_names(model, below=None):
+    """Maps `id(variable)` to `(owner's name, variable name)` for trainable weights.
+
+    Args:
+        model: A built Keras model.
+        below: Names of layers: only their weights, and those of their parts (a
+            recurrent cell); all by default.
+    """
+    names = {}
+    for name, layer in [(model.name, model), *named_layers(model)]:
+        if below is not None and not any(
+            name == other or name.startswith(f"{other}/") for other in below
+        ):
+            continue
+        for variable in layer._trainable_variables:
+            names.setdefault(id(variable), (name, variable.name))
+    return names
+
+
+def choose_layers(model, patterns=None):
+    """Splits the layers of a model into those to tap and those not to.
+
+    Args:
+        model: A built Keras model.
+        patterns: Names or shell patterns of layers (matched against the name that
+            `named_layers` gives and against `layer.name`); all by default.
+
+    Returns:
+        A list of `(name, layer)` to tap and a list of `Untapped`.
+
+    Raises:
+        ValueError: If a pattern matches no layer.
+    """
+    named = named_layers(model)
+    if patterns is not None:
+        for pattern in patterns:
+            if not any(_matches(name, layer, (pattern,)) for name, layer in named):
+                raise ValueError(
+                    "`layers` must name layers of the model or match some. Received: "
+                    f"{pattern!r}, which matches none of "
+                    f"{[name for name, _ in named]}."
+                )
+    inside_cells = _inside_cells(model)
+    chosen, untapped = [], []
+    for name, layer in named:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        if patterns is not None and not _matches(name, layer, patterns):
+            continue
+        reason = _reason_against(layer, inside_cells)
+        if reason:
+            untapped.append(Untapped(name, reason))
+        else:
+            chosen.append((name, layer))
+    return chosen, untapped
+
+
+def _matches(name, layer, patterns):
+    return any(
+        fnmatch.fnmatchcase(candidate, pattern)
+        for pattern in patterns
+        for candidate in (name, layer.name)
+    )
+
+
+def _reason_against(layer, inside_cells):
+    if id(layer) in inside_cells:
+        return "runs inside the loop of a recurrent layer"
+    if isinstance(layer, _REARRANGING):
+        return "only rearranges its input"
+    if isinstance(layer, keras.Sequential) or hasattr(layer, "operations"):
+        return "its output is that of one of its layers"
+    if layer._remat_mode is not None:
+        return "is rematerialized (RematScope): its forward pass runs twice"
+    return None
+
+
+def _inside_cells(model):
+    """The ids of recurrent cells and of everything inside them."""
+    ids = set()
+    for layer in model._flatten_layers(include_self=True):
+        cell = getattr(layer, "cell", None)
+        if isinstance(layer, keras.layers.RNN) and isinstance(cell, keras.Layer):
+            ids.update(id(part) for part in cell._flatten_layers())
+    return ids
+
+
+def describe(model):
+    """Describes the layers of a model, JSON-able, in the order the model holds them.
+
+    Returns:
+        A list of dicts with keys `path`, `class_name`, `activation` (name or None) and
+        `weights` (`{name: shape}`).
+    """
+    return [
+        {
+            "path": name,
+            "class_name": type(layer).__name__,
+            "activation": _activation_name(layer),
+            "weights": {
+                variable.name: list(variable.shape)
+                for variable in layer._trainable_variables
+            },
+        }
+        for name, layer in named_layers(model)
+        if not isinstance(layer, keras.layers.InputLayer)
+    ]
+
+
+def _activation_name(layer):
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return None
+    return getattr(activation, "__name__", type(activation).__name__)

@@ -1,0 +1,167 @@
+"""The taps: what stands in for a layer's `call` and an optimizer's `apply`.
+
+Each is put on the instance, hands on what the original returns, and does nothing unless
+a collector listens on its thread.
+"""
+
+import contextlib
+import functools
+
+import keras
+import tensorflow as tf
+
+from keras_initkit import schema
+from keras_initkit.capture import collector as collecting
+
+
+@contextlib.contextmanager
+def installed(layers, optimizer, weight_names):
+    """Taps layers and an optimizer for the duration of a `with`.
+
+    Args:
+        layers: List of `(name, layer)`.
+        optimizer: The model's optimizer, or `None`.
+        weight_names: `{id(variable): (owner's name, variable name)}`.
+    """
+    with contextlib.ExitStack() as stack:
+        for name, layer in layers:
+            stack.enter_context(_shadowed(layer, "call", _tapped_call(name, layer)))
+            activation = layer.__dict__.get("activation")
+            if callable(activation) and activation is not keras.activations.linear:
+                tap = _tapped_activation(name, activation)
+                stack.enter_context(_shadowed(layer, "activation", tap))
+        if optimizer is not None:
+            tap = _tapped_apply(optimizer, weight_names)
+            stack.enter_context(_shadowed(optimizer, "apply", tap))
+        yield
+
+
+@contextlib.contextmanager
+def _shadowed(instance, name, value):
+    """Puts an attribute on an instance, past its `__setattr__`, and takes it off."""
+    missing = object()
+    before = instance.__dict__.get(name, missing)
+    instance.__dict__[name] = value
+    try:
+        yield
+    finally:
+        if before is missing:
+            instance.__dict__.pop(name, None)
+        else:
+            instance.__dict__[name] = before
+
+
+def _tapped_call(name, layer):
+    original = layer.call
+
+    @functools.wraps(original)
+    def call(*args, **kwargs):
+        collector = collecting.active()
+        if collector is None:
+            return original(*args, **kwargs)
+        number = collector.calls[name]
+        outputs = original(*args, **kwargs)
+        collector.calls[name] = number + 1
+        collector.forward_order.setdefault(name, len(collector.forward_order))
+        flat = keras.tree.flatten(outputs)
+        several = len(flat) > 1
+        tapped = [
+            _tapped_output(
+                collector,
+                schema.TensorKey(name, f"output_{i}" if several else "output", number),
+                tensor,
+            )
+            for i, tensor in enumerate(flat)
+        ]
+        return keras.tree.pack_sequence_as(outputs, tapped)
+
+    return call
+
+
+def _tapped_output(collector, key, tensor):
+    if not collector.reachable(tensor):
+        return tensor
+    collector.add("activation", key, tensor)
+    if "backprop" not in collector.signals:
+        return tensor
+
+    @tf.custom_gradient
+    def identity(x):
+        def gradient(upstream):
+            collector.add("backprop", key, upstream)
+            return upstream
+
+        return tf.identity(x), gradient
+
+    return _passing_for(identity(tensor), tensor)
+
+
+def _passing_for(tapped, tensor):
+    """Gives a tapped tensor what Keras reads off the tensor it stands for."""
+    for attribute in ("_keras_mask", "_keras_logits"):
+        if hasattr(tensor, attribute):
+            setattr(tapped, attribute, getattr(tensor, attribute))
+    # Losses look for the op that made probabilities, to take its logits instead.
+    if not hasattr(tensor, "_keras_logits") and not tf.executing_eagerly():
+        if tensor.op.type in ("Softmax", "Sigmoid"):
+            tapped._keras_logits = tensor.op.inputs[0]
+    return tapped
+
+
+def _tapped_activation(name, original):
+    @functools.wraps(original)
+    def activation(x, *args, **kwargs):
+        collector = collecting.active()
+        if collector is not None and collector.reachable(x):
+            key = schema.TensorKey(name, "output", collector.calls[name])
+            collector.add("preactivation", key, x)
+        return original(x, *args, **kwargs)
+
+    return activation
+
+
+def _tapped_apply(optimizer, weight_names):
+    original = optimizer.apply
+
+    @functools.wraps(original)
+    def apply(grads, trainable_variables=None):
+        collector = collecting.active()
+        if collector is None:
+            return original(grads, trainable_variables)
+        variables = list(
+            optimizer._trainable_variables
+            if trainable_variables is None
+            else trainable_variables
+        )
+        grads = list(grads)
+        pairs = [
+            (schema.TensorKey(*weight_names[id(v)]), v, g)
+            for v, g in zip(variables, grads, strict=True)
+            if id(v) in weight_names
+        ]
+        scale = loss_scale(optimizer)
+        before = {key: tf.convert_to_tensor(v.value) for key, v, _ in pairs}
+        for key, _, gradient in pairs:
+            collector.add("weight", key, before[key])
+            if gradient is not None and "gradient" in collector.signals:
+                gradient = tf.convert_to_tensor(gradient)
+                if scale is not None:
+                    gradient = gradient / tf.cast(scale, gradient.dtype)
+                collector.add("gradient", key, gradient)
+        result = original(grads, variables)
+        if "update" in collector.signals:
+            for key, variable, _ in pairs:
+                after = tf.convert_to_tensor(variable.value)
+                collector.add("update", key, after - before[key])
+        return result
+
+    return apply
+
+
+def loss_scale(optimizer):
+    """Returns the factor by which an optimizer now scales the loss, `None` for one."""
+    dynamic = getattr(optimizer, "dynamic_scale", None)
+    if dynamic is not None:
+        return tf.convert_to_tensor(dynamic.value)
+    factor = getattr(optimizer, "loss_scale_factor", None)
+    return None if factor is None else tf.constant(factor, tf.float32)
