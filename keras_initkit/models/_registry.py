@@ -12,7 +12,7 @@ SPECS = {
             data="cifar10",
             summary="VGG-like, 6 convolutions and 2 dense layers, no BatchNorm",
             builder=_cnn.cifar10_cnn,
-            epochs=8,
+            epochs=5,
         ),
         ModelSpec(
             name="cifar10_mlp",

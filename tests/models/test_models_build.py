@@ -176,6 +176,22 @@ def test_one_epoch_moves_every_weight(name):
         assert not np.array_equal(weight.numpy(), value), weight.path
 
 
+@every_model
+def test_loss_is_the_one_of_logits(name):
+    model = build(name)
+    raw = np.linspace(-2, 3, 10)
+    if models.spec_of(name).loss == "classes":
+        expected = np.log(np.sum(np.exp(raw))) - raw[4]
+        got = model.loss(np.array([4]), raw[np.newaxis].astype(np.float32))
+    elif models.spec_of(name).loss == "two_classes":
+        expected = np.log1p(np.exp(-1.5))
+        got = model.loss(np.array([1]), np.array([[1.5]], np.float32))
+    else:
+        expected = 0.3**2
+        got = model.loss(np.array([1]), np.array([[0.7]], np.float32))
+    assert float(got) == pytest.approx(expected, rel=1e-5)
+
+
 def test_two_class_accuracy_judges_logits_at_zero():
     model = build("imdb_rnn")
     model.get_layer("logits").set_weights([np.zeros((64, 1)), np.array([0.3])])
