@@ -6,10 +6,12 @@ import re
 import keras
 
 PACKAGE = "keras_initkit"
+# Every registered class of the kit, in order of definition.
+KIT_CLASSES: list[type] = []
 
 
 def snake_case(name):
-    """Returns `name` in snake case: `"ZerO"` gives `"zero_o"` unless overridden."""
+    """Returns `name` in snake case: `"FanInUniform"` gives `"fan_in_uniform"`."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
 
@@ -29,6 +31,7 @@ def register(name=None):
     def decorate(cls):
         cls = keras.saving.register_keras_serializable(package=PACKAGE)(cls)
         cls.identifier = name or snake_case(cls.__name__)
+        KIT_CLASSES.append(cls)
         keras.saving.get_custom_objects().setdefault(cls.identifier, cls)
         return cls
 
@@ -104,3 +107,32 @@ def check_rank(cls, shape, minimum, maximum=None, layout=""):
     raise ValueError(
         f"{cls.__name__}: `shape` must have {rule}{layout}. Received: shape={shape}."
     )
+
+
+def check_multiple(cls, shape, name, value):
+    """Raises `ValueError` unless the last axis of `shape` is a multiple of `value`."""
+    if shape[-1] % value:
+        raise ValueError(
+            f"{cls.__name__}: `shape` must end in a multiple of {name}={value}. "
+            f"Received: shape={shape}."
+        )
+
+
+def split_seed(seed, count):
+    """Returns `count` seeds for independent draws within one call.
+
+    Integers give integers, the first of them `seed` itself; a
+    `keras.random.SeedGenerator` is returned `count` times, since it moves on.
+    """
+    if isinstance(seed, keras.random.SeedGenerator):
+        return [seed] * count
+    # The golden ratio's multiples are spread evenly over 31 bits.
+    return [(seed + n * 0x9E3779B1) % 2**31 if n else seed for n in range(count)]
+
+
+def working_dtype(dtype):
+    """Returns the dtype to compute in: float32, or float64 if that is wanted.
+
+    Factorisations do not exist in half precision, and sums lose digits there.
+    """
+    return "float64" if dtype == "float64" else "float32"

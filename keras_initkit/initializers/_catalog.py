@@ -1,24 +1,19 @@
 """The catalogue: what each initializer is, where it comes from, when to use it."""
 
 import dataclasses
-import functools
 import inspect
 
 import keras
 
-from keras_initkit.initializers import variance
-
-KIT_CLASSES = (variance.FanInUniform,)
-
-# Names that lessons and tutorials use, for what they really are there.
-ALIASES = {
-    "zero": keras.initializers.Zeros,
-    "random": functools.partial(
-        keras.initializers.RandomUniform, minval=-1.0, maxval=1.0
-    ),
-    "xavier": functools.partial(variance.FanInUniform, scale=1.0),
-    "he": functools.partial(variance.FanInUniform, scale=2.0),
-}
+from keras_initkit.initializers import (
+    attention,
+    bias,
+    identity,
+    orthogonal,
+    scaling,
+    structured,
+    variance,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +130,83 @@ _ROWS = (
      "gain * Q of a Gaussian, flattened to (in, out)", _SAXE,
      "recurrent kernels; deep dense nets",
      "convolutions (no isometry as an operator) and fused LSTM or GRU kernels"),
+    ("activation_scaling", variance.ActivationScaling, "variance",
+     "Var = gain(activation)² / fan", _HE,
+     "any activation, your own too, at the gain it needs",
+     "weights in front of a normalization layer, which undoes any scale"),
+    ("delta_orthogonal", orthogonal.DeltaOrthogonal, "orthogonal",
+     "gain * orthogonal (in, out) at the centre tap, 0 elsewhere",
+     "Xiao et al. 2018, https://arxiv.org/abs/1806.05393",
+     "very deep convolutional nets: an exact isometry with padding='same'",
+     "shallow nets; in > out has no isometry"),
+    ("convolution_orthogonal", orthogonal.ConvolutionOrthogonal, "orthogonal",
+     "orthogonal (in, out) times two-tap factors [P, I - P] along each axis",
+     "Xiao et al. 2018, https://arxiv.org/abs/1806.05393",
+     "an isometry (circular padding) that uses every tap",
+     "in > out (raises); zero padding loses what crosses the border"),
+    ("gate_orthogonal", orthogonal.GateOrthogonal, "orthogonal",
+     "gain * orthogonal (in, units) for each gate", _SAXE,
+     "recurrent kernels of LSTM, GRU and ConvLSTM; packed query-key-value",
+     "input kernels without gates= (the shape cannot tell)"),
+    ("dirac", identity.Dirac, "orthogonal", "gain * I at the centre tap",
+     "Zagoruyko & Komodakis 2017, https://arxiv.org/abs/1706.00388",
+     "layers to be inserted without changing anything; plain nets with shortcuts",
+     "plain stacks: channels are copies until data breaks the tie"),
+    ("recurrent_identity", identity.RecurrentIdentity, "orthogonal",
+     "gain * I for each gate", "Le et al. 2015, https://arxiv.org/abs/1504.00941",
+     "SimpleRNN with ReLU on long sequences (IRNN)",
+     "saturating recurrences; large input weights"),
+    ("zero_hadamard", identity.ZerO, "structured",
+     "partial identity (out <= in), else c I* H I*, H Hadamard",
+     "Zhao et al. 2022, https://arxiv.org/abs/2110.12661",
+     "residual nets without randomness", "plain nets without shortcuts"),
+    ("sparse_normal", structured.SparseNormal, "structured",
+     "`connections` inputs a unit from N(0, stddev²), 0 elsewhere",
+     "Martens 2010, https://icml.cc/Conferences/2010/papers/458.pdf",
+     "wide shallow nets, reservoirs, second-order training",
+     "deep nets at the default stddev"),
+    ("icnr", structured.ICNR, "structured",
+     "one kernel, repeated for all scale^d sub-pixels",
+     "Aitken et al. 2017, https://arxiv.org/abs/1707.02937",
+     "convolutions in front of depth-to-space or pixel shuffle",
+     "anything else: equal channels"),
+    ("siren", structured.Siren, "structured",
+     "U(±1/n) first, else U(±√(6/n)/w0)",
+     "Sitzmann et al. 2020, https://arxiv.org/abs/2006.09661",
+     "sine activations, sin(w0 (W x + b))", "every other activation"),
+    ("mimetic_attention", attention.MimeticAttention, "structured",
+     "factors of alpha Z + beta I, by SVD, for query-key and value-output",
+     "Trockman & Kolter 2023, https://arxiv.org/abs/2305.09828",
+     "small transformers, little data",
+     "factors with different seeds: only the product has a meaning"),
+    ("chrono_bias", bias.ChronoBias, "bias",
+     "b_f = log U(1, max_steps - 1), b_i = -b_f",
+     "Tallec & Ollivier 2018, https://arxiv.org/abs/1804.11188",
+     "LSTM and GRU with lags up to a known length",
+     "LSTM with unit_forget_bias=True, which asks for parts of the bias"),
+    ("unit_forget_bias", bias.UnitForgetBias, "bias",
+     "value for the gate that keeps, 0 elsewhere",
+     "Jozefowicz et al. 2015, https://proceedings.mlr.press/v37/jozefowicz15.html",
+     "LSTM and GRU whose gates should start open",
+     "LSTM with unit_forget_bias=True, which asks for parts of the bias"),
+    ("prior_bias", bias.PriorBias, "bias",
+     "log p (softmax) or log(p / (1 - p)) (sigmoid)",
+     "Lin et al. 2017, https://arxiv.org/abs/1708.02002",
+     "output biases with imbalanced classes", "hidden layers"),
+    ("depth_scaled", scaling.DepthScaled, "scaling",
+     "base * factor(rule, depth): Fixup, GPT-2, DeepNorm, T-Fixup",
+     "Zhang et al. 2019, https://arxiv.org/abs/1901.09321",
+     "residual branches in deep nets without normalization",
+     "plain nets: nothing adds up there"),
+    ("mup_readout", scaling.MuPReadout, "scaling",
+     "base * √(base_fan_in / fan_in)",
+     "Yang et al. 2022, https://arxiv.org/abs/2203.03466",
+     "output layers, to carry hyperparameters over widths",
+     "use without μP's learning rates"),
+    ("fan_corrected", scaling.FanCorrected, "scaling",
+     "base * √(fan read from the shape / true fan)", _HE,
+     "depthwise, transposed, grouped and fused kernels, through for_layer",
+     "use by hand with the wrong rule"),
     ("zero", k.Zeros, "alias", "0", _DECK, "showing the zero trap", "training"),
     ("random", k.RandomUniform, "alias", "U(-1, 1)", _DECK,
      "showing saturation and explosion with depth", "training wide layers"),

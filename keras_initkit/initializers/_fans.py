@@ -28,3 +28,65 @@ def compute_fans(shape, input_axes=None, output_axes=None):
         receptive_field = math.prod(shape[:-2])
         fan_in, fan_out = shape[-2] * receptive_field, shape[-1] * receptive_field
     return max(1, int(fan_in)), max(1, int(fan_out))
+
+
+MODES = ("fan_avg", "fan_in", "fan_out")
+
+
+def fan_of_mode(mode, fan_in, fan_out):
+    """Returns the fan that a `mode` divides by."""
+    return {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[
+        mode
+    ]
+
+
+RULES = (
+    "axes",
+    "blocks",
+    "depthwise",
+    "embedding",
+    "grouped",
+    "plain",
+    "transposed",
+)
+
+
+def layer_fans(
+    shape,
+    rule,
+    *,
+    groups=1,
+    stride=1,
+    blocks=1,
+    input_axes=None,
+    output_axes=None,
+):
+    """Computes the true `(fan_in, fan_out)` of a layer's kernel.
+
+    `fan_in` is the number of terms summed up in one output value (on average over
+    positions, where a transposed convolution's stride makes it uneven), `fan_out`
+    the number of terms in which one input value appears.
+
+    Args:
+        shape: Tuple of at least two integers.
+        rule: One of `RULES`, see `FanCorrected`.
+        groups: Groups of a grouped convolution.
+        stride: Product of the strides of a transposed convolution.
+        blocks: Matrices side by side in the last axis.
+        input_axes: For `"axes"`.
+        output_axes: For `"axes"`.
+
+    Returns:
+        Tuple of two numbers above 0.
+    """
+    if rule == "axes":
+        return compute_fans(shape, input_axes, output_axes)
+    if rule == "embedding":
+        return 1, shape[-1]
+    taps, inputs, outputs = math.prod(shape[:-2]), *shape[-2:]
+    if rule == "depthwise":
+        return taps, taps * outputs
+    if rule == "transposed":  # (*spatial, out, in)
+        return taps * outputs / stride, taps * inputs
+    divisor = {"grouped": groups, "blocks": blocks}.get(rule, 1)
+    return taps * inputs, taps * outputs / divisor

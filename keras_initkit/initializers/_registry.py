@@ -1,13 +1,21 @@
 """Identifiers: from a name, config, class or instance to an initializer."""
 
 import difflib
+import functools
 import hashlib
 import inspect
 
 import keras
 
-from keras_initkit.initializers import _catalog
-from keras_initkit.initializers._base import PACKAGE
+from keras_initkit.initializers._base import KIT_CLASSES, PACKAGE
+
+# Names that lessons and tutorials use, for what they really are there.
+ALIASES = {
+    "zero": ("zeros", {}),
+    "random": ("random_uniform", {"minval": -1.0, "maxval": 1.0}),
+    "xavier": ("fan_in_uniform", {"scale": 1.0}),
+    "he": ("fan_in_uniform", {"scale": 2.0}),
+}
 
 
 def get(identifier):
@@ -82,11 +90,12 @@ def seeded(identifier, seed, path):
     if not isinstance(initializer, keras.Initializer):
         return initializer
     config = initializer.get_config()
-    for key, value in config.items():
+    for key in config:
+        inner = getattr(initializer, key, None)
         if key == "seed":
             config[key] = None if seed is None else derive_seed(seed, path)
-        elif _is_initializer_config(value):
-            config[key] = seeded(value, seed, f"{path}:{key}")
+        elif isinstance(inner, keras.Initializer):
+            config[key] = seeded(inner, seed, f"{path}:{key}")
     return type(initializer).from_config(config)
 
 
@@ -96,12 +105,6 @@ def derive_seed(seed, path):
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _is_initializer_config(value):
-    if not (isinstance(value, dict) and "class_name" in value):
-        return False
-    return isinstance(keras.initializers.get(value), keras.Initializer)
-
-
 def _builders():
     """Maps every name of Keras and the kit to what builds its initializer."""
     table = {
@@ -109,9 +112,11 @@ def _builders():
         for name, obj in vars(keras.initializers).items()
         if inspect.isclass(obj) and issubclass(obj, keras.Initializer)
     }
-    for cls in _catalog.KIT_CLASSES:
+    for cls in KIT_CLASSES:
         table[cls.__name__] = table[cls.identifier] = cls
-    return {**table, **_catalog.ALIASES}
+    for alias, (name, arguments) in ALIASES.items():
+        table[alias] = functools.partial(table[name], **arguments)
+    return table
 
 
 def _choices():

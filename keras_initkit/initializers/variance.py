@@ -2,14 +2,18 @@
 
 import keras
 
+from keras_initkit import theory
+from keras_initkit.initializers._activations import to_theory
 from keras_initkit.initializers._base import (
     SeededInitializer,
+    check_choice,
     check_positive,
     check_rank,
     register,
     resolve_dtype,
 )
-from keras_initkit.initializers._fans import compute_fans
+from keras_initkit.initializers._fans import MODES, compute_fans, fan_of_mode
+from keras_initkit.initializers._sampling import DISTRIBUTIONS, sample
 
 
 @register()
@@ -38,7 +42,7 @@ class FanInUniform(SeededInitializer):
         ValueError: If `scale` is not positive, or the shape has rank below 2.
 
     Example:
-    >>> import keras_initkit as kik
+    >>> import keras, keras_initkit as kik
     >>> values = kik.initializers.FanInUniform(scale=2.0, seed=1)((200, 50))
     >>> bool(keras.ops.max(keras.ops.abs(values)) <= 0.1)
     True
@@ -47,6 +51,8 @@ class FanInUniform(SeededInitializer):
     - [Glorot & Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html),
       equation 1
     """
+
+    mode = "fan_in"
 
     def __init__(self, scale=1.0, seed=None):
         check_positive("scale", scale)
@@ -58,9 +64,92 @@ class FanInUniform(SeededInitializer):
         shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
         fan_in, _ = compute_fans(shape)
-        limit = (self.scale / fan_in) ** 0.5
-        return keras.random.uniform(shape, -limit, limit, dtype=dtype, seed=self.seed)
+        return sample(shape, self.scale / (3 * fan_in), "uniform", self.seed, dtype)
 
     def get_config(self):
         """Returns the configuration."""
         return {**super().get_config(), "scale": self.scale}
+
+
+@register()
+class ActivationScaling(SeededInitializer):
+    """Initializer with `Var = gain² / fan`, the gain computed for the activation.
+
+    He's rule, for any activation: the gain of ReLU is √2, that of tanh 1.592537, of
+    GELU 1.533530; for a function of yours it is integrated. The activation is the
+    one that *precedes* the weights, as in He et al.: for a stack of equal layers
+    that is the layer's own.
+
+    - `convention="forward"` keeps the second moment of the signal (with `fan_in`);
+    - `"backward"` that of the gradients (use it with `mode="fan_out"`);
+    - `"variance"` the variance about the mean (for centred activations);
+    - `"torch"` takes the constants of `torch.nn.init.calculate_gain`.
+
+    Shapes: rank 2 or more, `(*spatial, in, out)`; for depthwise, transposed,
+    grouped and fused kernels pass it through `for_layer`.
+
+    Use it for deep networks without normalization, above all with activations that
+    have no rule named after them. Not for positions behind a normalization layer,
+    which undoes any scale.
+
+    Args:
+        activation: Keras name or function, activation layer, or any elementwise
+            function of a tensor. Defaults to `"relu"`.
+        mode: `"fan_in"`, `"fan_out"` or `"fan_avg"`. Defaults to `"fan_in"`.
+        distribution: `"truncated_normal"`, `"untruncated_normal"` or `"uniform"`.
+        convention: Which gain, see above. Defaults to `"forward"`.
+        seed: Integer or `None` (same values at every call), or a
+            `keras.random.SeedGenerator` (new values at every call).
+
+    Raises:
+        ValueError: For unknown names, softmax and its kin (which mix values), or a
+            shape of rank below 2.
+
+    Example:
+    >>> import keras, keras_initkit as kik
+    >>> initializer = kik.initializers.ActivationScaling("gelu")
+    >>> round(initializer.gain, 6)
+    1.53353
+
+    Reference:
+    - [He et al., 2015](https://arxiv.org/abs/1502.01852)
+    """
+
+    def __init__(
+        self,
+        activation="relu",
+        mode="fan_in",
+        distribution="truncated_normal",
+        convention="forward",
+        seed=None,
+    ):
+        check_choice("mode", mode, MODES)
+        check_choice("distribution", distribution, DISTRIBUTIONS)
+        if isinstance(activation, dict):
+            activation = keras.saving.deserialize_keras_object(activation)
+        self.activation = activation
+        self.mode = mode
+        self.distribution = distribution
+        self.convention = convention
+        self.gain = theory.gain(to_theory(activation), convention)
+        super().__init__(seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
+        dtype = resolve_dtype(dtype)
+        fan = fan_of_mode(self.mode, *compute_fans(shape))
+        return sample(shape, self.gain**2 / fan, self.distribution, self.seed, dtype)
+
+    def get_config(self):
+        """Returns the configuration."""
+        activation = self.activation
+        if not isinstance(activation, (str, type(None))):
+            activation = keras.saving.serialize_keras_object(activation)
+        return {
+            **super().get_config(),
+            "activation": activation,
+            "mode": self.mode,
+            "distribution": self.distribution,
+            "convention": self.convention,
+        }

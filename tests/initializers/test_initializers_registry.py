@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_initkit import initializers
-from keras_initkit.initializers import _catalog, _registry
+from keras_initkit.initializers import _base, _registry
 
 
 @pytest.mark.parametrize("name", [e.name for e in initializers.catalog()])
@@ -32,7 +32,7 @@ def test_catalog_names_every_public_initializer_once():
         assert all(texts), entry.name
 
 
-@pytest.mark.parametrize("cls", _catalog.KIT_CLASSES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", _base.KIT_CLASSES, ids=lambda cls: cls.__name__)
 def test_kit_classes_are_found_by_string_from_keras_too(cls):
     for identifier in (f"keras_initkit>{cls.__name__}", cls.identifier):
         assert type(keras.initializers.get(identifier)) is cls

@@ -1,0 +1,81 @@
+"""Draws of a given variance, and random orthogonal matrices."""
+
+import keras
+from keras import ops
+
+from keras_initkit.initializers._base import working_dtype
+
+# Standard deviation of N(0, 1) cut at +-2.
+TRUNCATED_STD = 0.87962566103423978
+DISTRIBUTIONS = ("truncated_normal", "uniform", "untruncated_normal")
+
+
+def sample(shape, variance, distribution, seed, dtype):
+    """Draws independent values of mean 0 and the given variance.
+
+    Args:
+        shape: Tuple of integers.
+        variance: Non-negative float.
+        distribution: `"truncated_normal"` (cut at two standard deviations of the
+            normal it is cut from), `"untruncated_normal"` or `"uniform"`.
+        seed: Integer or `keras.random.SeedGenerator`.
+        dtype: Name of a float dtype.
+
+    Returns:
+        Tensor.
+    """
+    std = variance**0.5
+    if distribution == "uniform":
+        limit = 3**0.5 * std
+        return keras.random.uniform(shape, -limit, limit, dtype=dtype, seed=seed)
+    if distribution == "untruncated_normal":
+        return keras.random.normal(shape, 0.0, std, dtype=dtype, seed=seed)
+    return keras.random.truncated_normal(
+        shape, 0.0, std / TRUNCATED_STD, dtype=dtype, seed=seed
+    )
+
+
+def orthogonal(rows, columns, seed, dtype, batch=()):
+    """Draws a semi-orthogonal matrix from the Haar measure.
+
+    The Q of a Gaussian matrix, its columns multiplied by the signs of R's diagonal
+    ([Mezzadri, 2007](https://arxiv.org/abs/math-ph/0609050)).
+
+    Args:
+        rows: Positive integer.
+        columns: Positive integer.
+        seed: Integer or `keras.random.SeedGenerator`.
+        dtype: Name of a float dtype; the factorisation runs in float32 or float64.
+        batch: Shape of a batch of independent matrices.
+
+    Returns:
+        Tensor `(*batch, rows, columns)`: orthonormal rows if `rows <= columns`, else
+        orthonormal columns.
+    """
+    tall = (*batch, max(rows, columns), min(rows, columns))
+    normal = keras.random.normal(tall, dtype=working_dtype(dtype), seed=seed)
+    q, r = ops.qr(normal)
+    q = q * ops.expand_dims(ops.sign(ops.diagonal(r, axis1=-2, axis2=-1)), -2)
+    if rows < columns:
+        q = ops.swapaxes(q, -1, -2)
+    return ops.cast(q, dtype)
+
+
+def at_centre(matrix, spatial):
+    """Places a matrix `(in, out)` at the centre tap of a zero kernel.
+
+    The centre of `k` taps is `(k - 1) // 2`: the tap that lies on the pixel itself
+    under `padding="same"` at stride 1, for even sizes too.
+
+    Args:
+        matrix: Tensor `(in, out)`.
+        spatial: Tuple of kernel sizes.
+
+    Returns:
+        Tensor `(*spatial, in, out)`.
+    """
+    for _ in spatial:
+        matrix = ops.expand_dims(matrix, 0)
+    before = [(k - 1) // 2 for k in spatial]
+    pads = [(b, k - 1 - b) for b, k in zip(before, spatial, strict=True)]
+    return ops.pad(matrix, [*pads, (0, 0), (0, 0)])

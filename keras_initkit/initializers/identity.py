@@ -1,0 +1,174 @@
+"""Identity-like weights: signals pass unchanged, and without a random number."""
+
+import keras
+from keras import ops
+
+from keras_initkit.initializers._base import (
+    check_multiple,
+    check_positive,
+    check_rank,
+    register,
+    resolve_dtype,
+)
+from keras_initkit.initializers._sampling import at_centre
+
+
+@register()
+class Dirac(keras.Initializer):
+    """Initializer of layers that copy their input: a scaled identity, any rank.
+
+    Output channel `j` is `gain` times input channel `j`, as far as both exist; the
+    identity sits at the centre tap `(k - 1) // 2` of a convolution, where
+    `padding="same"` keeps every pixel in place. With `groups`, each group copies its
+    own channels. `keras.initializers.Identity` raises above rank 2.
+
+    Shapes: rank 2 to 5, `(*spatial, in, out)`; grouped: `in` is per group, as Keras
+    stores it.
+
+    Use it for residual branches without shortcut, adapters, and for growing a
+    trained network by layers that change nothing. Not for a plain stack: copies
+    learn alike until the data breaks the tie.
+
+    Args:
+        gain: Number to put on the diagonal. Defaults to `1.0`.
+        groups: Groups of the convolution. Defaults to `1`.
+
+    Raises:
+        ValueError: If the rank is not 2 to 5, or `out` no multiple of `groups`.
+
+    Example:
+    >>> import keras, keras_initkit as kik
+    >>> kernel = kik.initializers.Dirac()((3, 1, 2))
+    >>> keras.ops.convert_to_numpy(kernel)[:, 0, :].tolist()
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]
+
+    Reference:
+    - [Zagoruyko & Komodakis, 2017](https://arxiv.org/abs/1706.00388)
+    """
+
+    def __init__(self, gain=1.0, groups=1):
+        check_positive("groups", groups)
+        self.gain = gain
+        self.groups = groups
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 2, 5, "(*spatial, in, out)")
+        dtype = resolve_dtype(dtype)
+        check_multiple(type(self), shape, "groups", self.groups)
+        eye = ops.eye(shape[-2], shape[-1] // self.groups, dtype=dtype)
+        matrix = self.gain * ops.tile(eye, (1, self.groups))
+        return at_centre(matrix, shape[:-2])
+
+    def get_config(self):
+        """Returns the configuration."""
+        return {"gain": self.gain, "groups": self.groups}
+
+
+@register()
+class RecurrentIdentity(keras.Initializer):
+    """Initializer of recurrent kernels: the identity, for every gate.
+
+    `h_t = phi(gain * h_{t-1} + ...)`: with ReLU, `gain=1`, zero bias and no input the
+    state stays as it is and gradients pass through any number of steps unchanged
+    (IRNN). Fused kernels get one identity a gate; `keras.initializers.Identity`
+    would leave all gates but the first without recurrence.
+
+    Shapes: rank 2, `(units, gates * units)`.
+
+    Use it for `SimpleRNN(activation="relu")` on long sequences, together with
+    small input weights (the paper: standard deviation 0.001 to 0.03) and gradient
+    clipping. `gain` slightly below 1 forgets on purpose.
+
+    Args:
+        gain: Number to put on the diagonals. Defaults to `1.0`.
+
+    Raises:
+        ValueError: If the shape is not `(units, gates * units)`.
+
+    Reference:
+    - [Le et al., 2015](https://arxiv.org/abs/1504.00941)
+    """
+
+    def __init__(self, gain=1.0):
+        self.gain = gain
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 2, 2, "(units, gates * units)")
+        dtype = resolve_dtype(dtype)
+        units, width = shape
+        if width % units:
+            raise ValueError(
+                f"{type(self).__name__}: `shape` must be (units, gates * units), the "
+                f"kernel of a recurrence. Received: shape={shape}."
+            )
+        return self.gain * ops.tile(ops.eye(units, dtype=dtype), (1, width // units))
+
+    def get_config(self):
+        """Returns the configuration."""
+        return {"gain": self.gain}
+
+
+@register("zero_hadamard")
+class ZerO(keras.Initializer):
+    """Initializer with zeros and ones only: identities and Hadamard transforms.
+
+    - `out <= in`: the partial identity;
+    - `out > in`: `c I* H_m I*`, the Hadamard matrix of size `2^m >= out` cut to the
+      shape, `c = 2^(-(m-1)/2)`. Its rows are orthogonal, so that the step to more
+      channels breaks the symmetry that a padded identity would keep; for
+      `out = 2^m` it doubles the squared length (He's factor for ReLU).
+
+    Convolutions have the matrix at the centre tap. Nothing is random.
+
+    Shapes: rank 2 to 5, `(*spatial, in, out)`.
+
+    Use it for residual networks with normalization or with zero-initialized branch
+    ends, and where bit-equal starts matter. The name is written out,
+    `"zero_hadamard"`, because `"zero"` is `Zeros`.
+
+    Raises:
+        ValueError: If the rank is not 2 to 5.
+
+    Example:
+    >>> import keras, keras_initkit as kik
+    >>> kernel = kik.initializers.ZerO()((2, 4))
+    >>> (keras.ops.convert_to_numpy(kernel) * 2**0.5).round(4).tolist()
+    [[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, -1.0]]
+
+    Reference:
+    - [Zhao et al., 2022](https://arxiv.org/abs/2110.12661), algorithm 1
+    """
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 2, 5, "(*spatial, in, out)")
+        dtype = resolve_dtype(dtype)
+        inputs, outputs = shape[-2:]
+        if outputs <= inputs:
+            matrix = ops.eye(inputs, outputs, dtype=dtype)
+        else:
+            power = (outputs - 1).bit_length()
+            scale = 2.0 ** (-(power - 1) / 2)
+            matrix = scale * _hadamard(inputs, outputs, power, dtype)
+        return at_centre(matrix, shape[:-2])
+
+
+def _hadamard(rows, columns, power, dtype):
+    """Returns the first rows and columns of Sylvester's matrix of size `2^power`.
+
+    Doubled along the columns first, then only as far down as `rows` needs: O(1) a
+    value that is kept.
+    """
+    matrix = ops.ones((1, 1), dtype)
+    height = 1
+    for _ in range(power):
+        if height < rows:
+            upper = ops.concatenate([matrix, matrix], axis=1)
+            lower = ops.concatenate([matrix, -matrix], axis=1)
+            matrix = ops.concatenate([upper, lower], axis=0)
+            height *= 2
+        else:
+            matrix = ops.concatenate([matrix, matrix], axis=1)
+    return matrix[:rows, :columns]

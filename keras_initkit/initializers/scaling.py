@@ -1,0 +1,275 @@
+"""Initializers that scale another one: by depth, by width, by a layer's true fans."""
+
+import keras
+
+from keras_initkit.initializers._base import (
+    check_choice,
+    check_positive,
+    check_rank,
+    register,
+    resolve_dtype,
+)
+from keras_initkit.initializers._fans import (
+    RULES,
+    compute_fans,
+    fan_of_mode,
+    layer_fans,
+)
+from keras_initkit.initializers._registry import get
+
+DEPTH_RULES = ("deepnorm", "fixup", "gpt2", "tfixup_decoder", "tfixup_encoder")
+
+
+def depth_factor(rule, depth, branch_layers=2):
+    """Computes the factor by which a depth rule scales residual branches.
+
+    | rule | factor | `depth` counts | scales |
+    |---|---|---|---|
+    | `"fixup"` | `L^(-1/(2m-2))` | L residual branches of m = `branch_layers` layers | all but the last layer of a branch; the last starts at zero |
+    | `"gpt2"` | `N^(-1/2)` | N residual branches, two a transformer block | the last layer of each branch |
+    | `"deepnorm"` | `(8N)^(-1/4)` | N blocks of an encoder or decoder alone | feed-forward, value and output projections |
+    | `"tfixup_encoder"` | `0.67 N^(-1/4)` | N encoder blocks | value projections and feed-forward layers |
+    | `"tfixup_decoder"` | `(9M)^(-1/4)` | M decoder blocks | the same, and the embeddings |
+
+    Args:
+        rule: One of the above.
+        depth: Positive integer.
+        branch_layers: Layers of a residual branch, at least 2; for `"fixup"`.
+
+    Returns:
+        Float.
+
+    References:
+    - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321) (Fixup)
+    - [Wang et al., 2022](https://arxiv.org/abs/2203.00555) (DeepNorm)
+    - [Huang et al., 2020](https://proceedings.mlr.press/v119/huang20f.html) (T-Fixup)
+    """  # noqa: E501
+    check_choice("rule", rule, DEPTH_RULES)
+    check_positive("depth", depth)
+    if rule == "fixup":
+        if branch_layers < 2:
+            raise ValueError(
+                "`branch_layers` must be at least 2 for Fixup. "
+                f"Received: branch_layers={branch_layers!r}."
+            )
+        return depth ** (-1 / (2 * branch_layers - 2))
+    return {
+        "gpt2": depth**-0.5,
+        "deepnorm": (8 * depth) ** -0.25,
+        "tfixup_encoder": 0.67 * depth**-0.25,
+        "tfixup_decoder": (9 * depth) ** -0.25,
+    }[rule]
+
+
+class _Scaled(keras.Initializer):
+    """Base of the initializers that multiply another one's values by a factor."""
+
+    def __init__(self, base):
+        self.base = get(base)
+
+    def factor(self, shape):
+        """Returns the factor for a shape."""
+        raise NotImplementedError
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 1)
+        dtype, factor = resolve_dtype(dtype), self.factor(shape)
+        return self.base(shape, dtype=dtype) * factor
+
+    def get_config(self):
+        """Returns the configuration."""
+        return {"base": keras.initializers.serialize(self.base)}
+
+
+@register()
+class DepthScaled(_Scaled):
+    """Initializer that scales another by the depth of a residual network.
+
+    In a residual stream every branch adds variance; scaled by `depth_factor(rule,
+    depth)`, the sum of all branches, or the change that one optimizer step makes to
+    it, stays bounded at any depth.
+
+    Shapes: those of `base`.
+
+    Use it for residual networks and transformers without (or with late)
+    normalization; which layers of a branch to scale differs by rule, see the table
+    of `kik.initializers.depth_factor`. `kik.fixup` does it for a whole model.
+
+    Args:
+        base: Anything `kik.initializers.get` takes. Defaults to `"he_normal"`.
+        depth: Positive integer; what it counts depends on the rule. Defaults to `1`.
+        rule: `"fixup"`, `"gpt2"`, `"deepnorm"`, `"tfixup_encoder"` or
+            `"tfixup_decoder"`. Defaults to `"fixup"`.
+        branch_layers: Layers of a residual branch, for `"fixup"`. Defaults to `2`.
+
+    Raises:
+        ValueError: If the rule is unknown or a number out of range.
+
+    Example:
+    >>> import keras_initkit as kik
+    >>> kik.initializers.DepthScaled("he_normal", depth=16, rule="gpt2").factor((3, 3))
+    0.25
+
+    Reference:
+    - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321)
+    """
+
+    def __init__(self, base="he_normal", depth=1, rule="fixup", branch_layers=2):
+        super().__init__(base)
+        self.depth = depth
+        self.rule = rule
+        self.branch_layers = branch_layers
+        self._factor = depth_factor(rule, depth, branch_layers)
+
+    def factor(self, shape):
+        """Returns the factor, the same for every shape."""
+        return self._factor
+
+    def get_config(self):
+        """Returns the configuration."""
+        config = {
+            "depth": self.depth,
+            "rule": self.rule,
+            "branch_layers": self.branch_layers,
+        }
+        return {**super().get_config(), **config}
+
+
+@register("mup_readout")
+class MuPReadout(_Scaled):
+    """Initializer of the output layer in the maximal update parametrization (μP).
+
+    `base`, times `sqrt(base_fan_in / fan_in)`: at the width where hyperparameters were
+    tuned it is `base`; wider, the variance falls like `1 / fan_in²` instead of
+    `1 / fan_in`. Hidden and input layers keep `1 / fan_in`. The other half of μP is
+    not initialization: with Adam, multiply the learning rate of hidden and output
+    kernels by `base_fan_in / fan_in`.
+
+    Shapes: rank 2 or more, `(*spatial, in, out)`.
+
+    Use it to carry hyperparameters from a narrow model to a wide one; `kik.
+    coordinate_check` shows whether it worked.
+
+    Args:
+        base: Anything `kik.initializers.get` takes. Defaults to `"lecun_normal"`.
+        base_fan_in: Fan-in of the layer in the tuned model. Defaults to `64`.
+
+    Raises:
+        ValueError: If `base_fan_in` is not positive or the rank below 2.
+
+    Reference:
+    - [Yang et al., 2022](https://arxiv.org/abs/2203.03466), table 3
+    """
+
+    def __init__(self, base="lecun_normal", base_fan_in=64):
+        check_positive("base_fan_in", base_fan_in)
+        super().__init__(base)
+        self.base_fan_in = base_fan_in
+
+    def factor(self, shape):
+        """Returns `sqrt(base_fan_in / fan_in)`."""
+        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
+        return (self.base_fan_in / compute_fans(shape)[0]) ** 0.5
+
+    def get_config(self):
+        """Returns the configuration."""
+        return {**super().get_config(), "base_fan_in": self.base_fan_in}
+
+
+@register()
+class FanCorrected(_Scaled):
+    """Initializer that gives a fan-based one the layer's true fans.
+
+    Keras reads the fans from the kernel's shape alone, which is wrong for depthwise,
+    transposed, grouped and fused kernels. This multiplies the values of `base` by
+    `sqrt(fan read / true fan)`, its `mode` deciding which fan: the distribution
+    keeps its form. `kik.initializers.for_layer` chooses the arguments for a layer.
+
+    | rule | kernel | fan_in | fan_out |
+    |---|---|---|---|
+    | `"plain"` | `(*k, in, out)` | `prod(k) in` | `prod(k) out` |
+    | `"grouped"` | `(*k, in / groups, out)` | `prod(k) in / groups` | `prod(k) out / groups` |
+    | `"depthwise"` | `(*k, in, mult)` | `prod(k)` | `prod(k) mult` |
+    | `"transposed"` | `(*k, out, in)` | `prod(k) in / stride` | `prod(k) out` |
+    | `"blocks"` | `(*k, in, blocks * out)` | `prod(k) in` | `prod(k) out` |
+    | `"embedding"` | `(vocabulary, dim)` | `1` | `dim` |
+    | `"axes"` | any | product over `input_axes` | product over `output_axes` |
+
+    A strided convolution's `fan_out` is divided by nothing here, as in the papers.
+
+    Args:
+        base: `VarianceScaling` and its subclasses, `FanInUniform`,
+            `ActivationScaling`, or their identifiers. Defaults to `"he_normal"`.
+        rule: One of the above. Defaults to `"plain"`.
+        groups: Groups of a grouped convolution.
+        stride: Product of the strides of a transposed convolution.
+        blocks: Matrices side by side in the last axis (gates; query, key, value).
+        input_axes: For `"axes"`.
+        output_axes: For `"axes"`.
+
+    Raises:
+        ValueError: If `base` has no fans, or the rule is unknown.
+    """  # noqa: E501
+
+    def __init__(
+        self,
+        base="he_normal",
+        rule="plain",
+        groups=1,
+        stride=1,
+        blocks=1,
+        input_axes=None,
+        output_axes=None,
+    ):
+        super().__init__(base)
+        if not has_fans(self.base):
+            raise ValueError(
+                "`base` must set its variance by a fan. "
+                f"Received: {type(self.base).__name__}."
+            )
+        check_choice("rule", rule, RULES)
+        self.rule = rule
+        self.groups = groups
+        self.stride = stride
+        self.blocks = blocks
+        self.input_axes = input_axes
+        self.output_axes = output_axes
+
+    def fans(self, shape):
+        """Returns the true `(fan_in, fan_out)` of a kernel of this shape."""
+        return layer_fans(
+            shape,
+            self.rule,
+            groups=self.groups,
+            stride=self.stride,
+            blocks=self.blocks,
+            input_axes=self.input_axes,
+            output_axes=self.output_axes,
+        )
+
+    def factor(self, shape):
+        """Returns `sqrt(fan read from the shape / true fan)`."""
+        shape = check_rank(type(self), shape, 2)
+        axes = [
+            getattr(self.base, f"{kind}_axes", None) for kind in ("input", "output")
+        ]
+        read = fan_of_mode(self.base.mode, *compute_fans(shape, *axes))
+        return (read / fan_of_mode(self.base.mode, *self.fans(shape))) ** 0.5
+
+    def get_config(self):
+        """Returns the configuration."""
+        config = {
+            "rule": self.rule,
+            "groups": self.groups,
+            "stride": self.stride,
+            "blocks": self.blocks,
+            "input_axes": self.input_axes,
+            "output_axes": self.output_axes,
+        }
+        return {**super().get_config(), **config}
+
+
+def has_fans(initializer):
+    """Returns whether an initializer sets its variance by a fan of the shape."""
+    return hasattr(initializer, "mode") and not isinstance(initializer, type)

@@ -1,0 +1,178 @@
+"""Special structures: sparse units, sub-pixel convolutions, sine networks."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_initkit.initializers._base import (
+    SeededInitializer,
+    check_choice,
+    check_multiple,
+    check_positive,
+    check_rank,
+    register,
+    resolve_dtype,
+    split_seed,
+    working_dtype,
+)
+from keras_initkit.initializers._fans import compute_fans
+from keras_initkit.initializers._registry import get
+
+
+@register()
+class SparseNormal(SeededInitializer):
+    """Initializer that gives every unit the same small number of inputs.
+
+    Of the `fan_in` weights of each output exactly `min(connections, fan_in)`, at
+    random places, are drawn from N(0, stddev²); the others are 0. The input to a
+    unit then does not grow with the width of the layer below, and units differ
+    more than with dense weights.
+
+    Shapes: rank 2 or more, `(*spatial, in, out)`.
+
+    Use it for wide shallow networks, recurrent reservoirs (`SimpleRNN`), and
+    second-order training, where it comes from. Not for depth: its gain ignores the
+    activation; `stddev = gain / sqrt(connections)` mends that.
+
+    Args:
+        connections: Positive number of inputs a unit. Defaults to `15`, the paper's.
+        stddev: Positive standard deviation of the weights. Defaults to `1.0`.
+        seed: Integer or `None` (same values at every call), or a
+            `keras.random.SeedGenerator` (new values at every call).
+
+    Raises:
+        ValueError: If an argument is not positive or the rank below 2.
+
+    Reference:
+    - [Martens, 2010](https://icml.cc/Conferences/2010/papers/458.pdf), section 5
+    """
+
+    def __init__(self, connections=15, stddev=1.0, seed=None):
+        check_positive("connections", connections)
+        check_positive("stddev", stddev)
+        self.connections = connections
+        self.stddev = stddev
+        super().__init__(seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
+        dtype = resolve_dtype(dtype)
+        fan_in = math.prod(shape[:-1])
+        for_values, for_places = split_seed(self.seed, 2)
+        values = keras.random.normal(
+            (fan_in, shape[-1]), 0.0, self.stddev, dtype=dtype, seed=for_values
+        )
+        keys = keras.random.uniform(
+            (fan_in, shape[-1]), dtype=working_dtype(dtype), seed=for_places
+        )
+        rank = ops.argsort(ops.argsort(keys, axis=0), axis=0)
+        mask = ops.cast(rank < self.connections, dtype)
+        return ops.reshape(values * mask, shape)
+
+    def get_config(self):
+        """Returns the configuration."""
+        config = {"connections": self.connections, "stddev": self.stddev}
+        return {**super().get_config(), **config}
+
+
+@register("icnr")
+class ICNR(keras.Initializer):
+    """Initializer of sub-pixel convolutions, free of checkerboards at the start.
+
+    A convolution to `scale^d * channels` outputs followed by a rearrangement of
+    channels into space (depth-to-space, pixel shuffle) upsamples by `scale` in each of
+    `d` dimensions. Here the kernels of all `scale^d` sub-pixels of a channel are
+    equal, so that the result is nearest-neighbour upsampling of one convolution.
+
+    Shapes: rank 3 to 5, `(*spatial, in, scale^d * channels)`, `d` the number of
+    spatial axes.
+
+    Args:
+        base: Initializer of the kernel `(*spatial, in, channels)`: anything
+            `kik.initializers.get` takes. Defaults to `"he_normal"`.
+        scale: Upsampling factor, an integer of at least 1. Defaults to `2`.
+        order: `"depth_to_space"` (sub-pixels are the slow index of the channels, as
+            in `tf.nn.depth_to_space`) or `"pixel_shuffle"` (the fast index, as in
+            `torch.nn.PixelShuffle`).
+
+    Raises:
+        ValueError: If the rank is not 3 to 5 or the last axis no multiple of
+            `scale^d`.
+
+    Reference:
+    - [Aitken et al., 2017](https://arxiv.org/abs/1707.02937)
+    """
+
+    def __init__(self, base="he_normal", scale=2, order="depth_to_space"):
+        check_positive("scale", scale)
+        check_choice("order", order, ("depth_to_space", "pixel_shuffle"))
+        self.base = get(base)
+        self.scale = scale
+        self.order = order
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
+        dtype = resolve_dtype(dtype)
+        copies = self.scale ** (len(shape) - 2)
+        check_multiple(type(self), shape, "scale^d", copies)
+        kernel = self.base((*shape[:-1], shape[-1] // copies), dtype=dtype)
+        if self.order == "pixel_shuffle":
+            return ops.repeat(kernel, copies, axis=-1)
+        return ops.tile(kernel, (1,) * (len(shape) - 1) + (copies,))
+
+    def get_config(self):
+        """Returns the configuration."""
+        return {
+            "base": keras.initializers.serialize(self.base),
+            "scale": self.scale,
+            "order": self.order,
+        }
+
+
+@register()
+class Siren(SeededInitializer):
+    """Initializer of networks with sine activations, `sin(w0 (W x + b))`.
+
+    The first layer draws `U(-1/n, 1/n)`, `n = fan_in`, all others
+    `U(-√(6/n)/w0, √(6/n)/w0)`: with inputs in [-1, 1] every pre-activation
+    `w0 W x` behind the first layer is then close to N(0, 1), at any depth.
+
+    Shapes: rank 2 or more, `(*spatial, in, out)`.
+
+    Use it for implicit representations of images, sound and shapes. Not with any
+    other activation.
+
+    Args:
+        first: Whether the layer is the first. Defaults to `False`.
+        w0: Positive frequency that multiplies `W x + b` inside the sine. Defaults
+            to `30.0`, the paper's.
+        seed: Integer or `None` (same values at every call), or a
+            `keras.random.SeedGenerator` (new values at every call).
+
+    Raises:
+        ValueError: If `w0` is not positive or the rank below 2.
+
+    Reference:
+    - [Sitzmann et al., 2020](https://arxiv.org/abs/2006.09661), section 3.2
+    """
+
+    def __init__(self, first=False, w0=30.0, seed=None):
+        check_positive("w0", w0)
+        self.first = bool(first)
+        self.w0 = w0
+        super().__init__(seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
+        dtype = resolve_dtype(dtype)
+        fan_in, _ = compute_fans(shape)
+        limit = 1 / fan_in if self.first else math.sqrt(6 / fan_in) / self.w0
+        return keras.random.uniform(shape, -limit, limit, dtype=dtype, seed=self.seed)
+
+    def get_config(self):
+        """Returns the configuration."""
+        return {**super().get_config(), "first": self.first, "w0": self.w0}
