@@ -83,7 +83,8 @@ def layer_fans(
         return compute_fans(shape, input_axes, output_axes)
     if rule == "embedding":
         return 1, shape[-1]
-    taps, inputs, outputs = math.prod(shape[:-2]), *shape[-2:]
+    taps = math.prod(shape[:-2])
+    inputs, outputs = shape[-2], shape[-1]
     if rule == "depthwise":
         return taps, taps * outputs
     if rule == "transposed":  # (*spatial, out, in)

@@ -124,9 +124,12 @@ def test_prior_bias_predicts_the_prior(prior, activation):
             "`class_prior` must be a list of positive numbers for softmax. "
             "Received: class_prior=0.5.",
         ),
-        ((1.5,), "`class_prior` must lie in (0, 1) for sigmoid. Received: class_prior=1.5."),
+        (
+            (1.5,),
+            "`class_prior` must lie in (0, 1) for sigmoid. Received: class_prior=1.5.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_prior_bias_rejects(arguments, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         I.PriorBias(*arguments)
