@@ -10,7 +10,7 @@ from keras_initkit.data._dataset import FIRST_WORD, START
 _TRAIN, _TEST, _WORDS = 6000, 2000, 2000
 _SHORTEST, _LONGEST = 40, 240
 _SENTIMENT_SHARE = 0.12  # of the words of a review
-_NEGATED_SHARE = 0.25  # of those: turned round by the word before
+_NEGATED_SHARE = 0.2  # of those: turned round by the word before
 _WRONG_LABELS = 0.03
 _COMMON = (
     "the and a of to is it in i this that was as for with movie but film on not "
@@ -63,7 +63,7 @@ def _made_reviews(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
     loaded = rng.random(tokens.shape) < _SENTIMENT_SHARE
     negated = loaded & (rng.random(tokens.shape) < _NEGATED_SHARE)
     negated[:, 0] = False
-    leaning = rng.uniform(0.55, 0.9, (n, 1))
+    leaning = rng.uniform(0.6, 0.95, (n, 1))
     meant_good = (rng.random(tokens.shape) < leaning) == labels[:, None].astype(bool)
     first = FIRST_WORD + len(_COMMON)
     word = first + 2 * rng.integers(len(_GOOD), size=tokens.shape)

@@ -56,7 +56,7 @@ def _made_images(
     contrast = rng.uniform(0.4, 1.0, (n, 1, 1, 1)).astype(np.float32)
     images = contrast * _windows(patterns, kind, rng)
     other = rng.integers(len(patterns), size=n)
-    images += np.float32(0.6) * _windows(patterns, other, rng)
+    images += np.float32(0.4) * _windows(patterns, other, rng)
     images += np.float32(0.5) * rng.standard_normal(images.shape, dtype=np.float32)
     np.clip(images * 50 + 128, 0, 255, out=images)
     return images.astype(np.uint8), labels

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_initkit import data
-from keras_initkit.data import _real
+from keras_initkit.data import _real, _reviews
 
 SHAPES = {
     "cifar10": ((32, 32, 3), 10),
@@ -100,6 +100,25 @@ def test_standin_follows_its_seed(name, standins):
 def test_standin_test_examples_are_not_in_training_set(name, standins):
     train = {row.tobytes() for row in standins[name].x_train}
     assert not any(row.tobytes() in train for row in standins[name].x_test)
+
+
+def test_standin_images_have_classes_that_differ_and_overlap(standins):
+    dataset = standins["cifar10"]
+    x, test = (a.reshape(len(a), -1) for a in (dataset.x_train, dataset.x_test))
+    means = np.stack([x[dataset.y_train == c].mean(axis=0) for c in range(10)])
+    nearest = np.argmax(test @ means.T - np.sum(means**2, axis=1) / 2, axis=1)
+    assert 0.2 < np.mean(nearest == dataset.y_test) < 0.9
+
+
+def test_standin_reviews_have_a_mood_that_words_tell_in_part(standins):
+    dataset = standins["imdb"]
+    words = [dataset.decode(row).split() for row in dataset.x_test[:500]]
+    balance = [
+        sum((word in _reviews._GOOD) - (word in _reviews._BAD) for word in row)
+        for row in words
+    ]
+    right = (np.array(balance) > 0) == dataset.y_test[:500]
+    assert 0.65 < np.mean(right) < 0.95
 
 
 @pytest.mark.parametrize("source", ["auto", "real", "standin"])
