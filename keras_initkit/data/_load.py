@@ -1,5 +1,6 @@
 """`load`: from a name to arrays, by the nearest source that has them."""
 
+import functools
 import logging
 import operator
 import os
@@ -189,7 +190,8 @@ def _from_folder(spec: DataSpec, folder: str, required: bool = False) -> _Found:
             f"source={folder!r}, whose .npz files are {there}.",
             name=spec.name,
         )
-    return load_from_folder(spec, path), path, False, words_from_folder(folder)
+    words = functools.partial(words_from_folder, folder)  # can be pickled
+    return load_from_folder(spec, path), path, False, words
 
 
 def _standin(spec: DataSpec, seed: int, why: str) -> _Found:

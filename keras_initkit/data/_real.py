@@ -80,14 +80,10 @@ def words_from_keras() -> Mapping[int, str]:
     return _ids_to_words(ranks)
 
 
-def words_from_folder(folder: str) -> Callable[[], Mapping[int, str]]:
-    """Returns a reader of the word list, which Keras has if the folder has not."""
-
-    def words() -> Mapping[int, str]:
-        path = os.path.join(folder, _WORD_FILE)
-        return _read_words(path) if os.path.isfile(path) else words_from_keras()
-
-    return words
+def words_from_folder(folder: str) -> Mapping[int, str]:
+    """Returns the words by the list in `folder`, or by Keras's if it has none."""
+    path = os.path.join(folder, _WORD_FILE)
+    return _read_words(path) if os.path.isfile(path) else words_from_keras()
 
 
 def _guarded(spec: DataSpec, loader: Callable[[], Any]) -> Any:

@@ -1,5 +1,6 @@
 """`load` on stand-ins and on small files of the user's own."""
 
+import pickle
 import re
 import warnings
 
@@ -209,6 +210,16 @@ def test_decode_reads_the_word_list_beside_the_reviews(tmp_path):
     write(tmp_path, "imdb")
     dataset = data.load("imdb", source=tmp_path)
     assert dataset.decode(np.array([0, 0, 1, 4, 5, 2])) == "[START] the film [OOV]"
+
+
+@pytest.mark.parametrize("source", ["folder", "standin"])
+def test_dataset_survives_pickling(source, tmp_path):
+    (tmp_path / "imdb_word_index.json").write_text('{"the": 1, "film": 2}')
+    write(tmp_path, "imdb")
+    dataset = data.load("imdb", source=tmp_path if source == "folder" else source)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert copy.decode(copy.x_test[0]) == dataset.decode(dataset.x_test[0])
+    assert repr(copy) == repr(dataset)
 
 
 def test_decode_gives_back_generated_reviews(standins):
