@@ -2,12 +2,13 @@
 
 import random
 import re
+from typing import Any
 
 import keras
 
 PACKAGE = "keras_initkit"
 # Every registered class of the kit, in order of definition.
-KIT_CLASSES: list[type] = []
+KIT_CLASSES: list[Any] = []
 
 
 def snake_case(name):

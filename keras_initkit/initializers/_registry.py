@@ -4,6 +4,7 @@ import difflib
 import functools
 import hashlib
 import inspect
+from typing import Any
 
 import keras
 
@@ -107,7 +108,7 @@ def derive_seed(seed, path):
 
 def _builders():
     """Maps every name of Keras and the kit to what builds its initializer."""
-    table = {
+    table: dict[str, Any] = {
         name: obj
         for name, obj in vars(keras.initializers).items()
         if inspect.isclass(obj) and issubclass(obj, keras.Initializer)

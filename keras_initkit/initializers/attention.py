@@ -121,7 +121,7 @@ def mimetic_attention(layer, seed=None):
             "`layer` must be a built attention layer with query, key, value and "
             f"output projections. Received: {type(layer).__name__} {layer.name!r}."
         )
-    kernels = [dense.kernel for dense in denses]
+    kernels = [dense.kernel for dense in denses if dense is not None]
     dims = {kernels[0].shape[0], kernels[1].shape[0], kernels[2].shape[0]}
     if len(dims | {kernels[3].shape[-1]}) > 1:
         raise ValueError(

@@ -59,7 +59,7 @@ class DeltaOrthogonal(SeededInitializer):
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
-        matrix = self.gain * orthogonal(*shape[-2:], self.seed, dtype)
+        matrix = self.gain * orthogonal(shape[-2], shape[-1], self.seed, dtype)
         return at_centre(matrix, shape[:-2])
 
     def get_config(self):

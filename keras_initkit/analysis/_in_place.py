@@ -1,0 +1,63 @@
+"""Changing a model's weights in place: all of it or nothing of it."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+
+class Edit:
+    """Assigns weights and remembers what they were."""
+
+    def __init__(self):
+        self._originals = {}
+
+    def assign(self, variable, value):
+        """Assigns a value, and keeps the variable's first one for `undo`."""
+        self.remember(variable)
+        variable.assign(keras.ops.cast(value, variable.dtype))
+
+    def remember(self, variable):
+        """Keeps the value that a variable has now, unless it is kept already."""
+        if id(variable) not in self._originals:
+            value = np.array(keras.ops.convert_to_numpy(variable.value))
+            self._originals[id(variable)] = (variable, value)
+
+    def restore(self, variable):
+        """Gives one variable its first value back, if it was changed."""
+        if id(variable) in self._originals:
+            variable.assign(self._originals[id(variable)][1])
+
+    def undo(self):
+        """Gives every variable its first value back."""
+        for variable, value in self._originals.values():
+            variable.assign(value)
+
+
+@contextlib.contextmanager
+def editing(model):
+    """Yields an `Edit` of a model's trainable weights.
+
+    If the body raises, every weight it assigned gets its old value back. In any case
+    whatever else a forward pass may move (moving averages, seeds, counters) is as
+    it was.
+    """
+    edit, state = Edit(), Edit()
+    trainable = {id(variable) for variable in model.trainable_variables}
+    for variable in model.variables:
+        if id(variable) not in trainable:
+            state.remember(variable)
+    try:
+        yield edit
+    except BaseException:
+        edit.undo()
+        raise
+    finally:
+        state.undo()
+
+
+def forward(model, x):
+    """Runs a model eagerly on one batch in inference mode and returns its outputs."""
+    if getattr(model, "_call_has_training_arg", True):
+        return model(x, training=False)
+    return model(x)
