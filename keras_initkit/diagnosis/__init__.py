@@ -1,7 +1,12 @@
 """Diagnosis: rules over a run's record, numpy only, and what they find."""
 
 from keras_initkit.diagnosis import rules as _rules  # noqa: F401  (fills the registry)
-from keras_initkit.diagnosis.depth import Profile, depth_profile, depth_slope
+from keras_initkit.diagnosis.depth import (
+    Profile,
+    depth_profile,
+    depth_slope,
+    weight_layers,
+)
 from keras_initkit.diagnosis.finding import SEVERITIES, Finding
 from keras_initkit.diagnosis.registry import RULES, Fault, Rule, Threshold, judge, rule
 
@@ -17,4 +22,5 @@ __all__ = [
     "depth_profile",
     "depth_slope",
     "Profile",
+    "weight_layers",
 ]

@@ -49,6 +49,7 @@ _RELU = ("relu", "relu6")
         "preactivation/nonfinite_count",
         "backprop/nonfinite_count",
         "gradient/nonfinite_count",
+        "update/nonfinite_count",
     ),
     any_of=True,
     reference=_DEBUGGER,
@@ -56,8 +57,9 @@ _RELU = ("relu", "relu6")
 def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The first tensor, in the order of the computation, that holds NaN or Inf."""
     firsts = []
-    # A weight is what a step starts from; then forward, then back from the last layer.
-    order = ("weight", "preactivation", "activation", "backprop", "gradient")
+    # A weight is what a step starts from; then forward, back from the last layer, and
+    # the update.
+    order = ("weight", "preactivation", "activation", "backprop", "gradient", "update")
     for rank, signal in enumerate(order):
         counts = _statistic(record, signal, "nonfinite_count")
         if counts is None:

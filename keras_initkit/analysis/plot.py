@@ -1,0 +1,228 @@
+"""The picture of a comparison: curves, accuracies, depth profiles."""
+
+import os
+import pathlib
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_initkit.analysis.run import RunResult
+
+if TYPE_CHECKING:
+    from keras_initkit.analysis.compare import Comparison, Row
+
+# Okabe and Ito's colours, told apart by the colour-blind; yellow is left out (too pale
+# for lines). Markers and dashes tell the lines apart in black and white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+_MARKERS = "osD^vPX*<>"
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_WHY_WIDTH = 120  # characters a line under the picture
+
+
+def save_plot(comparison: "Comparison", path: str | os.PathLike[str]) -> pathlib.Path:
+    """Draws a comparison into a file and returns its path.
+
+    Four panels: training loss against optimizer steps (mean and range over seeds),
+    test accuracy of every run, and, before the first update, the activations' std and
+    the kernels' gradient rms over the weight layers (geometric mean and range). Values
+    of exactly 0 have no place on a logarithmic axis and stand on a line of their own.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If no run has finished.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "`plot` needs matplotlib: pip install 'keras-initkit[plot]'"
+        ) from error
+    if not comparison.runs:
+        raise ValueError("`plot` needs at least one finished run. Received: none")
+    rows = comparison.table()
+    styles = _styles(comparison.initializers)
+    lines = _explanations(rows)
+    figure = Figure(figsize=(12, 8.2 + 0.17 * len(lines)), layout="constrained")
+    panels = figure.subplots(2, 2, width_ratios=(3, 2))
+    _draw_curves(panels[0, 0], comparison, rows, styles)
+    _draw_accuracies(panels[0, 1], comparison, rows, styles)
+    _draw_depth(
+        panels[1, 0], comparison, rows, styles, ("activation", "std"),
+        "Signal forward: std of the activations at step 0", "std of activations",
+    )  # fmt: skip
+    _draw_depth(
+        panels[1, 1], comparison, rows, styles, ("gradient", "rms"),
+        "Signal back: rms of the gradients at step 0", "rms of kernel gradients",
+    )  # fmt: skip
+    seeds = len(comparison.seeds)
+    data = f"{comparison.data}{' STAND-IN' if comparison.is_standin else ''}"
+    run = comparison.runs[0]
+    figure.suptitle(
+        f"{comparison.model} on {data}: what the initializer does "
+        f"({seeds} seed{'s' * (seeds != 1)}, {run.steps} steps of {run.batch_size})",
+        fontweight="bold",
+    )
+    figure.supxlabel(
+        "\n".join(lines), x=0.01, ha="left", fontsize=9, family="monospace"
+    )
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _explanations(rows: list["Row"]) -> list[str]:
+    """Returns the lines under the picture: each initializer and why."""
+    width = max(len(row.initializer) for row in rows)
+    lines: list[str] = []
+    for row in rows:
+        lines += textwrap.wrap(
+            row.why,
+            _WHY_WIDTH,
+            initial_indent=f"{row.initializer:>{width}}  ",
+            subsequent_indent=" " * (width + 2),
+        )
+    return lines
+
+
+def _styles(initializers: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Returns a colour, marker and dash for each initializer, the same everywhere."""
+    return {
+        name: {
+            "color": _COLOURS[i % len(_COLOURS)],
+            "marker": _MARKERS[i % len(_MARKERS)],
+            "linestyle": _DASHES[i % len(_DASHES)],
+            "markersize": 5,
+            "linewidth": 1.6,
+        }
+        for i, name in enumerate(initializers)
+    }
+
+
+def _draw_curves(axes, comparison, rows, styles):
+    for row in rows:
+        curves = [run.loss_curve() for run in comparison.of(row.initializer)]
+        steps = min((x for x, _ in curves), key=len)
+        losses = np.stack([y[: len(steps)] for _, y in curves])
+        losses = np.where(losses > 0, losses, np.nan)
+        if not np.isfinite(losses).any():
+            continue
+        style = styles[row.initializer]
+        mean = losses.mean(axis=0)
+        every = max(1, len(steps) // 12)
+        axes.plot(steps, mean, label=row.initializer, markevery=every, **style)
+        axes.fill_between(
+            steps, losses.min(0), losses.max(0), color=style["color"], alpha=0.15, lw=0
+        )
+    axes.set(
+        title="Training loss (line: mean, band: range over seeds)",
+        xlabel="optimizer step",
+        ylabel="loss of the batches",
+        yscale="log",
+    )
+    _finish(axes)
+    if axes.lines:
+        axes.legend(fontsize=9, ncols=2)
+
+
+def _draw_accuracies(axes, comparison, rows, styles):
+    names = [row.initializer for row in rows]
+    for height, row in enumerate(rows):
+        style = styles[row.initializer]
+        values = [run.accuracy for run in comparison.of(row.initializer)]
+        mean = row.accuracy.mean
+        axes.barh(height, np.nan_to_num(mean), color=style["color"], alpha=0.3)
+        axes.plot(
+            values,
+            [height] * len(values),
+            color=style["color"],
+            marker=style["marker"],
+            markersize=5,
+            linestyle="none",
+            clip_on=False,
+        )
+        axes.text(
+            1.02, height, f"{mean:.3f}", va="center", fontweight="bold", fontsize=9
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(
+        title="Test accuracy (bar: mean, marks: seeds)", xlabel="accuracy", xlim=(0, 1)
+    )
+    _finish(axes, axis="x")
+
+
+def _draw_depth(axes, comparison, rows, styles, what, title, label):
+    profiles = {
+        row.initializer: _mean_profile(comparison.of(row.initializer), *what)
+        for row in rows
+    }
+    every = np.concatenate([values.ravel() for _, _, values in profiles.values()])
+    positive = every[np.isfinite(every) & (every > 0)]
+    floor = 10.0 ** (np.floor(np.log10(positive.min(initial=1.0))) - 1)
+    ticks: dict[float, str] = {}
+    any_zero = False
+    for name, (depths, labels, values) in profiles.items():
+        if not len(depths):
+            continue
+        ticks.update(zip(depths.tolist(), labels, strict=True))
+        style = styles[name]
+        shown = np.where(values == 0, floor, values)
+        middle = 10 ** np.mean(np.log10(shown), axis=0)
+        any_zero = any_zero or bool((values == 0).any())
+        axes.plot(depths, middle, label=name, clip_on=False, zorder=3, **style)
+        axes.fill_between(
+            depths, shown.min(0), shown.max(0), color=style["color"], alpha=0.15, lw=0
+        )
+    axes.set(
+        title=title,
+        xlabel="weight layer, from input to output",
+        ylabel=label,
+        yscale="log",
+    )
+    if any_zero:
+        axes.set_ylim(bottom=floor)
+        axes.axhline(floor, color="0.6", lw=1)
+        axes.text(
+            0.25, floor, "exactly 0", transform=axes.get_yaxis_transform(),
+            ha="center", va="bottom", fontsize=9, color="0.3",
+        )  # fmt: skip
+    rotated = len(ticks) > 6
+    axes.set_xticks(
+        list(ticks),
+        [text.replace("/", "/\n") if not rotated else text for text in ticks.values()],
+        fontsize=8,
+        rotation=60 if rotated else 0,
+        ha="right" if rotated else "center",
+    )
+    _finish(axes)
+
+
+def _mean_profile(
+    runs: list[RunResult], signal: str, statistic: str
+) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Returns positions, their labels, and values of shape `(runs, positions)`.
+
+    Several kernels of one layer (a recurrent one has two) stand side by side.
+    """
+    profiles = [run.profile(signal, statistic) for run in runs]
+    keys = profiles[0].keys
+    if not keys or any(p.keys != keys for p in profiles):
+        return np.zeros(0), [], np.zeros((0, 0))
+    depths = profiles[0].depths.astype(float)
+    kernels = np.array([np.sum(depths == d) for d in depths])
+    turn = np.array([np.sum(depths[:i] == d) for i, d in enumerate(depths)])
+    labels = [key.layer.rpartition("/")[2] for key in keys]
+    labels = [
+        f"{text}\n{key.tensor}" if n > 1 else text
+        for text, key, n in zip(labels, keys, kernels, strict=True)
+    ]
+    return depths + turn / kernels, labels, np.stack([p.values for p in profiles])
+
+
+def _finish(axes, axis="both"):
+    axes.grid(visible=True, axis=axis, which="major", color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.title.set_fontsize(11)

@@ -1,0 +1,104 @@
+"""The directory of a run: whose it is, what the run is, and what came out of it."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from keras_initkit.recording import hparams
+from keras_initkit.schema import RECORD_RUN
+
+# Marks a directory as a run of ours.
+RUN_FILE = "run.json"
+
+
+class LogDirError(ValueError):
+    """The log directory of a run belongs to something else."""
+
+
+class RunLog:
+    """Writes the HParams entry and the `run.json` of a run; nothing without directory.
+
+    `run.json` holds the hyperparameters, the origin of the data, `"status"`
+    (`"running"`, `"finished"`, `"interrupted"`, `"failed"`) and, once finished, the
+    results.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] | None,
+        facts: Mapping[str, hparams.HParamValue],
+        metrics: Mapping[str, str],
+        origin: str,
+        is_standin: bool,
+    ) -> None:
+        self.directory = None if log_dir is None else pathlib.Path(log_dir)
+        self._facts = dict(facts)
+        self._metrics = dict(metrics)
+        self._origin = origin
+        self._is_standin = is_standin
+
+    def start(self) -> None:
+        """Takes the directory over and says what the run is.
+
+        Raises:
+            LogDirError: If it holds event files of another program.
+        """
+        if self.directory is None:
+            return
+        _claim(self.directory)
+        self._write("running", {})
+        text = f"Data: {self._origin}"
+        if self._is_standin:
+            text = f"**STAND-IN, not the real data:** {self._origin}"
+        hparams.write_session_start(
+            self.directory, self._facts, self._metrics, {"data": text}
+        )
+
+    def finish(self, results: Mapping[str, Any], step: int) -> None:
+        """Says what came out; `results` are as JSON takes them."""
+        if self.directory is None:
+            return
+        metrics = {name: results[name] for name in self._metrics}
+        found = {name: value for name, value in metrics.items() if value is not None}
+        hparams.write_session_end(self.directory, found, step)
+        self._write("finished", results)
+
+    def abort(self, error: BaseException) -> None:
+        """Says that the run has come to no end."""
+        if self.directory is None:
+            return
+        hparams.write_session_end(self.directory, {}, 0, success=False)
+        stopped = isinstance(error, KeyboardInterrupt)
+        self._write("interrupted" if stopped else "failed", {})
+
+    def _write(self, status: str, results: Mapping[str, Any]) -> None:
+        if self.directory is None:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        content = {
+            **self._facts,
+            "origin": self._origin,
+            "status": status,
+            **results,
+        }
+        text = json.dumps(content, indent=1, allow_nan=False)
+        (self.directory / RUN_FILE).write_text(text + "\n")
+
+
+def _claim(directory: pathlib.Path) -> None:
+    """Makes room for a run: removes the event files of an earlier one of ours."""
+    events = sorted(
+        path
+        for part in (directory, directory / RECORD_RUN)
+        for path in part.glob("events.out.tfevents.*")
+    )
+    if events and not (directory / RUN_FILE).exists():
+        raise LogDirError(
+            "`log_dir` must be a new directory or one of an earlier run of "
+            f"keras_initkit. Received: log_dir={str(directory)!r}, which holds event "
+            f"files of another program ({events[0].name})."
+        )
+    for path in events:
+        path.unlink()
