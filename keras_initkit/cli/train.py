@@ -1,0 +1,201 @@
+"""`keras-initkit train`: one model, watched while it trains."""
+
+import pathlib
+from typing import TYPE_CHECKING, Annotated
+
+import rich.markup
+import rich.table
+import typer
+
+from keras_initkit.cli import _console, _names
+from keras_initkit.cli._progress import Progress
+
+if TYPE_CHECKING:
+    from keras_initkit.analysis import RunResult
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A data set (mnist, cifar10, imdb, xor) or a reference model "
+        "(mnist_cnn, imdb_lstm…).",
+        show_default=False,
+    ),
+]
+Source = Annotated[
+    str,
+    typer.Option(
+        help="auto, real (refuse stand-ins), standin, or a folder with NAME.npz."
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Another reference model for the same data.", show_default=False),
+]
+Every = Annotated[
+    int, typer.Option(min=1, help="Monitor every so many optimizer steps.")
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Examples a step.", show_default=False)
+]
+
+
+def train(
+    name: Name,
+    initializer: Annotated[
+        str, typer.Option(help="Of the kernels: any name of Keras or of the catalog.")
+    ] = "glorot_uniform",
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Default: the model's own.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and batches.")] = 0,
+    log_dir: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            help="Default: logdir/<data>/<model>/<initializer>-seed<n>. An earlier run "
+            "of this program there is replaced.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Training examples. Default: all.", show_default=False
+        ),
+    ] = None,
+    source: Source = "auto",
+    model: Model = None,
+    batch_size: BatchSize = None,
+    every: Every = 10,
+    json: Json = False,
+) -> None:
+    """Train a reference model from an initializer, and log every layer."""
+    with _console.results_only(), _console.loud_warnings():
+        _console.import_keras()
+        from keras_initkit import analysis, initializers, models
+
+        with _console.misuse():
+            spec = _names.resolve(name, model)
+            initializers.get(initializer)
+            task = _names.load(spec, source, limit, epochs, batch_size)
+            directory = log_dir or task.directory / f"{initializer}-seed{seed}"
+        progress = Progress(runs=1)
+        try:
+            with progress.shown():
+                result = analysis.train_run(
+                    lambda i, s: models.build(spec.name, initializer=i, seed=s),
+                    task.data,
+                    initializer,
+                    seed,
+                    epochs=task.epochs,
+                    batch_size=task.batch_size,
+                    log_dir=directory,
+                    every=every,
+                    callbacks=progress.callbacks(initializer, seed),
+                    hyperparameters={"model": spec.name},
+                )
+        except KeyboardInterrupt as error:
+            _console.stderr().print(
+                "[bold]Interrupted.[/] What was recorded so far is in "
+                f"{rich.markup.escape(str(directory))}",
+                soft_wrap=True,
+            )
+            raise typer.Exit(_console.INTERRUPTED) from error
+        except analysis.LogDirError as error:
+            _console.fail(str(error))
+        progress.finished(result)
+    _report(result, task, directory, as_json=json)
+
+
+def _report(
+    result: "RunResult", task: _names.Task, directory: pathlib.Path, as_json: bool
+) -> None:
+    if as_json:
+        _console.print_json(
+            {
+                "model": task.spec.name,
+                "data": task.data.name,
+                "origin": task.data.origin,
+                "is_standin": task.data.is_standin,
+                "runs": [result.to_dict()],
+            }
+        )
+    else:
+        out = _console.stdout()
+        table = rich.table.Table(
+            title=f"{task.spec.name} on {task.data.name}, {result.initializer}, "
+            f"seed {result.seed}",
+            title_style="bold",
+        )
+        for column in ("layer", "activation std", "gradient rms"):
+            table.add_column(column, justify="left" if column == "layer" else "right")
+        for layer, std, rms in _depth_rows(result):
+            table.add_row(layer, std, rms)
+        table.caption = "at step 0, before the first update"
+        out.print(table)
+        out.print(
+            f"test accuracy [bold]{result.accuracy:.4f}[/], loss "
+            f"{result.loss_initial:.4g} (first batch) → {result.loss_final:.4g} "
+            f"(test set), {result.epochs} epochs, {result.seconds:.1f} s"
+        )
+        for finding in result.findings:
+            out.print(f"• {rich.markup.escape(str(finding))}", soft_wrap=True)
+            out.print(f"  {rich.markup.escape(finding.remedy)}", soft_wrap=True)
+        if not result.findings:
+            out.print("No fault found.")
+    closing_lines(task, directory, None)
+
+
+def closing_lines(
+    task: _names.Task, directory: pathlib.Path, picture: pathlib.Path | None
+) -> None:
+    """Says where the data come from and what to type next, on standard error."""
+    err = _console.stderr()
+    origin = rich.markup.escape(task.data.origin)
+    if task.data.is_standin:
+        err.print(f"[bold yellow]NOT THE REAL DATA:[/] {origin}", soft_wrap=True)
+    else:
+        err.print(f"Data: {origin}", soft_wrap=True)
+    if picture is not None:
+        err.print(f"Picture: {rich.markup.escape(str(picture))}", soft_wrap=True)
+    err.print(
+        "[bold]Next:[/] tensorboard --logdir "
+        f"{rich.markup.escape(_names.shell_word(directory))}",
+        soft_wrap=True,
+    )
+
+
+def _depth_rows(result: "RunResult") -> list[tuple[str, str, str]]:
+    """Returns the weight layers with the signal that leaves and the gradient."""
+    activation = result.profile("activation", "std")
+    gradient = result.profile("gradient", "rms")
+    depths = sorted({*activation.depths.tolist(), *gradient.depths.tolist()})
+    rows = []
+    for depth in depths:
+        signals = [
+            (key.layer, f"{value:.3g}")
+            for key, at, value in zip(
+                activation.keys, activation.depths, activation.values, strict=True
+            )
+            if at == depth
+        ]
+        gradients = [
+            (key.layer, f"{value:.3g}")
+            for key, at, value in zip(
+                gradient.keys, gradient.depths, gradient.values, strict=True
+            )
+            if at == depth
+        ]
+        layer = (signals or gradients)[0][0]
+        rows.append(
+            (
+                layer,
+                ", ".join(v for _, v in signals),
+                ", ".join(v for _, v in gradients),
+            )
+        )
+    return rows
