@@ -19,6 +19,9 @@ from keras_initkit.theory.phase import CriticalPoint as CriticalPoint
 from keras_initkit.theory.phase import critical_line as critical_line
 from keras_initkit.theory.phase import critical_point as critical_point
 from keras_initkit.theory.phase import phase_diagram as phase_diagram
+from keras_initkit.theory.prediction import LayerPrediction as LayerPrediction
+from keras_initkit.theory.prediction import Prediction as Prediction
+from keras_initkit.theory.prediction import predict as predict
 from keras_initkit.theory.spectrum import JacobianSpectrum as JacobianSpectrum
 from keras_initkit.theory.spectrum import fuss_catalan as fuss_catalan
 from keras_initkit.theory.spectrum import jacobian_spectrum as jacobian_spectrum
@@ -46,4 +49,7 @@ __all__ = [
     "jacobian_spectrum",
     "fuss_catalan",
     "largest_singular_value",
+    "Prediction",
+    "LayerPrediction",
+    "predict",
 ]

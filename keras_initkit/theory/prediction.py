@@ -1,0 +1,206 @@
+"""What theory expects of a real Keras model at its present weights, layer by layer."""
+
+import collections
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+from keras_initkit.theory.propagation import Signal, Step, Untreatable, step
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerPrediction:
+    """Expected second moments at one call of a layer.
+
+    Attributes:
+        layer: Name of the layer.
+        preactivation: `E[z²]` before the layer's own activation; `None` for layers
+            without weights.
+        activation: `E[a²]` of its output.
+        mean: `E[a]` of its output.
+        backprop: `E[(dL/da)²]`, relative to that at the model's output.
+        note: What is approximate; `""` if nothing is.
+        kernels: Variables whose scale sets `preactivation`.
+        bias: What the bias adds to `preactivation`.
+    """
+
+    layer: str
+    preactivation: float | None
+    activation: float
+    mean: float
+    backprop: float
+    note: str = ""
+    kernels: tuple[Any, ...] = dataclasses.field(default=(), repr=False)
+    bias: float = dataclasses.field(default=0.0, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What theory expects of a model.
+
+    Attributes:
+        layers: One `LayerPrediction` a call, in forward order.
+        untreated: `(layer, reason)` for layers without a rule; what depends on them
+            is not in `layers`.
+    """
+
+    layers: tuple[LayerPrediction, ...]
+    untreated: tuple[tuple[str, str], ...]
+
+
+def predict(
+    model: Any,
+    input_moments: float | tuple[float, float] = 1.0,
+    *,
+    training: bool = True,
+    output_gradient: float = 1.0,
+    target: Callable[[Any], float | None] | None = None,
+) -> Prediction:
+    """Predicts second moments through a model, forward and backward, in closed form.
+
+    Weights enter by their sums of squares, activations by `moments`; padding and
+    strides are counted exactly. The result is the average over models with weights
+    of that size: a draw deviates by `O(1 / sqrt(width))`, and by more with depth.
+
+    Exact in that sense for dense and convolutional layers, activations, embeddings,
+    normalization (forward), concatenation, dropout. Approximate, and noted: pooling,
+    merging of correlated branches, gradients through batch statistics. Without a rule:
+    recurrent and attention layers, softmax.
+
+    Args:
+        model: A built Sequential or Functional Keras model, nested ones included.
+        input_moments: Second moment of the inputs, or `(mean, second_moment)`; of all
+            inputs alike.
+        training: Whether normalization uses batch statistics and dropout drops.
+        output_gradient: Second moment of dL/d(output).
+        target: Function of a layer: the second moment to which its preactivation is
+            taken to be scaled, or `None` for its present one. `preactivation` is then
+            what it would be *without* that layer's own scaling, those before it done:
+            what signal-preserving initialization needs.
+
+    Returns:
+        `Prediction`.
+
+    Raises:
+        ValueError: If the model has no graph of layers (subclassed, unbuilt).
+    """
+    mean, second = (
+        input_moments if isinstance(input_moments, tuple) else (0.0, input_moments)
+    )
+    if not second > 0 or second < mean**2:
+        raise ValueError(
+            "`input_moments` must be a positive second moment, or (mean, second "
+            f"moment) with second moment >= mean². Received: {input_moments!r}."
+        )
+    walk = _Walk(training, target)
+    inputs = _graph(model).inputs
+    outputs = walk.forward(model, [Signal(second, mean)] * len(inputs))
+    grads: dict[Any, float] = collections.defaultdict(float)
+    for key in outputs:
+        grads[key] += output_gradient
+    walk.backward(grads)
+    layers = tuple(
+        LayerPrediction(
+            record.name,
+            record.step.preactivation,
+            record.step.output.second_moment,
+            record.step.output.mean,
+            record.backprop,
+            record.step.note,
+            record.step.kernels,
+            record.step.bias,
+        )
+        for record in walk.records
+        if not record.silent
+    )
+    return Prediction(layers, tuple(walk.untreated))
+
+
+@dataclasses.dataclass
+class _Record:
+    """One call of one layer: what went in, what came out, under which keys."""
+
+    name: str
+    step: Step
+    inputs: list[int]
+    output: int
+    silent: bool
+    backprop: float = math.nan
+
+
+class _Walk:
+    """A pass over a model's graph; tensors are numbered as they appear."""
+
+    def __init__(self, training: bool, target: Callable[[Any], float | None] | None):
+        self.training = training
+        self.target = target
+        self.records: list[_Record] = []
+        self.untreated: list[tuple[str, str]] = []
+        self.signals: dict[int, Signal] = {}
+
+    def new(self, signal: Signal) -> int:
+        self.signals[len(self.signals)] = signal
+        return len(self.signals) - 1
+
+    def forward(
+        self, model: Any, inputs: list[Signal], keys: list[int] | None = None
+    ) -> list[int]:
+        """Runs a model's graph; returns the numbers of its output tensors."""
+        graph = _graph(model)
+        keys = [self.new(signal) for signal in inputs] if keys is None else keys
+        known = {id(t): key for t, key in zip(graph.inputs, keys, strict=True)}
+        for depth in sorted(graph._nodes_by_depth, reverse=True):
+            for node in graph._nodes_by_depth[depth]:
+                self._visit(node, known)
+        return [known[id(t)] for t in graph.outputs if id(t) in known]
+
+    def _visit(self, node: Any, known: dict[int, int]) -> None:
+        tensors = list(node.input_tensors)
+        if not tensors or any(id(t) not in known for t in tensors):
+            return
+        layer = node.operation
+        keys = [known[id(t)] for t in tensors]
+        name = getattr(layer, "path", None) or layer.name
+        if hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"):
+            inner = self.forward(layer, [], keys)
+            known.update(
+                {id(t): key for t, key in zip(node.output_tensors, inner, strict=False)}
+            )
+            return
+        try:
+            result = step(
+                layer,
+                [self.signals[key] for key in keys],
+                [tuple(t.shape) for t in tensors],
+                tuple(node.output_tensors[0].shape),
+                self.training,
+                self.target(layer) if self.target else None,
+            )
+        except Untreatable as reason:
+            self.untreated.append((name, str(reason)))
+            return
+        output = self.new(result.output)
+        known[id(node.output_tensors[0])] = output
+        silent = type(layer).__name__ == "InputLayer"
+        self.records.append(_Record(name, result, keys, output, silent))
+
+    def backward(self, grads: dict[int, float]) -> None:
+        """Adds up gradients from the outputs back, in place."""
+        for record in reversed(self.records):
+            record.backprop = grads[record.output]
+            for key, factor in zip(record.inputs, record.step.backward, strict=True):
+                grads[key] += factor * record.backprop
+
+
+def _graph(model: Any) -> Any:
+    """Returns the Functional graph of a model, or raises."""
+    graph = model if hasattr(model, "_nodes_by_depth") else None
+    graph = getattr(model, "_functional", None) or graph
+    if graph is None:
+        raise ValueError(
+            "`model` must be a built Sequential or Functional model, or pass through "
+            "one: keras.Model(inputs, model.call(inputs)). "
+            f"Received: {type(model).__name__} {model.name!r}."
+        )
+    return graph
