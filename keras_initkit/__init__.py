@@ -32,6 +32,7 @@ _PUBLIC = {
     "Finding": "diagnosis",
     "compare": "analysis",
     "lsuv": "analysis.lsuv",
+    "preserve_signal": "analysis.signal_scaling",
 }
 
 __all__ = ["__version__", *_ROOMS, *_PUBLIC]

@@ -74,6 +74,8 @@ def at_centre(matrix, spatial):
     Returns:
         Tensor `(*spatial, in, out)`.
     """
+    if not spatial:
+        return matrix
     for _ in spatial:
         matrix = ops.expand_dims(matrix, 0)
     before = [(k - 1) // 2 for k in spatial]
