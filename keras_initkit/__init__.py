@@ -33,6 +33,8 @@ _PUBLIC = {
     "compare": "analysis",
     "lsuv": "analysis.lsuv",
     "preserve_signal": "analysis.signal_scaling",
+    "fixup": "analysis.fixup",
+    "metainit": "analysis.metainit",
 }
 
 __all__ = ["__version__", *_ROOMS, *_PUBLIC]

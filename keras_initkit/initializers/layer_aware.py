@@ -78,7 +78,7 @@ def layer_rule(layer, weight="kernel", blocks=None):
         for step in layer.strides:
             stride *= step
         return {"rule": "transposed", "stride": stride}
-    if is_convolution(layer) and layer.groups > 1:
+    if is_convolution(layer) and getattr(layer, "groups", 1) > 1:
         return {"rule": "grouped", "groups": layer.groups}
     if isinstance(layer, k.EinsumDense):
         input_axes, output_axes = _einsum_axes(layer.equation)

@@ -1,0 +1,164 @@
+"""Fixup: residual networks that train without normalization."""
+
+import dataclasses
+
+import keras
+
+from keras_initkit import initializers
+from keras_initkit.analysis._in_place import editing
+from keras_initkit.analysis.lsuv import Skipped, find_targets
+from keras_initkit.capture.layers import named_layers
+
+
+@dataclasses.dataclass(frozen=True)
+class FixupReport:
+    """What `fixup` did to a model.
+
+    Attributes:
+        branches: Names of the weight layers of each residual branch, in forward order.
+        scaled: `{layer: factor}` for the layers drawn anew by He's rule and scaled.
+        zeroed: Layers whose kernels are zero now: ends of branches, the head.
+        skipped: Branches and layers that were left as they are, and why.
+    """
+
+    branches: tuple[tuple[str, ...], ...]
+    scaled: dict[str, float]
+    zeroed: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def fixup(model, seed=None, zero_head=True):
+    """Initializes a residual network by Fixup, in place.
+
+    Every branch that an `Add` (or `+`) joins to a shortcut is found in the graph. With
+    L branches of m weight layers: the last kernel of a branch becomes zero, the others
+    He's normal draw times `L^(-1/(2m-2))`; all other kernels He's normal; the last
+    layer of the model zero. The update of the function by one step of gradient
+    descent is then of the order of the learning rate, at any depth.
+
+    The paper's scalar biases and multipliers are layers; a model without them trains
+    too, a little worse. They cannot be added in place.
+
+    Args:
+        model: A built Functional model with residual branches and no normalization.
+        seed: Integer for He's draws, or `None`.
+        zero_head: Whether the model's last weight layer becomes zero.
+
+    Returns:
+        `FixupReport`. Branches with normalization, or with a single weight layer, are
+        left alone and named.
+
+    Raises:
+        ValueError: If the model has no graph of layers, or no residual branch.
+
+    Reference:
+    - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321)
+    """
+    graph = getattr(model, "_functional", None) or model
+    if not hasattr(graph, "_nodes_by_depth"):
+        raise ValueError(
+            "`model` must be a built Functional model, whose branches can be seen. "
+            f"Received: {type(model).__name__} {model.name!r}."
+        )
+    targets, skipped = find_targets(model)
+    by_layer = {id(target.layer): target for target in targets}
+    names = {id(layer): name for name, layer in named_layers(model)}
+    branches, normalized = [], []
+    for layers in _branches(graph):
+        weighted = [by_layer[id(layer)] for layer in layers if id(layer) in by_layer]
+        if any(_normalizes(layer) for layer in layers):
+            normalized.append((layers, weighted))
+        elif weighted:
+            branches.append(weighted)
+    for layers, _ in normalized:
+        reason = "its branch has a normalization layer, which undoes any scale"
+        skipped.append(Skipped(names.get(id(layers[-1]), layers[-1].name), reason))
+    for branch in [b for b in branches if len(b) < 2]:
+        reason = "is the only weight layer of its branch; Fixup needs two or more"
+        skipped.append(Skipped(branch[0].name, reason))
+    branches = [branch for branch in branches if len(branch) > 1]
+    if not branches:
+        raise ValueError(
+            "`model` must have residual branches of two or more weight layers without "
+            f"normalization. Received: {model.name!r}, whose branches are: "
+            f"{[(skip.layer, skip.reason) for skip in skipped]}."
+        )
+    factors, zeroed = {}, []
+    for branch in branches:
+        factor = initializers.depth_factor("fixup", len(branches), len(branch))
+        factors.update({target.name: factor for target in branch[:-1]})
+        zeroed.append(branch[-1].name)
+    untouched = {t.name for _, weighted in normalized for t in weighted}
+    untouched |= {skip.layer for skip in skipped}
+    chosen = [target for target in targets if target.name not in untouched]
+    if zero_head and chosen and chosen[-1].name not in factors:
+        zeroed.append(chosen[-1].name)
+    with editing(model) as edit:
+        for target in chosen:
+            _assign(
+                target, factors.get(target.name, 1.0), target.name in zeroed, edit, seed
+            )
+    scaled = {t.name: factors.get(t.name, 1.0) for t in chosen if t.name not in zeroed}
+    return FixupReport(
+        tuple(tuple(target.name for target in branch) for branch in branches),
+        scaled,
+        tuple(dict.fromkeys(zeroed)),
+        tuple(skipped),
+    )
+
+
+def _assign(target, factor, zero, edit, seed):
+    """Draws a kernel by He's rule with its true fans, scaled; or zero."""
+    if isinstance(target.layer, keras.layers.Embedding):
+        return
+    shape, path = target.kernel.shape, f"{target.name}/{target.kernel.name}"
+    if zero:
+        edit.assign(target.kernel, keras.ops.zeros(shape, target.kernel.dtype))
+        return
+    draw = initializers.seeded("he_normal", seed, path)
+    draw = initializers.for_layer(target.layer, draw, target.kernel.name)
+    edit.assign(target.kernel, factor * draw(shape, dtype="float32"))
+
+
+def _normalizes(layer):
+    return any(base.__name__.endswith("Normalization") for base in type(layer).__mro__)
+
+
+def _branches(graph):
+    """Lists, for each merge in a graph, the layers of its longest way from the fork.
+
+    The fork is the nearest tensor from which all inputs of the merge come; the
+    other ways are shortcuts, with or without a projection.
+    """
+    producers = {}
+    for nodes in graph._nodes_by_depth.values():
+        for node in nodes:
+            for tensor in node.output_tensors:
+                producers[id(tensor)] = node
+    found = []
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if type(node.operation).__name__ != "Add" or len(node.input_tensors) < 2:
+                continue
+            ways = [_ancestors(tensor, producers) for tensor in node.input_tensors]
+            common = set(ways[0]).intersection(*ways[1:])
+            paths = []
+            for way in ways:
+                own = [key for key in way if key not in common]
+                paths.append([producers[key].operation for key in reversed(own)])
+            longest = max(paths, key=len)
+            if longest:
+                found.append(longest)
+    return found
+
+
+def _ancestors(tensor, producers):
+    """Lists the ids of a tensor and of all it is computed from, nearest first."""
+    order, queue = [], [tensor]
+    while queue:
+        current = queue.pop(0)
+        if id(current) in order or id(current) not in producers:
+            continue
+        order.append(id(current))
+        queue.extend(producers[id(current)].input_tensors)
+    return order
