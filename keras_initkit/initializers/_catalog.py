@@ -14,6 +14,7 @@ from keras_initkit.initializers import (
     structured,
     variance,
 )
+from keras_initkit.initializers._registry import ALIASES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ def catalog():
         Entry(
             name=row[0],
             cls=row[1],
-            parameters=_parameters(row[1]),
+            parameters=_parameters(row[0], row[1]),
             **dict(zip(_TEXTS, row[2:], strict=True)),
         )
         for row in _ROWS
@@ -66,11 +67,12 @@ def catalog():
     return sorted(entries, key=lambda entry: (order.index(entry.family), entry.name))
 
 
-def _parameters(cls):
-    signature = inspect.signature(cls.__init__)
-    return tuple(
-        str(p).split(":")[0] for p in signature.parameters.values() if p.name != "self"
-    )
+def _parameters(name, cls):
+    if name in ALIASES:
+        return tuple(f"{key}={value!r}" for key, value in ALIASES[name][1].items())
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    named = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return tuple(str(p) for p in parameters if p.kind == named and p.name != "self")
 
 
 _TEXTS = ("family", "formula", "reference", "good_for", "bad_for")
