@@ -124,6 +124,18 @@ STATISTICS = {
 }
 
 
+# Columns of a magnitude histogram: shares of the values whose magnitude lies in an octave
+# [2^e, 2^(e+1)), and of those beside the octaves. Denormal numbers count as zero.
+FIRST_OCTAVE, OCTAVES = -64, 96
+HISTOGRAM_COLUMNS = (
+    "zero",
+    "below",
+    *(f"2^{e}" for e in range(FIRST_OCTAVE, FIRST_OCTAVE + OCTAVES)),
+    "above",
+    "nonfinite",
+)
+
+
 def statistics_of(signal: str) -> tuple[str, ...]:
     """Returns the names of the statistics computed for a signal, in stored order."""
     check_signals((signal,))
@@ -212,9 +224,21 @@ def parse_tag(text: str) -> tuple[str, TensorKey, str]:
     return signal, TensorKey.from_label(label), statistic
 
 
-def matrix_tag(signal: str, version: int = 0) -> str:
-    """Returns the tag of a signal's matrices; `version` counts changes of the rows."""
-    return f"{PLUGIN_NAME}/{signal}" + (f"#{version}" if version else "")
+def matrix_tag(series: str, kind: str = "statistics") -> str:
+    """Returns the tag of a series of matrices.
+
+    Args:
+        series: Name of the signal, with `"#<n>"` behind where its rows changed.
+        kind: `"statistics"` or `"histogram"`.
+    """
+    return f"{PLUGIN_NAME}/{series}" + ("" if kind == "statistics" else f"/{kind}")
+
+
+# Tags of a run's own facts (JSON) and of the metrics of the monitored steps.
+RUN_TAG = f"{PLUGIN_NAME}/run"
+METRICS_TAG = f"{PLUGIN_NAME}/metrics"
+# The first matrix of a series once more, where no sampling of steps can drop it.
+FIRST_SUFFIX = "@init"
 
 
 # The separators of the grammar, percent-encoded inside names.

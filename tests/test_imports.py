@@ -15,15 +15,15 @@ LEVELS = {
     "theory": 0,
     "stats": 1,
     "data": 1,
-    "recording": 1,
+    "recording": 2,
     "initializers": 2,
     "capture": 2,
-    "diagnosis": 2,
-    "models": 3,
-    "callbacks": 3,
-    "analysis": 4,
-    "cli": 5,
-    "__main__": 6,
+    "diagnosis": 3,
+    "models": 4,
+    "callbacks": 4,
+    "analysis": 5,
+    "cli": 6,
+    "__main__": 7,
 }
 # The face of the package and its rooms on demand.
 FACE = "__init__"

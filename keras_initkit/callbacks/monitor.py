@@ -2,16 +2,19 @@
 
 import logging
 import pathlib
-import time
 import warnings
 
 import keras
+import numpy as np
 
-from keras_initkit import capture, schedules, schema
+from keras_initkit import capture, schedules, schema, stats
 from keras_initkit.capture import layers as choosing
 from keras_initkit.recording import RunRecord, RunWriter
 
 logger = logging.getLogger(__name__)
+
+# Histograms are recorded at the first monitored step and every so many after it.
+HISTOGRAM_EVERY = 10
 
 
 class SignalMonitor(keras.callbacks.Callback):
@@ -41,13 +44,14 @@ class SignalMonitor(keras.callbacks.Callback):
         layers: Names or shell patterns (`"block1/*"`) of the layers to watch; all by
             default. What cannot be tapped is listed in
             `record.metadata["untapped"]` with the reason.
-        histograms: Whether magnitude histograms are recorded and written.
+        histograms: Whether histograms of the values are recorded: `True` for the first
+            monitored step and every tenth after it, n for every n-th.
 
     Attributes:
-        record: `RunRecord` of the last (or running) `fit`s.
+        record: `RunRecord` of all that was recorded. It grows with each `fit`.
 
     Raises:
-        ValueError: If `every`, `signals` or `layers` is not as said.
+        ValueError: If `every`, `signals`, `layers` or `histograms` is not as said.
     """
 
     def __init__(
@@ -62,26 +66,29 @@ class SignalMonitor(keras.callbacks.Callback):
         self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
         self.signals = schema.check_signals(tuple(signals))
         self.layers = None if layers is None else tuple(layers)
-        self.histograms = histograms
+        self.histogram_every = _histogram_every(histograms)
         self.record = RunRecord()
         self._schedule = schedules.as_schedule(every)
         self._session = None
         self._writer = None
         self._iteration = 0
-        self._recorded = []
+        self._monitored = 0
+        self._unfinished = []
 
     def on_train_begin(self, logs=None):
         self._session = capture.Session.of(self.model)
-        self._session.listen(self, self.signals, self.layers)
+        untapped = self._session.listen(
+            self, self.signals, self.layers, self.histogram_every > 0
+        )
         self.record.metadata.update(
             data_version=schema.DATA_VERSION,
             model=self.model.name,
             layers=choosing.describe(self.model),
-            untapped=[[u.layer, u.reason] for u in self._session.untapped],
+            untapped=[[one.layer, one.reason] for one in untapped],
         )
         self._writer = None if self.log_dir is None else RunWriter(self.log_dir)
         self._iteration = self._current_iteration()
-        self._started = time.perf_counter()
+        self._write("write_run", self._iteration, self.record.metadata)
 
     def on_train_batch_begin(self, batch, logs=None):
         self._batch = batch
@@ -90,51 +97,70 @@ class SignalMonitor(keras.callbacks.Callback):
         if any(map(self._schedule, expected)):
             self._iteration = first = self._current_iteration()
             self._session.arm(
-                lambda done: self._schedule(first + done),
-                lambda done, results: self._receive(first + done, results),
+                capture.Order(
+                    listener=self,
+                    plan=lambda done: self._schedule(first + done),
+                    count=lambda done: self._wants_histograms(),
+                    deliver=lambda done, seen: self._receive(first + done, seen),
+                )
             )
 
     def on_train_batch_end(self, batch, logs=None):
         self._iteration += batch - self._batch + 1
-        for step in self._recorded:
-            self._observe(self._write_scalars, step, logs or {})
-        self._recorded.clear()
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        for step in self._unfinished:
+            self.record.add_scalars(step, metrics)
+            self._write("write_metrics", step, metrics)
+        self._unfinished.clear()
 
     def on_train_end(self, logs=None):
         self._session.forget(self)
-        if self._writer is not None:
-            self._observe(self._writer.close)
+        self._write("close")
 
     def _current_iteration(self):
         optimizer = self.model.optimizer
-        return 0 if optimizer is None else int(optimizer.iterations.numpy())
+        return 0 if optimizer is None else int(np.asarray(optimizer.iterations))
 
-    def _receive(self, step, results):
-        self._recorded.append(step)
-        self._observe(self._keep, step, results)
+    def _wants_histograms(self):
+        every = self.histogram_every
+        return every > 0 and self._monitored % every == 0
 
-    def _keep(self, step, results):
-        for signal in self.signals:
-            if signal in results:
-                keys, values = results[signal]
-                self.record.add(signal, keys, step, values)
-                if self._writer is not None:
-                    self._writer.write_matrix(self.record, signal, step)
+    def _receive(self, step, seen):
+        """Takes in what a monitored step showed."""
+        self._monitored += 1
+        self._unfinished.append(step)
+        recorded = [signal for signal in self.signals if signal in seen]
+        counts = {}
+        for signal in recorded:
+            keys, statistics, histogram = seen[signal]
+            self.record.add(signal, keys, step, statistics)
+            if histogram is not None:
+                self.record.add_histogram(signal, step, stats.magnitudes(histogram))
+                counts[signal] = histogram
+        self._write("write_step", step, self.record, tuple(recorded), counts)
 
-    def _write_scalars(self, step, logs):
-        self.record.add_scalars(step, {k: float(v) for k, v in logs.items()})
-        if self._writer is not None:
-            self._writer.write_metrics(self.record, step)
-
-    def _observe(self, function, *args):
-        """Calls what observes; a failure costs one warning, never the training."""
+    def _write(self, method, *args):
+        """Writes; a failure costs one warning and the writing, never the training."""
+        if self._writer is None:
+            return
         try:
-            function(*args)
+            getattr(self._writer, method)(*args)
         except Exception as error:
-            logger.debug("monitoring failed", exc_info=True)
+            logger.debug("SignalMonitor could not write", exc_info=True)
+            self._writer = None
             warnings.warn(
-                f"SignalMonitor could not observe this run and stops writing "
-                f"({type(error).__name__}: {error}). Training goes on.",
+                f"SignalMonitor cannot write to `log_dir` and goes on in memory only. "
+                f"Received: log_dir={str(self.log_dir)!r} ({error})",
                 stacklevel=2,
             )
-            self._writer = None
+
+
+def _histogram_every(histograms):
+    if isinstance(histograms, bool):
+        return HISTOGRAM_EVERY if histograms else 0
+    if not isinstance(histograms, int) or histograms < 1:
+        raise ValueError(
+            "`histograms` must be a bool or a positive number of monitored steps. "
+            f"Received: histograms={histograms!r}"
+        )
+    return histograms

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import math
 import threading
 
 import tensorflow as tf
@@ -10,6 +11,11 @@ from keras_initkit import schema, stats
 from keras_initkit.capture.fusion import readable
 
 _LOCAL = threading.local()
+
+# Rows on which units are compared, evenly spaced where there are more.
+PROJECTED_ROWS = {"layer": 1024, "weight": 16384}
+# Entries above which a tensor counts as large, a batch of unknown size taken as 64.
+LARGE, TYPICAL_BATCH = 2**17, 64
 
 
 def active():
@@ -27,13 +33,18 @@ class Collector:
         signals: Names of the signals to gather.
         scale: Float tensor or `None`: the loss scale in force, by which back-propagated
             signals are divided.
+        histograms: Scalar bool tensor or variable: whether values are counted, `None`
+            for never.
+        compiled: Whether XLA compiles the step.
     """
 
-    def __init__(self, signals, scale=None):
+    def __init__(self, signals, scale=None, histograms=None, compiled=False):
         self.signals = frozenset(signals)
         self.calls = collections.Counter()
         self.forward_order = {}
         self._scale = scale
+        self._histograms = histograms
+        self._compiled = compiled
         self._seen = {signal: {} for signal in signals}
         self._graph = _current_graph()
 
@@ -61,9 +72,10 @@ class Collector:
 
         Returns:
             The layout, a tuple of `(signal, keys, units of each key)` with keys in
-            forward order, and the values, a tuple of a float64 tensor of shape
-            `(1, keys, partials)` and a float32 one of shape `(1, profiles, units)` for
-            each. The leading axis is that of replicas.
+            forward order, and for each signal a tuple of values: a float64 tensor of
+            shape `(1, keys, partials)`, a float32 one of shape `(1, profiles, units)`
+            and, with histograms, an int32 one of shape `(1, keys, bins)`. The leading
+            axis is that of replicas.
         """
         layout, values = [], []
         for signal, seen in self._seen.items():
@@ -74,28 +86,35 @@ class Collector:
                 reduced = [seen[key] for key in keys]
                 if self._graph is not None:
                     reduced = [self._reduced(signal, tensor) for tensor in reduced]
-                rows = [row for row, _ in reduced]
-                profiles = [profile for _, profile in reduced]
+                rows, profiles, *counts = zip(*reduced, strict=True)
                 layout.append((signal, keys, tuple(p.shape[1] for p in profiles)))
-                values.append((tf.stack(rows)[None], tf.concat(profiles, 1)[None]))
+                stacked = [tf.stack(rows), tf.concat(profiles, 1), *map(tf.stack, counts)]
+                values.append(tuple(value[None] for value in stacked))
         return tuple(layout), tuple(values)
 
     def _reduced(self, signal, tensor):
         tensor = readable(tensor)
-        statistics = schema.statistics_of(signal)
-        row = stats.scalars(tensor, count_zeros="zero_fraction" in statistics)
+        wanted = False if self._histograms is None else self._histograms
+        row, *others = self._reduction(signal, tensor.shape)(tensor, wanted)
         if signal == "backprop" and self._scale is not None:
             row = stats.unscale(row, self._scale)
-        has_units = tensor.shape.rank and tensor.shape.rank > 1 and tensor.shape[-1]
-        if "distinct_units" in statistics and has_units:
-            profile = stats.profiles(
-                tensor,
-                schema.SIGNALS[signal].source,
-                alive="dead_fraction" in statistics,
-            )
-        else:
-            profile = tf.zeros([len(stats.PROFILES), 0])
-        return row, profile
+        return row, *others
+
+    def _reduction(self, signal, shape):
+        """What is computed of a tensor: what the statistics of its signal need."""
+        statistics = schema.statistics_of(signal)
+        has_units = shape.rank is not None and shape.rank > 1
+        of_layer = schema.SIGNALS[signal].source == "layer"
+        sizes = [TYPICAL_BATCH if size is None else size for size in shape]
+        return stats.Reduction(
+            large=math.prod(sizes) > LARGE,
+            zeros="zero_fraction" in statistics,
+            units="distinct_units" in statistics and has_units,
+            alive="dead_fraction" in statistics and has_units,
+            projected_rows=PROJECTED_ROWS["layer" if of_layer else "weight"],
+            histogram=self._histograms is not None,
+            compiled=self._compiled,
+        )
 
     def _depth(self, key):
         # A weight of a part (a recurrent cell) stands where the whole is called.

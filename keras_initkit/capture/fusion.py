@@ -10,6 +10,7 @@ the first. The other fusions round the same either way (measured on CPU, TensorF
 import tensorflow as tf
 
 _BIASES = ("BiasAdd", "Add", "AddV2")
+_IDENTITIES = ("Identity", "IdentityN")
 _FUSED_ACTIVATIONS = ("Tanh", "Sigmoid", "Elu")
 
 
@@ -18,12 +19,22 @@ def readable(tensor):
 
     Call it when the graph is complete: who else reads the tensor decides.
     """
-    if tf.executing_eagerly() or tensor.op.type not in _BIASES:
+    if tf.executing_eagerly():
         return tensor
-    contraction = tensor.op.inputs[0].op
-    if contraction.type not in ("MatMul", "Conv2D") or not _feeds_activation(tensor):
+    origin = _origin(tensor)
+    if origin.op.type not in _BIASES:
         return tensor
-    return _again(contraction) + tensor.op.inputs[1]
+    contraction = origin.op.inputs[0].op
+    if contraction.type not in ("MatMul", "Conv2D") or not _feeds_activation(origin):
+        return tensor
+    return _again(contraction) + origin.op.inputs[1]
+
+
+def _origin(tensor):
+    """Follows identities (those of our own taps, too) back to where values are made."""
+    while tensor.op.type in _IDENTITIES:
+        tensor = tensor.op.inputs[tensor.value_index]
+    return tensor
 
 
 def _feeds_activation(tensor):
@@ -31,7 +42,7 @@ def _feeds_activation(tensor):
     for reader in tensor.consumers():
         if reader.type in _FUSED_ACTIVATIONS:
             return True
-        if reader.type in ("Identity", "IdentityN") and any(
+        if reader.type in _IDENTITIES and any(
             _feeds_activation(output) for output in reader.outputs
         ):
             return True

@@ -1,10 +1,13 @@
 """A session: the instrumented twin of a model's train function, and who listens to it."""
 
 import contextlib
+import dataclasses
 import threading
+import typing
 import weakref
 
 import numpy as np
+import tensorflow as tf
 
 from keras_initkit import schema, stats
 from keras_initkit.capture import layers as choosing
@@ -12,6 +15,69 @@ from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector
 
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+
+
+class Seen(typing.NamedTuple):
+    """What a monitored step showed of one signal.
+
+    Attributes:
+        keys: Tuple of `schema.TensorKey`, the rows, in forward order.
+        statistics: Float64 array of shape `(keys, statistics)`.
+        histogram: Int32 array of shape `(keys, stats.BINS)`, or `None`.
+    """
+
+    keys: tuple
+    statistics: np.ndarray
+    histogram: np.ndarray | None
+
+    def rows_of(self, layers):
+        """Returns the rows that belong to a set of layers."""
+        rows = [row for row, key in enumerate(self.keys) if key.layer in layers]
+        if len(rows) == len(self.keys):
+            return self
+        histogram = None if self.histogram is None else self.histogram[rows]
+        keys = tuple(self.keys[row] for row in rows)
+        return Seen(keys, self.statistics[rows], histogram)
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What a listener wants of one execution of the train function.
+
+    Attributes:
+        listener: As given to `Session.listen`.
+        plan: Function of the number of steps done in this execution (0 for the first)
+            that says whether the next is to be monitored.
+        count: The same for histograms.
+        deliver: Function called after each monitored step with the number of steps done
+            before it and `{signal: Seen}`.
+    """
+
+    listener: typing.Hashable
+    plan: typing.Callable[[int], bool]
+    count: typing.Callable[[int], bool]
+    deliver: typing.Callable[[int, dict], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wish:
+    """What a listener wants to be tapped: signals, `(name, layer)`s, weights by id."""
+
+    signals: tuple
+    layers: tuple
+    weights: dict
+    histograms: bool
+
+    def part_of(self, seen):
+        """Returns what of `{signal: Seen}` was wished for."""
+        names = {name for name, _ in self.layers}
+        owners = {owner for owner, _ in self.weights.values()}
+        wanted = {"layer": names, "weight": owners}
+        return {
+            signal: one.rows_of(wanted[schema.SIGNALS[signal].source])
+            for signal, one in seen.items()
+            if signal in self.signals
+        }
 
 
 class Session:
@@ -28,14 +94,15 @@ class Session:
 
     def __init__(self, model):
         self._model = weakref.ref(model)
-        self._listeners = {}
+        self._wishes = {}
+        self._tapped = None
         self._plain = None
         self._twin = None
         self._plain_single = None
-        self._signals = ()
-        self._layers, self._weight_names, self.untapped = [], {}, []
         self._layouts = []
         self._lock = threading.Lock()
+        with tf.init_scope():
+            self._counting = tf.Variable(False, trainable=False)
 
     @classmethod
     def of(cls, model):
@@ -45,111 +112,131 @@ class Session:
             session = _SESSIONS[id(model)] = cls(model)
         return session
 
-    def listen(self, listener, signals, patterns=None):
+    def listen(self, listener, signals, patterns=None, histograms=False):
         """Registers what a listener wants, before training starts.
 
         Args:
             listener: Hashable; stands for the monitor.
             signals: Names of signals.
             patterns: Names or shell patterns of layers, all by default.
+            histograms: Whether it may ask for histograms.
+
+        Returns:
+            A list of `layers.Untapped`.
         """
         model = self._model()
-        chosen, self.untapped = choosing.choose_layers(model, patterns)
+        chosen, untapped = choosing.choose_layers(model, patterns)
         below = None if patterns is None else [name for name, _ in chosen]
-        self._listeners[listener] = (
-            tuple(signals),
-            chosen,
-            choosing.weight_names(model, below),
-        )
-        signals, layers, weights = [], {}, {}
-        for theirs, chosen, names in self._listeners.values():
-            signals.extend(theirs)
-            layers.update(chosen)
-            weights.update(names)
-        wanted = (schema.check_signals(signals), list(layers.items()), weights)
-        if wanted != (self._signals, self._layers, self._weight_names):
-            self._signals, self._layers, self._weight_names = wanted
-            self._twin = None
+        weights = choosing.weight_names(model, below)
+        wish = _Wish(tuple(signals), tuple(chosen), weights, histograms)
+        self._wishes[listener] = wish
+        return untapped
 
     def forget(self, listener):
-        """Takes a listener off; the taps stay as they are until others ask for less."""
-        self._listeners.pop(listener, None)
+        """Takes a listener off."""
+        self._wishes.pop(listener, None)
 
-    def arm(self, plan, deliver):
-        """Makes the next execution of the train function a monitored one.
-
-        Args:
-            plan: Function of the number of steps done in this execution (0 for the
-                first) that says whether the next is to be monitored.
-            deliver: Function called after each monitored step with the number of steps
-                done before it and `{signal: (keys, statistics)}`.
-        """
+    def arm(self, order):
+        """Makes the next execution of the train function a monitored one."""
         model = self._model()
         current = model.train_function
         if isinstance(current, _Armed) and current.session is self:
-            current.orders.append((plan, deliver))
+            current.orders.append(order)
             return
         if current is not self._plain:
             self._plain, self._twin = current, None
-        model.train_function = _Armed(self, [(plan, deliver)])
+        model.train_function = _Armed(self, [order])
 
-    def _run(self, iterator, orders):
+    def run(self, iterator, orders):
         """Runs one execution of the train function, in place of the plain one."""
         model = self._model()
         model.train_function = self._plain
-        if self._twin is None:
-            self._build(model)
+        self._prepare(model)
         logs = None
         for done in range(model.steps_per_execution):
-            due = [deliver for plan, deliver in orders if plan(done)]
+            due = [order for order in orders if order.plan(done)]
             try:
-                logs, results = self._one_step(model, iterator, bool(due))
-            except StopIteration:
+                if due:
+                    count = any(order.count(done) for order in due)
+                    logs, seen = self._monitored_step(model, iterator, count)
+                else:
+                    logs = self._plain_step(model, iterator)
+            except (StopIteration, tf.errors.OutOfRangeError):
                 if done == 0:
                     raise
                 break
-            for deliver in due:
-                deliver(done, results)
+            for order in due:
+                order.deliver(done, self._wishes[order.listener].part_of(seen))
         return logs
 
-    def _one_step(self, model, iterator, due):
-        """Runs one step; returns its logs and, where due, what the taps saw."""
-        single = model.steps_per_execution == 1
-        if not due:
-            function = self._plain if single else self._plain_single
-            with _attribute(model, "steps_per_execution", 1):
-                return function(iterator), None
+    def _monitored_step(self, model, iterator, count):
+        """Runs one instrumented step; returns its logs and `{signal: Seen}`."""
+        tapped = self._tapped
+        if bool(self._counting.numpy()) != count:
+            self._counting.assign(count)
         with (
-            _attribute(model, "steps_per_execution", 1),
-            taps.installed(self._layers, model.optimizer, self._weight_names),
+            taps.shadowed(model, "steps_per_execution", 1),
+            taps.installed(tapped.layers, model.optimizer, tapped.weights),
         ):
             outputs = self._twin(iterator)
         ((number, values),) = outputs["seen"].items()
-        results = _results(self._layouts[int(number)], values)
-        return outputs["logs"], results
+        seen = {
+            signal: _seen(signal, keys, units, tensors, count)
+            for (signal, keys, units), tensors in zip(
+                self._layouts[int(number)], values, strict=True
+            )
+        }
+        return outputs["logs"], seen
 
-    def _build(self, model):
-        """Makes the twin, and a single-step plain function where it is needed."""
+    def _plain_step(self, model, iterator):
+        """Runs one step of an execution as the plain function would."""
+        function = self._plain_single or self._plain
+        with taps.shadowed(model, "steps_per_execution", 1):
+            return function(iterator)
+
+    def _prepare(self, model):
+        """Makes the twin where there is none for what is wanted now."""
+        wishes = self._wishes.values()
+        wanted = _Wish(
+            schema.check_signals([s for wish in wishes for s in wish.signals]),
+            tuple({layer: None for wish in wishes for layer in wish.layers}),
+            {k: v for wish in wishes for k, v in wish.weights.items()},
+            any(wish.histograms for wish in wishes),
+        )
+        if self._twin is not None and wanted == self._tapped:
+            return
+        self._tapped = wanted
+        # Functions read these when they are traced or run, not when they are made.
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(taps.shadowed(model, "train_function", None))
+            self._plain_single = None
+            if model.steps_per_execution > 1:
+                model.make_train_function(force=True)
+                self._plain_single = model.train_function
+            step = self._instrumented_step(model, wanted)
+            stack.enter_context(taps.shadowed(model, "train_step", step))
+            model.make_train_function(force=True)
+            self._twin = model.train_function
+
+    def _instrumented_step(self, model, wanted):
         original = model.train_step
 
         def train_step(data):
             scale = None
             if model.optimizer is not None:
                 scale = taps.loss_scale(model.optimizer)
-            collector = Collector(self._signals, scale)
+            collector = Collector(
+                wanted.signals,
+                scale,
+                self._counting if wanted.histograms else None,
+                bool(model.jit_compile),
+            )
             with collector.listening():
                 logs = original(data)
             layout, values = collector.packed()
             return {"logs": logs, "seen": {self._number(layout): values}}
 
-        # Functions read these when they are traced or run, not when they are made.
-        with _attribute(model, "train_function", None):
-            with _attribute(model, "train_step", train_step):
-                model.make_train_function(force=True)
-                self._twin = model.train_function
-            if model.steps_per_execution > 1:
-                model.make_train_function(force=True)
-                self._plain_single = model.train_function
+        return train_step
 
     def _number(self, layout):
         """Returns the name by which the host knows the layout of a trace's values."""
@@ -159,14 +246,13 @@ class Session:
             return str(self._layouts.index(layout))
 
 
-def _results(layout, values):
-    """Finishes the statistics of a step: `{signal: (keys, matrix)}`."""
-    results = {}
-    for (signal, keys, units), (scalars, profiles) in zip(layout, values, strict=True):
-        profiles = np.split(np.sum(profiles, axis=0), np.cumsum(units)[:-1], axis=1)
-        matrix = stats.finalize(signal, stats.merge(scalars), profiles)
-        results[signal] = (keys, matrix)
-    return results
+def _seen(signal, keys, units, tensors, count):
+    """Finishes the statistics of a signal; the leading axis of `tensors` is replicas."""
+    scalars, profiles, *counts = (np.asarray(tensor) for tensor in tensors)
+    profiles = np.split(profiles.sum(axis=0), np.cumsum(units)[:-1], axis=1)
+    statistics = stats.finalize(signal, stats.merge(scalars), profiles)
+    histogram = counts[0].sum(axis=0) if counts and count else None
+    return Seen(keys, statistics, histogram)
 
 
 class _Armed:
@@ -177,19 +263,4 @@ class _Armed:
         self.orders = orders
 
     def __call__(self, iterator):
-        return self.session._run(iterator, self.orders)
-
-
-@contextlib.contextmanager
-def _attribute(instance, name, value):
-    """Sets an attribute on an instance, past its `__setattr__`, and sets it back."""
-    missing = object()
-    before = instance.__dict__.get(name, missing)
-    instance.__dict__[name] = value
-    try:
-        yield
-    finally:
-        if before is missing:
-            instance.__dict__.pop(name, None)
-        else:
-            instance.__dict__[name] = before
+        return self.session.run(iterator, self.orders)

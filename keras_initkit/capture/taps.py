@@ -25,19 +25,19 @@ def installed(layers, optimizer, weight_names):
     """
     with contextlib.ExitStack() as stack:
         for name, layer in layers:
-            stack.enter_context(_shadowed(layer, "call", _tapped_call(name, layer)))
+            stack.enter_context(shadowed(layer, "call", _tapped_call(name, layer)))
             activation = layer.__dict__.get("activation")
             if callable(activation) and activation is not keras.activations.linear:
                 tap = _tapped_activation(name, activation)
-                stack.enter_context(_shadowed(layer, "activation", tap))
+                stack.enter_context(shadowed(layer, "activation", tap))
         if optimizer is not None:
             tap = _tapped_apply(optimizer, weight_names)
-            stack.enter_context(_shadowed(optimizer, "apply", tap))
+            stack.enter_context(shadowed(optimizer, "apply", tap))
         yield
 
 
 @contextlib.contextmanager
-def _shadowed(instance, name, value):
+def shadowed(instance, name, value):
     """Puts an attribute on an instance, past its `__setattr__`, and takes it off."""
     missing = object()
     before = instance.__dict__.get(name, missing)

@@ -53,6 +53,10 @@ class SignalSeries:
         shape = (0, len(self.tensors), len(self.statistics))
         return np.stack(self._values) if self._values else np.zeros(shape, np.float32)
 
+    def last(self) -> np.ndarray:
+        """Returns the newest matrix, float32 of shape `(tensors, statistics)`."""
+        return self._values[-1]
+
     def statistic(self, name: str) -> np.ndarray:
         """Returns one statistic, float32 of shape `(steps, tensors)`.
 
@@ -84,6 +88,8 @@ class RunRecord:
         series: `{signal name: SignalSeries}`. Where the tapped tensors changed during
             the run (another model, layers frozen), the later part stands under
             `"<signal>#1"`, `"<signal>#2"`...
+        histograms: Magnitude histograms under the same names: shares of the values by
+            octave, columns as in `schema.HISTOGRAM_COLUMNS`, at fewer steps.
         scalars: `{name: (steps, values)}`, the metrics of the monitored steps as Keras
             reports them (running means over the epoch), `"loss"` among them.
         metadata: JSON-able facts about the run: `"layers"` (path, class, activation and
@@ -92,6 +98,7 @@ class RunRecord:
     """
 
     series: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
+    histograms: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
     scalars: dict[str, tuple[list[int], list[float]]] = dataclasses.field(
         default_factory=dict
     )
@@ -100,8 +107,24 @@ class RunRecord:
     def signal(self, name: str) -> SignalSeries | None:
         """Returns the latest series of a signal, `None` where it was not recorded."""
         schema.check_signals((name,))
-        found = [key for key in self.series if key.partition("#")[0] == name]
-        return self.series[found[-1]] if found else None
+        return self.latest(name)[1] if self._names(name) else None
+
+    def latest(self, signal: str) -> tuple[str, SignalSeries]:
+        """Returns the name and the series that a signal now goes to.
+
+        Raises:
+            KeyError: If the signal was not recorded.
+        """
+        names = self._names(signal)
+        if not names:
+            raise KeyError(
+                f"`signal` must have been recorded, as {tuple(self.series)} were. "
+                f"Received: signal={signal!r}"
+            )
+        return names[-1], self.series[names[-1]]
+
+    def _names(self, signal: str) -> list[str]:
+        return [name for name, one in self.series.items() if one.signal == signal]
 
     def add(
         self,
@@ -111,15 +134,23 @@ class RunRecord:
         values: np.ndarray,
     ) -> str:
         """Adds one matrix and returns the name of the series it went to."""
-        keys = [key for key in self.series if key.partition("#")[0] == signal]
-        name = keys[-1] if keys else signal
-        if name not in self.series:
-            self.series[name] = SignalSeries(signal, tensors)
-        elif self.series[name].tensors != tuple(tensors):
-            name = f"{signal}#{len(keys)}"
+        names = self._names(signal)
+        if names and self.series[names[-1]].tensors == tuple(tensors):
+            name = names[-1]
+        else:
+            name = f"{signal}#{len(names)}" if names else signal
             self.series[name] = SignalSeries(signal, tensors)
         self.series[name].append(step, values)
         return name
+
+    def add_histogram(self, signal: str, step: int, values: np.ndarray) -> None:
+        """Adds one matrix of shares by octave beside the signal's newest matrix."""
+        name, series = self.latest(signal)
+        if name not in self.histograms:
+            self.histograms[name] = SignalSeries(
+                signal, series.tensors, schema.HISTOGRAM_COLUMNS
+            )
+        self.histograms[name].append(step, values)
 
     def add_scalars(self, step: int, values: dict[str, float]) -> None:
         """Adds the metrics of a step."""
@@ -144,12 +175,7 @@ class RunRecord:
         Raises:
             KeyError: If the signal was not recorded, or not at this step.
         """
-        series = self.signal(signal)
-        if series is None or not len(series):
-            raise KeyError(
-                f"`signal` must have been recorded, as {tuple(self.series)} were. "
-                f"Received: signal={signal!r}"
-            )
+        _, series = self.latest(signal)
         row = -1
         if step is not None:
             rows = np.flatnonzero(series.steps == step)
@@ -210,3 +236,4 @@ class RunRecord:
     def __repr__(self) -> str:
         inner = ", ".join(f"{n}: {len(s)} steps" for n, s in self.series.items())
         return f"<RunRecord {inner or 'empty'}>"
+

@@ -7,18 +7,22 @@ replicas without loss; `finalize` turns them into what `schema.STATISTICS` defin
 
 from keras_initkit.stats.finalize import finalize as finalize
 from keras_initkit.stats.finalize import merge as merge
+from keras_initkit.stats.histogram import BINS as BINS
+from keras_initkit.stats.histogram import buckets as buckets
+from keras_initkit.stats.histogram import magnitudes as magnitudes
 from keras_initkit.stats.partials import PARTIALS as PARTIALS
 from keras_initkit.stats.partials import PROFILES as PROFILES
-from keras_initkit.stats.partials import profiles as profiles
-from keras_initkit.stats.partials import scalars as scalars
+from keras_initkit.stats.partials import Reduction as Reduction
 from keras_initkit.stats.partials import unscale as unscale
 
 __all__ = [
+    "BINS",
     "PARTIALS",
     "PROFILES",
-    "scalars",
-    "profiles",
+    "Reduction",
     "unscale",
     "merge",
     "finalize",
+    "magnitudes",
+    "buckets",
 ]

@@ -1,15 +1,19 @@
 """What is computed of one tensor on the device: scalar partials and unit profiles.
 
-Whole-tensor sums, extremes and matrix products run at memory speed on every device and
-are exact enough in float32 for well-scaled tensors. The careful two-pass form runs, under
-a condition, only where they are not: mean² ≫ variance, squares that over- or underflow,
-non-finite entries.
+A small tensor is bound by the number of ops: its moments are plain sums in float64. A
+large one is bound by bytes: its whole-tensor sums, extremes and matrix products run in
+float32 at memory speed, which is exact enough for a well-scaled tensor, and a careful
+two-pass form runs, under a condition, only where it is not: mean² ≫ variance, squares that
+over- or underflow, non-finite entries.
 """
 
+import dataclasses
 import functools
 
 import numpy as np
 import tensorflow as tf
+
+from keras_initkit.stats import histogram
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`.
 PARTIALS = ("count", "mean", "m2", "min", "max", "nonfinite", "zeros")
@@ -18,9 +22,6 @@ PARTIALS = ("count", "mean", "m2", "min", "max", "nonfinite", "zeros")
 # and its inner product with two fixed directions. Both add up over replicas.
 PROFILES = ("alive", "projection_1", "projection_2")
 
-# Rows of a tensor that enter the projections; evenly spaced where there are more.
-PROJECTED_ROWS = {"layer": 1024, "weight": 16384}
-
 # Squares of float32 numbers inside these bounds neither overflow in a sum of 1e9 nor
 # underflow (the smallest normal number is 1.2e-38).
 _SMALL, _LARGE = 1e-15, 1e14
@@ -28,50 +29,79 @@ _SMALL, _LARGE = 1e-15, 1e14
 _CANCELLATION = 4.0
 
 
-def scalars(x, count_zeros=True):
-    """Reduces a tensor to its scalar partials.
+@dataclasses.dataclass(frozen=True)
+class Reduction:
+    """What is to be computed of a tensor beside its moments.
 
-    Args:
-        x: Float tensor of any shape. Half precision is computed in float32.
-        count_zeros: Whether `zeros` is counted (it costs as much as all the rest);
-            -1 otherwise.
-
-    Returns:
-        Float64 tensor of shape `(len(PARTIALS),)`. Counts are exact up to 2**31.
-        NaN and infinite entries propagate into `mean` and `m2` as IEEE 754 has it;
-        `min` and `max` of a tensor with NaN are those of the device.
+    Attributes:
+        large: Whether the tensor is bound by bytes rather than by ops.
+        zeros: Whether zeros are counted (that costs as much as all the moments).
+        units: Whether the profiles of units are computed.
+        alive: Whether, for each unit, the rows are counted in which it is not zero.
+        projected_rows: How many rows enter the projections, evenly spaced where there
+            are more.
+        histogram: Whether values are counted by their leading bits, when wanted.
+        compiled: Whether XLA compiles the step.
     """
-    flat = tf.reshape(tf.cast(x, tf.float32), [-1])
-    moments = _moments()(flat)
-    zeros = tf.constant(-1.0, tf.float64)
-    if count_zeros:
-        zeros = tf.cast(
-            tf.reduce_sum(tf.cast(tf.equal(flat, 0.0), tf.int32)), tf.float64
-        )
-    return tf.concat([moments, [zeros]], axis=0)
+
+    large: bool = False
+    zeros: bool = False
+    units: bool = False
+    alive: bool = False
+    projected_rows: int = 16384
+    histogram: bool = False
+    compiled: bool = False
+
+    def __call__(self, x, wanted=True):
+        """Reduces a tensor.
+
+        Args:
+            x: Float tensor of any shape with a static last axis; half precision is
+                computed in float32. Entries of the last axis are the units.
+            wanted: Scalar bool tensor: whether values are counted this time.
+
+        Returns:
+            A tuple of a float64 tensor of shape `(len(PARTIALS),)`, a float32 tensor of
+            shape `(len(PROFILES), units)` or `(len(PROFILES), 0)`, and with histograms
+            an int32 one of shape `(BINS,)`. Counts are exact up to 2**31, those of
+            profiles up to 2**24 rows. NaN and infinite entries propagate into `mean`
+            and `m2` as IEEE 754 has it. What is not computed is -1.
+        """
+        width = (x.shape[-1] or 1) if x.shape.rank else 1
+        rows = tf.reshape(tf.cast(x, tf.float32), [-1, width])
+        return _traced(self)(rows, tf.convert_to_tensor(wanted))
+
+    def of_rows(self, rows, wanted):
+        """Reduces a float32 tensor of shape `(rows, units)`."""
+        flat = tf.reshape(rows, [-1])
+        row = _fast_moments(flat) if self.large else _precise_moments(flat)
+        profiles = tf.zeros([len(PROFILES), 0])
+        zeros = tf.constant(-1.0, tf.float64)
+        counts = -tf.ones([1, tf.shape(rows)[1]])
+        if self.alive:
+            # One matrix product counts the columns at memory speed.
+            nonzero = tf.cast(tf.not_equal(rows, 0.0), tf.float32)
+            counts = tf.linalg.matmul(tf.ones([1, tf.shape(rows)[0]]), nonzero)
+            zeros = tf.cast(tf.size(flat), tf.float64)
+            zeros -= tf.reduce_sum(tf.cast(counts, tf.float64))
+        elif self.zeros:
+            zeros = tf.reduce_sum(tf.cast(tf.equal(flat, 0.0), tf.int32))
+        if self.units:
+            projections = _projections(rows, self.projected_rows)
+            profiles = tf.concat([counts, projections], axis=0)
+        row = tf.concat([row, [tf.cast(zeros, tf.float64)]], axis=0)
+        if not self.histogram:
+            return row, profiles
+        return row, profiles, histogram.bincount(rows, wanted, self.compiled)
 
 
-def profiles(x, source, alive=False):
-    """Computes what is kept of each unit of a tensor.
-
-    Args:
-        x: Float tensor of rank 2 or more with a static last axis.
-        source: Key of `PROJECTED_ROWS`.
-        alive: Whether to count the rows in which a unit is not zero; -1 otherwise.
-
-    Returns:
-        Float32 tensor of shape `(len(PROFILES), units)`. Counts are exact up to 2**24
-        rows.
-    """
-    rows = tf.reshape(tf.cast(x, tf.float32), [-1, x.shape[-1]])
-    projections = _projections(rows, PROJECTED_ROWS[source])
-    if alive:
-        # One matrix product counts every column at memory speed.
-        nonzero = tf.cast(tf.not_equal(rows, 0.0), tf.float32)
-        counts = tf.linalg.matmul(tf.ones([1, tf.shape(rows)[0]]), nonzero)
-    else:
-        counts = -tf.ones([1, x.shape[-1]])
-    return tf.concat([counts, projections], axis=0)
+@functools.cache
+def _traced(reduction):
+    """A reduction as a function that is traced once for all tensors."""
+    signature = [tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([], tf.bool)]
+    return tf.function(
+        reduction.of_rows, input_signature=signature, autograph=False
+    )
 
 
 def unscale(row, factor):
@@ -81,15 +111,19 @@ def unscale(row, factor):
     return row / tf.cast(factor, tf.float64) ** exponents
 
 
-@functools.cache
-def _moments():
-    """The moments of a flat float32 tensor as a function traced once."""
-    signature = [tf.TensorSpec([None], tf.float32)]
-    return tf.function(_moments_of, input_signature=signature, autograph=False)
+def _precise_moments(flat):
+    """Returns count, mean, m2, min, max, nonfinite by sums in float64."""
+    n = tf.cast(tf.size(flat), tf.float64)
+    precise = tf.cast(flat, tf.float64)
+    mean = tf.math.divide_no_nan(tf.reduce_sum(precise), n)
+    m2 = 2.0 * tf.nn.l2_loss(precise - mean)
+    nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(flat), tf.int32))
+    extremes = tf.cast([tf.reduce_min(flat), tf.reduce_max(flat)], tf.float64)
+    return tf.concat([[n, mean, m2], extremes, [tf.cast(nonfinite, tf.float64)]], 0)
 
 
-def _moments_of(flat):
-    """Returns count, mean, m2, min, max, nonfinite in float64."""
+def _fast_moments(flat):
+    """Returns the same by sums in float32, carefully where they need it."""
     n = tf.cast(tf.size(flat), tf.float64)
     sums = tf.stack(
         [

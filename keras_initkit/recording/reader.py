@@ -1,0 +1,91 @@
+"""From event files back to a `RunRecord`, by TensorBoard's own loader."""
+
+import json
+import logging
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from tensorboard.backend.event_processing import event_file_loader
+from tensorboard.util import tensor_util
+
+from keras_initkit import schema
+from keras_initkit.recording.record import RunRecord, SignalSeries
+
+logger = logging.getLogger(__name__)
+
+
+def read_record(log_dir: str | pathlib.Path) -> RunRecord:
+    """Reads the record of a run.
+
+    Where a run was started again from an earlier step, the later values stand.
+
+    Args:
+        log_dir: The directory a monitor was given, or its `initkit` part.
+
+    Returns:
+        A `RunRecord` whose values equal those recorded (metrics in float32).
+
+    Raises:
+        FileNotFoundError: If there is no record below `log_dir`.
+    """
+    path = pathlib.Path(log_dir)
+    directory = path if path.name == schema.RECORD_RUN else path / schema.RECORD_RUN
+    files = sorted(directory.glob("events.out.tfevents.*"))
+    if not files:
+        raise FileNotFoundError(
+            f"`log_dir` must hold a record, event files in {schema.RECORD_RUN!r} below "
+            f"it. Received: log_dir={str(log_dir)!r}"
+        )
+    record = RunRecord()
+    contents: dict[str, dict[str, Any]] = {}
+    matrices: dict[str, dict[int, np.ndarray]] = {}
+    for step, value in _values(files):
+        if value.metadata.plugin_data.content:
+            contents[value.tag] = json.loads(value.metadata.plugin_data.content)
+        content = contents.get(value.tag, {})
+        if content.get("v", 0) > schema.DATA_VERSION:
+            logger.warning(
+                "%s: skipping %r, written by a newer version (%s, this is %s)",
+                directory,
+                value.tag,
+                content["v"],
+                schema.DATA_VERSION,
+            )
+        elif value.tag == schema.RUN_TAG:
+            record.metadata.update(json.loads(value.tensor.string_val[0]))
+        elif "kind" in content and not value.tag.endswith(schema.FIRST_SUFFIX):
+            steps = matrices.setdefault(value.tag, {})
+            steps.pop(step, None)
+            steps[step] = tensor_util.make_ndarray(value.tensor)
+    for tag, steps in matrices.items():
+        _take_in(record, tag, contents[tag], steps)
+    return record
+
+
+def _values(files: list[pathlib.Path]) -> Iterator[tuple[int, Any]]:
+    for file in files:
+        for event in event_file_loader.EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                yield event.step, value
+
+
+def _take_in(
+    record: RunRecord, tag: str, content: dict[str, Any], steps: dict[int, np.ndarray]
+) -> None:
+    """Adds the matrices of one tag to a record, in the order of their steps."""
+    if content["kind"] == "metrics":
+        for step in sorted(steps):
+            values = steps[step][0].tolist()
+            record.add_scalars(step, dict(zip(content["metrics"], values, strict=True)))
+        return
+    tensors = tuple(map(schema.TensorKey.from_label, content["tensors"]))
+    series = SignalSeries(content["signal"], tensors, tuple(content["columns"]))
+    for step in sorted(steps):
+        series.append(step, steps[step])
+    name = tag.removeprefix(f"{schema.PLUGIN_NAME}/")
+    if content["kind"] == "histogram":
+        record.histograms[name.removesuffix("/histogram")] = series
+    else:
+        record.series[name] = series

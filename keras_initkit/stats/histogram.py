@@ -1,0 +1,121 @@
+"""Histograms of values by their leading bits: fixed bins, fixed cost, any magnitude.
+
+A float32 number's sign, exponent and two leading bits of mantissa, read as an integer,
+number the bins: four a factor of two, from 1e-38 to 3e38, of either sign. NaN and
+infinities have bins of their own, so nothing fails on them.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_initkit import schema
+
+# Sign (1 bit), exponent (8), leading mantissa (2).
+_SHIFT = 32 - 11
+BINS = 2**11
+# A tensor of more values is read in evenly spaced rows that make up about as many.
+SAMPLED_VALUES = 2**17
+
+
+def bincount(rows, wanted, compiled=False):
+    """Counts the values of a tensor by their leading bits.
+
+    Args:
+        rows: Float32 tensor of shape `(rows, units)`; where it has more values than
+            `SAMPLED_VALUES`, evenly spaced rows are counted.
+        wanted: Scalar bool tensor; without it the counts are 0 and cost nothing.
+        compiled: Whether XLA compiles the step, which needs another form.
+
+    Returns:
+        Int32 tensor of shape `(BINS,)`.
+    """
+
+    def count():
+        taken = tf.maximum(1, SAMPLED_VALUES // tf.maximum(1, tf.shape(rows)[1]))
+        stride = (tf.shape(rows)[0] + taken - 1) // taken
+        # Odd, so that it does not fall in step with a power of two in the shape.
+        sample = rows[:: tf.maximum(1, stride + 1 - stride % 2)]
+        bits = tf.bitcast(tf.reshape(sample, [-1]), tf.uint32)
+        bins = tf.cast(tf.bitwise.right_shift(bits, np.uint32(_SHIFT)), tf.int32)
+        if compiled:
+            return tf.math.unsorted_segment_sum(tf.ones_like(bins), bins, BINS)
+        return tf.raw_ops.Bincount(arr=bins, size=BINS, weights=tf.zeros([0], tf.int32))
+
+    return tf.cond(wanted, count, lambda: tf.zeros([BINS], tf.int32))
+
+
+# Bins of one sign below those of infinities and NaN: 255 exponents of four bins.
+_FINITE = 255 * 4
+
+
+def _edges():
+    """Edges of the bins of finite positive numbers, float64 of `_FINITE + 1` entries."""
+    bits = np.arange(_FINITE + 1, dtype=np.uint32) << np.uint32(_SHIFT)
+    edges = bits.view(np.float32).astype(np.float64)
+    edges[-1] = 2.0**128
+    return edges
+
+
+def magnitudes(counts):
+    """Turns counts by leading bits into shares by octave of magnitude.
+
+    Args:
+        counts: Integer array of shape `(tensors, BINS)`.
+
+    Returns:
+        Float64 array of shape `(tensors, len(schema.HISTOGRAM_COLUMNS))`, rows adding
+        up to 1 (NaN where nothing was counted).
+    """
+    counts = np.asarray(counts, np.float64)
+    both = counts[:, : BINS // 2] + counts[:, BINS // 2 :]
+    octaves = both[:, :_FINITE].reshape(len(counts), 255, 4).sum(axis=2)
+    first = schema.FIRST_OCTAVE + 127
+    last = first + schema.OCTAVES
+    total = both.sum(axis=1, keepdims=True)
+    columns = np.concatenate(
+        [
+            octaves[:, :1],
+            octaves[:, 1:first].sum(axis=1, keepdims=True),
+            octaves[:, first:last],
+            octaves[:, last:].sum(axis=1, keepdims=True),
+            both[:, _FINITE:].sum(axis=1, keepdims=True),
+        ],
+        axis=1,
+    )
+    with np.errstate(invalid="ignore"):
+        return columns / total
+
+
+def buckets(counts, resolution=2.0**-6):
+    """Turns counts by leading bits into buckets of values, as TensorBoard draws them.
+
+    Args:
+        counts: Integer array of shape `(BINS,)`.
+        resolution: Bins nearer to 0 than this share of the largest magnitude are put
+            together into one bucket around 0.
+
+    Returns:
+        Float64 array of shape `(buckets, 3)`: left edge, right edge, count. Values that
+        are not finite are left out; without any other there are no buckets.
+    """
+    counts = np.asarray(counts, np.float64)
+    edges = _edges()
+    positive, negative = counts[:_FINITE], counts[BINS // 2 : BINS // 2 + _FINITE]
+    occupied = np.flatnonzero(positive + negative)
+    if not occupied.size:
+        return np.zeros((0, 3))
+    top = occupied[-1] + 1
+    bottom = int(np.searchsorted(edges, edges[top] * resolution)) if top > 4 else top
+    bottom = min(bottom, top)
+    middle = positive[:bottom].sum() + negative[:bottom].sum()
+    right = np.stack(
+        [edges[bottom:top], edges[bottom + 1 : top + 1], positive[bottom:top]], axis=1
+    )
+    left = np.stack(
+        [-edges[bottom + 1 : top + 1], -edges[bottom:top], negative[bottom:top]], axis=1
+    )
+    both = np.concatenate(
+        [left[::-1], [[-edges[bottom], edges[bottom], middle]], right]
+    )
+    occupied = np.flatnonzero(both[:, 2])
+    return both[occupied[0] : occupied[-1] + 1]

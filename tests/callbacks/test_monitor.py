@@ -1,0 +1,323 @@
+"""`SignalMonitor` on real training: invisible, true, and nothing left behind."""
+
+import re
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_initkit as kik
+from keras_initkit import schema
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((96, 6)).astype(np.float32)
+Y = RNG.integers(0, 3, 96)
+
+
+def small_model(**compile_options):
+    keras.utils.set_random_seed(3)
+    inputs = keras.layers.Input((6,))
+    x = keras.layers.Dense(8, activation="relu", name="first")(inputs)
+    x = keras.layers.Dense(5, activation="tanh", name="second")(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(x), name="small")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(
+        **{"optimizer": keras.optimizers.SGD(0.1), "loss": loss, **compile_options}
+    )
+    return model
+
+
+def fit(model, *monitors, x=X, y=Y, **options):
+    options = {"batch_size": 16, "epochs": 2, "shuffle": False, **options}
+    return model.fit(x, y, verbose=0, callbacks=list(monitors), **options)
+
+
+def assert_same_weights(one, other):
+    assert len(one.get_weights()) == len(other.get_weights())
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+OPTIONS = {
+    "plain": {},
+    "steps_per_execution_4": {"steps_per_execution": 4},
+    "eager": {"run_eagerly": True},
+    "xla": {"jit_compile": True},
+    "adam": {"optimizer": "adam", "metrics": ["accuracy"]},
+    "momentum_clipped": {
+        "optimizer": keras.optimizers.SGD(0.1, 0.9, global_clipnorm=0.5).get_config
+    },
+}
+
+
+def options_of(name):
+    options = dict(OPTIONS[name])
+    if callable(options.get("optimizer")):
+        options["optimizer"] = keras.optimizers.SGD.from_config(options["optimizer"]())
+    return options
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_training_does_not_notice(name):
+    bare, watched = small_model(**options_of(name)), small_model(**options_of(name))
+    history = fit(bare)
+    monitor = kik.SignalMonitor(None, every=5, histograms=1)
+    watched_history = fit(watched, monitor)
+    assert_same_weights(bare, watched)
+    assert watched_history.history == history.history
+    for signal in schema.SIGNALS:
+        assert monitor.record.signal(signal).steps.tolist() == [0, 5, 10]
+    assert monitor.record.histograms["weight"].steps.tolist() == [0, 5, 10]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "elu", "relu", "gelu"])
+@pytest.mark.parametrize("kind", ["dense", "convolution", "separate"])
+def test_fused_kernels_stay_fused(kind, activation):
+    """A reader between a bias and an activation would change the rounding."""
+
+    def build():
+        keras.utils.set_random_seed(1)
+        inputs = x = keras.layers.Input((12, 12, 3))
+        if kind == "convolution":
+            x = keras.layers.Conv2D(8, 3, activation=activation)(x)
+            x = keras.layers.Conv2D(8, 3)(x)
+            x = keras.layers.Activation(activation)(x)
+        x = keras.layers.Flatten()(x)
+        if kind == "dense":
+            x = keras.layers.Dense(32, activation=activation)(x)
+        if kind == "separate":
+            x = keras.layers.Dense(32)(x)
+            x = keras.layers.Activation(activation)(x)
+        model = keras.Model(inputs, keras.layers.Dense(2)(x))
+        model.compile("sgd", "mse")
+        return model
+
+    x = RNG.standard_normal((64, 12, 12, 3)).astype(np.float32)
+    y = RNG.standard_normal((64, 2)).astype(np.float32)
+    bare, watched = build(), build()
+    fit(bare, x=x, y=y, epochs=1)
+    fit(watched, kik.SignalMonitor(None, every=1), x=x, y=y, epochs=1)
+    assert_same_weights(bare, watched)
+
+
+def statistics_in_float64(x):
+    x = np.asarray(x, np.float64)
+    return {
+        "mean": x.mean(),
+        "std": x.std(),
+        "rms": np.sqrt(np.mean(x**2)),
+        "norm": np.linalg.norm(x.ravel()),
+        "min": x.min(),
+        "max": x.max(),
+        "zero_fraction": np.mean(x == 0),
+        "nonfinite_count": 0,
+    }
+
+
+def assert_statistics(series, key, step, expected):
+    row = series.values[series.steps.tolist().index(step), series.tensors.index(key)]
+    values = dict(zip(series.statistics, row, strict=True))
+    reference = statistics_in_float64(expected)
+    for name, value in reference.items():
+        if name in values:
+            slack = 2e-6 * reference["rms"] if name == "mean" else 1e-12
+            assert values[name] == pytest.approx(value, rel=1e-5, abs=slack), name
+
+
+def test_values_are_those_of_the_step():
+    """Every signal of the first step against a gradient tape of our own."""
+    model = small_model()
+    monitor = kik.SignalMonitor(None, every=1)
+    layers = [model.get_layer(name) for name in ("first", "second", "logits")]
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    with tf.GradientTape(persistent=True) as tape:
+        preactivations, outputs, x = [], [], tf.constant(X[:16])
+        for layer in layers:
+            z = x @ layer.kernel.value + layer.bias.value
+            x = layer.activation(z)
+            preactivations.append(z)
+            outputs.append(x)
+        loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(Y[:16], x)
+        )
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    backprops = tape.gradient(loss, outputs)
+    fit(model, monitor, x=X[:16], y=Y[:16], epochs=1)
+    record = monitor.record
+    for layer, z, y, dy in zip(layers, preactivations, outputs, backprops, strict=True):
+        key = schema.TensorKey(layer.path, "output")
+        assert_statistics(record.signal("activation"), key, 0, y)
+        assert_statistics(record.signal("backprop"), key, 0, dy)
+        if layer.name != "logits":
+            assert_statistics(record.signal("preactivation"), key, 0, z)
+    assert len(record.signal("preactivation").tensors) == 2
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        key = schema.TensorKey(*variable.path.rsplit("/", 1))
+        old, new = before[variable.path], variable.numpy()
+        assert_statistics(record.signal("weight"), key, 0, old)
+        assert_statistics(record.signal("gradient"), key, 0, gradient)
+        assert_statistics(record.signal("update"), key, 0, new - old)
+
+
+def snapshot(model):
+    """What could be left on a model: the attributes of its parts, by identity."""
+    parts = [model, model.optimizer, *model._flatten_layers()]
+    return [{name: id(value) for name, value in vars(part).items()} for part in parts]
+
+
+def test_nothing_is_left_on_the_model():
+    model = small_model()
+    fit(model, epochs=1)
+    before, function = snapshot(model), model.train_function
+    fit(model, kik.SignalMonitor(None, every=1), epochs=1)
+    after = snapshot(model)
+    for one, other in zip(before, after, strict=True):
+        changed = {
+            name for name in one.keys() | other.keys() if one.get(name) != other.get(name)
+        }
+        # What a bare `fit` renews, too.
+        assert changed <= {"history", "_compiled_trainable_state", "stop_training"}
+    assert model.train_function is function
+
+
+class Interruption(Exception):
+    pass
+
+
+@pytest.mark.parametrize("where", ["on_train_batch_begin", "on_train_batch_end", "loss"])
+def test_fit_that_raises_leaves_the_model_as_it_was(where):
+    class Raising(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if where == "on_train_batch_begin" and batch == 2:
+                raise Interruption
+
+        def on_train_batch_end(self, batch, logs=None):
+            if where == "on_train_batch_end" and batch == 2:
+                raise Interruption
+
+    def loss(y, prediction):
+        if where == "loss":
+            raise Interruption
+        return tf.reduce_mean(prediction**2)
+
+    model = small_model(loss=loss, run_eagerly=where == "loss")
+    calls = [layer.call for layer in model.layers]
+    monitor = kik.SignalMonitor(None, every=1)
+    with pytest.raises(Interruption):
+        fit(model, monitor, Raising())
+    for layer, call in zip(model.layers, calls, strict=True):
+        assert "call" not in vars(layer)
+        assert layer.call == call
+    assert "apply" not in vars(model.optimizer)
+    assert "train_step" not in vars(model)
+    if where != "loss":
+        fit(model, epochs=1)
+        assert len(monitor.record.signal("weight")) <= 3
+
+
+def test_every_counts_optimizer_iterations_over_fits():
+    model, monitor = small_model(), kik.SignalMonitor(None, every=4)
+    fit(model, monitor, epochs=1)
+    fit(model, monitor, epochs=1)
+    assert monitor.record.signal("weight").steps.tolist() == [0, 4, 8]
+    assert int(model.optimizer.iterations) == 12
+
+
+def test_second_fit_traces_nothing_anew():
+    model, monitor = small_model(), kik.SignalMonitor(None, every=4)
+    fit(model, monitor, epochs=1)
+    traced = []
+    original = model.compute_loss
+    model.compute_loss = lambda *a, **k: traced.append(1) or original(*a, **k)
+    fit(model, monitor, epochs=1)
+    assert not traced
+
+
+def test_two_monitors_share_one_instrumented_step():
+    bare, model = small_model(), small_model()
+    fit(bare)
+    first = kik.SignalMonitor(None, every=3, signals=("activation",), layers=["first"])
+    second = kik.SignalMonitor(None, every=2, signals=("gradient",))
+    fit(model, first, second)
+    assert_same_weights(bare, model)
+    assert first.record.signal("activation").steps.tolist() == [0, 3, 6, 9]
+    assert second.record.signal("gradient").steps.tolist() == [0, 2, 4, 6, 8, 10]
+    assert list(first.record.series) == ["activation"]
+    assert [k.layer for k in first.record.signal("activation").tensors] == ["first"]
+    assert len(second.record.signal("gradient").tensors) == 6
+
+
+def test_layers_are_chosen_by_pattern_with_their_weights():
+    monitor = kik.SignalMonitor(None, layers=["sec*", "logits"])
+    fit(small_model(), monitor, epochs=1)
+    assert {k.layer for k in monitor.record.signal("activation").tensors} == {
+        "second",
+        "logits",
+    }
+    assert {k.layer for k in monitor.record.signal("weight").tensors} == {
+        "second",
+        "logits",
+    }
+
+
+def test_log_directory_holds_what_the_record_holds(tmp_path):
+    monitor = kik.SignalMonitor(tmp_path / "run", every=4)
+    fit(small_model(), monitor)
+    loaded = kik.RunRecord.load(tmp_path / "run")
+    for name, series in monitor.record.series.items():
+        np.testing.assert_array_equal(series.values, loaded.series[name].values)
+    assert loaded.metadata == monitor.record.metadata
+    assert loaded.scalars.keys() == {"loss"}
+
+
+def test_unwritable_directory_costs_one_warning_and_no_training(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    bare, model = small_model(), small_model()
+    fit(bare)
+    monitor = kik.SignalMonitor(blocked / "run", every=2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(model, monitor)
+    ours = [w for w in caught if "SignalMonitor cannot write" in str(w.message)]
+    assert len(ours) == 1
+    assert_same_weights(bare, model)
+    assert len(monitor.record.signal("weight")) == 6
+
+
+def test_nan_everywhere_is_recorded():
+    model = small_model()
+    model.get_layer("second").kernel.assign(np.full((8, 5), np.nan))
+    monitor = kik.SignalMonitor(None, histograms=1)
+    fit(model, monitor, epochs=1)
+    keys, counts = monitor.record.profile("activation", "nonfinite_count")
+    found = dict(zip([key.layer for key in keys], counts, strict=True))
+    assert found == {"first": 0, "second": 16 * 5, "logits": 16 * 3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"every": 0}, "`every` must be a positive integer. Received: every=0"),
+        (
+            {"histograms": -1},
+            "`histograms` must be a bool or a positive number of monitored steps. "
+            "Received: histograms=-1",
+        ),
+        ({"signals": ()}, "Received: signals=()"),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        kik.SignalMonitor(None, **arguments)
+
+
+def test_pattern_that_matches_nothing_names_the_layers():
+    message = (
+        "`layers` must name layers of the model or match some. Received: 'dense*', "
+        "which matches none of"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fit(small_model(), kik.SignalMonitor(None, layers=["dense*"]))

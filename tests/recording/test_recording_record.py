@@ -1,0 +1,138 @@
+"""`RunRecord` in memory, to disk and back."""
+
+import re
+
+import numpy as np
+import pytest
+
+from keras_initkit import RunRecord, schema
+from keras_initkit.recording import RunWriter
+
+KEYS = (
+    schema.TensorKey("a", "output"),
+    schema.TensorKey("b@c", "output_1", 2),
+)
+COLUMNS = schema.statistics_of("activation")
+
+
+def filled(writer=None, steps=(0, 10, 20), record=None):
+    """A record of two tensors with a value for each step, row and column."""
+    record = record or RunRecord()
+    record.metadata["layers"] = [{"path": "a"}]
+    if writer:
+        writer.write_run(0, record.metadata)
+    for step in steps:
+        values = np.arange(len(KEYS) * len(COLUMNS), dtype=float).reshape(2, -1) + step
+        values[0, 0] = np.nan
+        record.add("activation", KEYS, step, values)
+        counts = np.ones((2, 2048), np.int32)
+        share = np.full((2, len(schema.HISTOGRAM_COLUMNS)), 0.01)
+        record.add_histogram("activation", step, share)
+        record.add_scalars(step, {"loss": step / 7, "accuracy": 0.5})
+        if writer:
+            writer.write_step(step, record, ("activation",), {"activation": counts})
+            writer.write_metrics(step, {"loss": step / 7, "accuracy": 0.5})
+    if writer:
+        writer.close()
+    return record
+
+
+def assert_same(one, other):
+    assert list(one.series) == list(other.series)
+    assert list(one.histograms) == list(other.histograms)
+    for name in one.series:
+        for a, b in (
+            (one.series[name], other.series[name]),
+            (one.histograms[name], other.histograms[name]),
+        ):
+            assert (a.signal, a.tensors, a.statistics) == (
+                b.signal,
+                b.tensors,
+                b.statistics,
+            )
+            np.testing.assert_array_equal(a.steps, b.steps)
+            np.testing.assert_array_equal(a.values, b.values)
+    assert one.metadata == other.metadata
+    assert one.scalars.keys() == other.scalars.keys()
+    for name, (steps, values) in one.scalars.items():
+        assert other.scalars[name][0] == steps
+        np.testing.assert_array_equal(np.float32(values), other.scalars[name][1])
+
+
+def test_record_read_back_is_the_record_written(tmp_path):
+    record = filled(RunWriter(tmp_path))
+    assert_same(record, RunRecord.load(tmp_path))
+    assert_same(record, RunRecord.load(tmp_path / "initkit"))
+
+
+def test_truncated_file_is_read_up_to_where_it_ends(tmp_path):
+    steps = list(range(0, 100, 10))
+    filled(RunWriter(tmp_path), steps)
+    (file,) = (tmp_path / "initkit").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-40])
+    loaded = RunRecord.load(tmp_path)
+    assert loaded.series["activation"].steps.tolist() == steps
+    assert loaded.scalars["loss"][0] == steps[:-1]
+    file.write_bytes(whole[: len(whole) * 3 // 4])
+    loaded = RunRecord.load(tmp_path)
+    half = loaded.series["activation"].steps.tolist()
+    assert half == steps[: len(half)]
+    assert 0 < len(half) < len(steps)
+
+
+def test_restarted_run_keeps_the_later_values(tmp_path):
+    filled(RunWriter(tmp_path))
+    record = filled(RunWriter(tmp_path), steps=(10, 20, 30))
+    loaded = RunRecord.load(tmp_path).series["activation"]
+    assert loaded.steps.tolist() == [0, 10, 20, 30]
+    np.testing.assert_array_equal(loaded.values[1:], record.series["activation"].values)
+
+
+def test_newer_data_is_skipped_with_a_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(schema, "DATA_VERSION", 99)
+    filled(RunWriter(tmp_path))
+    monkeypatch.undo()
+    assert not RunRecord.load(tmp_path).series
+    assert "written by a newer version (99" in caplog.text
+
+
+def test_load_without_a_record_names_the_directory(tmp_path):
+    with pytest.raises(FileNotFoundError, match=re.escape(repr(str(tmp_path)))):
+        RunRecord.load(tmp_path)
+
+
+def test_changed_rows_go_to_a_series_of_their_own():
+    record = filled()
+    record.add("activation", KEYS[:1], 30, np.zeros((1, len(COLUMNS))))
+    assert list(record.series) == ["activation", "activation#1"]
+    assert record.signal("activation").steps.tolist() == [30]
+
+
+def test_dataframe_is_tidy():
+    frame = filled().to_dataframe()
+    assert list(frame.columns) == [
+        *("step", "signal", "layer", "tensor", "call"),
+        *schema.STATISTICS,
+    ]
+    assert len(frame) == 3 * 2
+    row = frame[(frame.step == 10) & (frame.layer == "b@c")].iloc[0]
+    assert (row.signal, row.tensor, row.call) == ("activation", "output_1", 2)
+    assert row["std"] == len(COLUMNS) + COLUMNS.index("std") + 10
+
+
+def test_profile_gives_a_statistic_against_depth():
+    keys, values = filled().profile("activation", "std", step=20)
+    assert keys == KEYS
+    at = COLUMNS.index("std")
+    assert values.tolist() == [at + 20, len(COLUMNS) + at + 20]
+    with pytest.raises(KeyError, match=re.escape("one of [0, 10, 20]")):
+        filled().profile("activation", "std", step=5)
+    with pytest.raises(KeyError, match="Received: signal='gradient'"):
+        filled().profile("gradient", "rms")
+
+
+def test_matrix_of_another_shape_is_refused():
+    record = filled()
+    with pytest.raises(ValueError, match=re.escape("Received: shape=(3, 2)")):
+        record.series["activation"].append(40, np.zeros((3, 2)))
