@@ -12,7 +12,8 @@ SPECS = {
             data="cifar10",
             summary="VGG-like, 6 convolutions and 2 dense layers, no BatchNorm",
             builder=_cnn.cifar10_cnn,
-            epochs=5,
+            batch_size=64,
+            epochs=6,
         ),
         ModelSpec(
             name="cifar10_mlp",
