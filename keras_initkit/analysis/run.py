@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ import keras
 import numpy as np
 
 from keras_initkit import diagnosis
+from keras_initkit.analysis.batches import ShuffledBatches
+from keras_initkit.analysis.reuse import ReferenceBuilder
 from keras_initkit.analysis.run_log import RunLog
 from keras_initkit.callbacks import SignalMonitor
 from keras_initkit.recording import RunRecord, hparams
@@ -170,8 +173,9 @@ def train_run(
 ) -> RunResult:
     """Trains one model under the monitor, tests it and judges what was recorded.
 
-    Seeds Python's, numpy's and TensorFlow's generators with `seed`, so that runs of
-    one seed see the same batches whatever their initializer.
+    The order of the batches depends on `seed` alone, so that runs of one seed see the
+    same batches whatever their initializer. The global generators (Python's, numpy's,
+    TensorFlow's) are seeded as well, for what `build_model` draws from them.
 
     A directory that holds an earlier run of this function is used again: its event
     files are removed first, because two runs in one directory would be drawn as one
@@ -219,12 +223,11 @@ def train_run(
     monitor = SignalMonitor(log.directory, every=every)
     monitor.record.metadata.update(data=data.origin, standin=bool(data.is_standin))
     try:
-        keras.utils.set_random_seed(seed)
+        _seed_generators(seed, build_model)
         model = build_model(initializer, seed)
         model.fit(
-            data.x_train,
-            data.y_train,
-            batch_size=batch_size,
+            ShuffledBatches(data.x_train, data.y_train, batch_size, seed),
+            shuffle=False,  # they are
             epochs=epochs,
             callbacks=[monitor, *callbacks],
             verbose=0,
@@ -262,6 +265,16 @@ def train_run(
     )
     log.finish(result.to_dict(), result.steps)
     return result
+
+
+def _seed_generators(seed: int, build_model: Any) -> None:
+    if isinstance(build_model, ReferenceBuilder):
+        # Reference models draw nothing from TensorFlow's generator, and seeding it
+        # throws away all that is compiled, the functions to be used again included.
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 (Keras's own rule of seeding)
+    else:
+        keras.utils.set_random_seed(seed)
 
 
 def _initial_loss(record: RunRecord) -> float:

@@ -104,8 +104,9 @@ def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault
         "steps": Threshold(
             2,
             "recorded steps",
-            "fewest steps to judge by: a kernel that starts at zero on purpose "
-            "(an output layer, a residual branch) is told apart after one update",
+            "fewest steps to judge by where weights or gradients were not recorded: a "
+            "kernel that starts at zero on purpose (an output layer, a residual "
+            "branch) is told apart by its gradient, or after one update",
         ),
     },
 )
@@ -116,7 +117,7 @@ def symmetric_units(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         if units.get(layer) == 1:
             continue
         first, counts = _unit_counts(record, layer)
-        if not counts or any(len(c) < limits["steps"] for c in counts):
+        if not counts or (len(counts) < 2 and len(counts[0]) < limits["steps"]):
             continue
         if not all((c == 1).all() for c in counts):
             continue

@@ -105,11 +105,9 @@ def test_train_as_json_prints_one_object(invoke):
 
 def test_train_takes_a_model_and_a_log_dir(invoke, tmp_path):
     log_dir = tmp_path / "my runs"
-    result = invoke(
-        "train", "mnist_cnn", *ARGUMENTS, "--epochs", "1", "--log-dir", str(log_dir)
-    )
+    result = invoke("train", "xor_mlp", "--epochs", "1", "--log-dir", str(log_dir))
     assert result.exit_code == 0
-    assert "mnist_cnn on mnist" in result.stdout
+    assert "xor_mlp on xor" in result.stdout
     last = result.stderr.splitlines()[-1]
     assert last == f"Next: tensorboard --logdir '{log_dir}'"
     assert list(log_dir.glob("events.out.tfevents.*"))

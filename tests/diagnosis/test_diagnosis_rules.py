@@ -211,10 +211,14 @@ def test_symmetric_units_spares_a_zero_start_that_learns():
     assert diagnosis.judge(make(tensors, values, metadata)) == []
 
 
-def test_symmetric_units_needs_two_steps():
+def test_symmetric_units_needs_the_gradient_or_two_steps():
     tensors, values, metadata = healthy()
     symmetric(values)
+    record = make(tensors, values, metadata, steps=(0,))
+    assert [f.rule for f in diagnosis.judge(record)] == ["SymmetricUnits"]
+    del values["gradient"]
     assert diagnosis.judge(make(tensors, values, metadata, steps=(0,))) == []
+    assert len(diagnosis.judge(make(tensors, values, metadata, steps=(0, 10)))) == 1
 
 
 def test_symmetric_units_spares_a_layer_of_one_unit():
