@@ -1,6 +1,5 @@
 """A session: the instrumented twin of a model's train function, and who listens to it."""
 
-import contextlib
 import dataclasses
 import threading
 import typing
@@ -98,7 +97,6 @@ class Session:
         self._tapped = None
         self._plain = None
         self._twin = None
-        self._plain_single = None
         self._layouts = []
         self._lock = threading.Lock()
         with tf.init_scope():
@@ -148,37 +146,38 @@ class Session:
         model.train_function = _Armed(self, [order])
 
     def run(self, iterator, orders):
-        """Runs one execution of the train function, in place of the plain one."""
+        """Runs one execution of the train function, in place of the plain one.
+
+        Step by step: each gets its batch as data, so that no step starts on an iterator
+        that has run out (it would count examples before it fails).
+        """
         model = self._model()
         model.train_function = self._plain
         self._prepare(model)
         logs = None
         for done in range(model.steps_per_execution):
-            due = [order for order in orders if order.plan(done)]
-            try:
-                if due:
-                    count = any(order.count(done) for order in due)
-                    logs, seen = self._monitored_step(model, iterator, count)
-                else:
-                    logs = self._plain_step(model, iterator)
-            except (StopIteration, tf.errors.OutOfRangeError):
-                if done == 0:
-                    raise
+            batch = _next_batch(iterator)
+            if batch is None:
                 break
+            due = [order for order in orders if order.plan(done)]
+            if due:
+                count = any(order.count(done) for order in due)
+                logs, seen = self._monitored_step(model, batch, count)
+            else:
+                logs = self._plain(batch)
             for order in due:
                 order.deliver(done, self._wishes[order.listener].part_of(seen))
+        if logs is None:
+            raise StopIteration
         return logs
 
-    def _monitored_step(self, model, iterator, count):
+    def _monitored_step(self, model, batch, count):
         """Runs one instrumented step; returns its logs and `{signal: Seen}`."""
         tapped = self._tapped
         if bool(self._counting.numpy()) != count:
             self._counting.assign(count)
-        with (
-            taps.shadowed(model, "steps_per_execution", 1),
-            taps.installed(tapped.layers, model.optimizer, tapped.weights),
-        ):
-            outputs = self._twin(iterator)
+        with taps.installed(tapped.layers, model.optimizer, tapped.weights):
+            outputs = self._twin(batch)
         ((number, values),) = outputs["seen"].items()
         seen = {
             signal: _seen(signal, keys, units, tensors, count)
@@ -187,12 +186,6 @@ class Session:
             )
         }
         return outputs["logs"], seen
-
-    def _plain_step(self, model, iterator):
-        """Runs one step of an execution as the plain function would."""
-        function = self._plain_single or self._plain
-        with taps.shadowed(model, "steps_per_execution", 1):
-            return function(iterator)
 
     def _prepare(self, model):
         """Makes the twin where there is none for what is wanted now."""
@@ -206,15 +199,11 @@ class Session:
         if self._twin is not None and wanted == self._tapped:
             return
         self._tapped = wanted
-        # Functions read these when they are traced or run, not when they are made.
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(taps.shadowed(model, "train_function", None))
-            self._plain_single = None
-            if model.steps_per_execution > 1:
-                model.make_train_function(force=True)
-                self._plain_single = model.train_function
-            step = self._instrumented_step(model, wanted)
-            stack.enter_context(taps.shadowed(model, "train_step", step))
+        step = self._instrumented_step(model, wanted)
+        with (
+            taps.shadowed(model, "train_function", None),
+            taps.shadowed(model, "train_step", step),
+        ):
             model.make_train_function(force=True)
             self._twin = model.train_function
 
@@ -244,6 +233,12 @@ class Session:
             if layout not in self._layouts:
                 self._layouts.append(layout)
             return str(self._layouts.index(layout))
+
+
+def _next_batch(iterator):
+    """Takes the next batch; returns it as Keras takes data that is no iterator."""
+    batch = iterator.get_next_as_optional()
+    return [batch.get_value()] if bool(batch.has_value()) else None
 
 
 def _seen(signal, keys, units, tensors, count):

@@ -97,10 +97,19 @@ class Reduction:
 
 @functools.cache
 def _traced(reduction):
-    """A reduction as a function that is traced once for all tensors."""
-    signature = [tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([], tf.bool)]
+    """A reduction as a function that is traced once for all tensors.
+
+    It is optimized once, too, not once a call: inlined, its dozens of copies took longer
+    to optimize than the step itself, and ran no faster.
+    """
     return tf.function(
-        reduction.of_rows, input_signature=signature, autograph=False
+        reduction.of_rows,
+        input_signature=[
+            tf.TensorSpec([None, None], tf.float32),
+            tf.TensorSpec([], tf.bool),
+        ],
+        autograph=False,
+        experimental_attributes={"_noinline": True},
     )
 
 
