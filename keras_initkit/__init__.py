@@ -35,6 +35,7 @@ _PUBLIC = {
     "preserve_signal": "analysis.signal_scaling",
     "fixup": "analysis.fixup",
     "metainit": "analysis.metainit",
+    "coordinate_check": "analysis.coordinate_check",
 }
 
 __all__ = ["__version__", *_ROOMS, *_PUBLIC]
@@ -44,9 +45,7 @@ def __getattr__(name):
     if name in _ROOMS:
         return importlib.import_module(f"keras_initkit.{name}")
     if name in _PUBLIC:
-        return getattr(
-            importlib.import_module(f"keras_initkit.{_PUBLIC[name]}"), name
-        )
+        return getattr(importlib.import_module(f"keras_initkit.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module 'keras_initkit' has no attribute {name!r}")
 
 

@@ -148,8 +148,8 @@ class MuPReadout(_Scaled):
 
     Shapes: rank 2 or more, `(*spatial, in, out)`.
 
-    Use it to carry hyperparameters from a narrow model to a wide one; `kik.
-    coordinate_check` shows whether it worked.
+    Use it to carry hyperparameters from a narrow model to a wide one;
+    `kik.coordinate_check` shows whether it worked.
 
     Args:
         base: Anything `kik.initializers.get` takes. Defaults to `"lecun_normal"`.
