@@ -184,8 +184,9 @@ def _draw_depth(axes, comparison, rows, styles, what, title, label):
     if any_zero:
         axes.set_ylim(bottom=floor)
         axes.axhline(floor, color="0.6", lw=1)
-        axes.text(
-            0.25, floor, "exactly 0", transform=axes.get_yaxis_transform(),
+        axes.annotate(
+            "exactly 0", (0.25, floor), xycoords=axes.get_yaxis_transform(),
+            xytext=(0, 4), textcoords="offset points",
             ha="center", va="bottom", fontsize=9, color="0.3",
         )  # fmt: skip
     rotated = len(ticks) > 6

@@ -75,6 +75,8 @@ def _layers(findings, runs):
     owners = diagnosis.weight_layers(runs[0].record)
     if owners and len(layers) > 1 and set(layers) >= set(owners):
         return f"all {len(layers)} weight layers"
+    if len(layers) > _NAMED:
+        return f"{len(layers)} of {len(owners)} weight layers"
     return ", ".join(layers)
 
 
@@ -104,9 +106,10 @@ def _tell_silence(findings, runs):
 
 def _tell_drift(findings, runs):
     slope = mean_slope(runs, "activation_slope")
+    if slope < 0:
+        return f"signal fades: {factor(slope)} a layer"
     loss = float(np.mean([run.loss_initial for run in runs]))
-    verb = "explodes" if slope > 0 else "fades"
-    return f"signal {verb}: {factor(slope)} a layer, so the loss starts at {loss:.3g}"
+    return f"signal explodes: {factor(slope)} a layer, so the loss starts at {loss:.3g}"
 
 
 def _tell_gradient(findings, runs):
@@ -115,6 +118,7 @@ def _tell_gradient(findings, runs):
 
 # A factor 1.5 a layer, in decades: what fan-in and fan-out do to healthy models.
 _STEADY = 0.176
+_NAMED = 4  # more layers than this are counted
 # Rules told together, in the order of the story.
 _STORIES = (
     (("NonFinite",), _tell_non_finite),

@@ -77,7 +77,9 @@ def depth_slope(depths: np.ndarray, values: np.ndarray) -> float:
 
 def weight_layers(record: RunRecord) -> tuple[str, ...]:
     """Returns the paths of the weights' owners that have a kernel, in forward order."""
-    series = record.signal("gradient") or record.signal("weight")
+    series = record.signal("gradient")
+    if series is None:
+        series = record.signal("weight")
     if series is not None:
         return tuple(dict.fromkeys(k.layer for k in series.tensors if is_kernel(k)))
     return tuple(

@@ -13,7 +13,8 @@ import keras_initkit as kik
 from keras_initkit import analysis
 from keras_initkit.analysis import reuse, why
 from keras_initkit.diagnosis import Finding
-from keras_initkit.recording.record import RunRecord
+from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit.schema import TensorKey
 
 
 def result_of(initializer="he", seed=0, **fields):
@@ -342,6 +343,14 @@ def test_why_tells_the_gravest_first_and_how_many_seeds():
         "numbers overflow: NaN here (1 of 2); identical units: in dense, out every "
         "unit stays a copy of the others"
     )
+
+
+def test_why_counts_layers_where_they_are_many():
+    found = [finding_of("NoGradient", f"layer_{i}") for i in range(5)]
+    keys = tuple(TensorKey(f"layer_{i}", "kernel") for i in range(6))
+    record = RunRecord(series={"gradient": SignalSeries("gradient", keys)})
+    runs = [result_of(findings=found, record=record)]
+    assert why.explain(runs) == "no gradient: exactly 0 in 5 of 6 weight layers"
 
 
 def test_why_tells_rules_it_has_no_story_for():
