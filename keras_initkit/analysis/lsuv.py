@@ -205,24 +205,41 @@ class Target:
             edit.restore(variable)
 
     def signal(self, original, args, kwargs):
-        """Evaluates the layer: `(outputs, signal)`."""
+        """Evaluates the layer: `(outputs, signal, activate)`.
+
+        `activate` gives the outputs for another signal without evaluating the layer
+        again; `None` where the layer does more than to apply its activation.
+        """
         if self.projection:
             inputs = keras.tree.flatten((args, kwargs))[0]
             flat = ops.reshape(inputs, (-1, inputs.shape[-1]))
-            return None, ops.matmul(flat, ops.cast(self.kernel, inputs.dtype))
+            signal = ops.matmul(flat, ops.cast(self.kernel, inputs.dtype))
+            return None, signal, lambda signal: None
         activation = self.layer.__dict__.get("activation")
         if not callable(activation) or activation is keras.activations.linear:
             outputs = original(*args, **kwargs)
-            return outputs, outputs
+            return outputs, outputs, lambda signal: signal
         caught = []
 
         def catching(z):
-            caught.append(z)
-            return activation(z)
+            caught[:] = [z, activation(z)]
+            return caught[1]
 
         with shadowed(self.layer, "activation", catching):
             outputs = original(*args, **kwargs)
-        return outputs, caught[0] if caught else outputs
+        if not caught:
+            return outputs, outputs, None
+        return outputs, caught[0], activation if outputs is caught[1] else None
+
+    def rescaled(self, signal, std):
+        """Returns the signal after dividing the kernel by `std`, or `None`.
+
+        Without a bias the signal is linear in the kernel, so that the layer need not
+        be evaluated again.
+        """
+        if self.bias is not None and bool(ops.any(ops.not_equal(self.bias, 0))):
+            return None
+        return signal / ops.cast(std, signal.dtype)
 
 
 def find_targets(model, layers=None):
@@ -317,7 +334,7 @@ class _NotEager(Exception):
 
 def _fit(target, edit, tolerance, max_iterations, mean_shift, original, args, kwargs):
     """Rescales one layer on its final inputs: what was done, and its outputs."""
-    outputs, signal = target.signal(original, args, kwargs)
+    outputs, signal, activate = target.signal(original, args, kwargs)
     before = std = _std(signal)
     iterations = 0
     while True:
@@ -329,13 +346,17 @@ def _fit(target, edit, tolerance, max_iterations, mean_shift, original, args, kw
             break
         edit.assign(target.kernel, ops.cast(target.kernel, "float32") / std)
         iterations += 1
-        outputs, signal = target.signal(original, args, kwargs)
+        rescaled = target.rescaled(signal, std) if activate else None
+        if rescaled is None:
+            outputs, signal, activate = target.signal(original, args, kwargs)
+        else:
+            outputs, signal = activate(rescaled), rescaled
         std = _std(signal)
     if mean_shift and target.bias is not None:
         signal = ops.cast(signal, "float32")
         axes = list(range(len(signal.shape) - len(target.bias.shape)))
         edit.assign(target.bias, target.bias - ops.mean(signal, axis=axes))
-        outputs, signal = target.signal(original, args, kwargs)
+        outputs, signal, _ = target.signal(original, args, kwargs)
         std = _std(signal)
     converged = abs(std - 1) <= tolerance
     weight = target.kernel.name
