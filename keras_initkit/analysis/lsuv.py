@@ -334,8 +334,13 @@ class _NotEager(Exception):
 
 def _fit(target, edit, tolerance, max_iterations, mean_shift, original, args, kwargs):
     """Rescales one layer on its final inputs: what was done, and its outputs."""
+    shifts = mean_shift and target.bias is not None
+
+    def measured(signal):
+        return _std(signal - _unit_means(target, signal) if shifts else signal)
+
     outputs, signal, activate = target.signal(original, args, kwargs)
-    before = std = _std(signal)
+    before = std = measured(signal)
     iterations = 0
     while True:
         if not math.isfinite(std) or std == 0:
@@ -351,17 +356,21 @@ def _fit(target, edit, tolerance, max_iterations, mean_shift, original, args, kw
             outputs, signal, activate = target.signal(original, args, kwargs)
         else:
             outputs, signal = activate(rescaled), rescaled
-        std = _std(signal)
-    if mean_shift and target.bias is not None:
-        signal = ops.cast(signal, "float32")
-        axes = list(range(len(signal.shape) - len(target.bias.shape)))
-        edit.assign(target.bias, target.bias - ops.mean(signal, axis=axes))
+        std = measured(signal)
+    if shifts:
+        edit.assign(target.bias, target.bias - _unit_means(target, signal))
         outputs, signal, _ = target.signal(original, args, kwargs)
         std = _std(signal)
     converged = abs(std - 1) <= tolerance
     weight = target.kernel.name
     fit = LayerFit(target.name, weight, before, std, iterations, converged)
     return fit, outputs
+
+
+def _unit_means(target, signal):
+    """Means over everything but the axes of the bias."""
+    axes = list(range(len(signal.shape) - len(target.bias.shape)))
+    return ops.mean(ops.cast(signal, "float32"), axis=axes)
 
 
 def _std(signal):
