@@ -6,7 +6,7 @@ Schedule = Callable[[int], bool]
 
 
 def every(n: int) -> Schedule:
-    """Returns the schedule of iterations 0, n, 2n, …
+    """Returns the schedule of iterations 0, n, 2n and so on.
 
     Raises:
         ValueError: If `n` is not a positive integer.

@@ -124,8 +124,8 @@ STATISTICS = {
 }
 
 
-# Columns of a magnitude histogram: shares of the values whose magnitude lies in an octave
-# [2^e, 2^(e+1)), and of those beside the octaves. Denormal numbers count as zero.
+# Columns of a magnitude histogram: shares of the values whose magnitude lies in an
+# octave [2^e, 2^(e+1)), and of those beside the octaves. Denormals count as zero.
 FIRST_OCTAVE, OCTAVES = -64, 96
 HISTOGRAM_COLUMNS = (
     "zero",

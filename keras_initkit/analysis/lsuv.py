@@ -142,7 +142,7 @@ def lsuv(
     if not model.built:
         forward(model, x)
     targets, skipped = find_targets(model, layers)
-    fits = {}
+    fits: dict = {}
     with editing(model) as edit, contextlib.ExitStack() as stack:
         if orthonormal:
             for target in targets:
@@ -219,7 +219,7 @@ class Target:
         if not callable(activation) or activation is keras.activations.linear:
             outputs = original(*args, **kwargs)
             return outputs, outputs, lambda signal: signal
-        caught = []
+        caught: list = []
 
         def catching(z):
             caught[:] = [z, activation(z)]

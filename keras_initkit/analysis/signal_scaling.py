@@ -91,6 +91,8 @@ def preserve_signal(model, input_moments=1.0, second_moment=1.0, layers=None):
             kernel = row.kernels[-1] if row.kernels else None
             if id(kernel) not in kernels or id(kernel) in done:
                 continue
+            if row.preactivation is None:
+                continue
             done.add(id(kernel))
             ratio = (second_moment - row.bias) / (row.preactivation - row.bias)
             factor = math.sqrt(ratio)

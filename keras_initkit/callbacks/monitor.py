@@ -3,6 +3,7 @@
 import logging
 import pathlib
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -69,8 +70,8 @@ class SignalMonitor(keras.callbacks.Callback):
         self.histogram_every = _histogram_every(histograms)
         self.record = RunRecord()
         self._schedule = schedules.as_schedule(every)
-        self._session = None
-        self._writer = None
+        self._session: Any = None
+        self._writer: Any = None
         self._iteration = 0
         self._monitored = 0
         self._unfinished = []

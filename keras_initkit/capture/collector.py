@@ -40,12 +40,12 @@ class Collector:
 
     def __init__(self, signals, scale=None, histograms=None, compiled=False):
         self.signals = frozenset(signals)
-        self.calls = collections.Counter()
+        self.calls: collections.Counter = collections.Counter()
         self.forward_order = {}
         self._scale = scale
         self._histograms = histograms
         self._compiled = compiled
-        self._seen = {signal: {} for signal in signals}
+        self._seen: dict = {signal: {} for signal in signals}
         self._graph = _current_graph()
 
     def reachable(self, tensor):
@@ -88,7 +88,11 @@ class Collector:
                     reduced = [self._reduced(signal, tensor) for tensor in reduced]
                 rows, profiles, *counts = zip(*reduced, strict=True)
                 layout.append((signal, keys, tuple(p.shape[1] for p in profiles)))
-                stacked = [tf.stack(rows), tf.concat(profiles, 1), *map(tf.stack, counts)]
+                stacked = [
+                    tf.stack(rows),
+                    tf.concat(profiles, 1),
+                    *map(tf.stack, counts),
+                ]
                 values.append(tuple(value[None] for value in stacked))
         return tuple(layout), tuple(values)
 

@@ -32,7 +32,7 @@ def named_layers(model):
     Returns:
         A list of `(name, layer)`, in the order in which the model holds them.
     """
-    seen = collections.Counter()
+    seen: collections.Counter = collections.Counter()
     named = []
     for layer in model._flatten_layers(include_self=False):
         path = layer.path or layer.name
@@ -49,7 +49,7 @@ def weight_names(model, below=None):
         below: Names of layers: only their weights, and those of their parts (a
             recurrent cell); all by default.
     """
-    names = {}
+    names: dict = {}
     for name, layer in [(model.name, model), *named_layers(model)]:
         if below is not None and not any(
             name == other or name.startswith(f"{other}/") for other in below
@@ -120,7 +120,7 @@ def _reason_against(layer, inside_cells):
 
 def _inside_cells(model):
     """The ids of recurrent cells and of everything inside them."""
-    ids = set()
+    ids: set = set()
     for layer in model._flatten_layers(include_self=True):
         cell = getattr(layer, "cell", None)
         if isinstance(layer, keras.layers.RNN) and isinstance(cell, keras.Layer):

@@ -1,4 +1,4 @@
-"""A session: the instrumented twin of a model's train function, and who listens to it."""
+"""A session: the instrumented twin of a model's train function and its listeners."""
 
 import dataclasses
 import threading
@@ -92,12 +92,13 @@ class Session:
     """
 
     def __init__(self, model):
-        self._model = weakref.ref(model)
-        self._wishes = {}
-        self._tapped = None
-        self._plain = None
-        self._twin = None
-        self._layouts = []
+        self._model: typing.Any = weakref.ref(model)
+        self._wishes: dict = {}
+        self._layouts: list = []
+        # What the twin taps, the function it is the twin of, and the twin.
+        self._tapped: typing.Any = None
+        self._plain: typing.Any = None
+        self._twin: typing.Any = None
         self._lock = threading.Lock()
         with tf.init_scope():
             self._counting = tf.Variable(False, trainable=False)
@@ -191,7 +192,7 @@ class Session:
         """Makes the twin where there is none for what is wanted now."""
         wishes = self._wishes.values()
         wanted = _Wish(
-            schema.check_signals([s for wish in wishes for s in wish.signals]),
+            schema.check_signals(tuple(s for wish in wishes for s in wish.signals)),
             tuple({layer: None for wish in wishes for layer in wish.layers}),
             {k: v for wish in wishes for k, v in wish.weights.items()},
             any(wish.histograms for wish in wishes),
@@ -242,10 +243,10 @@ def _next_batch(iterator):
 
 
 def _seen(signal, keys, units, tensors, count):
-    """Finishes the statistics of a signal; the leading axis of `tensors` is replicas."""
+    """Finishes the statistics of a signal; replicas are the first axis of `tensors`."""
     scalars, profiles, *counts = (np.asarray(tensor) for tensor in tensors)
-    profiles = np.split(profiles.sum(axis=0), np.cumsum(units)[:-1], axis=1)
-    statistics = stats.finalize(signal, stats.merge(scalars), profiles)
+    each = np.split(profiles.sum(axis=0), np.cumsum(units)[:-1], axis=1)
+    statistics = stats.finalize(signal, stats.merge(scalars), each)
     histogram = counts[0].sum(axis=0) if counts and count else None
     return Seen(keys, statistics, histogram)
 

@@ -126,9 +126,7 @@ def _own_metadata(content: Mapping[str, Any]) -> summary_pb2.SummaryMetadata:
 
 
 def _stock_metadata(plugin: Any, description: str) -> summary_pb2.SummaryMetadata:
-    metadata = plugin.create_summary_metadata(
-        display_name="", description=description
-    )
+    metadata = plugin.create_summary_metadata(display_name="", description=description)
     names = {"scalars": "DATA_CLASS_SCALAR", "histograms": "DATA_CLASS_TENSOR"}
     metadata.data_class = getattr(summary_pb2, names[plugin.PLUGIN_NAME])
     return metadata

@@ -236,4 +236,3 @@ class RunRecord:
     def __repr__(self) -> str:
         inner = ", ".join(f"{n}: {len(s)} steps" for n, s in self.series.items())
         return f"<RunRecord {inner or 'empty'}>"
-

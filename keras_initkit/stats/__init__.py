@@ -1,4 +1,4 @@
-"""Statistics of tensors: reduced on the device to mergeable partials, finished on the host.
+"""Statistics of tensors: mergeable partials on the device, finished on the host.
 
 While the step runs, a tensor becomes a row of scalars (count, mean, centred sum of
 squares, extremes) and, where it has units, a short profile of each. Both merge over

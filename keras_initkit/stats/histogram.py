@@ -49,7 +49,7 @@ _FINITE = 255 * 4
 
 
 def _edges():
-    """Edges of the bins of finite positive numbers, float64 of `_FINITE + 1` entries."""
+    """Edges of the bins of finite positive numbers, `_FINITE + 1` in float64."""
     bits = np.arange(_FINITE + 1, dtype=np.uint32) << np.uint32(_SHIFT)
     edges = bits.view(np.float32).astype(np.float64)
     edges[-1] = 2.0**128

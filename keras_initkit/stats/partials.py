@@ -3,8 +3,8 @@
 A small tensor is bound by the number of ops: its moments are plain sums in float64. A
 large one is bound by bytes: its whole-tensor sums, extremes and matrix products run in
 float32 at memory speed, which is exact enough for a well-scaled tensor, and a careful
-two-pass form runs, under a condition, only where it is not: mean² ≫ variance, squares that
-over- or underflow, non-finite entries.
+two-pass form runs, under a condition, only where it is not: mean² ≫ variance, squares
+that over- or underflow, non-finite entries.
 """
 
 import dataclasses
@@ -99,8 +99,8 @@ class Reduction:
 def _traced(reduction):
     """A reduction as a function that is traced once for all tensors.
 
-    It is optimized once, too, not once a call: inlined, its dozens of copies took longer
-    to optimize than the step itself, and ran no faster.
+    It is optimized once, too, not once a call: inlined, its dozens of copies took
+    longer to optimize than the step itself, and ran no faster.
     """
     return tf.function(
         reduction.of_rows,

@@ -139,9 +139,7 @@ def test_values_are_those_of_the_step():
             x = layer.activation(z)
             preactivations.append(z)
             outputs.append(x)
-        loss = tf.reduce_mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(Y[:16], x)
-        )
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(Y[:16], x))
     gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
     backprops = tape.gradient(loss, outputs)
     fit(model, monitor, x=X[:16], y=Y[:16], epochs=1)
@@ -175,7 +173,9 @@ def test_nothing_is_left_on_the_model():
     after = snapshot(model)
     for one, other in zip(before, after, strict=True):
         changed = {
-            name for name in one.keys() | other.keys() if one.get(name) != other.get(name)
+            name
+            for name in one.keys() | other.keys()
+            if one.get(name) != other.get(name)
         }
         # What a bare `fit` renews, too.
         assert changed <= {"history", "_compiled_trainable_state", "stop_training"}
@@ -186,7 +186,9 @@ class Interruption(Exception):
     pass
 
 
-@pytest.mark.parametrize("where", ["on_train_batch_begin", "on_train_batch_end", "loss"])
+@pytest.mark.parametrize(
+    "where", ["on_train_batch_begin", "on_train_batch_end", "loss"]
+)
 def test_fit_that_raises_leaves_the_model_as_it_was(where):
     class Raising(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):

@@ -57,9 +57,7 @@ def test_buckets_hold_every_finite_value_in_its_place():
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -1e-20])
 def test_buckets_of_a_constant_are_one(value):
-    ((left, right, count),) = stats.buckets(
-        counted(np.full((5, 2), value, np.float32))
-    )
+    ((left, right, count),) = stats.buckets(counted(np.full((5, 2), value, np.float32)))
     assert left <= value <= right
     assert count == 10
 
