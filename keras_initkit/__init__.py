@@ -5,12 +5,27 @@ and string identifiers find them. Everything heavier is imported when first used
 """
 
 import importlib
+import pathlib
+import sys
 
-from keras_initkit import initializers as initializers
 from keras_initkit._version import __version__ as __version__
 
 
-_ROOMS = ("data", "models", "theory", "diagnosis")
+def _is_command_line():
+    """Returns whether this process is `keras-initkit` or `python -m keras_initkit`."""
+    program = pathlib.PurePath(sys.argv[0]).stem if getattr(sys, "argv", None) else ""
+    running = sys.orig_argv[1:]
+    return program == "keras-initkit" or (
+        # While `-m` imports the package around the module to run.
+        program == "-m" and running[running.index("-m") + 1] == "keras_initkit"
+    )
+
+
+# The command line shows its help at once; its commands import this when they run.
+if not _is_command_line():
+    from keras_initkit import initializers as initializers
+
+_ROOMS = ("initializers", "data", "models", "theory", "diagnosis")
 _PUBLIC = {
     "SignalMonitor": "callbacks",
     "RunRecord": "recording",
@@ -23,7 +38,7 @@ _PUBLIC = {
     "coordinate_check": "analysis.coordinate_check",
 }
 
-__all__ = ["__version__", "initializers", *_ROOMS, *_PUBLIC]
+__all__ = ["__version__", *_ROOMS, *_PUBLIC]
 
 
 def __getattr__(name):

@@ -34,19 +34,19 @@ class Data(Protocol):
     """What is trained and tested on, as `data.Dataset` has it."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...
     @property
-    def x_train(self) -> Any: ...  # noqa: D102
+    def x_train(self) -> Any: ...
     @property
-    def y_train(self) -> Any: ...  # noqa: D102
+    def y_train(self) -> Any: ...
     @property
-    def x_test(self) -> Any: ...  # noqa: D102
+    def x_test(self) -> Any: ...
     @property
-    def y_test(self) -> Any: ...  # noqa: D102
+    def y_test(self) -> Any: ...
     @property
-    def origin(self) -> str: ...  # noqa: D102
+    def origin(self) -> str: ...
     @property
-    def is_standin(self) -> bool: ...  # noqa: D102
+    def is_standin(self) -> bool: ...
 
 
 @dataclasses.dataclass
