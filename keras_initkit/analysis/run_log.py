@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_initkit.recording import hparams
-from keras_initkit.schema import RECORD_RUN
+from keras_initkit.schema import PLUGIN_NAME, RECORD_RUN
 
-# Marks a directory as a run of ours.
+# Marks a directory as a run of ours, if it says so inside.
 RUN_FILE = "run.json"
+_PROGRAM = "keras_initkit"
 
 
 class LogDirError(ValueError):
-    """The log directory of a run belongs to something else."""
+    """The log directory of a run belongs to something else, or cannot be written."""
 
 
 class RunLog:
     """Writes the HParams entry and the `run.json` of a run; nothing without directory.
 
-    `run.json` holds the hyperparameters, the origin of the data, `"status"`
+    `run.json` holds `"program": "keras_initkit"`, the hyperparameters, the origin of the data, `"status"`
     (`"running"`, `"finished"`, `"interrupted"`, `"failed"`) and, once finished, the
     results.
     """
@@ -79,6 +80,7 @@ class RunLog:
         self.directory.mkdir(parents=True, exist_ok=True)
         content = {
             **self._facts,
+            "program": _PROGRAM,
             "origin": self._origin,
             "status": status,
             **results,
@@ -94,11 +96,27 @@ def _claim(directory: pathlib.Path) -> None:
         for part in (directory, directory / RECORD_RUN)
         for path in part.glob("events.out.tfevents.*")
     )
-    if events and not (directory / RUN_FILE).exists():
-        raise LogDirError(
-            "`log_dir` must be a new directory or one of an earlier run of "
-            f"keras_initkit. Received: log_dir={str(directory)!r}, which holds event "
-            f"files of another program ({events[0].name})."
-        )
-    for path in events:
-        path.unlink()
+    others = [path for path in events if path.suffix != f".{PLUGIN_NAME}"]
+    run_file = directory / RUN_FILE
+    claimed = run_file.exists()
+    if others or (events and not claimed):
+        first = (others or events)[0].name
+        holds = f"event files of another program ({first})"
+    elif claimed and not _is_ours(run_file):
+        holds = f"a {RUN_FILE} of another program"
+    else:
+        for path in events:
+            path.unlink()
+        return
+    raise LogDirError(
+        "`log_dir` must be a new directory or one of an earlier run of "
+        f"keras_initkit. Received: log_dir={str(directory)!r}, which holds {holds}."
+    )
+
+
+def _is_ours(run_file: pathlib.Path) -> bool:
+    try:
+        content = json.loads(run_file.read_text())
+    except ValueError:
+        return False
+    return isinstance(content, dict) and content.get("program") == _PROGRAM

@@ -24,6 +24,8 @@ from tensorboard.plugins.scalar import summary_v2 as scalar_summary
 from tensorboard.plugins.text import summary_v2 as text_summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from keras_initkit import schema
+
 # Tags of the session's metrics; no signal of `schema` has this name.
 METRIC_PREFIX = "result/"
 
@@ -126,7 +128,7 @@ def _events(
 ) -> Iterator[Callable[[summary_pb2.Summary], None]]:
     """Gives a function that writes a summary; the file is closed on leaving."""
     path.mkdir(parents=True, exist_ok=True)
-    writer = EventFileWriter(str(path))
+    writer = EventFileWriter(str(path), filename_suffix=f".{schema.PLUGIN_NAME}")
     try:
         yield lambda summary: writer.add_event(
             event_pb2.Event(step=step, wall_time=time.time(), summary=summary)

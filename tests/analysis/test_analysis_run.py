@@ -149,6 +149,31 @@ def test_event_files_of_others_are_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == [other]
 
 
+@pytest.mark.parametrize("part", ["", "initkit"])
+def test_event_files_of_others_in_a_run_of_ours_are_left_alone(tmp_path, part):
+    xor_run(log_dir=tmp_path)
+    other = tmp_path / part / "events.out.tfevents.1.host.v2"
+    other.write_bytes(b"theirs")
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(analysis.LogDirError, match=re.escape(f"({other.name})")):
+        xor_run(log_dir=tmp_path)
+    assert set(tmp_path.rglob("*")) == before
+    assert other.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("content", ['{"epochs": 3}', "[]", "no JSON"])
+@pytest.mark.parametrize("events", [["events.out.tfevents.1.host.initkit"], []])
+def test_run_json_of_others_makes_no_run_of_ours(tmp_path, content, events):
+    (tmp_path / run_log.RUN_FILE).write_text(content)
+    for name in events:
+        (tmp_path / name).write_bytes(b"theirs")
+    message = f"which holds a {run_log.RUN_FILE} of another program."
+    with pytest.raises(analysis.LogDirError, match=re.escape(message)):
+        xor_run(log_dir=tmp_path)
+    assert (tmp_path / run_log.RUN_FILE).read_text() == content
+    assert [p.name for p in tmp_path.glob("events*")] == events
+
+
 @pytest.mark.parametrize(
     ("error", "status"), [(KeyboardInterrupt, "interrupted"), (OSError, "failed")]
 )
