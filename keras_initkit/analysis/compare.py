@@ -110,7 +110,8 @@ class Comparison:
     def table(self) -> list[Row]:
         """Returns a `Row` per initializer with a finished run, the best first.
 
-        They are ranked by mean accuracy, then by mean final loss; NaN comes last.
+        They are ranked by mean accuracy, then by mean final loss. Those whose final
+        loss is not finite in one of the runs come last.
         """
         rows = []
         for name, why in self.why.items():
@@ -401,11 +402,13 @@ def _run_in_process(threads: int, arguments: dict[str, Any]) -> RunResult:
     return train_run(**arguments)
 
 
-def _rank(row: Row) -> tuple[float, float]:
+def _rank(row: Row) -> tuple[bool, float, float]:
     accuracy, loss = row.accuracy.mean, row.loss_final.mean
+    diverged = not math.isfinite(loss)
     return (
+        diverged,
         math.inf if math.isnan(accuracy) else -accuracy,
-        math.inf if math.isnan(loss) else loss,
+        math.inf if diverged else loss,
     )
 
 

@@ -322,6 +322,16 @@ def test_table_ranks_by_accuracy_then_loss_and_nan_last():
     assert row.nonfinite_step == 2
 
 
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_table_ranks_a_diverged_run_last_whatever_its_accuracy(loss):
+    comparison = comparison_of(
+        result_of("diverged", accuracy=0.1, loss_final=loss),
+        result_of("no metric", accuracy=math.nan, loss_final=3.0),
+        result_of("learns", accuracy=0.09, loss_final=2.0),
+    )
+    assert comparison.ranking == ("learns", "no metric", "diverged")
+
+
 def test_why_of_healthy_runs_gives_the_factors():
     runs = [result_of(activation_slope=0.0, gradient_slope=0.30103)]
     assert why.explain(runs) == "healthy: signal ×1 and gradient ×2 a layer"
