@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def explain(runs: Sequence[RunResult]) -> str:
         What is wrong, the gravest first. Where no rule found anything: `"healthy: ..."`
         with the factors by which the signal and its gradient change from one weight
         layer to the next, or `"no fault at this depth, but..."` if the signal's would
-        be one in a deep model.
+        be one in a deep model. Without a slope: `"no fault at this depth"`.
 
     Raises:
         ValueError: If `runs` is empty.
@@ -62,6 +63,8 @@ def mean_slope(runs: Sequence[RunResult], name: str) -> float:
 
 def _no_fault(runs):
     slope = mean_slope(runs, "activation_slope")
+    if math.isnan(slope):
+        return "no fault at this depth"
     signal = factor(slope)
     gradient = factor(mean_slope(runs, "gradient_slope"))
     if abs(slope) < _STEADY:
@@ -71,13 +74,35 @@ def _no_fault(runs):
 
 
 def _layers(findings, runs):
-    layers = list(dict.fromkeys(f.layer for f in findings if f.layer is not None))
-    owners = diagnosis.weight_layers(runs[0].record)
-    if owners and len(layers) > 1 and set(layers) >= set(owners):
-        return f"all {len(layers)} weight layers"
-    if len(layers) > _NAMED:
-        return f"{len(layers)} of {len(owners)} weight layers"
-    return ", ".join(layers)
+    # Keras numbers the names it gives through all models of a process, so that the
+    # same layer has another name in each run: its place tells which it is.
+    wanted = set(map(id, findings))
+    layers: dict[tuple[str, Any], str] = {}
+    for run in runs:
+        owners = diagnosis.weight_layers(run.record)
+        others = [entry["path"] for entry in run.record.metadata.get("layers", ())]
+        for finding in run.findings:
+            if id(finding) in wanted and finding.layer is not None:
+                place = _place(finding.layer, owners, others)
+                layers.setdefault(place, finding.layer)
+    depth = len(diagnosis.weight_layers(runs[0].record))
+    weighted = sum(kind == "weight layer" for kind, _ in layers)
+    if depth > 1 and weighted == depth:
+        return f"all {depth} weight layers"
+    if len(layers) <= _NAMED:
+        return ", ".join(layers.values())
+    if weighted == len(layers):
+        return f"{weighted} of {depth} weight layers"
+    return f"{len(layers)} layers"
+
+
+def _place(layer, owners, others):
+    """Returns the same for the same layer of two models that are built alike."""
+    if layer in owners:
+        return "weight layer", owners.index(layer)
+    if layer in others:
+        return "layer", others.index(layer)
+    return "name", layer
 
 
 def _first_message(findings):
@@ -106,6 +131,8 @@ def _tell_silence(findings, runs):
 
 def _tell_drift(findings, runs):
     slope = mean_slope(runs, "activation_slope")
+    if math.isnan(slope):
+        return f"signal: {_first_message(findings)}"
     if slope < 0:
         return f"signal fades: {factor(slope)} a layer"
     loss = float(np.mean([run.loss_initial for run in runs]))

@@ -343,6 +343,31 @@ def test_why_warns_of_a_drift_that_depth_would_make_a_fault():
     assert why.explain(runs) == expected
 
 
+def test_why_without_a_slope_says_nothing_of_the_signal():
+    runs = [result_of(activation_slope=math.nan)]
+    assert why.explain(runs) == "no fault at this depth"
+    found = [finding_of("PoorWeightInitialization", message="A std is far off.")]
+    runs = [result_of(activation_slope=math.nan, findings=found)]
+    assert why.explain(runs) == "signal: A std is far off"
+
+
+@pytest.mark.parametrize(
+    ("faulty", "said"),
+    [([0, 1], "all 2 weight layers"), ([1], "dense_1"), ([2], "re_lu")],
+)
+def test_why_knows_a_layer_by_its_place_where_names_differ(faulty, said):
+    runs = []
+    for seed, names in enumerate(
+        [("dense", "dense_1", "re_lu"), ("dense_2", "dense_3", "re_lu_1")]
+    ):
+        keys = tuple(TensorKey(name, "kernel") for name in names[:2])
+        record = RunRecord(series={"gradient": SignalSeries("gradient", keys)})
+        record.metadata["layers"] = [{"path": name, "weights": []} for name in names]
+        found = [finding_of("NoGradient", names[i]) for i in faulty]
+        runs.append(result_of(seed=seed, findings=found, record=record))
+    assert why.explain(runs) == f"no gradient: exactly 0 in {said}"
+
+
 def test_why_tells_the_gravest_first_and_how_many_seeds():
     symmetric = [finding_of("SymmetricUnits"), finding_of("SymmetricUnits", "out")]
     runs = [
