@@ -1,5 +1,6 @@
 """One training run: a model, a seed, the monitor, and what came out of it."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -198,7 +199,8 @@ def train_run(
         A `RunResult`.
 
     Raises:
-        LogDirError: If `log_dir` holds event files of another program.
+        LogDirError: If `log_dir` holds event files of another program, or cannot be
+            written to.
         KeyboardInterrupt: On Ctrl-C, after the log of the run has been closed.
     """
     label = str(initializer) if label is None else label
@@ -218,11 +220,11 @@ def train_run(
         origin=data.origin,
         is_standin=data.is_standin,
     )
-    log.start()
     started = time.perf_counter()
     monitor = SignalMonitor(log.directory, every=every)
     monitor.record.metadata.update(data=data.origin, standin=bool(data.is_standin))
     try:
+        log.start()
         _seed_generators(seed, build_model)
         model = build_model(initializer, seed)
         model.fit(
@@ -240,9 +242,11 @@ def train_run(
             return_dict=True,
         )
     except BaseException as error:
-        if monitor.model is not None:
+        # What stopped the run is told, not that its log cannot be closed then.
+        with contextlib.suppress(OSError):
             monitor.on_train_end()
-        log.abort(error)
+        with contextlib.suppress(OSError):
+            log.abort(error)
         raise
     loss_final = scores.pop("loss")
     record = monitor.record

@@ -21,9 +21,9 @@ class LogDirError(ValueError):
 class RunLog:
     """Writes the HParams entry and the `run.json` of a run; nothing without directory.
 
-    `run.json` holds `"program": "keras_initkit"`, the hyperparameters, the origin of the data, `"status"`
-    (`"running"`, `"finished"`, `"interrupted"`, `"failed"`) and, once finished, the
-    results.
+    `run.json` holds the hyperparameters, `"program": "keras_initkit"`, the origin of
+    the data, `"status"` (`"running"`, `"finished"`, `"interrupted"`, `"failed"`) and,
+    once finished, the results.
     """
 
     def __init__(
@@ -39,22 +39,34 @@ class RunLog:
         self._metrics = dict(metrics)
         self._origin = origin
         self._is_standin = is_standin
+        self._claimed = False
 
     def start(self) -> None:
         """Takes the directory over and says what the run is.
 
         Raises:
-            LogDirError: If it holds event files of another program.
+            LogDirError: If it holds event files of another program, or cannot be
+                written to.
         """
         if self.directory is None:
             return
-        _claim(self.directory)
+        try:
+            self._start(self.directory)
+        except OSError as error:
+            raise LogDirError(
+                "`log_dir` must be a directory that can be made and written to; give "
+                f"another one. Received: log_dir={str(self.directory)!r} ({error})."
+            ) from error
+
+    def _start(self, directory: pathlib.Path) -> None:
+        _claim(directory)
+        self._claimed = True
         self._write("running", {})
         text = f"Data: {self._origin}"
         if self._is_standin:
             text = f"**STAND-IN, not the real data:** {self._origin}"
         hparams.write_session_start(
-            self.directory, self._facts, self._metrics, {"data": text}
+            directory, self._facts, self._metrics, {"data": text}
         )
 
     def finish(self, results: Mapping[str, Any], step: int) -> None:
@@ -67,8 +79,8 @@ class RunLog:
         self._write("finished", results)
 
     def abort(self, error: BaseException) -> None:
-        """Says that the run has come to no end."""
-        if self.directory is None:
+        """Says that the run has come to no end, in a directory that was taken over."""
+        if self.directory is None or not self._claimed:
             return
         hparams.write_session_end(self.directory, {}, 0, success=False)
         stopped = isinstance(error, KeyboardInterrupt)

@@ -189,3 +189,45 @@ def test_a_run_without_end_says_so(tmp_path, error, status):
     assert content["status"] == status
     record = kik.RunRecord.load(tmp_path)
     assert record.signal("gradient").steps.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_ctrl_c_before_training_begins_is_ctrl_c(tmp_path, monkeypatch, broken):
+    class Stop(keras.callbacks.Callback):
+        def set_model(self, model):
+            raise KeyboardInterrupt
+
+    def no_space(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    if broken:
+        monkeypatch.setattr(run_log.hparams, "write_session_end", no_space)
+    with pytest.raises(KeyboardInterrupt):
+        xor_run(log_dir=tmp_path, callbacks=[Stop()])
+    content = json.loads((tmp_path / run_log.RUN_FILE).read_text())
+    assert content["status"] == ("running" if broken else "interrupted")
+
+
+def test_ctrl_c_while_the_log_starts_marks_the_run(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_log.hparams, "write_session_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        xor_run(log_dir=tmp_path)
+    content = json.loads((tmp_path / run_log.RUN_FILE).read_text())
+    assert content["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("below", ["", "run"])
+def test_log_directory_that_cannot_be_is_named(tmp_path, below):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    path = file / below
+    message = (
+        "`log_dir` must be a directory that can be made and written to; give another "
+        f"one. Received: log_dir={str(path)!r} ("
+    )
+    with pytest.raises(analysis.LogDirError, match=f"^{re.escape(message)}"):
+        xor_run(log_dir=path)
+    assert file.read_text() == "mine"
