@@ -1,12 +1,20 @@
 """Analysis: whole answers about models, put together from the rooms below."""
 
-from keras_initkit.analysis.compare import Comparison, Row, Spread, compare, labelled
+from keras_initkit.analysis.compare import (
+    Comparison,
+    Row,
+    Spread,
+    check_jobs,
+    compare,
+    labelled,
+)
 from keras_initkit.analysis.run import RunResult, train_run
 from keras_initkit.analysis.run_log import LogDirError
 
 __all__ = [
     "compare",
     "labelled",
+    "check_jobs",
     "Comparison",
     "Row",
     "Spread",

@@ -225,9 +225,9 @@ def compare(
             and to 1 for a function.
         log_dir: Directory of the runs: each goes to `<log_dir>/<label>-seed<n>`, and
             replaces an earlier run there. Nothing is written if `None`.
-        n_jobs: Number of processes, -1 for one per core. By default the runs go one
-            after the other in this process. Each process has its share of the cores,
-            so that the last digits may differ from those of a run alone.
+        n_jobs: Number of processes, at least 1, or -1 for one per core. By default the
+            runs go one after the other in this process. Each process has its share of
+            the cores, so that the last digits may differ from those of a run alone.
         batch_size: Examples a step. Defaults to the reference model's own, and to 32
             for a function.
         every: Monitor every so many optimizer iterations, the first included.
@@ -239,9 +239,10 @@ def compare(
         A `Comparison`.
 
     Raises:
-        ValueError: If a name is unknown, a label comes twice, or there is nothing to
-            compare.
-        LogDirError: If a run's directory holds event files of another program.
+        ValueError: If a name is unknown, a label comes twice, there is nothing to
+            compare, or a number is out of its range.
+        LogDirError: If a run's directory holds event files of another program, or
+            cannot be written to.
         ImportError: If `n_jobs` asks for processes and joblib is not installed.
 
     Example:
@@ -252,6 +253,10 @@ def compare(
     """
     choices = labelled(initializers)
     seed_list = _seed_list(seeds)
+    check_jobs(n_jobs)
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
     split = _as_data(data)
     spec = models.spec_of(build_model) if isinstance(build_model, str) else None
     build: Callable[[Any, int], keras.Model]
@@ -346,6 +351,15 @@ def labelled(initializers: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
                 f"`initializers` must not hold None. Received: {label!r}: None"
             )
     return dict(pairs)
+
+
+def check_jobs(n_jobs: int | None) -> None:
+    """Raises a ValueError if `n_jobs` is no number of processes."""
+    if n_jobs is not None and n_jobs != -1 and n_jobs < 1:
+        raise ValueError(
+            "`n_jobs` must be at least 1, or -1 for a process per core. "
+            f"Received: n_jobs={n_jobs!r}"
+        )
 
 
 class _Job(NamedTuple):

@@ -85,6 +85,7 @@ def compare(
             spec = _names.resolve(name, model)
             names = _names.split_list(initializers)
             analysis.labelled(names)
+            analysis.check_jobs(jobs)
             quick = None if limit == 0 else _QUICK.get(spec.data)
             task = _names.load(spec, source, limit or None, epochs, batch_size, quick)
             directory = log_dir or task.directory
@@ -112,7 +113,10 @@ def compare(
                 )
         except (analysis.LogDirError, ImportError) as error:
             _console.fail(str(error))
-        picture = _save(comparison, directory)
+        try:
+            picture = _save(comparison, directory)
+        except KeyboardInterrupt:
+            picture, comparison.interrupted = None, True
     if json:
         _console.print_json(comparison.to_dict())
     else:

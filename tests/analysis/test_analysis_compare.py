@@ -278,6 +278,22 @@ def test_seeds_are_checked_first(seeds):
         kik.compare("xor_mlp", "xor", ["he"], seeds=seeds)
 
 
+@pytest.mark.parametrize(
+    ("argument", "rule"),
+    [
+        ({"n_jobs": 0}, "must be at least 1, or -1 for a process per core"),
+        ({"n_jobs": -2}, "must be at least 1, or -1 for a process per core"),
+        ({"epochs": 0}, "must be at least 1"),
+        ({"batch_size": -1}, "must be at least 1"),
+    ],
+)
+def test_numbers_are_checked_first(argument, rule):
+    ((name, value),) = argument.items()
+    message = f"`{name}` {rule}. Received: {name}={value}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        kik.compare("xor_mlp", "xor", ["he"], **argument)
+
+
 def test_unknown_initializer_raises_before_anything_runs():
     with pytest.raises(ValueError, match=r"Did you mean 'he_normal'\?"):
         kik.compare("xor_mlp", "xor", ["he", "he_norml"])

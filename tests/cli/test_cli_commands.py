@@ -121,6 +121,31 @@ def test_train_refuses_a_directory_of_another_program(invoke, tmp_path):
     assert "Error: `log_dir` must be a new directory" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_log_dir_that_cannot_be_is_misuse(invoke, tmp_path, command):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    result = invoke(command, "xor", "--epochs", "1", "--log-dir", str(file))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: `log_dir` must be a directory that can be made" in result.stderr
+
+
+def test_interrupted_picture_leaves_the_table(invoke, monkeypatch):
+    from keras_initkit import analysis
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(analysis.Comparison, "plot", interrupted)
+    result = invoke(
+        "compare", "xor", "--initializers=zero,he", "--seeds=1", "--epochs=1"
+    )
+    assert result.exit_code == 130
+    assert "xor_mlp on xor, " in result.stdout
+    assert "Interrupted: 2 of 2 runs had finished; they are kept." in result.stderr
+    assert "Picture:" not in result.stderr
+
+
 def test_compare_prints_table_and_reasons(invoke):
     result = invoke(
         "compare", "mnist", *ARGUMENTS, "--initializers", "zero,he_normal", "--seeds=2"
@@ -177,12 +202,13 @@ def test_catalog_lists_initializers(invoke):
         (["train", "xor", "--initializer", "hee"], "Error: `identifier` must name"),
         (["compare", "xor", "--initializers", "he,hee"], "Error: `identifier` must"),
         (["compare", "xor", "--initializers", "he,he"], "Error: `initializers` must"),
+        (["compare", "xor", "--jobs", "0"], "Error: `n_jobs` must be at least 1, or"),
         (
             ["compare", "mnist", "--source", "standin", "--limit", "10000000"],
             "Error: `limit` must be",
         ),
     ],
-    ids=["name", "model", "initializer", "initializers", "twice", "limit"],
+    ids=["name", "model", "initializer", "initializers", "twice", "jobs", "limit"],
 )
 def test_misuse_is_one_line_on_stderr(invoke, arguments, message):
     result = invoke(*arguments)
