@@ -23,7 +23,9 @@ class SignalMonitor(keras.callbacks.Callback):
 
     The statistics are those of the very step that trains: no second pass, no data of
     its own, and not one bit of the training changed. On steps that are not monitored
-    the train function of a bare `fit` runs.
+    the train function of a bare `fit` runs. What Keras reads when it traces a step (a
+    dropout rate, `trainable`) is to be changed before `compile`, as it asks itself:
+    monitored steps are traced later than others.
 
     Example:
     >>> import keras, numpy as np, tempfile
@@ -41,6 +43,7 @@ class SignalMonitor(keras.callbacks.Callback):
             `<log_dir>/initkit`. `None` keeps the record in memory only.
         every: Monitor optimizer iterations 0, n, 2n, … (iteration 0 is the step from
             the initial weights), or a schedule: a function from iteration to bool.
+            Where gradients are accumulated, each batch counts as one.
         signals: Names out of `schema.SIGNALS`; all by default.
         layers: Names or shell patterns (`"block1/*"`) of the layers to watch; all by
             default. What cannot be tapped is listed in
@@ -66,37 +69,33 @@ class SignalMonitor(keras.callbacks.Callback):
         super().__init__()
         self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
         self.signals = schema.check_signals(tuple(signals))
-        self.layers = None if layers is None else tuple(layers)
+        self.layers = (layers,) if isinstance(layers, str) else layers
         self.histogram_every = _histogram_every(histograms)
         self.record = RunRecord()
         self._schedule = schedules.as_schedule(every)
         self._session: Any = None
         self._writer: Any = None
+        # The next step as counted here, and what the optimizer last counted.
         self._iteration = 0
+        self._optimizer_iteration = None
         self._monitored = 0
         self._unfinished = []
 
     def on_train_begin(self, logs=None):
         self._session = capture.Session.of(self.model)
-        untapped = self._session.listen(
-            self, self.signals, self.layers, self.histogram_every > 0
-        )
-        self.record.metadata.update(
-            data_version=schema.DATA_VERSION,
-            model=self.model.name,
-            layers=choosing.describe(self.model),
-            untapped=[[one.layer, one.reason] for one in untapped],
-        )
+        self._session.listen(self, self.signals, self.layers, self.histogram_every > 0)
         self._writer = None if self.log_dir is None else RunWriter(self.log_dir)
         self._iteration = self._current_iteration()
-        self._write("write_run", self._iteration, self.record.metadata)
+        self._optimizer_iteration = None
+        self._described = False
+        self._as_compiled = self._check_trainable()
 
     def on_train_batch_begin(self, batch, logs=None):
         self._batch = batch
         steps = self.model.steps_per_execution
         expected = range(self._iteration, self._iteration + steps)
-        if any(map(self._schedule, expected)):
-            self._iteration = first = self._current_iteration()
+        if self._as_compiled and any(map(self._schedule, expected)):
+            first = self._resynchronize()
             self._session.arm(
                 capture.Order(
                     listener=self,
@@ -108,19 +107,54 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._iteration += batch - self._batch + 1
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        if not self._unfinished:
+            return
+        metrics = {
+            name: float(value)
+            for name, value in (logs or {}).items()
+            if np.ndim(value) == 0
+        }
         for step in self._unfinished:
             self.record.add_scalars(step, metrics)
             self._write("write_metrics", step, metrics)
         self._unfinished.clear()
 
     def on_train_end(self, logs=None):
-        self._session.forget(self)
+        if self._session is not None:
+            self._session.forget(self)
         self._write("close")
 
     def _current_iteration(self):
         optimizer = self.model.optimizer
-        return 0 if optimizer is None else int(np.asarray(optimizer.iterations))
+        if optimizer is None:
+            return 0
+        # `iterations` itself is divided by `gradient_accumulation_steps`.
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        iterations = getattr(optimizer, "_iterations", optimizer.iterations)
+        return int(np.asarray(iterations))
+
+    def _resynchronize(self):
+        """Sets the count of steps right where the model's own optimizer counts them."""
+        counted = self._current_iteration()
+        if counted != self._optimizer_iteration:
+            self._iteration = self._optimizer_iteration = counted
+        return self._iteration
+
+    def _check_trainable(self):
+        """Whether the step still trains what it trained when it was traced."""
+        optimizer = self.model.optimizer
+        known = getattr(optimizer, "_trainable_variables", None)
+        if not getattr(optimizer, "built", False) or not known:
+            return True
+        if {id(v) for v in known} == {id(v) for v in self.model.trainable_variables}:
+            return True
+        warnings.warn(
+            "SignalMonitor does not monitor this `fit`: the trainable weights of the "
+            f"model {self.model.name!r} have changed since it was first trained, which "
+            "Keras does not heed before `model.compile(...)` is called again.",
+            stacklevel=2,
+        )
+        return False
 
     def _wants_histograms(self):
         every = self.histogram_every
@@ -128,6 +162,10 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _receive(self, step, seen):
         """Takes in what a monitored step showed."""
+        if not self._described:
+            self._describe(
+                step, not seen.keys().isdisjoint(("gradient", "weight", "update"))
+            )
         self._monitored += 1
         self._unfinished.append(step)
         recorded = [signal for signal in self.signals if signal in seen]
@@ -139,6 +177,23 @@ class SignalMonitor(keras.callbacks.Callback):
                 self.record.add_histogram(signal, step, stats.magnitudes(histogram))
                 counts[signal] = histogram
         self._write("write_step", step, self.record, tuple(recorded), counts)
+
+    def _describe(self, step, weights_seen):
+        """Says what is recorded, once the model is known to be built."""
+        self._described = True
+        untapped = self._session.untapped(self)
+        self.record.metadata.update(
+            data_version=schema.DATA_VERSION,
+            model=self.model.name,
+            layers=choosing.describe(self.model),
+            untapped=[[one.layer, one.reason] for one in untapped],
+        )
+        wanted = {"gradient", "weight", "update"} & set(self.signals)
+        if wanted and self.model.trainable_variables and not weights_seen:
+            self.record.metadata["untapped"].append(
+                [self.model.name, "its weights: not applied by `model.optimizer`"]
+            )
+        self._write("write_run", step, self.record.metadata)
 
     def _write(self, method, *args):
         """Writes; a failure costs one warning and the writing, never the training."""

@@ -123,11 +123,9 @@ class Collector:
     def _depth(self, key):
         # A weight of a part (a recurrent cell) stands where the whole is called.
         path = key.layer
-        while path:
-            if path in self.forward_order:
-                return self.forward_order[path]
+        while path and path not in self.forward_order:
             path = path.rpartition("/")[0]
-        return len(self.forward_order)
+        return self.forward_order.get(path, len(self.forward_order)), key.call
 
     @contextlib.contextmanager
     def listening(self):

@@ -29,13 +29,13 @@ class Seen(typing.NamedTuple):
     statistics: np.ndarray
     histogram: np.ndarray | None
 
-    def rows_of(self, layers):
-        """Returns the rows that belong to a set of layers."""
+    def part(self, layers, histograms):
+        """Returns the rows that belong to a set of layers, with histograms or not."""
         rows = [row for row, key in enumerate(self.keys) if key.layer in layers]
-        if len(rows) == len(self.keys):
-            return self
-        histogram = None if self.histogram is None else self.histogram[rows]
         keys = tuple(self.keys[row] for row in rows)
+        histogram = self.histogram
+        if histogram is not None:
+            histogram = histogram[rows] if histograms else None
         return Seen(keys, self.statistics[rows], histogram)
 
 
@@ -67,13 +67,13 @@ class _Wish:
     weights: dict
     histograms: bool
 
-    def part_of(self, seen):
+    def part_of(self, seen, histograms):
         """Returns what of `{signal: Seen}` was wished for."""
         names = {name for name, _ in self.layers}
         owners = {owner for owner, _ in self.weights.values()}
         wanted = {"layer": names, "weight": owners}
         return {
-            signal: one.rows_of(wanted[schema.SIGNALS[signal].source])
+            signal: one.part(wanted[schema.SIGNALS[signal].source], histograms)
             for signal, one in seen.items()
             if signal in self.signals
         }
@@ -88,12 +88,16 @@ class Session:
     On an armed step, `model.train_function` is the session's; its first act is to put
     the model's own function back. On every other step the very function of a bare `fit`
     runs. Nothing else is ever put on the model, and taps are on its layers only while
-    the armed step runs.
+    the armed step runs. With `steps_per_execution`, the steps of an execution that
+    holds a monitored one are run one by one.
     """
 
     def __init__(self, model):
         self._model: typing.Any = weakref.ref(model)
+        # By listener: what it said, what that means in this model, what is not tapped.
+        self._heard: dict = {}
         self._wishes: dict = {}
+        self._untapped: dict = {}
         self._layouts: list = []
         # What the twin taps, the function it is the twin of, and the twin.
         self._tapped: typing.Any = None
@@ -102,6 +106,11 @@ class Session:
         self._lock = threading.Lock()
         with tf.init_scope():
             self._counting = tf.Variable(False, trainable=False)
+
+    @property
+    def model(self):
+        """The model, `None` when it is gone."""
+        return self._model()
 
     @classmethod
     def of(cls, model):
@@ -114,26 +123,48 @@ class Session:
     def listen(self, listener, signals, patterns=None, histograms=False):
         """Registers what a listener wants, before training starts.
 
+        Layers are looked up when the model is built, at the latest ahead of the first
+        monitored step.
+
         Args:
             listener: Hashable; stands for the monitor.
             signals: Names of signals.
             patterns: Names or shell patterns of layers, all by default.
             histograms: Whether it may ask for histograms.
 
-        Returns:
-            A list of `layers.Untapped`.
+        Raises:
+            ValueError: If a pattern matches no layer of a built model.
         """
+        self._wishes.pop(listener, None)
+        self._heard[listener] = (tuple(signals), patterns, histograms)
+        if _is_built(self._model()):
+            self._understand()
+
+    def untapped(self, listener):
+        """Lists the `layers.Untapped` among a listener's layers, after a step."""
+        return self._untapped[listener]
+
+    def _understand(self):
+        """Looks up what the listeners named, in a built model."""
         model = self._model()
-        chosen, untapped = choosing.choose_layers(model, patterns)
-        below = None if patterns is None else [name for name, _ in chosen]
-        weights = choosing.weight_names(model, below)
-        wish = _Wish(tuple(signals), tuple(chosen), weights, histograms)
-        self._wishes[listener] = wish
-        return untapped
+        for listener in self._heard.keys() - self._wishes.keys():
+            signals, patterns, histograms = self._heard[listener]
+            chosen, self._untapped[listener] = choosing.choose_layers(model, patterns)
+            below = None if patterns is None else [name for name, _ in chosen]
+            weights = choosing.weight_names(model, below)
+            wish = _Wish(signals, tuple(chosen), weights, histograms)
+            self._wishes[listener] = wish
 
     def forget(self, listener):
-        """Takes a listener off."""
-        self._wishes.pop(listener, None)
+        """Takes a listener off, and what it had armed."""
+        for by_listener in (self._heard, self._wishes, self._untapped):
+            by_listener.pop(listener, None)
+        model = self._model()
+        armed = model.train_function
+        if isinstance(armed, _Armed) and armed.session is self:
+            armed.orders = [o for o in armed.orders if o.listener is not listener]
+            if not armed.orders:
+                model.train_function = self._plain
 
     def arm(self, order):
         """Makes the next execution of the train function a monitored one."""
@@ -144,7 +175,13 @@ class Session:
             return
         if current is not self._plain:
             self._plain, self._twin = current, None
-        model.train_function = _Armed(self, [order])
+        model.train_function = _Armed(self, [order], _training(model))
+
+    def call_off(self, iterator):
+        """Runs the plain function in place of an armed one that nobody waits for."""
+        model = self._model()
+        model.train_function = self._plain
+        return self._plain(iterator)
 
     def run(self, iterator, orders):
         """Runs one execution of the train function, in place of the plain one.
@@ -154,12 +191,13 @@ class Session:
         """
         model = self._model()
         model.train_function = self._plain
-        self._prepare(model)
         logs = None
         for done in range(model.steps_per_execution):
             batch = _next_batch(iterator)
             if batch is None:
                 break
+            if done == 0:
+                self._prepare(model, batch)
             due = [order for order in orders if order.plan(done)]
             if due:
                 count = any(order.count(done) for order in due)
@@ -167,7 +205,8 @@ class Session:
             else:
                 logs = self._plain(batch)
             for order in due:
-                order.deliver(done, self._wishes[order.listener].part_of(seen))
+                wish = self._wishes[order.listener]
+                order.deliver(done, wish.part_of(seen, order.count(done)))
         if logs is None:
             raise StopIteration
         return logs
@@ -188,8 +227,12 @@ class Session:
         }
         return outputs["logs"], seen
 
-    def _prepare(self, model):
+    def _prepare(self, model, batch):
         """Makes the twin where there is none for what is wanted now."""
+        if not _is_built(model):
+            # As `fit` does under a distribution strategy; no value comes out otherwise.
+            model._symbolic_build(data_batch=batch[0])
+        self._understand()
         wishes = self._wishes.values()
         wanted = _Wish(
             schema.check_signals(tuple(s for wish in wishes for s in wish.signals)),
@@ -236,6 +279,10 @@ class Session:
             return str(self._layouts.index(layout))
 
 
+def _is_built(model):
+    return all(layer.built for layer in model._flatten_layers())
+
+
 def _next_batch(iterator):
     """Takes the next batch; returns it as Keras takes data that is no iterator."""
     batch = iterator.get_next_as_optional()
@@ -252,11 +299,23 @@ def _seen(signal, keys, units, tensors, count):
 
 
 class _Armed:
-    """What stands in `model.train_function` for one execution."""
+    """What stands in `model.train_function` for one execution.
 
-    def __init__(self, session, orders):
+    Where the `fit` that it was made for has ended before it was called (another
+    callback raised), it runs the plain function.
+    """
+
+    def __init__(self, session, orders, training):
         self.session = session
         self.orders = orders
+        self._training = training
 
     def __call__(self, iterator):
+        if _training(self.session.model) is not self._training:
+            return self.session.call_off(iterator)
         return self.session.run(iterator, self.orders)
+
+
+def _training(model):
+    """What tells one `fit` from another: Keras gives each a history of its own."""
+    return getattr(model, "history", None)

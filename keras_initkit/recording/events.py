@@ -56,7 +56,7 @@ class EventFile:
         self._directory.mkdir(parents=True, exist_ok=True)
         name = (
             f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}."
-            f"{os.getpid()}.{next(_NUMBER)}.{schema.PLUGIN_NAME}"
+            f"{os.getpid()}.{next(_NUMBER):06d}.{schema.PLUGIN_NAME}"
         )
         self._writer = tf.io.TFRecordWriter(str(self._directory / name))
         self._add(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))

@@ -10,7 +10,7 @@ import contextlib
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
@@ -38,6 +38,7 @@ def write_session_start(
     hparams: Mapping[str, HParamValue],
     metrics: Mapping[str, str],
     texts: Mapping[str, str] | None = None,
+    varied: Collection[str] = (),
 ) -> None:
     """Writes what a run is, before it starts.
 
@@ -49,14 +50,17 @@ def write_session_start(
         log_dir: Directory of the run, made if need be. Its name names the session
             group.
         hparams: Hyperparameters of the run.
-        metrics: `{name: description}` of the metrics that `write_session_end` will
-            write.
+        metrics: `{name: description}` of the metrics that are columns of the
+            dashboard. Its parallel coordinates leave out a run that lacks one of them,
+            so name those that every run has.
         texts: `{tag: Markdown}` for the Text dashboard.
+        varied: Names of the hyperparameters that tell runs apart; their columns come
+            first.
     """
     path = pathlib.Path(log_dir)
     experiment = api_pb2.Experiment(
         hparam_infos=[
-            api_pb2.HParamInfo(name=name, type=_type_of(value))
+            api_pb2.HParamInfo(name=name, type=_type_of(value), differs=name in varied)
             for name, value in hparams.items()
         ],
         metric_infos=[
@@ -69,8 +73,9 @@ def write_session_start(
         ],
         time_created_secs=time.time(),
     )
-    # Unique below one log directory, and short enough for the dashboard's column.
-    group = "/".join(path.resolve().parts[-3:])
+    # Unique below one log directory; the column shows about the first 12 characters.
+    *above, name = path.resolve().parts[-3:]
+    group = f"{name} ({'/'.join(above)})"
     with _events(path, step=0) as add:
         add(_hparams_summary(metadata.EXPERIMENT_TAG, experiment=experiment))
         add(summary_v2.hparams_pb(dict(hparams), trial_id=group))

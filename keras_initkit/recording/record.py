@@ -42,6 +42,10 @@ class SignalSeries:
         self._steps.append(int(step))
         self._values.append(np.asarray(values, np.float32))
 
+    def continued_by(self, tensors: tuple[schema.TensorKey, ...], step: int) -> bool:
+        """Whether a matrix with these rows, of this step, belongs behind the last."""
+        return self.tensors == tuple(tensors) and step > max(self._steps, default=-1)
+
     @property
     def steps(self) -> np.ndarray:
         """Optimizer iterations, int64 of shape `(steps,)`, ascending."""
@@ -86,8 +90,8 @@ class RunRecord:
 
     Attributes:
         series: `{signal name: SignalSeries}`. Where the tapped tensors changed during
-            the run (another model, layers frozen), the later part stands under
-            `"<signal>#1"`, `"<signal>#2"`...
+            the run (another model, layers frozen) or steps began anew (a model compiled
+            again), the later part stands under `"<signal>#1"`, `"<signal>#2"`...
         histograms: Magnitude histograms under the same names: shares of the values by
             octave, columns as in `schema.HISTOGRAM_COLUMNS`, at fewer steps.
         scalars: `{name: (steps, values)}`, the metrics of the monitored steps as Keras
@@ -133,9 +137,12 @@ class RunRecord:
         step: int,
         values: np.ndarray,
     ) -> str:
-        """Adds one matrix and returns the name of the series it went to."""
+        """Adds one matrix and returns the name of the series it went to.
+
+        That is the signal's latest, unless its rows or its steps do not go on from it.
+        """
         names = self._names(signal)
-        if names and self.series[names[-1]].tensors == tuple(tensors):
+        if names and self.series[names[-1]].continued_by(tensors, step):
             name = names[-1]
         else:
             name = f"{signal}#{len(names)}" if names else signal

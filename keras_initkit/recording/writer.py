@@ -77,7 +77,15 @@ class RunWriter:
         values = np.array([[metrics[name] for name in names]])
         self._matrices.write(step, [events.matrix(tag, values, content)])
         self._stock.write(
-            step, [events.scalar(f"metrics/{n}", v) for n, v in metrics.items()]
+            step,
+            [
+                events.scalar(
+                    f"metrics/{name}",
+                    value,
+                    "running mean since the start of the epoch, as Keras reports it",
+                )
+                for name, value in metrics.items()
+            ],
         )
 
     def close(self) -> None:
@@ -128,7 +136,12 @@ def _scalars(series: SignalSeries, names: tuple[str, ...]) -> list[Any]:
 
 
 def _histograms(series: SignalSeries, counts: np.ndarray) -> list[Any]:
+    low, high = (series.statistics.index(name) for name in ("min", "max"))
     return [
-        events.histogram(f"{series.signal}/{key.label}", stats.buckets(row))
-        for key, row in zip(series.tensors, counts, strict=True)
+        events.histogram(
+            f"{series.signal}/{key.label}",
+            stats.buckets(count, row[low], row[high]),
+            "values of an evenly spaced sample of at most 131,072",
+        )
+        for key, row, count in zip(series.tensors, series.last(), counts, strict=True)
     ]

@@ -86,11 +86,13 @@ def magnitudes(counts):
         return columns / total
 
 
-def buckets(counts, resolution=2.0**-6):
+def buckets(counts, low, high, resolution=2.0**-6):
     """Turns counts by leading bits into buckets of values, as TensorBoard draws them.
 
     Args:
         counts: Integer array of shape `(BINS,)`.
+        low: Smallest of the values, where the first bucket begins (if it is finite).
+        high: Largest of the values, where the last bucket ends.
         resolution: Bins nearer to 0 than this share of the largest magnitude are put
             together into one bucket around 0.
 
@@ -118,4 +120,15 @@ def buckets(counts, resolution=2.0**-6):
         [left[::-1], [[-edges[bottom], edges[bottom], middle]], right]
     )
     occupied = np.flatnonzero(both[:, 2])
-    return both[occupied[0] : occupied[-1] + 1]
+    both = both[occupied[0] : occupied[-1] + 1]
+    if low == high:
+        # A width that can be seen, around the one value.
+        width = abs(low) or 1.0
+        marks = low + width * np.array([-0.5, -1 / 60, 1 / 60, 0.5])
+        shares = [0.0, both[:, 2].sum(), 0.0]
+        return np.stack([marks[:-1], marks[1:], shares], axis=1)
+    if low < both[0, 1]:
+        both[0, 0] = low
+    if high > both[-1, 0]:
+        both[-1, 1] = high
+    return both

@@ -214,9 +214,96 @@ def test_fit_that_raises_leaves_the_model_as_it_was(where):
         assert layer.call == call
     assert "apply" not in vars(model.optimizer)
     assert "train_step" not in vars(model)
-    if where != "loss":
-        fit(model, epochs=1)
-        assert len(monitor.record.signal("weight")) <= 3
+
+
+def test_function_armed_for_a_fit_that_failed_is_called_off():
+    class Raising(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            raise Interruption
+
+    bare, model = small_model(), small_model()
+    monitor = kik.SignalMonitor(None, every=1)
+    with pytest.raises(Interruption):
+        fit(model, monitor, Raising())
+    for one in (bare, model):
+        fit(one, epochs=1)
+    assert_same_weights(bare, model)
+    assert not monitor.record.series
+    with pytest.raises(Interruption):
+        fit(model, monitor, Raising())
+    monitor.on_train_end()
+    fit(model, epochs=1)
+    assert not monitor.record.series
+
+
+def test_frozen_without_compiling_again_is_not_monitored_but_trained_as_ever():
+    bare, model = small_model(), small_model()
+    for one in (bare, model):
+        fit(one, epochs=1)
+        one.get_layer("first").trainable = False
+    fit(bare, epochs=1)
+    monitor = kik.SignalMonitor(None, every=1)
+    with pytest.warns(UserWarning, match="does not monitor this `fit`"):
+        fit(model, monitor, epochs=1)
+    assert_same_weights(bare, model)
+    model.compile("sgd", model.loss)
+    fit(model, monitor, epochs=1)
+    assert len(monitor.record.signal("weight").tensors) == 4
+
+
+def test_logs_that_are_no_numbers_are_passed_over():
+    class Model(keras.Model):
+        def train_step(self, data):
+            return {**super().train_step(data), "each": tf.ones([3])}
+
+    inputs = keras.layers.Input((6,))
+    model = Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    monitor = kik.SignalMonitor(None)
+    fit(model, monitor, y=Y.astype("float32"))
+    assert set(monitor.record.scalars) == {"loss"}
+
+
+def test_model_with_an_optimizer_of_its_own_counts_batches():
+    class Model(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x) - y[:, None]) ** 2)
+            variables = self.trainable_variables
+            self.own.apply(tape.gradient(loss, variables), variables)
+            return {"loss": loss}
+
+    inputs = keras.layers.Input((6,))
+    model = Model(inputs, keras.layers.Dense(1, name="out")(inputs), name="own")
+    model.compile()
+    model.own = keras.optimizers.SGD(0.01)
+    model.own.build(model.trainable_variables)
+    monitor = kik.SignalMonitor(None, every=4)
+    fit(model, monitor, y=Y.astype("float32"))
+    assert monitor.record.signal("activation").steps.tolist() == [0, 4, 8]
+    assert ["own", "its weights: not applied by `model.optimizer`"] in (
+        monitor.record.metadata["untapped"]
+    )
+
+
+def test_steps_that_begin_anew_go_to_a_series_of_their_own(tmp_path):
+    model, monitor = small_model(), kik.SignalMonitor(tmp_path, every=4)
+    fit(model, monitor, epochs=1)
+    model.compile("sgd", model.loss)
+    fit(model, monitor, epochs=1)
+    loaded = kik.RunRecord.load(tmp_path)
+    for record in (monitor.record, loaded):
+        assert record.series["weight"].steps.tolist() == [0, 4]
+        assert record.series["weight#1"].steps.tolist() == [0, 4]
+
+
+def test_histograms_go_only_to_who_wants_them():
+    with_them = kik.SignalMonitor(None, every=3, histograms=1)
+    without = kik.SignalMonitor(None, every=2, histograms=False)
+    fit(small_model(), with_them, without)
+    assert with_them.record.histograms["weight"].steps.tolist() == [0, 3, 6, 9]
+    assert not without.record.histograms
 
 
 def test_every_counts_optimizer_iterations_over_fits():

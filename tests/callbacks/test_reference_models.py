@@ -18,9 +18,9 @@ TOLERANCE = 2e-4
 SHOWN = ["mean", "std", "rms", "zero_fraction", "nonfinite_count"]
 
 
-def data(name, batches=STEPS):
+def data(name):
     rng = np.random.default_rng(5)
-    count = batches * BATCH
+    count = STEPS * BATCH
     spec = models.spec_of(name)
     if spec.data == "imdb":
         return rng.integers(1, 10_000, (count, 200)), rng.integers(0, 2, count)
@@ -122,7 +122,7 @@ def in_float64(name):
     try:
         model = build(name)
         model.set_weights([w.astype("float64") for w in build_float32(name)])
-        x, y = data(name, 1)
+        x, y = (array[:BATCH] for array in data(name))
         layers = weight_layers(model)
         inner = keras.Model(model.input, [layer.output for layer in layers])
         with tf.GradientTape() as tape:

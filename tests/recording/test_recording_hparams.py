@@ -75,7 +75,8 @@ def test_hparams_dashboard_shows_every_run_with_its_metrics(events, log_dir):
         (session,) = group.sessions
         values = {m.name.tag: (m.value, m.training_step) for m in group.metric_values}
         hp = group.hparams
-        assert group.name == f"{log_dir.name}/{session.name}"
+        above, _, name = f"{log_dir.name}/{session.name}".rpartition("/")
+        assert group.name == f"{name} ({above})"
         assert hp["limited"].bool_value is True
         rows[session.name] = (
             hp["initializer"].string_value,

@@ -43,27 +43,42 @@ def test_nan_infinity_and_extremes_have_places():
     assert columns["2^0"] == 1
 
 
+def buckets_of(x):
+    finite = x[np.isfinite(x)]
+    low, high = (finite.min(), finite.max()) if finite.size else (np.nan, np.nan)
+    return stats.buckets(counted(x), low, high)
+
+
 def test_buckets_hold_every_finite_value_in_its_place():
     x = RNG.normal(0.2, 1.0, (100, 40)).astype(np.float32)
-    buckets = stats.buckets(counted(x))
-    left, right, count = buckets.T
+    left, right, count = buckets_of(x).T
     assert (left[1:] == right[:-1]).all()
     assert (right > left).all()
     edges = np.append(left, right[-1])
+    assert (edges[0], edges[-1]) == (x.min(), x.max())
     # Bins of negative numbers are open on the other side; no value lies on an edge.
     np.testing.assert_array_equal(count, np.histogram(x, edges)[0])
     assert count.sum() == x.size
 
 
+def test_buckets_of_relu_outputs_begin_at_zero():
+    x = np.maximum(RNG.standard_normal((100, 40)), 0).astype(np.float32)
+    left, right, count = buckets_of(x).T
+    assert left[0] == 0
+    assert right[-1] == x.max()
+    assert count[0] >= np.count_nonzero(x == 0)
+
+
 @pytest.mark.parametrize("value", [0.0, 3.0, -1e-20])
-def test_buckets_of_a_constant_are_one(value):
-    ((left, right, count),) = stats.buckets(counted(np.full((5, 2), value, np.float32)))
-    assert left <= value <= right
-    assert count == 10
+def test_buckets_of_a_constant_are_a_spike(value):
+    left, right, count = buckets_of(np.full((5, 2), value, np.float32)).T
+    assert count.tolist() == [0, 10, 0]
+    assert left[1] < np.float32(value) < right[1]
+    assert right[1] - left[1] < (right[-1] - left[0]) / 20
 
 
 def test_buckets_without_finite_values_are_none():
-    assert stats.buckets(counted(np.full((3, 1), np.nan, np.float32))).shape == (0, 3)
+    assert buckets_of(np.full((3, 1), np.nan, np.float32)).shape == (0, 3)
 
 
 def test_a_large_tensor_is_sampled_fairly():
