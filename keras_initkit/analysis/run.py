@@ -76,6 +76,7 @@ class RunResult:
         log_dir: Directory of the event files, `None` if nothing was written.
         findings: What `diagnosis.judge` found in the record.
         record: Everything recorded.
+        examples: Examples of an epoch; `None` stands for full batches only.
     """
 
     initializer: str
@@ -93,6 +94,7 @@ class RunResult:
     log_dir: str | None
     findings: list[diagnosis.Finding]
     record: RunRecord = dataclasses.field(repr=False, compare=False)
+    examples: int | None = None
 
     def profile(self, signal: str, statistic: str) -> diagnosis.Profile:
         """Returns a statistic over the weight layers at the first recorded step."""
@@ -101,9 +103,9 @@ class RunResult:
     def loss_curve(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the training loss between monitored steps.
 
-        Keras reports running means over the epoch; here they are taken apart again:
-        each value is the mean loss of the batches since the last monitored step of
-        the same epoch, the first that of step 0 alone.
+        Keras reports running means over the epoch's examples; here they are taken apart
+        again: each value is the mean loss of the examples since the last monitored
+        step of the same epoch, the first that of step 0 alone.
 
         Returns:
             Optimizer iterations, shape `(n,)`, and losses, shape `(n,)`.
@@ -112,12 +114,15 @@ class RunResult:
         per_epoch = max(1, self.steps // max(1, self.epochs))
         x = np.asarray(steps, np.int64)
         y = np.asarray(means, np.float64)
-        position = x % per_epoch + 1  # batches of the epoch that the mean is over
+        # Examples of the epoch that the mean is over; its last batch may be smaller.
+        seen = (x % per_epoch + 1) * self.batch_size
+        if self.examples is not None:
+            seen = np.minimum(seen, self.examples)
         same = np.zeros(len(x), bool)
         same[1:] = x[1:] // per_epoch == x[:-1] // per_epoch
-        before = np.where(same, np.roll(position, 1), 0)
+        before = np.where(same, np.roll(seen, 1), 0)
         sums = np.where(before > 0, np.roll(y, 1) * before, 0.0)
-        return x, (y * position - sums) / (position - before)
+        return x, (y * seen - sums) / (seen - before)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result as JSON takes it: `None` for what is not finite."""
@@ -266,6 +271,7 @@ def train_run(
         log_dir=None if log.directory is None else str(log.directory),
         findings=diagnosis.judge(record),
         record=record,
+        examples=len(data.x_train),
     )
     log.finish(result.to_dict(), result.steps)
     return result

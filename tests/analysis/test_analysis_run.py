@@ -11,6 +11,7 @@ import pytest
 import keras_initkit as kik
 from keras_initkit import analysis
 from keras_initkit.analysis import run_log
+from keras_initkit.analysis.compare import _as_data
 from keras_initkit.recording.record import RunRecord
 
 
@@ -108,6 +109,29 @@ def test_loss_curve_takes_running_means_apart():
     steps, values = result.loss_curve()
     assert steps.tolist() == [0, 3, 6]
     assert values.tolist() == [4, losses[1:4].mean(), losses[4:7].mean()]
+
+
+def test_loss_curve_weighs_a_smaller_last_batch_by_its_examples():
+    def build(initializer, seed):
+        zeros = keras.layers.Dense(1, kernel_initializer="zeros")
+        model = keras.Sequential([keras.Input((1,)), zeros])
+        model.compile(keras.optimizers.SGD(0.0), "mse")
+        return model
+
+    x = np.ones((33, 1), "float32")
+    y = np.arange(33, dtype="float32")[:, None]  # the loss of an example is its square
+    data = _as_data(((x, y), (x, y)))
+    arguments = dict(epochs=2, batch_size=32, every=1)
+    result = analysis.train_run(build, data, "he", 0, **arguments)
+    steps, (first, last, *second) = result.loss_curve()
+    assert steps.tolist() == [0, 1, 2, 3]
+    total = float((y.astype("float64") ** 2).sum())
+    for batch, single in ((first, last), second):
+        # Float32 means over 32 and 33 examples: one rounding or so for each of them.
+        error = 2 * 33 * total * float(np.finfo("float32").eps)
+        number = round(math.sqrt(single))
+        assert single == pytest.approx(number**2, abs=error)
+        assert batch * 32 == pytest.approx(total - number**2, abs=error)
 
 
 def test_loss_curve_of_an_empty_record_is_empty():
