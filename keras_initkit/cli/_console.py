@@ -67,6 +67,16 @@ def results_only() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Says so when Ctrl-C ends the command, while it imports and loads."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        stderr().print("[bold]Interrupted.[/]")
+        raise typer.Exit(INTERRUPTED) from error
+
+
+@contextlib.contextmanager
 def loud_warnings() -> Iterator[None]:
     """Shows warnings as plain notices, without a line of source."""
 

@@ -9,7 +9,7 @@ from keras_initkit.cli.train import Json
 
 def catalog(json: Json = False) -> None:
     """List the initializers: what each is, and when to use it."""
-    with _console.results_only():
+    with _console.results_only(), _console.interruptible():
         _console.import_keras()
         from keras_initkit import initializers
 

@@ -77,7 +77,11 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare initializers over seeds: a table, a picture, and why."""
-    with _console.results_only(), _console.loud_warnings():
+    with (
+        _console.results_only(),
+        _console.loud_warnings(),
+        _console.interruptible(),
+    ):
         _console.import_keras()
         from keras_initkit import analysis
 
@@ -92,7 +96,8 @@ def compare(
         err = _console.stderr()
         err.print(
             f"{spec.name} on {len(task.data.x_train):,} examples of {task.data.name}: "
-            f"{len(names)} initializers × {seeds} seeds, {task.epochs} epochs each",
+            f"{len(names)} initializers × {seeds} seed{'s' * (seeds != 1)}, "
+            f"{task.epochs} epoch{'s' * (task.epochs != 1)} each",
             soft_wrap=True,
         )
         progress = Progress(runs=len(names) * seeds)
@@ -152,20 +157,29 @@ def _print_table(comparison: "Comparison") -> None:
         out.print("No run has finished.")
         return
     runs = comparison.runs[0]
+    rows = comparison.table()
+    counts = {row.accuracy.runs for row in rows}  # they differ after Ctrl-C
+    most = max(counts)
+    over = f"mean ± std over {most} seeds" if most > 1 else "1 seed"
+    if len(counts) > 1:
+        over = "mean ± std over seeds"
     table = rich.table.Table(
-        title=f"{comparison.model} on {comparison.data}, mean ± std over "
-        f"{len(comparison.seeds)} seeds, {runs.steps} steps of {runs.batch_size}",
+        title=f"{comparison.model} on {comparison.data}, {over}, "
+        f"{runs.steps} steps of {runs.batch_size}",
         title_style="bold",
         caption="loss start: first batch, initial weights; loss end: test set; signal "
         "and gradient: factor from one weight layer to the next at step 0",
     )
     table.add_column("initializer")
+    if len(counts) > 1:
+        table.add_column("seeds", justify="right")
     for column in ("accuracy", "loss start", "loss end", "signal", "gradient"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("first NaN", justify="right")
-    for row in comparison.table():
+    for row in rows:
         table.add_row(
             row.initializer,
+            *([] if len(counts) == 1 else [str(row.accuracy.runs)]),
             _spread(row.accuracy, ".3f"),
             _spread(row.loss_initial, ".3g"),
             _spread(row.loss_final, ".3g"),

@@ -74,7 +74,11 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a reference model from an initializer, and log every layer."""
-    with _console.results_only(), _console.loud_warnings():
+    with (
+        _console.results_only(),
+        _console.loud_warnings(),
+        _console.interruptible(),
+    ):
         _console.import_keras()
         from keras_initkit import analysis, initializers, models
 

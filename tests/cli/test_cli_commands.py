@@ -166,6 +166,33 @@ def test_compare_prints_table_and_reasons(invoke):
     assert "\x1b" not in result.stdout + result.stderr
 
 
+def test_table_says_over_how_many_seeds_each_row_is(capsys):
+    from keras_initkit import analysis
+    from keras_initkit.cli import compare as command  # noqa: F401 (fills sys.modules)
+    from keras_initkit.recording.record import RunRecord
+
+    def run(name, seed):
+        values = [0.5, 1.0, 0.5, 0.0, 0.0, None, 1, 10, 32, 1.0, None, []]
+        return analysis.RunResult(name, seed, *values, record=RunRecord())
+
+    def title_and_rows(*pairs):
+        comparison = analysis.Comparison(
+            "mlp", "xor", "here", False, ("he", "zero"), (0, 1, 2)
+        )
+        comparison.runs = [run(*pair) for pair in pairs]
+        sys.modules["keras_initkit.cli.compare"]._print_table(comparison)
+        out = capsys.readouterr().out
+        return out, [re.split(r"\s*│\s*", x)[1:3] for x in out.splitlines() if "│" in x]
+
+    out, rows = title_and_rows(("he", 0), ("he", 1), ("zero", 0))
+    assert "mlp on xor, mean ± std over seeds, 10 steps of 32" in out
+    assert rows == [["he", "2"], ["zero", "1"]]
+    out, rows = title_and_rows(("he", 0), ("he", 1), ("zero", 0), ("zero", 1))
+    assert "mean ± std over 2 seeds, 10" in out
+    assert rows == [["he", "0.500 ±0"], ["zero", "0.500 ±0"]]
+    assert "mlp on xor, 1 seed, 10 steps" in title_and_rows(("he", 0))[0]
+
+
 def test_compare_as_json_prints_one_object(invoke):
     result = invoke(
         "compare", "xor", "--initializers=zero,he", "--seeds=1", "--epochs=2", "--json"
@@ -271,6 +298,19 @@ def test_interrupted_train_says_where_the_record_is(invoke, monkeypatch):
         "Interrupted. What was recorded so far is in "
         "logdir/xor/xor_mlp/glorot_uniform-seed0\n"
     )
+
+
+@pytest.mark.parametrize("at", ["import_keras", "load"])
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_interrupted_before_training_says_so(invoke, monkeypatch, command, at):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    room = _names if at == "load" else _console
+    monkeypatch.setattr(room, at, interrupted)
+    result = invoke(command, "xor")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "Interrupted.\n"
 
 
 def test_quick_compare_trains_enough_steps_on_little_data():
