@@ -65,8 +65,14 @@ class RunLog:
         text = f"Data: {self._origin}"
         if self._is_standin:
             text = f"**STAND-IN, not the real data:** {self._origin}"
+        # Slopes are not defined where nothing flows, and would hide that very run.
+        columns = {n: d for n, d in self._metrics.items() if not n.endswith("_slope")}
         hparams.write_session_start(
-            directory, self._facts, self._metrics, {"data": text}
+            directory,
+            self._facts,
+            columns,
+            {"data": text},
+            varied=("initializer", "seed"),
         )
 
     def finish(self, results: Mapping[str, Any], step: int) -> None:
