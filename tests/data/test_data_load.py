@@ -466,4 +466,4 @@ def test_download_that_proves_wrong_is_removed(tmp_path, monkeypatch):
 def test_no_warning_where_a_standin_is_asked_for():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        data.load("mnist", source="standin")
+        assert data.load("mnist", source="standin").is_standin
