@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 from keras_initkit._version import __version__ as __version__
+from keras_initkit_tensorboard import schema as schema
 
 
 def _is_command_line():

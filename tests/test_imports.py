@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import sys
 
 import pytest
 
@@ -10,7 +11,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "keras_initkit"
 # Each room may import itself and rooms of a lower level, nothing else.
 LEVELS = {
     "_version": 0,
-    "schema": 0,
+    "schema": 0,  # defined in keras_initkit_tensorboard, a name of this package
     "schedules": 0,
     "theory": 0,
     "stats": 1,
@@ -67,3 +68,26 @@ def test_room_imports_only_lower_levels(path):
             f"{path}: {room} (level {LEVELS[room]}) imports {other} (level "
             f"{LEVELS[other]})"
         )
+
+
+# What TensorBoard imports when it starts must be light: no keras, no tensorflow.
+LIGHT = {"numpy", "tensorboard", "werkzeug", "keras_initkit_tensorboard"}
+
+
+def imported_packages(path):
+    """Yields the top-level packages that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(PACKAGE.with_name("keras_initkit_tensorboard").rglob("*.py")),
+    ids=lambda p: p.name,
+)
+def test_tensorboard_package_imports_nothing_heavy(path):
+    allowed = LIGHT | set(sys.stdlib_module_names)
+    assert set(imported_packages(path)) <= allowed

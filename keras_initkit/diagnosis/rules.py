@@ -18,7 +18,7 @@ from keras_initkit.diagnosis.depth import (
 )
 from keras_initkit.diagnosis.registry import Fault, Threshold, rule
 from keras_initkit.recording.record import RunRecord
-from keras_initkit.schema import TensorKey
+from keras_initkit_tensorboard.schema import TensorKey
 
 _GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
 _HE = "He et al., 2015, https://arxiv.org/abs/1502.01852"

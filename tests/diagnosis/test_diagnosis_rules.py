@@ -8,7 +8,7 @@ import pytest
 
 from keras_initkit import diagnosis
 from keras_initkit.recording.record import RunRecord, SignalSeries
-from keras_initkit.schema import TensorKey
+from keras_initkit_tensorboard.schema import TensorKey
 
 STATISTICS = ("std", "rms", "zero_fraction", "nonfinite_count", "distinct_units")
 LAYERS = ("dense", "dense_1", "dense_2", "logits")
