@@ -135,6 +135,17 @@ HISTOGRAM_COLUMNS = (
     "nonfinite",
 )
 
+# Columns of a matrix over time: the rms of each time step, of tensors of rank 3 (batch,
+# time, features). A longer sequence is cut into that many groups of equal length (as
+# near as whole steps allow), each the root of its mean square; behind a shorter one
+# stands NaN.
+TIME_STEPS = 128
+TIME_COLUMNS = tuple(str(step) for step in range(TIME_STEPS))
+TIME_SIGNALS = ("activation", "backprop")
+
+# Columns of a matrix of what theory predicts of a signal before training.
+PREDICTION_COLUMNS = ("rms",)
+
 
 def statistics_of(signal: str) -> tuple[str, ...]:
     """Returns the names of the statistics computed for a signal, in stored order."""
@@ -229,14 +240,22 @@ def matrix_tag(series: str, kind: str = "statistics") -> str:
 
     Args:
         series: Name of the signal, with `"#<n>"` behind where its rows changed.
-        kind: `"statistics"` or `"histogram"`.
+        kind: `"statistics"`, `"histogram"` or `"time"`.
     """
     return f"{PLUGIN_NAME}/{series}" + ("" if kind == "statistics" else f"/{kind}")
 
 
-# Tags of a run's own facts (JSON) and of the metrics of the monitored steps.
+def prediction_tag(signal: str) -> str:
+    """Returns the tag of the matrix (kind `"prediction"`) predicted of a signal."""
+    return f"{PLUGIN_NAME}/prediction/{signal}"
+
+
+# Tags of a run's own facts (JSON), of the metrics of the monitored steps, and of the
+# findings: JSON `{"findings": [...]}`, the whole list as it stands at that step, each
+# as `Finding.to_dict` has it, with `"cleared"` (the step at which it ceased, or null).
 RUN_TAG = f"{PLUGIN_NAME}/run"
 METRICS_TAG = f"{PLUGIN_NAME}/metrics"
+FINDINGS_TAG = f"{PLUGIN_NAME}/findings"
 # The first matrix of a series once more, where no sampling of steps can drop it.
 FIRST_SUFFIX = "@init"
 

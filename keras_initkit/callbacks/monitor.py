@@ -171,11 +171,15 @@ class SignalMonitor(keras.callbacks.Callback):
         recorded = [signal for signal in self.signals if signal in seen]
         counts = {}
         for signal in recorded:
-            keys, statistics, histogram = seen[signal]
-            self.record.add(signal, keys, step, statistics)
-            if histogram is not None:
-                self.record.add_histogram(signal, step, stats.magnitudes(histogram))
-                counts[signal] = histogram
+            one = seen[signal]
+            self.record.add(signal, one.keys, step, one.statistics)
+            if one.histogram is not None:
+                share = stats.magnitudes(one.histogram)
+                self.record.add_histogram(signal, step, share)
+                counts[signal] = one.histogram
+            time = getattr(one, "time", None)
+            if time is not None:
+                self.record.add_time_steps(signal, step, *time)
         self._write("write_step", step, self.record, tuple(recorded), counts)
 
     def _describe(self, step, weights_seen):

@@ -11,18 +11,19 @@ from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
 from keras_initkit import schema
-from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit.recording.record import RunRecord
 
 logger = logging.getLogger(__name__)
 
 
-def read_record(log_dir: str | pathlib.Path) -> RunRecord:
+def read_record(log_dir: str | pathlib.Path, thin: bool = True) -> RunRecord:
     """Reads the record of a run.
 
     Where a run was started again from an earlier step, the later values stand.
 
     Args:
         log_dir: The directory a monitor was given, or its `initkit` part.
+        thin: Whether old steps thin out as in memory.
 
     Returns:
         A `RunRecord` whose values equal those recorded (metrics in float32).
@@ -38,7 +39,7 @@ def read_record(log_dir: str | pathlib.Path) -> RunRecord:
             f"`log_dir` must hold a record, event files in {schema.RECORD_RUN!r} below "
             f"it. Received: log_dir={str(log_dir)!r}"
         )
-    record = RunRecord()
+    record = RunRecord(thins=thin)
     contents: dict[str, dict[str, Any]] = {}
     matrices: dict[str, dict[int, np.ndarray]] = {}
     for step, value in _values(files):
@@ -80,12 +81,19 @@ def _take_in(
             values = steps[step][0].tolist()
             record.add_scalars(step, dict(zip(content["metrics"], values, strict=True)))
         return
+    stores = {
+        "statistics": record.series,
+        "histogram": record.histograms,
+        "time": record.time_steps,
+    }
+    kind = content["kind"]
+    if kind not in stores:
+        return
     tensors = tuple(map(schema.TensorKey.from_label, content["tensors"]))
-    series = SignalSeries(content["signal"], tensors, tuple(content["columns"]))
+    series = record.new_series(
+        kind, content["signal"], tensors, tuple(content["columns"])
+    )
     for step in sorted(steps):
         series.append(step, steps[step])
-    name = tag.removeprefix(f"{schema.PLUGIN_NAME}/")
-    if content["kind"] == "histogram":
-        record.histograms[name.removesuffix("/histogram")] = series
-    else:
-        record.series[name] = series
+    name = tag.removeprefix(f"{schema.PLUGIN_NAME}/").removesuffix(f"/{kind}")
+    stores[kind][name] = series

@@ -8,15 +8,26 @@ from typing import Any
 import numpy as np
 
 from keras_initkit import schema
+from keras_initkit.recording.thinning import Thinning
+
+# Most steps held in memory, by kind of matrix; how they thin out beyond that is said in
+# `RunRecord`. Event files keep every step.
+MAX_STEPS = {"statistics": 2000, "histogram": 200, "time": 500}
 
 
 class SignalSeries:
-    """The statistics of one signal over the monitored steps.
+    """The matrices of one signal over the monitored steps.
 
     Attributes:
         signal: Name of the signal.
         tensors: The rows, a tuple of `schema.TensorKey` in forward order.
         statistics: The columns, a tuple of names.
+
+    Args:
+        signal: Name of the signal.
+        tensors: The rows.
+        statistics: The columns; by default the statistics of the signal.
+        max_steps: Most steps to hold, as `Thinning` has it; `None` for no bound.
     """
 
     def __init__(
@@ -24,42 +35,55 @@ class SignalSeries:
         signal: str,
         tensors: tuple[schema.TensorKey, ...],
         statistics: tuple[str, ...] | None = None,
+        max_steps: int | None = MAX_STEPS["statistics"],
     ):
         self.signal = signal
         self.tensors = tuple(tensors)
         self.statistics = tuple(statistics or schema.statistics_of(signal))
-        self._steps: list[int] = []
-        self._values: list[np.ndarray] = []
+        self._thinning = Thinning(max_steps)
+        # Buffers that grow by doubling; the first `_length` entries are in use.
+        self._length = 0
+        self._steps = np.empty(0, np.int64)
+        shape = (0, len(self.tensors), len(self.statistics))
+        self._values = np.empty(shape, np.float32)
 
     def append(self, step: int, values: np.ndarray) -> None:
         """Adds a step's matrix of shape `(tensors, statistics)`."""
-        expected = (len(self.tensors), len(self.statistics))
-        if values.shape != expected:
+        if values.shape != self._values.shape[1:]:
             raise ValueError(
-                f"`values` must have shape {expected} for signal {self.signal!r}. "
-                f"Received: shape={values.shape}"
+                f"`values` must have shape {self._values.shape[1:]} for signal "
+                f"{self.signal!r}. Received: shape={values.shape}"
             )
-        self._steps.append(int(step))
-        self._values.append(np.asarray(values, np.float32))
+        if self._length == len(self._steps):
+            self._steps = _doubled(self._steps)
+            self._values = _doubled(self._values)
+        self._steps[self._length] = step
+        self._values[self._length] = values
+        self._length += 1
+        kept = self._thinning.add()
+        if kept is not None:
+            self._length = len(kept)
+            self._steps, self._values = self._steps[kept], self._values[kept]
 
     def continued_by(self, tensors: tuple[schema.TensorKey, ...], step: int) -> bool:
         """Whether a matrix with these rows, of this step, belongs behind the last."""
-        return self.tensors == tuple(tensors) and step > max(self._steps, default=-1)
+        return self.tensors == tuple(tensors) and (
+            self._length == 0 or step > self._steps[self._length - 1]
+        )
 
     @property
     def steps(self) -> np.ndarray:
-        """Optimizer iterations, int64 of shape `(steps,)`, ascending."""
-        return np.asarray(self._steps, np.int64)
+        """Optimizer iterations, int64 of shape `(steps,)`, ascending, read-only."""
+        return _read_only(self._steps[: self._length])
 
     @property
     def values(self) -> np.ndarray:
-        """The values, float32 of shape `(steps, tensors, statistics)`."""
-        shape = (0, len(self.tensors), len(self.statistics))
-        return np.stack(self._values) if self._values else np.zeros(shape, np.float32)
+        """The values, float32 of shape `(steps, tensors, statistics)`, read-only."""
+        return _read_only(self._values[: self._length])
 
     def last(self) -> np.ndarray:
         """Returns the newest matrix, float32 of shape `(tensors, statistics)`."""
-        return self._values[-1]
+        return self.values[-1]
 
     def statistic(self, name: str) -> np.ndarray:
         """Returns one statistic, float32 of shape `(steps, tensors)`.
@@ -75,7 +99,7 @@ class SignalSeries:
         return self.values[:, :, self.statistics.index(name)]
 
     def __len__(self) -> int:
-        return len(self._steps)
+        return self._length
 
     def __repr__(self) -> str:
         return (
@@ -84,9 +108,25 @@ class SignalSeries:
         )
 
 
+def _doubled(buffer: np.ndarray) -> np.ndarray:
+    grown = np.empty((max(16, 2 * len(buffer)), *buffer.shape[1:]), buffer.dtype)
+    grown[: len(buffer)] = buffer
+    return grown
+
+
+def _read_only(view: np.ndarray) -> np.ndarray:
+    view.flags.writeable = False
+    return view
+
+
 @dataclasses.dataclass
 class RunRecord:
     """Everything recorded of a run.
+
+    Memory is bounded: beyond `MAX_STEPS` (2,000 steps of statistics and metrics, 200 of
+    histograms, 500 over time) the newest half is kept whole, and of the older steps,
+    step 0 among them, those evenly spaced by a power of two (`thinning.Thinning`). The
+    event files keep all of them.
 
     Attributes:
         series: `{signal name: SignalSeries}`. Where the tapped tensors changed during
@@ -94,24 +134,33 @@ class RunRecord:
             again), the later part stands under `"<signal>#1"`, `"<signal>#2"`...
         histograms: Magnitude histograms under the same names: shares of the values by
             octave, columns as in `schema.HISTOGRAM_COLUMNS`, at fewer steps.
+        time_steps: The rms of each time step, of the tensors of rank 3, named in the
+            same manner, columns as in `schema.TIME_COLUMNS`.
         scalars: `{name: (steps, values)}`, the metrics of the monitored steps as Keras
             reports them (running means over the epoch), `"loss"` among them.
         metadata: JSON-able facts about the run: `"layers"` (path, class, activation and
             weights of each layer, in forward order), `"model"`, `"data_version"`,
             `"untapped"` (layer path and reason)...
+        thins: Whether old steps thin out.
     """
 
     series: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
     histograms: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
+    time_steps: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
     scalars: dict[str, tuple[list[int], list[float]]] = dataclasses.field(
         default_factory=dict
     )
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    thins: bool = True
+    _thinning: dict[str, Thinning] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def signal(self, name: str) -> SignalSeries | None:
         """Returns the latest series of a signal, `None` where it was not recorded."""
         schema.check_signals((name,))
-        return self.latest(name)[1] if self._names(name) else None
+        names = _names_in(self.series, name)
+        return self.series[names[-1]] if names else None
 
     def latest(self, signal: str) -> tuple[str, SignalSeries]:
         """Returns the name and the series that a signal now goes to.
@@ -119,7 +168,7 @@ class RunRecord:
         Raises:
             KeyError: If the signal was not recorded.
         """
-        names = self._names(signal)
+        names = _names_in(self.series, signal)
         if not names:
             raise KeyError(
                 f"`signal` must have been recorded, as {tuple(self.series)} were. "
@@ -127,8 +176,23 @@ class RunRecord:
             )
         return names[-1], self.series[names[-1]]
 
-    def _names(self, signal: str) -> list[str]:
-        return [name for name, one in self.series.items() if one.signal == signal]
+    def new_series(
+        self,
+        kind: str,
+        signal: str,
+        tensors: tuple[schema.TensorKey, ...],
+        columns: tuple[str, ...] | None = None,
+    ) -> SignalSeries:
+        """Returns an empty series that is bounded as this record is.
+
+        Args:
+            kind: `"statistics"`, `"histogram"` or `"time"`.
+            signal: Name of the signal.
+            tensors: The rows.
+            columns: The columns; by default the statistics of the signal.
+        """
+        most = MAX_STEPS[kind] if self.thins else None
+        return SignalSeries(signal, tensors, columns, most)
 
     def add(
         self,
@@ -141,12 +205,9 @@ class RunRecord:
 
         That is the signal's latest, unless its rows or its steps do not go on from it.
         """
-        names = self._names(signal)
-        if names and self.series[names[-1]].continued_by(tensors, step):
-            name = names[-1]
-        else:
-            name = f"{signal}#{len(names)}" if names else signal
-            self.series[name] = SignalSeries(signal, tensors)
+        name = _name_for(self.series, signal, tensors, step)
+        if name not in self.series:
+            self.series[name] = self.new_series("statistics", signal, tensors)
         self.series[name].append(step, values)
         return name
 
@@ -154,17 +215,87 @@ class RunRecord:
         """Adds one matrix of shares by octave beside the signal's newest matrix."""
         name, series = self.latest(signal)
         if name not in self.histograms:
-            self.histograms[name] = SignalSeries(
-                signal, series.tensors, schema.HISTOGRAM_COLUMNS
+            self.histograms[name] = self.new_series(
+                "histogram", signal, series.tensors, schema.HISTOGRAM_COLUMNS
             )
         self.histograms[name].append(step, values)
 
+    def add_time_steps(
+        self,
+        signal: str,
+        step: int,
+        tensors: tuple[schema.TensorKey, ...],
+        values: np.ndarray,
+    ) -> str:
+        """Adds one matrix of rms over time and returns the name of its series.
+
+        Args:
+            signal: Name of the signal.
+            step: Optimizer iteration.
+            tensors: The rows: those tensors of the signal that have time steps.
+            values: Float array of shape `(tensors, schema.TIME_STEPS)`, NaN behind
+                the end of shorter sequences.
+        """
+        name = _name_for(self.time_steps, signal, tensors, step)
+        if name not in self.time_steps:
+            self.time_steps[name] = self.new_series(
+                "time", signal, tensors, schema.TIME_COLUMNS
+            )
+        self.time_steps[name].append(step, values)
+        return name
+
     def add_scalars(self, step: int, values: dict[str, float]) -> None:
         """Adds the metrics of a step."""
+        most = MAX_STEPS["statistics"] if self.thins else None
         for name, value in values.items():
             steps, series = self.scalars.setdefault(name, ([], []))
             steps.append(int(step))
             series.append(float(value))
+            kept = self._thinning.setdefault(name, Thinning(most)).add()
+            if kept is not None:
+                steps[:] = [steps[position] for position in kept]
+                series[:] = [series[position] for position in kept]
+
+    def through_time(
+        self, signal: str, layer: str, step: int | None = None
+    ) -> np.ndarray:
+        """Returns the rms of a signal against the time steps of a layer's sequence.
+
+        Args:
+            signal: `"activation"` or `"backprop"`.
+            layer: Name of the layer; the label of a `TensorKey` for a later call or
+                output of it.
+            step: A monitored optimizer iteration; the last by default.
+
+        Returns:
+            Float32 array, one value a time step or group of them
+            (`schema.TIME_STEPS`), as many as the longest sequence recorded has.
+
+        Raises:
+            KeyError: If this was not recorded.
+        """
+        names = _names_in(self.time_steps, signal)
+        if not names:
+            raise KeyError(
+                "`signal` must have been recorded over time, as "
+                f"{tuple(self.time_steps)} were. Received: signal={signal!r}"
+            )
+        series = self.time_steps[names[-1]]
+        rows = [
+            row
+            for row, key in enumerate(series.tensors)
+            if layer in (key.label, key.layer)
+        ]
+        if not rows:
+            raise KeyError(
+                "`layer` must have an output of rank 3, as "
+                f"{tuple(key.label for key in series.tensors)} have. "
+                f"Received: layer={layer!r}"
+            )
+        values = series.values[:, rows[0]]
+        used = np.flatnonzero((~np.isnan(values)).any(axis=0))
+        length = used[-1] + 1 if used.size else 0
+        return values[_position(series, step), :length]
 
     def profile(
         self, signal: str, statistic: str, step: int | None = None
@@ -183,16 +314,7 @@ class RunRecord:
             KeyError: If the signal was not recorded, or not at this step.
         """
         _, series = self.latest(signal)
-        row = -1
-        if step is not None:
-            rows = np.flatnonzero(series.steps == step)
-            if not rows.size:
-                raise KeyError(
-                    f"`step` must be a monitored step, one of {series.steps.tolist()}. "
-                    f"Received: step={step}"
-                )
-            row = int(rows[-1])
-        return series.tensors, series.statistic(statistic)[row]
+        return series.tensors, series.statistic(statistic)[_position(series, step)]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yields one dict per step, signal and tensor, with a key per statistic."""
@@ -227,19 +349,50 @@ class RunRecord:
         return pd.DataFrame(list(self.rows()), columns=columns)
 
     @classmethod
-    def load(cls, log_dir: str | pathlib.Path) -> "RunRecord":
+    def load(cls, log_dir: str | pathlib.Path, thin: bool = True) -> "RunRecord":
         """Reads a record back from the event files below a log directory.
 
         Args:
             log_dir: The directory a monitor was given (or its `initkit` part).
+            thin: Whether old steps thin out as they did in memory; else all are held.
 
         Raises:
             FileNotFoundError: If there is no record below `log_dir`.
         """
         from keras_initkit.recording import reader
 
-        return reader.read_record(log_dir)
+        return reader.read_record(log_dir, thin)
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{n}: {len(s)} steps" for n, s in self.series.items())
         return f"<RunRecord {inner or 'empty'}>"
+
+
+def _names_in(store: dict[str, SignalSeries], signal: str) -> list[str]:
+    return [name for name, series in store.items() if series.signal == signal]
+
+
+def _name_for(
+    store: dict[str, SignalSeries],
+    signal: str,
+    tensors: tuple[schema.TensorKey, ...],
+    step: int,
+) -> str:
+    """The name of the series that a matrix belongs to, an unused one if to none."""
+    names = _names_in(store, signal)
+    if names and store[names[-1]].continued_by(tensors, step):
+        return names[-1]
+    return f"{signal}#{len(names)}" if names else signal
+
+
+def _position(series: SignalSeries, step: int | None) -> int:
+    """Where a step stands in a series."""
+    if step is None:
+        return -1
+    positions = np.flatnonzero(series.steps == step)
+    if not positions.size:
+        raise KeyError(
+            f"`step` must be a monitored step, one of {series.steps.tolist()}. "
+            f"Received: step={step}"
+        )
+    return int(positions[-1])

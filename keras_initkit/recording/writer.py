@@ -52,7 +52,8 @@ class RunWriter:
 
         Args:
             step: Optimizer iteration.
-            record: A record whose newest matrices are those of this step.
+            record: A record whose newest matrices are those of this step (those over
+                time only if they are).
             signals: The signals that were recorded at this step.
             counts: `{signal: counts by leading bits}` where values were counted; the
                 record's histograms of these are of this step, too.
@@ -66,8 +67,24 @@ class RunWriter:
             if signal in counts:
                 matrices += self._matrix("histogram", name, record.histograms[name])
                 stock += _histograms(series, counts[signal])
+        for name, series in record.time_steps.items():
+            if series.signal in signals and series.steps[-1] == step:
+                matrices += self._matrix("time", name, series)
         self._matrices.write(step, matrices)
         self._stock.write(step, stock)
+
+    def write_prediction(
+        self,
+        step: int,
+        signal: str,
+        tensors: tuple[schema.TensorKey, ...],
+        rms: np.ndarray,
+    ) -> None:
+        """Writes what theory predicts of a signal, one rms a tensor."""
+        content = _content("prediction", signal, tensors, schema.PREDICTION_COLUMNS)
+        values = np.reshape(rms, (len(tensors), 1))
+        tag = schema.prediction_tag(signal)
+        self._matrices.write(step, [events.matrix(tag, values, content)])
 
     def write_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes the metrics of a monitored step."""
@@ -95,13 +112,7 @@ class RunWriter:
 
     def _matrix(self, kind: str, name: str, series: SignalSeries) -> list[Any]:
         tag = schema.matrix_tag(name, kind)
-        content = {
-            "v": schema.DATA_VERSION,
-            "kind": kind,
-            "signal": series.signal,
-            "tensors": [key.label for key in series.tensors],
-            "columns": list(series.statistics),
-        }
+        content = _content(kind, series.signal, series.tensors, series.statistics)
         last = series.last()
         values = [events.matrix(tag, last, content)]
         if tag not in self._started:
@@ -109,6 +120,22 @@ class RunWriter:
             values.append(events.matrix(tag + schema.FIRST_SUFFIX, last, content))
         self._started.add(tag)
         return values
+
+
+def _content(
+    kind: str,
+    signal: str,
+    tensors: tuple[schema.TensorKey, ...],
+    columns: tuple[str, ...],
+) -> dict[str, Any]:
+    """What the metadata of a matrix says: its rows and columns."""
+    return {
+        "v": schema.DATA_VERSION,
+        "kind": kind,
+        "signal": signal,
+        "tensors": [key.label for key in tensors],
+        "columns": list(columns),
+    }
 
 
 def _shown(record: RunRecord, signals: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

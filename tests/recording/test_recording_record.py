@@ -7,6 +7,7 @@ import pytest
 
 from keras_initkit import RunRecord, schema
 from keras_initkit.recording import RunWriter
+from keras_initkit.recording import record as record_room
 
 KEYS = (
     schema.TensorKey("a", "output"),
@@ -28,6 +29,9 @@ def filled(writer=None, steps=(0, 10, 20), record=None):
         counts = np.ones((2, 2048), np.int32)
         share = np.full((2, len(schema.HISTOGRAM_COLUMNS)), 0.01)
         record.add_histogram("activation", step, share)
+        time = np.full((1, schema.TIME_STEPS), np.nan)
+        time[0, :5] = np.arange(5) + step
+        record.add_time_steps("activation", step, KEYS[1:], time)
         record.add_scalars(step, {"loss": step / 7, "accuracy": 0.5})
         if writer:
             writer.write_step(step, record, ("activation",), {"activation": counts})
@@ -39,12 +43,10 @@ def filled(writer=None, steps=(0, 10, 20), record=None):
 
 def assert_same(one, other):
     assert list(one.series) == list(other.series)
-    assert list(one.histograms) == list(other.histograms)
-    for name in one.series:
-        for a, b in (
-            (one.series[name], other.series[name]),
-            (one.histograms[name], other.histograms[name]),
-        ):
+    for store in ("series", "histograms", "time_steps"):
+        ours, theirs = getattr(one, store), getattr(other, store)
+        assert ours.keys() == theirs.keys()
+        for a, b in ((ours[name], theirs[name]) for name in ours):
             assert (a.signal, a.tensors, a.statistics) == (
                 b.signal,
                 b.tensors,
@@ -89,6 +91,12 @@ def test_restarted_run_keeps_the_later_values(tmp_path):
     np.testing.assert_array_equal(loaded.values[1:], record.series["activation"].values)
 
 
+def test_prediction_is_passed_over(tmp_path):
+    writer = RunWriter(tmp_path)
+    writer.write_prediction(0, "activation", KEYS, np.array([1.0, 2.0]))
+    assert_same(filled(writer), RunRecord.load(tmp_path))
+
+
 def test_newer_data_is_skipped_with_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(schema, "DATA_VERSION", 99)
     filled(RunWriter(tmp_path))
@@ -107,6 +115,41 @@ def test_changed_rows_go_to_a_series_of_their_own():
     record.add("activation", KEYS[:1], 30, np.zeros((1, len(COLUMNS))))
     assert list(record.series) == ["activation", "activation#1"]
     assert record.signal("activation").steps.tolist() == [30]
+
+
+def test_endless_run_keeps_its_start_its_end_and_even_spacing(tmp_path, monkeypatch):
+    monkeypatch.setitem(record_room.MAX_STEPS, "statistics", 16)
+    monkeypatch.setitem(record_room.MAX_STEPS, "histogram", 8)
+    steps = range(0, 1000, 10)
+    record = filled(RunWriter(tmp_path), steps)
+    kept = record.series["activation"].steps.tolist()
+    assert len(kept) <= 16
+    assert kept[:3] == [0, 320, 640]
+    newest = kept[3:]
+    assert len(newest) >= 8
+    assert newest == list(steps)[-len(newest) :]
+    assert record.scalars["loss"][0] == kept
+    assert len(record.histograms["activation"]) <= 8
+    assert len(record.time_steps["activation"]) == len(steps)
+    np.testing.assert_array_equal(
+        record.series["activation"].values[:, 0, 1], np.array(kept) + 1
+    )
+    assert_same(record, RunRecord.load(tmp_path))
+    assert RunRecord.load(tmp_path, thin=False).series["activation"].steps.tolist() == (
+        list(steps)
+    )
+
+
+def test_values_handed_out_stay_as_they_were(monkeypatch):
+    monkeypatch.setitem(record_room.MAX_STEPS, "statistics", 16)
+    record = filled(steps=range(16))
+    values, copy = (
+        f(record.series["activation"].values) for f in (np.asarray, np.copy)
+    )
+    filled(steps=range(16, 40), record=record)
+    np.testing.assert_array_equal(values, copy)
+    with pytest.raises(ValueError, match="read-only"):
+        values[0] = 1
 
 
 def test_dataframe_is_tidy():
@@ -130,6 +173,18 @@ def test_profile_gives_a_statistic_against_depth():
         filled().profile("activation", "std", step=5)
     with pytest.raises(KeyError, match="Received: signal='gradient'"):
         filled().profile("gradient", "rms")
+
+
+def test_through_time_gives_the_rms_of_each_step_of_a_sequence():
+    record = filled()
+    label = KEYS[1].label
+    assert record.through_time("activation", label).tolist() == [20, 21, 22, 23, 24]
+    early = record.through_time("activation", "b@c", step=0)
+    assert early.tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(KeyError, match="Received: signal='backprop'"):
+        record.through_time("backprop", "b@c")
+    with pytest.raises(KeyError, match="Received: layer='a'"):
+        record.through_time("activation", "a")
 
 
 def test_matrix_of_another_shape_is_refused():
