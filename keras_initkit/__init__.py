@@ -26,7 +26,7 @@ def _is_command_line():
 if not _is_command_line():
     from keras_initkit import initializers as initializers
 
-_ROOMS = ("initializers", "data", "models", "theory", "diagnosis")
+_ROOMS = ("initializers", "data", "models", "theory", "diagnosis", "schedules")
 _PUBLIC = {
     "SignalMonitor": "callbacks",
     "RunRecord": "recording",

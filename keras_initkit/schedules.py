@@ -1,8 +1,35 @@
-"""When to look: schedules map an optimizer iteration to yes or no."""
+"""When to look: schedules map an optimizer iteration to yes or no.
 
+They combine: `first(20) | every(100)` is every hundredth iteration and the first
+twenty, `every(10) & first(1000)` every tenth of the first thousand. Any function from
+iteration to bool can take part.
+"""
+
+import dataclasses
+import math
+import numbers
 from collections.abc import Callable
 
-Schedule = Callable[[int], bool]
+Function = Callable[[int], bool]
+
+
+class Schedule:
+    """A schedule that combines with others by `|` (either) and `&` (both)."""
+
+    def __call__(self, iteration: int) -> bool:
+        raise NotImplementedError
+
+    def __or__(self, other: Function) -> "Schedule":
+        return _Either(self, other) if callable(other) else NotImplemented
+
+    def __ror__(self, other: Function) -> "Schedule":
+        return _Either(other, self) if callable(other) else NotImplemented
+
+    def __and__(self, other: Function) -> "Schedule":
+        return _Both(self, other) if callable(other) else NotImplemented
+
+    def __rand__(self, other: Function) -> "Schedule":
+        return _Both(other, self) if callable(other) else NotImplemented
 
 
 def every(n: int) -> Schedule:
@@ -10,16 +37,119 @@ def every(n: int) -> Schedule:
 
     Raises:
         ValueError: If `n` is not a positive integer.
+
+    Example:
+    >>> [i for i in range(10) if every(4)(i)]
+    [0, 4, 8]
     """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise ValueError(f"`every` must be a positive integer. Received: every={n!r}")
-    return lambda iteration: iteration % n == 0
+    return _Every(_positive("every", n))
 
 
-def as_schedule(value: "int | Schedule") -> Schedule:
-    """Returns a schedule as it is, and `every(value)` for an integer.
+def first(n: int) -> Schedule:
+    """Returns the schedule of the first n iterations, 0 to n - 1.
+
+    Raises:
+        ValueError: If `n` is not a positive integer.
+    """
+    return _First(_positive("n", n))
+
+
+def log_spaced(per_decade: int = 10) -> Schedule:
+    """Returns the schedule of iterations evenly spaced on a logarithmic axis.
+
+    Iterations 0 and `round(10 ** (k / per_decade))` for k = 0, 1, 2 and so on: dense at
+    the start, where initialization shows, and a fixed number for each factor of ten.
+
+    Args:
+        per_decade: How many iterations a factor of ten.
+
+    Raises:
+        ValueError: If `per_decade` is not a positive integer.
+
+    Example:
+    >>> [i for i in range(1001) if log_spaced(3)(i)]
+    [0, 1, 2, 5, 10, 22, 46, 100, 215, 464, 1000]
+    """
+    return _LogSpaced(_positive("per_decade", per_decade))
+
+
+def as_schedule(value: "int | Function") -> Function:
+    """Returns a schedule or function as it is, and `every(value)` for an integer.
 
     Raises:
         ValueError: If it is neither.
     """
     return value if callable(value) else every(value)
+
+
+def _positive(name: str, n: int) -> int:
+    if not isinstance(n, numbers.Integral) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={n!r}")
+    return int(n)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Every(Schedule):
+    n: int
+
+    def __call__(self, iteration: int) -> bool:
+        return iteration % self.n == 0
+
+    def __repr__(self) -> str:
+        return f"every({self.n})"
+
+
+@dataclasses.dataclass(frozen=True)
+class _First(Schedule):
+    n: int
+
+    def __call__(self, iteration: int) -> bool:
+        return iteration < self.n
+
+    def __repr__(self) -> str:
+        return f"first({self.n})"
+
+
+@dataclasses.dataclass(frozen=True)
+class _LogSpaced(Schedule):
+    per_decade: int
+
+    def __call__(self, iteration: int) -> bool:
+        if iteration < 1:
+            return iteration == 0
+        nearest = round(self.per_decade * math.log10(iteration))
+        # If any mark rounds to this iteration, one of the two beside it does.
+        near = (nearest - 1, nearest, nearest + 1)
+        return any(round(10 ** (k / self.per_decade)) == iteration for k in near)
+
+    def __repr__(self) -> str:
+        return f"log_spaced({self.per_decade})"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Either(Schedule):
+    one: Function
+    other: Function
+
+    def __call__(self, iteration: int) -> bool:
+        return self.one(iteration) or self.other(iteration)
+
+    def __repr__(self) -> str:
+        return f"{self.one!r} | {self.other!r}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Both(Schedule):
+    one: Function
+    other: Function
+
+    def __call__(self, iteration: int) -> bool:
+        return self.one(iteration) and self.other(iteration)
+
+    def __repr__(self) -> str:
+        # `&` binds more tightly than `|`.
+        sides = (
+            f"({side!r})" if isinstance(side, _Either) else repr(side)
+            for side in (self.one, self.other)
+        )
+        return " & ".join(sides)

@@ -42,14 +42,16 @@ class SignalMonitor(keras.callbacks.Callback):
             histograms for the stock dashboards go there, the full record to
             `<log_dir>/initkit`. `None` keeps the record in memory only.
         every: Monitor optimizer iterations 0, n, 2n, … (iteration 0 is the step from
-            the initial weights), or a schedule: a function from iteration to bool.
-            Where gradients are accumulated, each batch counts as one.
+            the initial weights), or a schedule: one of `schedules`, such as
+            `log_spaced()` or `first(20) | every(100)`, or any function from iteration
+            to bool. Where gradients are accumulated, each batch counts as one.
         signals: Names out of `schema.SIGNALS`; all by default.
         layers: Names or shell patterns (`"block1/*"`) of the layers to watch; all by
             default. What cannot be tapped is listed in
             `record.metadata["untapped"]` with the reason.
         histograms: Whether histograms of the values are recorded: `True` for the first
-            monitored step and every tenth after it, n for every n-th.
+            monitored step and every tenth after it, n for every n-th, a schedule for
+            those monitored steps whose iteration it accepts.
 
     Attributes:
         record: `RunRecord` of all that was recorded. It grows with each `fit`.
@@ -70,7 +72,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
         self.signals = schema.check_signals(tuple(signals))
         self.layers = (layers,) if isinstance(layers, str) else layers
-        self.histogram_every = _histogram_every(histograms)
+        self.histograms = _checked_histograms(histograms)
         self.record = RunRecord()
         self._schedule = schedules.as_schedule(every)
         self._session: Any = None
@@ -83,7 +85,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._session = capture.Session.of(self.model)
-        self._session.listen(self, self.signals, self.layers, self.histogram_every > 0)
+        self._session.listen(self, self.signals, self.layers, bool(self.histograms))
         self._writer = None if self.log_dir is None else RunWriter(self.log_dir)
         self._iteration = self._current_iteration()
         self._optimizer_iteration = None
@@ -100,7 +102,7 @@ class SignalMonitor(keras.callbacks.Callback):
                 capture.Order(
                     listener=self,
                     plan=lambda done: self._schedule(first + done),
-                    count=lambda done: self._wants_histograms(),
+                    count=lambda done: self._wants_histograms(first + done),
                     deliver=lambda done, seen: self._receive(first + done, seen),
                 )
             )
@@ -156,9 +158,10 @@ class SignalMonitor(keras.callbacks.Callback):
         )
         return False
 
-    def _wants_histograms(self):
-        every = self.histogram_every
-        return every > 0 and self._monitored % every == 0
+    def _wants_histograms(self, step):
+        if callable(self.histograms):
+            return bool(self.histograms(step))
+        return self.histograms > 0 and self._monitored % self.histograms == 0
 
     def _receive(self, step, seen):
         """Takes in what a monitored step showed."""
@@ -215,12 +218,15 @@ class SignalMonitor(keras.callbacks.Callback):
             )
 
 
-def _histogram_every(histograms):
+def _checked_histograms(histograms):
+    """Returns a schedule of iterations, or a number of monitored steps, 0 for never."""
     if isinstance(histograms, bool):
         return HISTOGRAM_EVERY if histograms else 0
+    if callable(histograms):
+        return histograms
     if not isinstance(histograms, int) or histograms < 1:
         raise ValueError(
-            "`histograms` must be a bool or a positive number of monitored steps. "
-            f"Received: histograms={histograms!r}"
+            "`histograms` must be a bool, a positive number of monitored steps, or a "
+            f"schedule. Received: histograms={histograms!r}"
         )
     return histograms

@@ -306,6 +306,14 @@ def test_histograms_go_only_to_who_wants_them():
     assert not without.record.histograms
 
 
+def test_histograms_have_a_schedule_of_iterations_of_their_own():
+    some = kik.schedules.first(7)
+    monitor = kik.SignalMonitor(None, every=kik.schedules.every(3), histograms=some)
+    fit(small_model(), monitor)
+    assert monitor.record.signal("weight").steps.tolist() == [0, 3, 6, 9]
+    assert monitor.record.histograms["weight"].steps.tolist() == [0, 3, 6]
+
+
 def test_every_counts_optimizer_iterations_over_fits():
     model, monitor = small_model(), kik.SignalMonitor(None, every=4)
     fit(model, monitor, epochs=1)
@@ -392,8 +400,8 @@ def test_nan_everywhere_is_recorded():
         ({"every": 0}, "`every` must be a positive integer. Received: every=0"),
         (
             {"histograms": -1},
-            "`histograms` must be a bool or a positive number of monitored steps. "
-            "Received: histograms=-1",
+            "`histograms` must be a bool, a positive number of monitored steps, or a "
+            "schedule. Received: histograms=-1",
         ),
         ({"signals": ()}, "Received: signals=()"),
     ],
