@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_initkit import capture, schedules, schema, stats
+from keras_initkit.capture import facts
 from keras_initkit.capture import layers as choosing
 from keras_initkit.recording import RunRecord, RunWriter
 
@@ -87,9 +88,10 @@ class SignalMonitor(keras.callbacks.Callback):
         self._session = capture.Session.of(self.model)
         self._session.listen(self, self.signals, self.layers, bool(self.histograms))
         self._writer = None if self.log_dir is None else RunWriter(self.log_dir)
-        self._iteration = self._current_iteration()
+        self._iteration = self._began = self._current_iteration()
         self._optimizer_iteration = None
         self._described = False
+        self._facts = {}
         self._as_compiled = self._check_trainable()
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -104,6 +106,7 @@ class SignalMonitor(keras.callbacks.Callback):
                     plan=lambda done: self._schedule(first + done),
                     count=lambda done: self._wants_histograms(first + done),
                     deliver=lambda done, seen: self._receive(first + done, seen),
+                    look=self._look,
                 )
             )
 
@@ -163,6 +166,11 @@ class SignalMonitor(keras.callbacks.Callback):
             return bool(self.histograms(step))
         return self.histograms > 0 and self._monitored % self.histograms == 0
 
+    def _look(self, batch):
+        """Gathers what is known ahead of the first monitored step of a `fit`."""
+        if not self._facts:
+            self._facts = facts.gather(self.model, batch, self.params, self._began)
+
     def _receive(self, step, seen):
         """Takes in what a monitored step showed."""
         if not self._described:
@@ -194,6 +202,7 @@ class SignalMonitor(keras.callbacks.Callback):
             model=self.model.name,
             layers=choosing.describe(self.model),
             untapped=[[one.layer, one.reason] for one in untapped],
+            **self._facts,
         )
         wanted = {"gradient", "weight", "update"} & set(self.signals)
         if wanted and self.model.trainable_variables and not weights_seen:

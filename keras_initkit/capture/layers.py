@@ -132,14 +132,15 @@ def describe(model):
     """Describes the layers of a model, JSON-able, in the order the model holds them.
 
     Returns:
-        A list of dicts with keys `path`, `class_name`, `activation` (name or None) and
-        `weights` (`{name: shape}`).
+        A list of dicts with keys `path`, `class_name`, `activation` (name or None),
+        `dtype` (that it computes in) and `weights` (`{name: shape}`).
     """
     return [
         {
             "path": name,
             "class_name": type(layer).__name__,
-            "activation": _activation_name(layer),
+            "activation": activation_name(layer),
+            "dtype": layer.compute_dtype,
             "weights": {
                 variable.name: list(variable.shape)
                 for variable in layer._trainable_variables
@@ -150,7 +151,13 @@ def describe(model):
     ]
 
 
-def _activation_name(layer):
+def activation_name(layer):
+    """Returns the name of the activation function that a layer applies, or `None`."""
+    if isinstance(layer, keras.layers.ReLU):
+        plain = not layer.negative_slope and not layer.threshold
+        return "relu" if plain else "leaky_relu"
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
     activation = getattr(layer, "activation", None)
     if activation is None:
         return None

@@ -50,12 +50,14 @@ class Order:
         count: The same for histograms.
         deliver: Function called after each monitored step with the number of steps done
             before it and `{signal: Seen}`.
+        look: Function called ahead of each monitored step with its data.
     """
 
     listener: typing.Hashable
     plan: typing.Callable[[int], bool]
     count: typing.Callable[[int], bool]
     deliver: typing.Callable[[int, dict], None]
+    look: typing.Callable[[typing.Any], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,6 +201,8 @@ class Session:
             if done == 0:
                 self._prepare(model, batch)
             due = [order for order in orders if order.plan(done)]
+            for order in due:
+                order.look(batch[0])
             if due:
                 count = any(order.count(done) for order in due)
                 logs, seen = self._monitored_step(model, batch, count)

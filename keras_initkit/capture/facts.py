@@ -1,0 +1,307 @@
+"""Facts about a training that no tap sees: loss, optimizer, outputs, the first batch.
+
+They are JSON-able, so that a record tells them after the model is gone. What is not
+known is left out: nothing here is a guess.
+"""
+
+import logging
+
+import keras
+import numpy as np
+
+from keras_initkit.capture.layers import activation_name, named_layers
+
+logger = logging.getLogger(__name__)
+
+# Classes are counted up to as many; labels beyond are numbers.
+MAX_CLASSES = 10_000
+# A longer array is told by so many evenly spaced entries.
+READ_ENTRIES = 2**22
+
+
+def gather(model, batch, params=None, first_step=0):
+    """Returns the facts `of_training` and `of_batch`, those that can be had.
+
+    Args:
+        model: A compiled, built Keras model, before the step on this batch.
+        batch: The data of a train step.
+        params: `Callback.params` of the `fit`.
+        first_step: Optimizer iteration at which this `fit` began.
+    """
+    facts = {}
+    for read in (
+        lambda: of_training(model, params, first_step),
+        lambda: of_batch(batch),
+    ):
+        try:
+            facts.update(read())
+        except Exception:  # whatever a user's loss, optimizer or data come up with
+            logger.debug("Some facts of the training are not known", exc_info=True)
+    return facts
+
+
+def of_training(model, params=None, first_step=0):
+    """Describes how a model is trained.
+
+    Args:
+        model: A compiled, built Keras model.
+        params: `Callback.params` of the `fit`.
+        first_step: Optimizer iteration at which this `fit` began.
+
+    Returns:
+        A dict with those of these keys that are known: `"loss"` (see `loss_of`),
+        `"optimizer"` (see `optimizer_of`), `"outputs"` (see `outputs_of`), `"penalty"`
+        (sum of the weights' regularization losses now), `"dropout"` (`[path, rate]`
+        of each dropout layer) and `"fit"` (`first_step` and `steps_per_epoch`).
+    """
+    facts = {
+        "loss": loss_of(model),
+        "optimizer": optimizer_of(model),
+        "outputs": outputs_of(model),
+        "penalty": _penalty(model),
+        "dropout": [
+            [path, float(layer.rate)]
+            for path, layer in named_layers(model)
+            if isinstance(layer, keras.layers.Dropout)
+        ],
+        "fit": {
+            "first_step": int(first_step),
+            "steps_per_epoch": (params or {}).get("steps"),
+        },
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def loss_of(model):
+    """Describes the one loss of a compiled model.
+
+    Returns:
+        A dict with `name` (`"sparse_categorical_crossentropy"`), `from_logits` (`None`
+        where the loss has no such argument), `reduction` and `weighted` (whether
+        `compile` was given weights); `None` where there is no loss, several, or one
+        that is no loss of Keras.
+    """
+    compiled = getattr(model, "_compile_loss", None)
+    if compiled is None:
+        return None
+    loss = _the_one(compiled._user_loss)
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:
+            return None
+    if loss is None or not _is_of_keras(loss):
+        return None
+    is_object = isinstance(loss, keras.losses.Loss)
+    config = loss.get_config() if is_object else {}
+    name = _snake(type(loss).__name__) if is_object else loss.__name__
+    may_be_logits = name.endswith("crossentropy")
+    return {
+        "name": name,
+        "from_logits": config.get("from_logits", False) if may_be_logits else None,
+        "reduction": config.get("reduction", "sum_over_batch_size"),
+        "weighted": compiled._user_loss_weights is not None,
+    }
+
+
+def optimizer_of(model):
+    """Describes the optimizer of a model.
+
+    Returns:
+        A dict with `name`, `learning_rate` (a schedule's is that of the present
+        iteration), `scheduled`, `weight_decay`, `gradient_accumulation_steps` and
+        `loss_scale` (1 for none); `None` without an optimizer.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return None
+    scale = getattr(optimizer, "dynamic_scale", None)
+    if scale is None:  # not built yet, or a factor that stays
+        scale = getattr(optimizer, "initial_scale", optimizer.loss_scale_factor) or 1.0
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return {
+        "name": _snake(type(inner).__name__),
+        "learning_rate": float(np.asarray(inner.learning_rate)),
+        "scheduled": isinstance(
+            getattr(inner, "_learning_rate", None),
+            keras.optimizers.schedules.LearningRateSchedule,
+        ),
+        "weight_decay": inner.weight_decay or None,
+        "gradient_accumulation_steps": inner.gradient_accumulation_steps,
+        "loss_scale": float(np.asarray(scale)),
+    }
+
+
+def outputs_of(model):
+    """Describes the layers that make a model's outputs.
+
+    Returns:
+        A list of dicts with `layer` (path), `activation` and `units`, one an output;
+        `None` where the model does not tell (a subclassed one).
+    """
+    outputs = getattr(model, "outputs", None)
+    if not outputs:
+        return None
+    paths = {id(layer): path for path, layer in named_layers(model)}
+    found = []
+    for tensor in outputs:
+        layer = output_layer(tensor)
+        if id(layer) not in paths:
+            return None
+        found.append(
+            {
+                "layer": paths[id(layer)],
+                "activation": activation_name(layer),
+                "units": tensor.shape[-1] if len(tensor.shape) > 1 else 1,
+            }
+        )
+    return found
+
+
+def output_layer(tensor):
+    """Returns the layer that computed a symbolic tensor, the innermost one."""
+    history = tensor._keras_history
+    operation = history.operation
+    inner = getattr(operation, "_functional", None) or operation
+    outputs = getattr(inner, "outputs", None)
+    if outputs and hasattr(inner, "operations"):
+        return output_layer(outputs[history.tensor_index])
+    return operation
+
+
+def of_batch(data):
+    """Describes the data of a train step.
+
+    Args:
+        data: A batch as `train_step` gets it: `x`, `(x, y)` or `(x, y, weights)`.
+            Of a batch that is spread over replicas, the first part is read.
+
+    Returns:
+        A dict with `"input"`, a list of `moments`, one a tensor; `"target"`, a dict of
+        moments with `entropy` (in nats, of the classes or labels; left out for
+        numbers), where there is one target; `"weighted"`, whether there are sample
+        weights.
+    """
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+    facts = {
+        "input": [moments(array) for array in map(_numbers, _flat(x)) if array.size],
+        "weighted": weights is not None,
+    }
+    targets = [array for array in map(_numbers, _flat(y)) if array.size]
+    if len(targets) == 1:
+        entropy = label_entropy(targets[0])
+        known = {} if entropy is None else {"entropy": entropy}
+        facts["target"] = moments(targets[0]) | known
+    return facts
+
+
+def moments(array):
+    """Returns shape, dtype, mean, std, rms, min, max and count of NaN and Inf.
+
+    The moments are of the finite entries (`None` if there are none); `integral` says
+    whether these are whole numbers.
+    """
+    flat = array.reshape(-1)
+    flat = flat[:: max(1, flat.size // READ_ENTRIES)].astype(np.float64)
+    finite = flat[np.isfinite(flat)]
+    facts = dict.fromkeys(("mean", "std", "rms", "min", "max"))
+    if finite.size:
+        facts = {
+            "mean": float(finite.mean()),
+            "std": float(finite.std()),
+            "rms": float(np.sqrt(np.mean(finite**2))),
+            "min": float(finite.min()),
+            "max": float(finite.max()),
+        }
+    return {
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+        **facts,
+        "nonfinite": int(flat.size - finite.size),
+        "integral": bool((finite == np.round(finite)).all()),
+    }
+
+
+def label_entropy(y):
+    """Computes the entropy of labels, in nats: the loss of the best constant guess.
+
+    Class numbers and rows of one 1 give the entropy of the class frequencies;
+    other rows of zeros and ones the mean binary entropy of the columns.
+
+    Args:
+        y: Array of shape `(batch,)` or `(batch, ..., labels)`.
+
+    Returns:
+        A float, `None` if these are no labels. Labels of a batch of n examples
+        underestimate the entropy of k classes by about (k - 1) / 2n.
+    """
+    if not np.isfinite(y).all() or (y != np.round(y)).any() or y.min() < 0:
+        return None
+    columns = y.shape[-1] if y.ndim > 1 else 1
+    if columns == 1:
+        if y.max() >= MAX_CLASSES:
+            return None
+        return _entropy(np.bincount(y.reshape(-1).astype(np.int64)))
+    if y.max() > 1:
+        return None
+    rows = y.reshape(-1, columns)
+    if (rows.sum(axis=1) == 1).all():
+        return _entropy(rows.sum(axis=0))
+    ones = rows.sum(axis=0)
+    return float(np.mean([_entropy(np.array([n, len(rows) - n])) for n in ones]))
+
+
+def _entropy(counts):
+    shares = counts[counts > 0] / counts.sum()
+    return float(-np.sum(shares * np.log(shares))) + 0.0
+
+
+def _flat(data):
+    return [] if data is None else keras.tree.flatten(data)
+
+
+def _numbers(tensor):
+    """The values of a tensor; an empty array for what holds none (text, sparse)."""
+    replicas = getattr(tensor, "values", None)
+    if isinstance(replicas, tuple):  # of a batch that is spread over replicas
+        tensor = replicas[0]
+    try:
+        array = np.asarray(tensor)
+    except (TypeError, ValueError, NotImplementedError):
+        return np.zeros(0)
+    if array.dtype.kind not in "biuf":
+        # bfloat16 and its kin have a kind of their own.
+        if array.dtype.kind != "V" or array.dtype.itemsize > 2:
+            return np.zeros(0)
+        array = array.astype(np.float32)
+    return array
+
+
+def _penalty(model):
+    regularized = [
+        variable
+        for variable in model.trainable_variables
+        if getattr(variable, "regularizer", None) is not None
+    ]
+    return float(sum(float(v.regularizer(v)) for v in regularized))
+
+
+def _the_one(loss):
+    if isinstance(loss, dict):
+        loss = list(loss.values())
+    if isinstance(loss, (list, tuple)):
+        return loss[0] if len(loss) == 1 else None
+    return loss
+
+
+def _is_of_keras(loss):
+    owner = type(loss) if isinstance(loss, keras.losses.Loss) else loss
+    module = getattr(owner, "__module__", None) or ""
+    return module.partition(".")[0] == "keras" and hasattr(owner, "__name__")
+
+
+def _snake(name):
+    """`"SparseCategoricalCrossentropy"` as `"sparse_categorical_crossentropy"`."""
+    if name.isupper():
+        return name.lower()
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).strip("_")
