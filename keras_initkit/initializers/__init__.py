@@ -27,6 +27,7 @@ from keras_initkit.initializers.structured import Siren as Siren
 from keras_initkit.initializers.structured import SparseNormal as SparseNormal
 from keras_initkit.initializers.variance import ActivationScaling as ActivationScaling
 from keras_initkit.initializers.variance import FanInUniform as FanInUniform
+from keras_initkit.initializers.zero_sum import ZeroSum as ZeroSum
 
 __all__ = [
     "get",
@@ -54,4 +55,5 @@ __all__ = [
     "depth_factor",
     "MuPReadout",
     "FanCorrected",
+    "ZeroSum",
 ]

@@ -13,6 +13,7 @@ from keras_initkit.initializers import (
     scaling,
     structured,
     variance,
+    zero_sum,
 )
 from keras_initkit.initializers._registry import ALIASES
 
@@ -209,6 +210,11 @@ _ROWS = (
      "base * √(fan read from the shape / true fan)", _HE,
      "depthwise, transposed, grouped and fused kernels, through for_layer",
      "use by hand with the wrong rule"),
+    ("zero_sum", zero_sum.ZeroSum, "scaling",
+     "base - mean of base over each unit's inputs",
+     "Schoenholz et al. 2017, https://arxiv.org/abs/1611.01232",
+     "deep sigmoid nets, as ZeroSum(Orthogonal(gain=4)): a tanh net in disguise",
+     "ReLU nets, whose mean carries part of the signal"),
     ("zero", k.Zeros, "alias", "0", _DECK, "showing the zero trap", "training"),
     ("random", k.RandomUniform, "alias", "U(-1, 1)", _DECK,
      "showing saturation and explosion with depth", "training wide layers"),

@@ -178,6 +178,10 @@ CASES = [
         std=math.sqrt(2 / 1200),
         spread="uniform",
     ),
+    Case(
+        I.ZeroSum, {"base": HE}, DENSE, (3,), std=math.sqrt(2 / 400), spread="truncated"
+    ),
+    Case(I.ZeroSum, {"base": HE}, CONV, (3,), layer=conv),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 each_seeded = pytest.mark.parametrize(

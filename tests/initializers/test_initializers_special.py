@@ -232,3 +232,15 @@ def test_activation_scaling_keeps_the_signal_through_30_layers():
         # The log second moment walks by sqrt(5 / 400) a ReLU layer: 0.6 after 30.
         assert abs(math.log(np.mean(x**2))) < 3, activation
         assert np.mean(glorot**2) < 0.05, activation
+
+
+def test_zero_sum_sigmoids_are_an_orthogonal_tanh_net():
+    """`z -> W sigmoid(z)` with gain 4 is `u -> Q tanh(u)` in `u = z / 2`, exactly."""
+    kernel = numpy(I.ZeroSum(keras.initializers.Orthogonal(4.0, seed=1))((50, 50)))
+    np.testing.assert_allclose(kernel.sum(axis=0), 0, atol=1e-5)
+    z = np.random.default_rng(0).normal(size=(20, 50))
+    through = (1 / (1 + np.exp(-z))) @ kernel
+    np.testing.assert_allclose(through / 2, np.tanh(z / 2) @ (kernel / 4), atol=1e-5)
+    values = np.linalg.svd(kernel, compute_uv=False)
+    np.testing.assert_allclose(values[:-1], 4, rtol=1e-5)
+    np.testing.assert_allclose(values[-1], 0, atol=1e-4)

@@ -1,0 +1,50 @@
+"""Kernels that do not see the mean of their inputs."""
+
+from keras import ops
+
+from keras_initkit.initializers._base import check_rank, register, resolve_dtype
+from keras_initkit.initializers.scaling import _Scaled
+
+
+@register()
+class ZeroSum(_Scaled):
+    """Initializer whose units have incoming weights that sum to zero.
+
+    From `base`, each unit's mean weight is subtracted: a constant added to all inputs
+    of the layer changes nothing. Sigmoids put out `1/2 + tanh(x / 2) / 2`, so that a
+    stack of them with `ZeroSum(Orthogonal(gain=4))` and zero biases starts exactly
+    as a tanh network with orthogonal weights does, whose signals and gradients keep
+    their size at any depth; with other weights, the constant halves take over.
+
+    Shapes: rank 2 or more, `(*spatial, in, out)`.
+
+    Use it behind activations with a mean: sigmoid (gain 4), hard sigmoid (6),
+    softplus (1.92). Not behind ReLU, whose mean carries part of the signal, and not
+    for the first layer of inputs that differ by their mean only.
+
+    Args:
+        base: Anything `kik.initializers.get` takes. Defaults to `"glorot_normal"`.
+
+    Raises:
+        ValueError: If the rank is below 2.
+
+    Example:
+    >>> import keras, keras_initkit as kik
+    >>> kernel = kik.initializers.ZeroSum("orthogonal")((4, 4))
+    >>> bool(keras.ops.all(abs(keras.ops.sum(kernel, axis=0)) < 1e-6))
+    True
+
+    Reference:
+    - [Schoenholz et al., 2017](https://arxiv.org/abs/1611.01232) for the criterion,
+      a slope of 1 at the fixed point
+    """
+
+    def __init__(self, base="glorot_normal"):
+        super().__init__(base)
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
+        dtype = resolve_dtype(dtype)
+        values = self.base(shape, dtype=dtype)
+        return values - ops.mean(values, tuple(range(len(shape) - 1)), keepdims=True)
