@@ -47,18 +47,22 @@ class SignalMonitor(keras.callbacks.Callback):
             `log_spaced()` or `first(20) | every(100)`, or any function from iteration
             to bool. Where gradients are accumulated, each batch counts as one.
         signals: Names out of `schema.SIGNALS`; all by default.
-        layers: Names or shell patterns (`"block1/*"`) of the layers to watch; all by
-            default. What cannot be tapped is listed in
-            `record.metadata["untapped"]` with the reason.
+        layers: The layers to watch, with those inside them: names or shell patterns
+            (`"block1/*"`), compiled regular expressions, layer classes, functions of a
+            layer, layers, or a list of these; all by default. What cannot be tapped is
+            listed in `record.metadata["untapped"]` with the reason.
         histograms: Whether histograms of the values are recorded: `True` for the first
             monitored step and every tenth after it, n for every n-th, a schedule for
             those monitored steps whose iteration it accepts.
+        exclude: The layers not to watch, named in the same ways; none by default.
 
     Attributes:
         record: `RunRecord` of all that was recorded. It grows with each `fit`.
 
     Raises:
-        ValueError: If `every`, `signals`, `layers` or `histograms` is not as said.
+        ValueError: If `every`, `signals`, `layers`, `exclude` or `histograms` is not as
+            said.
+        TypeError: If `layers` or `exclude` is of another kind.
     """
 
     def __init__(
@@ -68,11 +72,12 @@ class SignalMonitor(keras.callbacks.Callback):
         signals=tuple(schema.SIGNALS),
         layers=None,
         histograms=True,
+        exclude=None,
     ):
         super().__init__()
         self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
         self.signals = schema.check_signals(tuple(signals))
-        self.layers = (layers,) if isinstance(layers, str) else layers
+        self.selection = capture.Selection(layers, exclude)
         self.histograms = _checked_histograms(histograms)
         self.record = RunRecord()
         self._schedule = schedules.as_schedule(every)
@@ -86,7 +91,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._session = capture.Session.of(self.model)
-        self._session.listen(self, self.signals, self.layers, bool(self.histograms))
+        self._session.listen(self, self.signals, self.selection, bool(self.histograms))
         self._writer = None if self.log_dir is None else RunWriter(self.log_dir)
         self._iteration = self._began = self._current_iteration()
         self._optimizer_iteration = None

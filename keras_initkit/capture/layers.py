@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import fnmatch
 
 import keras
 
@@ -41,54 +40,39 @@ def named_layers(model):
     return named
 
 
-def weight_names(model, below=None):
+def weight_names(model, selection):
     """Maps `id(variable)` to `(owner's name, variable name)` for trainable weights.
 
     Args:
         model: A built Keras model.
-        below: Names of layers: only their weights, and those of their parts (a
-            recurrent cell); all by default.
+        selection: `Selection` of the layers whose weights are meant; one of all layers
+            includes the weights of the model itself.
     """
     names: dict = {}
-    for name, layer in [(model.name, model), *named_layers(model)]:
-        if below is not None and not any(
-            name == other or name.startswith(f"{other}/") for other in below
-        ):
-            continue
+    itself = [(model.name, model)] if selection.all else []
+    for name, layer in [*itself, *selection.of(named_layers(model))]:
         for variable in layer._trainable_variables:
             names.setdefault(id(variable), (name, variable.name))
     return names
 
 
-def choose_layers(model, patterns=None):
-    """Splits the layers of a model into those to tap and those not to.
+def choose_layers(model, selection):
+    """Splits selected layers of a model into those to tap and those not to.
 
     Args:
         model: A built Keras model.
-        patterns: Names or shell patterns of layers (matched against the name that
-            `named_layers` gives and against `layer.name`); all by default.
+        selection: `Selection` of layers.
 
     Returns:
         A list of `(name, layer)` to tap and a list of `Untapped`.
 
     Raises:
-        ValueError: If a pattern matches no layer.
+        ValueError: If the selection names what is not there.
     """
-    named = named_layers(model)
-    if patterns is not None:
-        for pattern in patterns:
-            if not any(_matches(name, layer, (pattern,)) for name, layer in named):
-                raise ValueError(
-                    "`layers` must name layers of the model or match some. Received: "
-                    f"{pattern!r}, which matches none of "
-                    f"{[name for name, _ in named]}."
-                )
     inside_cells = _inside_cells(model)
     chosen, untapped = [], []
-    for name, layer in named:
+    for name, layer in selection.of(named_layers(model)):
         if isinstance(layer, keras.layers.InputLayer):
-            continue
-        if patterns is not None and not _matches(name, layer, patterns):
             continue
         reason = _reason_against(layer, inside_cells)
         if reason:
@@ -96,14 +80,6 @@ def choose_layers(model, patterns=None):
         else:
             chosen.append((name, layer))
     return chosen, untapped
-
-
-def _matches(name, layer, patterns):
-    return any(
-        fnmatch.fnmatchcase(candidate, pattern)
-        for pattern in patterns
-        for candidate in (name, layer.name)
-    )
 
 
 def _reason_against(layer, inside_cells):

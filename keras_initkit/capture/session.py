@@ -12,6 +12,7 @@ from keras_initkit import schema, stats
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector
+from keras_initkit.capture.selection import Selection
 
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
@@ -122,7 +123,7 @@ class Session:
             session = _SESSIONS[id(model)] = cls(model)
         return session
 
-    def listen(self, listener, signals, patterns=None, histograms=False):
+    def listen(self, listener, signals, selection=None, histograms=False):
         """Registers what a listener wants, before training starts.
 
         Layers are looked up when the model is built, at the latest ahead of the first
@@ -131,14 +132,14 @@ class Session:
         Args:
             listener: Hashable; stands for the monitor.
             signals: Names of signals.
-            patterns: Names or shell patterns of layers, all by default.
+            selection: `Selection` of layers, all by default.
             histograms: Whether it may ask for histograms.
 
         Raises:
-            ValueError: If a pattern matches no layer of a built model.
+            ValueError: If the selection names what a built model does not have.
         """
         self._wishes.pop(listener, None)
-        self._heard[listener] = (tuple(signals), patterns, histograms)
+        self._heard[listener] = (tuple(signals), selection or Selection(), histograms)
         if _is_built(self._model()):
             self._understand()
 
@@ -150,10 +151,9 @@ class Session:
         """Looks up what the listeners named, in a built model."""
         model = self._model()
         for listener in self._heard.keys() - self._wishes.keys():
-            signals, patterns, histograms = self._heard[listener]
-            chosen, self._untapped[listener] = choosing.choose_layers(model, patterns)
-            below = None if patterns is None else [name for name, _ in chosen]
-            weights = choosing.weight_names(model, below)
+            signals, selection, histograms = self._heard[listener]
+            chosen, self._untapped[listener] = choosing.choose_layers(model, selection)
+            weights = choosing.weight_names(model, selection)
             wish = _Wish(signals, tuple(chosen), weights, histograms)
             self._wishes[listener] = wish
 
