@@ -1,6 +1,7 @@
 """`RunRecord`: everything recorded of a run, in memory (numpy only)."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -347,6 +348,46 @@ class RunRecord:
             ) from error
         columns = ["step", "signal", "layer", "tensor", "call", *schema.STATISTICS]
         return pd.DataFrame(list(self.rows()), columns=columns)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Writes the statistics as CSV, in the columns of `to_dataframe`.
+
+        Numbers have nine digits, which give a float32 back exactly; a field is empty
+        where a statistic is not defined for the signal. Needs no pandas.
+
+        Args:
+            path: The file; one that is there is replaced when all is written.
+        """
+        from keras_initkit.recording import export
+
+        export.write_csv(self, path)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Writes the whole record as one JSON object.
+
+        `series`, `histograms` and `time_steps` hold `{name: {signal, tensors, columns,
+        steps, values}}`, the values in one list, row by row (C order of `(steps,
+        tensors, columns)`), nine digits each, `"NaN"`, `"Infinity"` and `"-Infinity"`
+        for what is not finite; `scalars` holds `{name: {steps, values}}`; beside them
+        stand `metadata` and the version `v` of the format.
+
+        Args:
+            path: The file; one that is there is replaced when all is written.
+        """
+        from keras_initkit.recording import export
+
+        export.write_json(self, path)
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> "RunRecord":
+        """Reads a record that `to_json` wrote; its values are equal.
+
+        Raises:
+            ValueError: If the file holds something else, or a newer version of it.
+        """
+        from keras_initkit.recording import export
+
+        return export.read_json(path)
 
     @classmethod
     def load(cls, log_dir: str | pathlib.Path, thin: bool = True) -> "RunRecord":
