@@ -1,10 +1,12 @@
 """LSUV: unit signals on held-out data, nothing else touched, reasons for the rest."""
 
+import math
 import re
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_initkit as kik
 from keras_initkit.analysis.lsuv import Skipped
@@ -20,18 +22,30 @@ def images(count=128):
     return RNG.normal(size=(count, 32, 32, 3)).astype("float32")
 
 
-def heldout_stds(model, x):
-    report = kik.lsuv(model, x, max_iterations=0, orthonormal=False)
-    return {fit.layer: fit.std_after for fit in report.layers}
+def fit_and_check(model, x, heldout):
+    """Fits on one half of the data, checks the other; returns the measurement there.
+
+    Every layer is within the tolerance on the data of the fit, and on other data but
+    for five standard errors of the difference, which the spread of the examples gives.
+    """
+    report = kik.lsuv(model, x, seed=0)
+    measured = kik.lsuv(model, heldout, max_iterations=0, orthonormal=False)
+    for fit, seen in zip(report.layers, measured.layers, strict=True):
+        assert fit.layer == seen.layer
+        assert fit.converged
+        assert abs(fit.std_after - 1) <= 0.05
+        error = math.hypot(fit.standard_error, seen.standard_error)
+        assert abs(seen.std_after - 1) <= 0.05 + 5 * error, seen
+    return report, {fit.layer: fit for fit in measured.layers}
 
 
 class Subclassed(keras.Model):
     """Nested, recurrent, attention, time-distributed, an unused layer."""
 
-    def __init__(self):
+    def __init__(self, activation="gelu"):
         super().__init__()
-        self.first = keras.layers.Dense(32, "gelu")
-        self.inner = keras.Sequential([keras.layers.Dense(32, "sigmoid")])
+        self.first = keras.layers.Dense(32, activation)
+        self.inner = keras.Sequential([keras.layers.Dense(32, activation)])
         self.each = keras.layers.TimeDistributed(keras.layers.Dense(16))
         self.attention = keras.layers.MultiHeadAttention(2, 4)
         self.both = keras.layers.Bidirectional(keras.layers.GRU(4))
@@ -43,47 +57,62 @@ class Subclassed(keras.Model):
         return self.both(self.attention(y, y))
 
 
+def mobilenet(activation=None):
+    """MobileNetV3Small for CIFAR-10; its gates stay hard sigmoids."""
+
+    def clone(layer):
+        config = layer.get_config()
+        swapped = isinstance(layer, keras.layers.Activation) or (
+            isinstance(layer, keras.layers.ReLU) and layer.max_value is None
+        )
+        if activation and swapped:
+            return keras.layers.Activation(activation, name=layer.name)
+        return type(layer).from_config(config)
+
+    model = keras.applications.MobileNetV3Small(
+        weights=None, input_shape=(32, 32, 3), classes=10
+    )
+    return keras.models.clone_model(model, clone_function=clone)
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "gelu"])
 def test_every_layer_has_unit_std_on_heldout_images(activation):
     model = kik.models.build("cifar10_cnn", activation=activation, seed=0)
-    report = kik.lsuv(model, images(), seed=0)
+    report, heldout = fit_and_check(model, images(), images())
     assert not report.skipped
     assert [fit.layer for fit in report.layers][-1] == "logits"
-    for fit in report.layers:
-        assert fit.converged
-        assert abs(fit.std_after - 1) <= 0.05
-    for layer, std in heldout_stds(model, images()).items():
-        assert abs(std - 1) < 0.1, layer  # the fit's 0.05 and as much for sampling
+    assert max(fit.standard_error for fit in heldout.values()) < 0.02
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_residual_network(batch_norm):
     model = kik.models.build("cifar10_resnet", seed=0, batch_norm=batch_norm)
     state = [value_of(v) for v in model.non_trainable_variables]
-    report = kik.lsuv(model, images(64), seed=0)
+    report, heldout = fit_and_check(model, images(64), images(64))
     assert len(report.layers) == 22
-    for layer, std in heldout_stds(model, images(64)).items():
-        assert abs(std - 1) < 0.1, layer
+    assert max(fit.standard_error for fit in heldout.values()) < 0.03
     for before, variable in zip(state, model.non_trainable_variables, strict=True):
         np.testing.assert_array_equal(before, value_of(variable))
 
 
 def test_recurrent_network_scales_what_enters_the_gates():
-    model = kik.models.build("imdb_lstm", seed=0)
-    ids = RNG.integers(1, 2000, size=(64, 200))
-    report = kik.lsuv(model, ids, seed=0)
+    model = kik.models.build("imdb_lstm", seed=0, activation="relu")
+    cell = model.get_layer("lstm").cell
+    recurrence = value_of(cell.recurrent_kernel)
+    ids = RNG.integers(1, 2000, size=(2, 64, 200))
+    report, _ = fit_and_check(model, *ids)
     assert [fit.layer for fit in report.layers] == ["embedding", "lstm", "logits"]
-    for layer, std in heldout_stds(model, ids).items():
-        assert abs(std - 1) <= 0.05, layer
-    kernel = value_of(model.get_layer("lstm").cell.recurrent_kernel)
-    for block in np.split(kernel, 4, axis=1):
-        np.testing.assert_allclose(block @ block.T, np.eye(len(block)), atol=1e-5)
+    # With orthonormal ones, a ReLU state would grow without bound.
+    np.testing.assert_array_equal(value_of(cell.recurrent_kernel), recurrence)
+    gates = np.split(value_of(cell.kernel), 4, axis=1)
+    for block in gates:
+        gram = block.T @ block if len(block) > block.shape[1] else block @ block.T
+        np.testing.assert_allclose(gram, gram[0, 0] * np.eye(len(gram)), atol=1e-5)
 
 
 def test_subclassed_and_nested_model():
-    model = Subclassed()
-    x = RNG.normal(size=(64, 6, 5)).astype("float32")
-    report = kik.lsuv(model, x, seed=0)
+    x = RNG.normal(size=(2, 64, 6, 5)).astype("float32")
+    report, _ = fit_and_check(Subclassed(), *x)
     assert [fit.layer.rsplit("/", 1)[-1] for fit in report.layers][3:7] == [
         "query",
         "key",
@@ -91,23 +120,92 @@ def test_subclassed_and_nested_model():
         "attention_output",
     ]
     assert len(report.layers) == 9
-    assert all(fit.converged for fit in report.layers)
     assert [skip.reason for skip in report.skipped] == [
-        "is not called in a forward pass"
+        "is not called in an eager forward pass"
     ]
-    assert "left alone: unused (is not called" in str(report)
+    assert "left alone: unused (is not called in an eager" in str(report)
+
+
+def test_mobilenet():
+    x = 255 * RNG.uniform(size=(2, 64, 32, 32, 3)).astype("float32")
+    report, _ = fit_and_check(mobilenet(), *x)
+    assert not report.skipped
+    assert len(report.layers) == 54
+
+
+HELDOUT = {
+    "cifar10_cnn": (512, lambda a: kik.models.build("cifar10_cnn", activation=a)),
+    "cifar10_resnet": (256, lambda a: kik.models.build("cifar10_resnet", activation=a)),
+    "imdb_lstm": (256, lambda a: kik.models.build("imdb_lstm", activation=a)),
+    "mobilenet": (512, mobilenet),
+    "subclassed": (512, Subclassed),
+}
 
 
 @pytest.mark.slow
-def test_mobilenet():
-    model = keras.applications.MobileNetV3Small(
-        weights=None, input_shape=(64, 64, 3), classes=10
-    )
-    x = 255 * RNG.uniform(size=(64, 64, 64, 3)).astype("float32")
+@pytest.mark.realdata
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "gelu"])
+@pytest.mark.parametrize("name", HELDOUT)
+def test_heldout_real_data(name, activation):
+    """Seen: at most 0.04 off in the CNN, the ResNet and the subclassed model.
+
+    0.09 in the LSTM's logits (standard error 0.06), and 0.15 in a gated layer of
+    MobileNetV3Small with GELU (0.03, and 0.1 in its last layers).
+    """
+    count, build = HELDOUT[name]
+    dataset = "imdb" if name == "imdb_lstm" else "cifar10"
+    x = kik.data.load(dataset, limit=2 * count, source="real", test_limit=10).x_train
+    if name == "subclassed":
+        x = x[:, :6].reshape(2 * count, 6, -1)[:, :, :50]  # rows as a sequence
+    if name in ("cifar10_cnn", "cifar10_resnet", "subclassed"):
+        x = (x - x.mean()) / x.std()
+    keras.utils.set_random_seed(0)
+    report, heldout = fit_and_check(build(activation), x[:count], x[count:])
+    unused = ["is not called in an eager forward pass"] * (name == "subclassed")
+    assert [skip.reason for skip in report.skipped] == unused
+    if name != "mobilenet":
+        worst = max(fit.standard_error for fit in heldout.values())
+        assert worst < 0.07
+
+
+def test_standard_error_is_that_of_a_mean_over_examples():
+    """Examples of unequal size: against numpy's formula, and a resample of 400 fits."""
+    rng = np.random.default_rng(0)
+    sizes = rng.uniform(0.5, 2, size=(400, 1, 1))
+    x = (sizes * rng.normal(size=(400, 3, 8))).astype("float32")
+    model = keras.Sequential([keras.layers.Dense(5)])
+    fit = kik.lsuv(model, x, max_iterations=0).layers[0]
+    z = x.astype(float) @ value_of(model.layers[0].kernel)
+    squares = ((z - z.mean()) ** 2).mean(axis=(1, 2))
+    expected = squares.std(ddof=1) / math.sqrt(400) / (2 * z.std())
+    np.testing.assert_allclose(fit.std_after, z.std(), rtol=1e-5)
+    np.testing.assert_allclose(fit.standard_error, expected, rtol=1e-4)
+    again = [z[rng.integers(0, 400, 400)].std() for _ in range(400)]
+    # The std of 400 draws has a relative error of 0.71 / sqrt(400).
+    np.testing.assert_allclose(fit.standard_error, np.std(again), rtol=5 * 0.036)
+    assert math.isnan(kik.lsuv(model, x[:1], max_iterations=0).layers[0].standard_error)
+
+
+def test_layer_inside_a_compiled_function_is_reported():
+    class Compiled(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inside = keras.layers.Dense(3, name="inside")
+            self.outside = keras.layers.Dense(2, name="outside")
+
+        def call(self, x):
+            return self.outside(tf.function(self.inside)(x))
+
+    model = Compiled()
+    x = RNG.normal(size=(16, 4)).astype("float32")
+    model(x)
+    before = value_of(model.inside.kernel)
     report = kik.lsuv(model, x, seed=0)
-    assert not report.skipped
-    assert len(report.layers) > 50
-    assert all(fit.converged for fit in report.layers)
+    assert [skip.reason for skip in report.skipped] == [
+        "is called inside a compiled function or a loop"
+    ]
+    np.testing.assert_array_equal(value_of(model.inside.kernel), before)
+    assert [fit.layer.rsplit("/", 1)[-1] for fit in report.layers] == ["outside"]
 
 
 def test_weights_of_layers_not_named_are_bit_equal():
