@@ -5,6 +5,7 @@ import threading
 import typing
 import weakref
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -233,8 +234,9 @@ class Session:
 
     def _prepare(self, model, batch):
         """Makes the twin where there is none for what is wanted now."""
-        if not _is_built(model):
-            # As `fit` does under a distribution strategy; no value comes out otherwise.
+        if not _is_built(model) or _builds_in_first_trace(model):
+            # As `fit` does under a distribution strategy; no value comes out otherwise,
+            # and a step that makes variables is traced twice.
             model._symbolic_build(data_batch=batch[0])
         self._understand()
         wishes = self._wishes.values()
@@ -285,6 +287,19 @@ class Session:
 
 def _is_built(model):
     return all(layer.built for layer in model._flatten_layers())
+
+
+def _builds_in_first_trace(model):
+    """Whether Keras's own train step has yet to make an optimizer's or metrics' state.
+
+    What a train step of the user's own builds is not ours to know.
+    """
+    parts = (model.optimizer, model._compile_metrics)
+    return (
+        type(model).train_step is keras.Model.train_step
+        and not model.run_eagerly
+        and any(part is not None and not part.built for part in parts)
+    )
 
 
 def _next_batch(iterator):

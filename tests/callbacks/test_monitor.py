@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import keras_initkit as kik
 from keras_initkit import schema
+from keras_initkit.capture import collector as collecting
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((96, 6)).astype(np.float32)
@@ -320,6 +321,28 @@ def test_every_counts_optimizer_iterations_over_fits():
     fit(model, monitor, epochs=1)
     assert monitor.record.signal("weight").steps.tolist() == [0, 4, 8]
     assert int(model.optimizer.iterations) == 12
+
+
+def test_first_fit_traces_either_step_once(monkeypatch):
+    """State that the first trace would make is made ahead of it, as it would be."""
+    traced, original = [], keras.Model.train_step
+
+    def train_step(self, data):
+        traced.append("plain" if collecting.active() is None else "twin")
+        return original(self, data)
+
+    bare = small_model(optimizer="adam", metrics=["accuracy"])
+    model = small_model(optimizer="adam", metrics=["accuracy"])
+    fit(bare, epochs=1)
+    monkeypatch.setattr(keras.Model, "train_step", train_step)
+    fit(model, kik.SignalMonitor(None, every=4, histograms=False), epochs=1)
+    assert traced == ["twin", "plain"]
+    # But for the number in an optimizer's name.
+    one, other = (
+        [v.path.partition("/")[2] for v in m.optimizer.variables] for m in (bare, model)
+    )
+    assert one == other
+    assert_same_weights(bare, model)
 
 
 def test_second_fit_traces_nothing_anew():
