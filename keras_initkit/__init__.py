@@ -32,6 +32,8 @@ _PUBLIC = {
     "RunRecord": "recording",
     "Finding": "diagnosis",
     "compare": "analysis",
+    "recommend": "analysis.recommend",
+    "reinitialize": "analysis.reinitialize",
     "lsuv": "analysis.lsuv",
     "preserve_signal": "analysis.signal_scaling",
     "fixup": "analysis.fixup",

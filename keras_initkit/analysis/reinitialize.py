@@ -1,0 +1,224 @@
+"""Draws a model's weights anew, in place."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from keras_initkit import initializers
+from keras_initkit.analysis._in_place import Edit
+from keras_initkit.analysis._owners import find_owners
+from keras_initkit.analysis.lsuv import Skipped
+from keras_initkit.analysis.recommend import Choice, Plan, label
+from keras_initkit.capture.layers import named_layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """One weight that was drawn anew.
+
+    Attributes:
+        layer: Name of its layer.
+        weight: Name of the variable, such as `"kernel"`.
+        initializer: What it was drawn from, named with its arguments.
+    """
+
+    layer: str
+    weight: str
+    initializer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ReinitializeReport:
+    """What `reinitialize` did: weights drawn anew, and what was left alone and why."""
+
+    weights: tuple[Drawn, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def layers(self):
+        """Names of the layers of which something was drawn, in order."""
+        return tuple(dict.fromkeys(drawn.layer for drawn in self.weights))
+
+    def __str__(self):
+        lines = [f"{d.layer}/{d.weight}: {d.initializer}" for d in self.weights]
+        lines += [f"left alone: {one.layer}: {one.reason}" for one in self.skipped]
+        return "\n".join(lines)
+
+
+def reinitialize(model, plan_or_initializer, seed=None, layers=None):
+    """Draws weights of a model anew, in place.
+
+    Each weight has an initializer of its own whose seed is derived from `seed`, the
+    layer's path and the weight's name: what a layer gets does not depend on which
+    other layers there are. Nothing else is touched, moving averages, seed
+    generators and the optimizer (build it anew where its momenta should go) included.
+    All values are drawn before the first is assigned, so that an error changes
+    nothing.
+
+    Args:
+        model: A built Keras model of any kind.
+        plan_or_initializer: A `Plan` of `kik.recommend`; or a mapping of layer name
+            (path or name, of a single layer or of one that holds others) to an
+            initializer for the kernel or a `Choice`; or one initializer for all
+            kernels, recurrent ones included, biases and embeddings not. An
+            initializer is anything `kik.initializers.get` takes, and used as it is:
+            wrap it by `kik.initializers.for_layer` where a kernel's shape does not
+            tell the fans.
+        seed: Integer, or `None` for new values at every call.
+        layers: Names of the layers to treat, out of those that the plan names; by
+            default all. Layers that are not trainable, and embeddings where one
+            initializer is given, are treated only where they are named.
+
+    Returns:
+        `ReinitializeReport`. Layers of an unknown kind are left alone and named.
+
+    Raises:
+        ValueError: If the model is not built, a name stands for no layer with weights
+            of a known kind, or an initializer cannot fill a weight's shape with
+            finite values.
+
+    Example:
+    >>> import keras, keras_initkit as kik
+    >>> layers = keras.layers
+    >>> model = keras.Sequential([layers.Input((8,)), layers.Dense(4, name="a")])
+    >>> print(kik.reinitialize(model, "he_normal", seed=0).weights[0].initializer)
+    HeNormal
+    """
+    if not model.built:
+        raise ValueError(
+            "`model` must be built: give it an `Input` or call it on a batch first. "
+            f"Received: {type(model).__name__} {model.name!r}, not built."
+        )
+    owners, unknown = find_owners(model)
+    names = _Names(model, owners, unknown)
+    chosen = None if layers is None else names.below("layers", layers)
+    wanted, explicit = _wanted(plan_or_initializer, names, chosen or ())
+    explicit = explicit | (chosen or set())
+    drawn, skipped = [], [] if chosen is not None else list(unknown)
+    for owner in owners:
+        if chosen is not None and owner.name not in chosen:
+            continue
+        weights = wanted.get(owner.name)
+        reason = _reason_against(owner, weights, owner.name in explicit)
+        if reason:
+            skipped.append(Skipped(owner.name, reason))
+            continue
+        for weight, initializer in weights.items():
+            path = f"{owner.name}/{weight}"
+            one = initializers.seeded(initializer, seed, path)
+            variable = owner.weights[weight]
+            row = Drawn(owner.name, weight, label(one))
+            drawn.append((variable, _draw(one, variable, path), row))
+    edit = Edit()
+    try:
+        for variable, value, _ in drawn:
+            edit.assign(variable, value)
+    except BaseException:
+        edit.undo()
+        raise
+    return ReinitializeReport(tuple(row for *_, row in drawn), tuple(skipped))
+
+
+class _Names:
+    """By which names the weight layers of a model go."""
+
+    def __init__(self, model, owners, unknown):
+        self.owners = {owner.name: owner for owner in owners}
+        self._unknown = {one.layer: one.reason for one in unknown}
+        self._paths: dict[str, list[str]] = {}
+        for path, layer in named_layers(model):
+            for name in {path, layer.name}:
+                self._paths.setdefault(name, []).append(path)
+
+    def below(self, argument, names):
+        """Returns the weight layers that are named, or lie in a layer that is.
+
+        Raises:
+            ValueError: If a name stands for no layer with weights of a known kind.
+        """
+        found = set()
+        for name in (names,) if isinstance(names, str) else names:
+            paths = self._paths.get(name, ())
+            here = {
+                owner
+                for owner in self.owners
+                for path in paths
+                if owner == path or owner.startswith(f"{path}/")
+            }
+            if not here:
+                raise ValueError(
+                    f"`{argument}` must name layers with weights of a known kind, out "
+                    f"of {tuple(self.owners)}. Received: {name!r}"
+                    f"{self._hint(paths)}."
+                )
+            found |= here
+        return found
+
+    def _hint(self, paths):
+        if not paths:
+            return ""
+        return f", which {self._unknown.get(paths[0], 'has no kernel')}"
+
+
+def _wanted(plan, names, chosen):
+    """Returns `{owner: {weight: initializer}}`, and who is named by a mapping."""
+    if not isinstance(plan, Mapping) or "class_name" in plan:
+        initializers.get(plan)  # raises
+        wanted = {}
+        for name, owner in names.owners.items():
+            tables = [owner.kernel] if name in chosen else []
+            wanted[name] = dict.fromkeys(owner.kernels or tables, plan)
+        return wanted, set()
+    wanted = {}
+    for name, value in plan.items():
+        for path in names.below("plan_or_initializer", name):
+            owner = names.owners[path]
+            if not isinstance(value, Choice):
+                initializers.get(value)  # raises
+                wanted[path] = {owner.kernel: value}
+                continue
+            wanted[path] = dict(value.weights)
+            missing = sorted(set(value.weights) - set(owner.weights))
+            if missing:
+                raise ValueError(
+                    "`plan_or_initializer` must fit the model. Received: a choice of "
+                    f"{tuple(missing)} for {path!r}, which has {tuple(owner.weights)}."
+                )
+    return wanted, set() if isinstance(plan, Plan) else set(wanted)
+
+
+def _reason_against(owner, weights, named):
+    """Says why a layer is left alone, `None` if it is not."""
+    if weights is None:
+        return "is not in the plan"
+    if not named and not owner.trainable:
+        return "is not trainable; name it in `layers` to draw it anew"
+    if not weights:
+        return "has a table, no kernel; name it in `layers` to draw it anew"
+    return None
+
+
+def _draw(initializer, variable, path):
+    """Draws the values of a variable, and checks that they can be its values."""
+    shape = tuple(variable.shape)
+    try:
+        value = np.asarray(
+            keras.ops.convert_to_numpy(
+                keras.ops.cast(initializer(shape, dtype=variable.dtype), variable.dtype)
+            )
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`plan_or_initializer` must fill {path!r} of shape {shape}. Received: "
+            f"{label(initializer)}, which raised {error}"
+        ) from error
+    finite = np.isfinite(value.astype("float32")).all()
+    if value.shape != shape or not finite:
+        raise ValueError(
+            f"`plan_or_initializer` must give {path!r} finite values of shape {shape}. "
+            f"Received: {label(initializer)}, which gives "
+            f"{'shape ' + str(value.shape) if finite else 'NaN or infinite values'}."
+        )
+    return value
