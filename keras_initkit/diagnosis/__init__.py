@@ -8,16 +8,27 @@ from keras_initkit.diagnosis.depth import (
     weight_layers,
 )
 from keras_initkit.diagnosis.finding import SEVERITIES, Finding
-from keras_initkit.diagnosis.registry import RULES, Fault, Rule, Threshold, judge, rule
+from keras_initkit.diagnosis.registry import (
+    RULES,
+    Fault,
+    NotJudged,
+    Rule,
+    Threshold,
+    judge,
+    not_judged,
+    rule,
+)
 
 __all__ = [
     "judge",
+    "not_judged",
     "Finding",
     "SEVERITIES",
     "RULES",
     "Rule",
     "rule",
     "Fault",
+    "NotJudged",
     "Threshold",
     "depth_profile",
     "depth_slope",

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_initkit import schema
 from keras_initkit.diagnosis.finding import SEVERITIES, Finding
@@ -36,6 +36,14 @@ class Fault(NamedTuple):
     severity: str | None = None  # instead of the rule's own
 
 
+class NotJudged(Exception):
+    """Raised by a check where a record holds what it needs, but cannot decide.
+
+    The message says why, as the predicate of a sentence whose subject is the record:
+    `"has 3 steps, 8 are needed"`.
+    """
+
+
 Check = Callable[[RunRecord, Mapping[str, float]], Iterator[Fault]]
 
 
@@ -47,8 +55,9 @@ class Rule:
         name: Name that findings carry.
         severity: Severity of its findings, unless the check says otherwise.
         summary: What it looks for, in one sentence.
-        needs: `"<signal>/<statistic>"` names that must be recorded; a run without them
-            is not judged.
+        needs: What must be recorded; a run without it is not judged.
+            `"<signal>/<statistic>"`, `"<signal>/histogram"`, `"<signal>/time_steps"`,
+            `"scalars/<metric>"` or `"facts/<key of the metadata>"`.
         any_of: Whether one of `needs` is enough.
         thresholds: `{name: Threshold}`.
         reference: Paper or documentation that it is taken from.
@@ -66,8 +75,13 @@ class Rule:
 
     def applies_to(self, record: RunRecord) -> bool:
         """Returns whether a record holds what the rule needs."""
-        there = [_recorded(record, need) for need in self.needs]
-        return any(there) if self.any_of else all(there)
+        return not self.missing(record)
+
+    def missing(self, record: RunRecord) -> tuple[str, ...]:
+        """Returns which of the rule's needs a record lacks."""
+        lacking = tuple(need for need in self.needs if not _recorded(record, need))
+        enough = self.any_of and len(lacking) < len(self.needs)
+        return () if enough else lacking
 
     def judge(self, record: RunRecord, **thresholds: float) -> list[Finding]:
         """Returns the findings of this rule alone; `thresholds` replace defaults.
@@ -75,16 +89,35 @@ class Rule:
         Raises:
             ValueError: If the rule has no threshold of such a name.
         """
+        return self.ask(record, **thresholds)[0]
+
+    def ask(
+        self, record: RunRecord, **thresholds: float
+    ) -> tuple[list[Finding], str | None]:
+        """Returns the findings, and why the record was not judged, `None` if it was.
+
+        Raises:
+            ValueError: If the rule has no threshold of such a name.
+        """
+        self.check_thresholds(thresholds)
+        lacking = self.missing(record)
+        if lacking:
+            joint = " or " if self.any_of else ", "
+            return [], f"does not hold {joint.join(lacking)}"
+        values = {name: t.value for name, t in self.thresholds.items()} | thresholds
+        try:
+            return [self._finding(fault) for fault in self.check(record, values)], None
+        except NotJudged as reason:
+            return [], str(reason)
+
+    def check_thresholds(self, thresholds: Iterable[str]) -> None:
+        """Raises `ValueError` if the rule has no threshold of one of the names."""
         unknown = sorted(set(thresholds) - set(self.thresholds))
         if unknown:
             raise ValueError(
                 f"`thresholds` of rule {self.name!r} must be among "
                 f"{tuple(sorted(self.thresholds))}. Received: {tuple(unknown)}"
             )
-        if not self.applies_to(record):
-            return []
-        values = {name: t.value for name, t in self.thresholds.items()} | thresholds
-        return [self._finding(fault) for fault in self.check(record, values)]
 
     def _finding(self, fault: Fault) -> Finding:
         return Finding(
@@ -115,7 +148,9 @@ def rule(
     """Declares a check as the rule `name`; its docstring becomes the summary."""
     needs = tuple(needs)
     for need in needs:
-        schema.check_signals((need.partition("/")[0],))
+        kind = need.partition("/")[0]
+        if kind not in ("scalars", "facts"):
+            schema.check_signals((kind,))
     if severity not in SEVERITIES:
         raise ValueError(
             f"`severity` must be one of {SEVERITIES}. Received: severity={severity!r}"
@@ -147,7 +182,8 @@ def judge(
     """Judges a run by the rules.
 
     Args:
-        record: What was recorded. A rule whose signals are missing says nothing.
+        record: What was recorded. A rule whose signals are missing says nothing;
+            `not_judged` tells which these are.
         rules: Names of the rules to ask; all by default.
         thresholds: `{rule: {threshold: value}}` to replace defaults.
 
@@ -158,18 +194,54 @@ def judge(
     Raises:
         ValueError: If a rule or threshold of that name does not exist.
     """
-    names = tuple(RULES) if rules is None else tuple(rules)
     thresholds = thresholds or {}
-    unknown = sorted({*names, *thresholds} - set(RULES))
+    names = check_rules(rules, thresholds)
+    return in_order(
+        finding
+        for name in names
+        for finding in RULES[name].judge(record, **thresholds.get(name, {}))
+    )
+
+
+def not_judged(record: RunRecord, rules: Iterable[str] | None = None) -> dict[str, str]:
+    """Tells which rules could not judge a run.
+
+    Args:
+        record: What was recorded.
+        rules: Names of the rules to ask; all by default.
+
+    Returns:
+        `{rule: reason}`; the reason is the predicate of a sentence whose subject is
+        the record, such as `"does not hold scalars/loss"`.
+
+    Raises:
+        ValueError: If a rule of that name does not exist.
+    """
+    reasons = {name: RULES[name].ask(record)[1] for name in check_rules(rules)}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def check_rules(
+    rules: Iterable[str] | None, thresholds: Mapping[str, Any] | None = None
+) -> tuple[str, ...]:
+    """Returns the names of the rules to ask, all for `None`.
+
+    Raises:
+        ValueError: If a rule or threshold of that name does not exist.
+    """
+    names = tuple(RULES) if rules is None else tuple(rules)
+    unknown = sorted({*names, *(thresholds or {})} - set(RULES))
     if unknown:
         raise ValueError(
             f"`rules` must be among {tuple(sorted(RULES))}. Received: {tuple(unknown)}"
         )
-    findings = [
-        finding
-        for name in names
-        for finding in RULES[name].judge(record, **thresholds.get(name, {}))
-    ]
+    for name, values in (thresholds or {}).items():
+        RULES[name].check_thresholds(values)
+    return names
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Returns findings sorted, the gravest first, then by step; else as they come."""
     return sorted(
         findings,
         key=lambda f: (
@@ -180,6 +252,13 @@ def judge(
 
 
 def _recorded(record: RunRecord, need: str) -> bool:
-    signal, _, statistic = need.partition("/")
-    series = record.signal(signal)
-    return series is not None and len(series) > 0 and statistic in series.statistics
+    kind, _, name = need.partition("/")
+    if kind == "scalars":
+        return bool(record.scalars.get(name, ((), ()))[0])
+    if kind == "facts":
+        return record.metadata.get(name) is not None
+    if name in ("histogram", "time_steps"):
+        held = record.histograms if name == "histogram" else record.time_steps
+        return any(one.signal == kind and len(one) > 0 for one in held.values())
+    series = record.signal(kind)
+    return series is not None and len(series) > 0 and name in series.statistics

@@ -409,9 +409,9 @@ def test_why_tells_rules_it_has_no_story_for():
     assert why.explain(runs) == "New fault"
 
 
-def test_why_has_a_story_for_every_rule_so_far():
+def test_why_has_stories_for_rules_that_there_are():
     told = {rule for rules, _ in why._STORIES for rule in rules}
-    assert told == set(kik.diagnosis.RULES)
+    assert told <= set(kik.diagnosis.RULES)
 
 
 def test_why_needs_a_run():

@@ -1,0 +1,88 @@
+"""The loss curve of a record: running means taken apart, its rise, fall and trend."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_initkit.recording.record import RunRecord
+
+
+@dataclasses.dataclass(frozen=True)
+class LossCurve:
+    """The training loss between recorded steps.
+
+    Attributes:
+        steps: Optimizer iterations, int64 of shape `(n,)`.
+        losses: Mean loss of the batches since the recorded step before, float64 of
+            shape `(n,)`, finite.
+        penalty: Regularization loss of the weights at the start; 0 if unknown.
+    """
+
+    steps: np.ndarray
+    losses: np.ndarray
+    penalty: float = 0.0
+
+    @property
+    def span(self) -> int:
+        """Optimizer iterations from the first to the last recorded step."""
+        return int(self.steps[-1] - self.steps[0]) if len(self.steps) else 0
+
+    @property
+    def start(self) -> float:
+        """Loss at the first recorded step."""
+        return float(self.losses[0])
+
+    @property
+    def end(self) -> float:
+        """Median of the newest quarter."""
+        return float(np.median(self.losses[-max(1, len(self.losses) // 4) :]))
+
+    @property
+    def fall(self) -> float:
+        """Share of the first loss by which the newest are below it, at most 1."""
+        return 1 - self.end / self.start if self.start > 0 else np.nan
+
+    def is_falling(self) -> bool:
+        """Whether the newer half falls by more than its scatter explains.
+
+        The slope of a straight line through it is below 0 by over three of its
+        standard errors.
+        """
+        y = self.losses[len(self.losses) // 2 :]
+        if len(y) < 4:
+            return False
+        x = self.steps[-len(y) :].astype(np.float64)
+        x = x - x.mean()
+        slope = float(x @ y) / float(x @ x)
+        residuals = y - y.mean() - slope * x
+        error = np.sqrt(residuals @ residuals / (len(y) - 2) / (x @ x))
+        return slope < -3 * float(error)
+
+
+def loss_curve(record: RunRecord) -> LossCurve:
+    """Returns the loss between the recorded steps.
+
+    Keras reports running means over the epoch. Where the record tells how many steps an
+    epoch has, they are taken apart: `n` batches with mean `m` after `n'` with mean `m'`
+    leave `(n m - n' m') / (n - n')`. Elsewhere they stay what they are, slower.
+
+    Args:
+        record: The run.
+
+    Returns:
+        A `LossCurve`; what is not finite is left out.
+    """
+    steps, means = record.scalars.get("loss", ((), ()))
+    x = np.asarray(steps, np.int64)
+    y = np.asarray(means, np.float64)
+    fit = record.metadata.get("fit") or {}
+    if fit.get("steps_per_epoch"):
+        epoch, position = np.divmod(x - fit["first_step"], fit["steps_per_epoch"])
+        seen = position + 1
+        same = np.zeros(len(x), bool)
+        same[1:] = epoch[1:] == epoch[:-1]
+        before = np.where(same, np.roll(seen, 1), 0)
+        sums = np.where(before > 0, np.roll(y, 1) * before, 0.0)
+        y = (y * seen - sums) / (seen - before)
+    finite = np.isfinite(y)
+    return LossCurve(x[finite], y[finite], record.metadata.get("penalty") or 0.0)

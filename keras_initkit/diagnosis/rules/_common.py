@@ -1,0 +1,172 @@
+"""What the rules share: references, remedies, and how a record is read."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from keras_initkit.diagnosis.depth import activation_of, weight_layers
+from keras_initkit.diagnosis.registry import RULES
+from keras_initkit.recording.record import RunRecord
+from keras_initkit_tensorboard.schema import TensorKey
+
+GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
+HE = "He et al., 2015, https://arxiv.org/abs/1502.01852"
+DEBUGGER = (
+    "Amazon SageMaker Debugger, built-in rules, "
+    "https://docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html"
+)
+AUTOTRAINER = "Zhang et al., 2021, AUTOTRAINER (ICSE)"
+DEEPDIAGNOSIS = "Wardat et al., 2022, DeepDiagnosis (ICSE)"
+LU = "Lu et al., 2020, https://arxiv.org/abs/1903.06733"
+RECIPE = (
+    "Karpathy, 2019, A Recipe for Training Neural Networks, "
+    "https://karpathy.github.io/2019/04/25/recipe/"
+)
+
+RANDOM_START = (
+    "Start the kernels from random values whose variance fits the layer: "
+    '`Dense(units, "relu", kernel_initializer="he_normal")`, `"glorot_uniform"` for '
+    "tanh and sigmoid."
+)
+
+RELU = ("relu", "relu6")
+# Rules whose findings explain small steps and a loss that stands still.
+_OF_GRADIENTS = (
+    "NonFinite",
+    "SymmetricUnits",
+    "NoGradient",
+    "VanishingGradient",
+    "DeadRelu",
+    "SaturatedActivation",
+    "AllZero",
+    "RepresentationCollapse",
+)
+
+# What shows at this share of the recorded steps is persistent...
+PERSISTENT = 0.5
+# ...and so is what all of the newest show: the last quarter, at least so many, of at
+# least twice as many.
+NEWEST = 4
+
+
+def persistent(mask: np.ndarray) -> int | None:
+    """Returns since which recorded step a fault persists, `None` if it does not.
+
+    A fault of single steps is none. It persists if it shows at half of the recorded
+    steps or more, or at all of the newest: the last quarter, four or more of eight or
+    more.
+
+    Args:
+        mask: Whether it shows, bool of shape `(steps,)`.
+
+    Returns:
+        Index of the first step that shows it; where only the newest do, of the first
+        of the unbroken row.
+    """
+    shown = np.flatnonzero(mask)
+    if not len(shown):
+        return None
+    if len(shown) >= PERSISTENT * len(mask):
+        return int(shown[0])
+    newest = max(NEWEST, len(mask) // 4)
+    if len(mask) >= 2 * NEWEST and mask[-newest:].all():
+        return int(np.flatnonzero(~mask)[-1]) + 1
+    return None
+
+
+def statistic(record: RunRecord, signal: str, name: str) -> np.ndarray | None:
+    """Returns a statistic `(steps, tensors)`, `None` if it was not recorded."""
+    series = record.signal(signal)
+    if series is None or not len(series) or name not in series.statistics:
+        return None
+    return series.statistic(name)
+
+
+def tensors_of(record: RunRecord, signal: str) -> tuple[TensorKey, ...]:
+    """Returns the tensors of a signal's latest series."""
+    series = record.signal(signal)
+    return () if series is None else series.tensors
+
+
+def steps_of(record: RunRecord, signal: str) -> list[int]:
+    """Returns the recorded steps of a signal's latest series."""
+    series = record.signal(signal)
+    return [] if series is None else series.steps.tolist()
+
+
+def label(key: TensorKey) -> str:
+    """Returns how a message names a tensor."""
+    return repr(key.layer if key.tensor == "output" else f"{key.layer}/{key.tensor}")
+
+
+def layers_in_order(record: RunRecord) -> list[str]:
+    """Returns the layers to judge: owners of kernels, else all with an activation."""
+    owners = weight_layers(record)
+    if owners:
+        return list(owners)
+    return list(dict.fromkeys(k.layer for k in tensors_of(record, "activation")))
+
+
+def units_of(record: RunRecord) -> dict[str, int]:
+    """Returns `{layer: units}` from the shapes of the kernels in the metadata."""
+    units: dict[str, int] = {}
+    for layer in record.metadata.get("layers", ()):
+        for shape in layer["weights"].values():
+            if len(shape) > 1:
+                units[layer["path"]] = max(units.get(layer["path"], 1), shape[-1])
+    return units
+
+
+def shape_of(record: RunRecord, key: TensorKey) -> tuple[int, ...] | None:
+    """Returns the shape of a weight, `None` if the metadata do not tell."""
+    for layer in record.metadata.get("layers", ()):
+        if layer["path"] == key.layer and key.tensor in layer["weights"]:
+            return tuple(layer["weights"][key.tensor])
+    return None
+
+
+def dtype_of(record: RunRecord, layer: str) -> str | None:
+    """Returns the dtype that a layer computes in, `None` if it is unknown."""
+    for entry in record.metadata.get("layers", ()):
+        if entry["path"] == layer:
+            return entry.get("dtype")
+    return None
+
+
+def output_layers(record: RunRecord) -> set[str]:
+    """Returns the layers that make the outputs; where not known, the last with weights.
+
+    Where an output layer has no kernel (an activation, a pooling), the last layer that
+    has one counts as well.
+    """
+    outputs = {entry["layer"] for entry in record.metadata.get("outputs", ())}
+    owners = layers_in_order(record)
+    if owners and not outputs & set(owners):
+        outputs.add(owners[-1])
+    return outputs
+
+
+def relu_layers(record: RunRecord) -> set[str]:
+    """Returns the layers whose own activation function is a ReLU."""
+    layers = {key.layer for key in tensors_of(record, "activation")}
+    return {layer for layer in layers if activation_of(record, layer) in RELU}
+
+
+def learning_rate_of(record: RunRecord) -> float | None:
+    """Returns the learning rate at the start of the (latest) `fit`, if it is known."""
+    optimizer = record.metadata.get("optimizer") or {}
+    return optimizer.get("learning_rate")
+
+
+def gradient_is_at_fault(record: RunRecord) -> bool:
+    """Whether a rule about gradients, or what stops them, has findings."""
+    return any(RULES[name].judge(record) for name in _OF_GRADIENTS if name in RULES)
+
+
+def columns_of(
+    record: RunRecord, signal: str, layers: set[str]
+) -> Iterator[tuple[int, TensorKey]]:
+    """Yields column and key of the tensors of a signal that belong to layers."""
+    for column, key in enumerate(tensors_of(record, signal)):
+        if key.layer in layers:
+            yield column, key

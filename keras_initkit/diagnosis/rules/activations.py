@@ -1,0 +1,147 @@
+"""Outputs that say nothing: dead, saturated, all zero."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from keras_initkit.diagnosis.depth import activation_of, depth_profile
+from keras_initkit.diagnosis.registry import Fault, Threshold, rule
+from keras_initkit.diagnosis.rules import _common
+from keras_initkit.recording.record import RunRecord
+
+
+@rule(
+    "DeadRelu",
+    severity="error",
+    needs=("activation/zero_fraction", "activation/dead_fraction"),
+    any_of=True,
+    reference=f"{_common.LU}; {_common.DEBUGGER}",
+    thresholds={
+        "zero_fraction": Threshold(
+            1.0, "share of the outputs", "a ReLU layer whose every output is 0 is dead"
+        ),
+        "dead_fraction": Threshold(
+            0.9,
+            "share of the units",
+            "units that are 0 over the whole batch; a healthy layer has up to half on "
+            "images with black borders (a warning)",
+        ),
+    },
+)
+def dead_relu(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """A ReLU layer, or most of its units, puts out nothing but zeros, persistently."""
+    layers = _common.relu_layers(record)
+    dead = set()
+    remedy = (
+        "Lower the learning rate, start from "
+        '`kernel_initializer="he_normal", bias_initializer="zeros"`, or use '
+        '`activation="leaky_relu"`.'
+    )
+    for layer, step, share in _filled(record, "zero_fraction", limits, layers):
+        dead.add(layer)
+        yield Fault(
+            layer=layer,
+            step=step,
+            measured=share,
+            threshold=limits["zero_fraction"],
+            message=f"{share:.0%} of the outputs of ReLU layer {layer!r} are 0 "
+            f"from step {step} on: no signal and no gradient passes.",
+            remedy=remedy,
+        )
+    for layer, step, share in _filled(record, "dead_fraction", limits, layers - dead):
+        yield Fault(
+            layer=layer,
+            step=step,
+            measured=share,
+            threshold=limits["dead_fraction"],
+            message=f"{share:.0%} of the units of ReLU layer {layer!r} are 0 for every "
+            f"example from step {step} on: they pass no gradient and do not learn.",
+            remedy=remedy,
+            severity="warning",
+        )
+
+
+@rule(
+    "SaturatedActivation",
+    severity="warning",
+    needs=("preactivation/saturation_fraction",),
+    reference=f"{_common.GLOROT}; {_common.DEBUGGER}",
+    thresholds={
+        "saturation_fraction": Threshold(
+            0.5,
+            "share of the pre-activations",
+            "those where the slope of the activation is below 5 % of its largest",
+        ),
+    },
+)
+def saturated_activation(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """A hidden tanh, sigmoid or the like works where it is flat, persistently."""
+    limit = limits["saturation_fraction"]
+    shares = _common.statistic(record, "preactivation", "saturation_fraction")
+    if shares is None:
+        return
+    # A trained classifier is sure of itself: its outputs saturate, as they should.
+    outputs = _common.output_layers(record)
+    steps = _common.steps_of(record, "preactivation")
+    for column, key in enumerate(_common.tensors_of(record, "preactivation")):
+        row = _common.persistent(shares[:, column] >= limit)
+        if row is None or key.layer in outputs:
+            continue
+        name = activation_of(record, key.layer) or "activation"
+        yield Fault(
+            layer=key.layer,
+            step=steps[row],
+            measured=shares[row, column],
+            threshold=limit,
+            message=f"{shares[row, column]:.0%} of the pre-activations of "
+            f"{key.layer!r} lie where {name} is flat, from step {steps[row]} on: "
+            "hardly any gradient passes.",
+            remedy='Start from smaller weights, `kernel_initializer="glorot_uniform"`, '
+            "scale the inputs to mean 0 and std 1, lower the learning rate, or put "
+            "`keras.layers.BatchNormalization()` ahead of the activation.",
+        )
+
+
+@rule(
+    "AllZero",
+    severity="error",
+    needs=("activation/zero_fraction",),
+    reference=_common.DEBUGGER,
+    thresholds={
+        "zero_fraction": Threshold(
+            1.0, "share of the outputs", "a layer whose every output is 0 says nothing"
+        ),
+    },
+)
+def all_zero(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """A layer that owns a kernel, no ReLU, puts out nothing but zeros, persistently."""
+    kernels = depth_profile(record, "activation", "zero_fraction")
+    layers = {key.layer for key in kernels.keys} - _common.relu_layers(record)
+    for layer, step, share in _filled(record, "zero_fraction", limits, layers):
+        yield Fault(
+            layer=layer,
+            step=step,
+            measured=share,
+            threshold=limits["zero_fraction"],
+            message=f"{share:.0%} of the outputs of {layer!r} are 0 from step "
+            f"{step} on: no signal passes.",
+            remedy=_common.RANDOM_START,
+        )
+
+
+def _filled(
+    record: RunRecord, name: str, limits: Mapping[str, float], layers: set[str]
+) -> Iterator[tuple[str, int, float]]:
+    """Yields layer, first step and share of those persistently at their limit."""
+    shares = _common.statistic(record, "activation", name)
+    if shares is None:
+        return
+    steps = _common.steps_of(record, "activation")
+    told = set()
+    for column, key in _common.columns_of(record, "activation", layers):
+        row = _common.persistent(np.asarray(shares[:, column] >= limits[name]))
+        if row is not None and key.layer not in told:
+            told.add(key.layer)
+            yield key.layer, steps[row], float(shares[row, column])

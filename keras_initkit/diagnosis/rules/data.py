@@ -1,0 +1,118 @@
+"""The data: inputs and targets on scales that models do not start from."""
+
+from collections.abc import Iterator, Mapping
+
+from keras_initkit.diagnosis.depth import is_kernel
+from keras_initkit.diagnosis.registry import Fault, Threshold, rule
+from keras_initkit.recording.record import RunRecord
+from keras_initkit_tensorboard.schema import TensorKey
+
+_LECUN = "LeCun et al., 1998, Efficient BackProp, section 4.3"
+_UMLAUT = "Schoop et al., 2021, UMLAUT (CHI)"
+# Layers that bring their inputs to a scale, or do not compute with their values.
+_SCALING = (
+    "BatchNormalization",
+    "LayerNormalization",
+    "GroupNormalization",
+    "Normalization",
+    "Rescaling",
+)
+_LOOKING_UP = ("Embedding", "CategoryEncoding", "Hashing", "IntegerLookup", "OneHot")
+_REGRESSION = (
+    "mean_squared_error",
+    "mean_absolute_error",
+    "mean_squared_logarithmic_error",
+    "huber",
+    "log_cosh",
+)
+
+
+@rule(
+    "UnscaledInput",
+    severity="warning",
+    needs=("facts/input", "facts/layers"),
+    reference=f"{_LECUN}; {_UMLAUT}",
+    thresholds={
+        "large": Threshold(
+            10.0, "unit of the input", "rms of the first batch; 1 is what layers expect"
+        ),
+        "small": Threshold(0.01, "unit of the input", "the same"),
+        "offset": Threshold(10.0, "1", "mean to std, either sign"),
+    },
+)
+def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """The inputs are far from mean 0 and std 1, and no layer scales them."""
+    classes = _first_layers(record)
+    if any(name.startswith((*_SCALING, *_LOOKING_UP)) for name in classes):
+        return
+    for moments in record.metadata["input"]:
+        rms, mean, std = moments["rms"], moments["mean"], moments["std"]
+        if not rms:
+            continue
+        offset = abs(mean) / std if std > 0 else 0.0
+        if rms > limits["large"]:
+            measured, limit, what = rms, limits["large"], f"have an rms of {rms:.3g}"
+        elif rms < limits["small"]:
+            measured, limit, what = rms, limits["small"], f"have an rms of {rms:.1g}"
+        elif offset > limits["offset"]:
+            measured, limit = offset, limits["offset"]
+            what = f"have mean {mean:.3g} and std {std:.2g}"
+        else:
+            continue
+        yield Fault(
+            layer=None,
+            step=_first_step(record),
+            measured=measured,
+            threshold=limit,
+            message=f"the inputs of the first batch {what}: initializers expect mean 0 "
+            "and std 1.",
+            remedy="Scale them, `x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-7)`, "
+            "images by `keras.layers.Rescaling(1 / 255)`, or let "
+            "`keras.layers.Normalization()` do it (`.adapt(x)` first).",
+        )
+        return
+
+
+@rule(
+    "UnscaledTarget",
+    severity="warning",
+    needs=("facts/target", "facts/loss"),
+    reference=_LECUN,
+    thresholds={
+        "large": Threshold(
+            30.0, "unit of the target", "rms of the first batch; outputs start near 1"
+        ),
+    },
+)
+def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """The targets of a regression are far larger than what models first put out."""
+    target, loss = record.metadata["target"], record.metadata["loss"]
+    rms = target["rms"]
+    if loss["name"] not in _REGRESSION or not rms or rms <= limits["large"]:
+        return
+    yield Fault(
+        layer=None,
+        step=_first_step(record),
+        measured=rms,
+        threshold=limits["large"],
+        message=f"the targets of the first batch have mean {target['mean']:.3g} and "
+        f"std {target['std']:.3g}; outputs start near 1, so that the first gradients "
+        "are huge or the way is long.",
+        remedy="Scale them, `y = (y - mean) / std` with mean and std of the training "
+        "set, and undo it on predictions, `model.predict(x) * std + mean`.",
+    )
+
+
+def _first_layers(record: RunRecord) -> list[str]:
+    """Returns the classes of the layers up to the second one that owns a kernel."""
+    classes, kernels = [], 0
+    for layer in record.metadata["layers"]:
+        kernels += any(is_kernel(TensorKey("", name)) for name in layer["weights"])
+        if kernels > 1:
+            break
+        classes.append(layer["class_name"])
+    return classes
+
+
+def _first_step(record: RunRecord) -> int | None:
+    return (record.metadata.get("fit") or {}).get("first_step")

@@ -1,0 +1,236 @@
+"""Numbers that leave their range: NaN and Inf, runaway growth, float16's limits."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from keras_initkit import schema
+from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.rules import _common
+from keras_initkit.recording.record import RunRecord
+
+_MIXED = "Micikevicius et al., 2018, https://arxiv.org/abs/1710.03740"
+# Largest finite float16 is 65504; the smallest normal one 2^-14.
+_LARGEST, _SMALLEST_EXPONENT = 65504.0, -14
+
+_CALM = (
+    "Lower the learning rate tenfold and clip the gradients, "
+    "`keras.optimizers.Adam(1e-4, global_clipnorm=1.0)`; if it happens at the first "
+    'step, lower the scale of the initial weights, `kernel_initializer="he_normal"`.'
+)
+
+
+@rule(
+    "NonFinite",
+    severity="error",
+    needs=(
+        "facts/input",
+        "facts/target",
+        "weight/nonfinite_count",
+        "activation/nonfinite_count",
+        "preactivation/nonfinite_count",
+        "backprop/nonfinite_count",
+        "gradient/nonfinite_count",
+        "update/nonfinite_count",
+    ),
+    any_of=True,
+    reference=_common.DEBUGGER,
+)
+def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """The first tensor, in the order of the computation, that holds NaN or Inf."""
+    yield from _bad_data(record)
+    firsts = []
+    # A weight is what a step starts from; then forward, back from the last layer, and
+    # the update.
+    order = ("weight", "preactivation", "activation", "backprop", "gradient", "update")
+    for rank, signal in enumerate(order):
+        counts = _common.statistic(record, signal, "nonfinite_count")
+        if counts is None:
+            continue
+        bad = np.isnan(counts) | (counts > 0)
+        if bad.any():
+            row = int(np.flatnonzero(bad.any(axis=1))[0])
+            columns = np.flatnonzero(bad[row])
+            column = columns[-1 if signal in ("backprop", "gradient") else 0]
+            step = _common.steps_of(record, signal)[row]
+            firsts.append((step, rank, signal, int(column), counts[row, column]))
+    if not firsts:
+        return
+    step, _, signal, column, count = min(firsts)
+    key = _common.tensors_of(record, signal)[column]
+    yield Fault(
+        layer=key.layer,
+        step=step,
+        measured=count,
+        threshold=0,
+        message=f"{signal} of {_common.label(key)} holds {count:.0f} NaN or Inf at "
+        f"step {step}.",
+        remedy=f"{_CALM} Check the data, too: `np.isfinite(x).all()`.",
+    )
+
+
+def _bad_data(record: RunRecord) -> Iterator[Fault]:
+    target = record.metadata.get("target")
+    data = [("inputs", one) for one in record.metadata.get("input") or ()]
+    data += [] if target is None else [("targets", target)]
+    for name, moments in data:
+        if moments["nonfinite"]:
+            yield Fault(
+                layer=None,
+                step=(record.metadata.get("fit") or {}).get("first_step"),
+                measured=moments["nonfinite"],
+                threshold=0,
+                message=f"the {name} of the first batch hold {moments['nonfinite']} "
+                "NaN or Inf.",
+                remedy="Drop or fill them before training: "
+                "`x = np.nan_to_num(x)`, or `keep = np.isfinite(x).all(axis=1)`.",
+            )
+
+
+@rule(
+    "ExplodingTensor",
+    severity="error",
+    needs=("activation/rms", "weight/rms"),
+    any_of=True,
+    reference=_common.DEBUGGER,
+    thresholds={
+        "growth": Threshold(
+            1e3, "1", "rms against that at the first recorded step, persistently"
+        ),
+        "rms": Threshold(
+            1e3, "unit of the signal", "smaller numbers do no harm, however they grow"
+        ),
+    },
+)
+def exploding_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """Outputs or weights grow a thousandfold during training, still finite."""
+    for signal in ("activation", "weight"):
+        rms = _common.statistic(record, signal, "rms")
+        if rms is None:
+            continue
+        steps = _common.steps_of(record, signal)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            growth = rms / rms[0]
+        far = (growth >= limits["growth"]) & (rms >= limits["rms"]) & np.isfinite(rms)
+        found = [
+            (row, column)
+            for column in range(rms.shape[1])
+            if (row := _common.persistent(far[:, column])) is not None
+        ]
+        if not found:
+            continue
+        # One cause runs through all layers behind it: the first is told.
+        row, column = min(found)
+        key = _common.tensors_of(record, signal)[column]
+        yield Fault(
+            layer=key.layer,
+            step=steps[row],
+            measured=growth[row, column],
+            threshold=limits["growth"],
+            message=f"the rms of the {signal} of {_common.label(key)} is "
+            f"{rms[row, column]:.2g} at step {steps[row]}, {growth[row, column]:.2g} "
+            f"times that at step {steps[0]}.",
+            remedy=_CALM,
+        )
+
+
+@rule(
+    "Float16Overflow",
+    severity="warning",
+    needs=("activation/max", "activation/min"),
+    reference=_MIXED,
+    thresholds={
+        "share": Threshold(
+            0.5,
+            f"of the largest float16, {_LARGEST:.0f}",
+            "largest output, either sign",
+        ),
+    },
+)
+def float16_overflow(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """The outputs of a float16 layer come near the largest number of that type."""
+    layers = _half_layers(record, "activation")
+    low = _common.statistic(record, "activation", "min")
+    high = _common.statistic(record, "activation", "max")
+    if low is None or high is None:
+        return
+    steps = _common.steps_of(record, "activation")
+    largest = np.maximum(np.abs(low), np.abs(high)) / _LARGEST
+    for column, key in _common.columns_of(record, "activation", layers):
+        row = _common.persistent(largest[:, column] >= limits["share"])
+        if row is not None:
+            share = largest[row, column]
+            yield Fault(
+                layer=key.layer,
+                step=steps[row],
+                measured=share,
+                threshold=limits["share"],
+                message=f"the largest output of {key.layer!r} is {share * _LARGEST:.3g}"
+                f" at step {steps[row]}; float16 ends at {_LARGEST:.0f}.",
+                remedy="Compute this layer in float32, "
+                '`Dense(units, dtype="float32")`, use `"mixed_bfloat16"`, or scale '
+                "the inputs down.",
+            )
+
+
+@rule(
+    "Float16Underflow",
+    severity="warning",
+    needs=("backprop/histogram",),
+    reference=_MIXED,
+    thresholds={
+        "share": Threshold(
+            0.5,
+            "share of the values that are not 0",
+            f"back-propagated values below the normal range of float16 (2^"
+            f"{_SMALLEST_EXPONENT}), loss scale included",
+        ),
+    },
+)
+def float16_underflow(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """The gradient through a float16 layer falls below that type's normal range."""
+    layers = _half_layers(record, "backprop")
+    scale = (record.metadata.get("optimizer") or {}).get("loss_scale")
+    if scale is None:
+        raise NotJudged("does not tell the loss scale")
+    series = [one for one in record.histograms.values() if one.signal == "backprop"]
+    latest = series[-1]
+    # Octaves of the unscaled values that are below the range once they are scaled.
+    first_normal = _SMALLEST_EXPONENT - round(math.log2(scale))
+    octaves = first_normal - schema.FIRST_OCTAVE
+    first = schema.HISTOGRAM_COLUMNS.index(f"2^{schema.FIRST_OCTAVE}")
+    below = latest.values[:, :, first - 1 : first + max(0, octaves)].sum(axis=2)
+    nonzero = 1 - latest.values[:, :, schema.HISTOGRAM_COLUMNS.index("zero")]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(nonzero > 0, below / nonzero, 0.0)
+    for column, key in enumerate(latest.tensors):
+        row = _common.persistent(shares[:, column] >= limits["share"])
+        if key.layer in layers and row is not None:
+            step, share = int(latest.steps[row]), shares[row, column]
+            yield Fault(
+                layer=key.layer,
+                step=step,
+                measured=share,
+                threshold=limits["share"],
+                message=f"{share:.0%} of the gradient that reaches {key.layer!r} is "
+                f"below the normal range of float16 at step {step} (loss scale "
+                f"{scale:g}): it loses its digits, or vanishes.",
+                remedy="Scale the loss, "
+                "`keras.optimizers.LossScaleOptimizer(optimizer)`, which `compile` "
+                'does by itself under `keras.mixed_precision.set_global_policy("mixed_'
+                'float16")`, or use `"mixed_bfloat16"`.',
+            )
+
+
+def _half_layers(record: RunRecord, signal: str) -> set[str]:
+    """Returns the layers of a signal that compute in float16."""
+    dtypes = {
+        key.layer: _common.dtype_of(record, key.layer)
+        for key in _common.tensors_of(record, signal)
+    }
+    if all(dtype is None for dtype in dtypes.values()):
+        raise NotJudged("does not tell the dtype of layers")
+    return {layer for layer, dtype in dtypes.items() if dtype == "float16"}

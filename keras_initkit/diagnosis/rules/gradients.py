@@ -1,0 +1,306 @@
+"""Gradients that are zero, fade or grow: over depth and through time."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from keras_initkit.diagnosis.depth import Profile, depth_profile, is_kernel
+from keras_initkit.diagnosis.registry import Fault, Threshold, rule
+from keras_initkit.diagnosis.rules import _common
+from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit_tensorboard.schema import TensorKey
+
+_PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
+
+
+@rule(
+    "NoGradient",
+    severity="error",
+    needs=("gradient/rms",),
+    reference=_common.DEBUGGER,
+)
+def no_gradient(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """The gradient of every weight of a layer is exactly 0 at every recorded step."""
+    tensors = _common.tensors_of(record, "gradient")
+    steps = _common.steps_of(record, "gradient")
+    rms = _common.statistic(record, "gradient", "rms")
+    if rms is None or _starts_from_zero_head(record):
+        return
+    for layer in dict.fromkeys(key.layer for key in tensors):
+        columns = [i for i, key in enumerate(tensors) if key.layer == layer]
+        if (rms[:, columns] == 0).all():
+            yield Fault(
+                layer=layer,
+                step=steps[0],
+                measured=0,
+                threshold=0,
+                message=f"the gradient of {layer!r} is exactly 0 at each of "
+                f"{len(steps)} recorded steps: the layer cannot learn.",
+                remedy="Look for zero kernels or dead units behind this layer, and "
+                "for outputs that the loss does not use. " + _common.RANDOM_START,
+            )
+
+
+def _starts_from_zero_head(record: RunRecord) -> bool:
+    """Whether a kernel that starts at zero, and will move, blocks the only step."""
+    gradient = record.signal("gradient")
+    weight = record.signal("weight")
+    if gradient is None or len(gradient) != 1 or weight is None or not len(weight):
+        return False
+    zero = {
+        key
+        for key, rms in zip(weight.tensors, weight.statistic("rms")[0], strict=True)
+        if rms == 0 and is_kernel(key)
+    }
+    moves = zip(gradient.tensors, gradient.statistic("rms")[0], strict=True)
+    return any(key in zero and rms > 0 for key, rms in moves)
+
+
+_FALL = Threshold(
+    2.0,
+    "decades",
+    "fitted change of the kernels' gradient rms over the whole depth, as a factor 100",
+)
+
+
+@rule(
+    "VanishingGradient",
+    severity="warning",
+    needs=("gradient/rms",),
+    reference=f"{_common.GLOROT}; {_common.AUTOTRAINER}",
+    thresholds={
+        "decades": _FALL,
+        "ratio": Threshold(
+            1e-3, "1", "gradient rms of one kernel to the median of all kernels"
+        ),
+        "floor": Threshold(
+            1e-7,
+            "loss per unit of weight",
+            "gradient rms of a kernel at the first recorded step (later, a small "
+            "gradient may just mean that training is done)",
+        ),
+    },
+)
+def vanishing_gradient(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """Gradients fade towards the input, persistently, or are tiny from the start."""
+    profiles = _gradient_profiles(record)
+    remedy = (
+        'Use `kernel_initializer="he_normal"` for ReLU or `"glorot_uniform"` for tanh, '
+        "residual connections, `x = keras.layers.add([x, block(x)])`, or "
+        "normalisation, `keras.layers.BatchNormalization()`."
+    )
+    falls = np.array([p.change >= limits["decades"] for _, p in profiles], bool)
+    row = _common.persistent(falls)
+    if row is not None:
+        step, p = profiles[row]
+        yield Fault(
+            layer=p.keys[0].layer,
+            step=step,
+            measured=p.change,
+            threshold=limits["decades"],
+            message=f"the gradient's rms falls by {p.change:.1f} decades from the last "
+            f"to the first weight layer (factor {10**-p.slope:.2g} a layer).",
+            remedy=remedy,
+        )
+    for key, step, ratio in _far_from_median(profiles, lambda r: r < limits["ratio"]):
+        yield Fault(
+            layer=key.layer,
+            step=step,
+            measured=ratio,
+            threshold=limits["ratio"],
+            message=f"the gradient of {_common.label(key)} is {ratio:.1g} of the "
+            "median over all kernels.",
+            remedy=remedy,
+        )
+    for step, p in profiles[:1]:
+        tiny = (p.values > 0) & (p.values < limits["floor"])
+        if tiny.any():
+            at = int(np.flatnonzero(tiny)[0])
+            yield Fault(
+                layer=p.keys[at].layer,
+                step=step,
+                measured=p.values[at],
+                threshold=limits["floor"],
+                message=f"the gradient of {_common.label(p.keys[at])} has an rms of "
+                f"only {p.values[at]:.1g} at step {step} ({int(tiny.sum())} of "
+                f"{len(p.keys)} kernels are below {limits['floor']:.0e}).",
+                remedy=remedy,
+            )
+
+
+@rule(
+    "ExplodingGradient",
+    severity="warning",
+    needs=("gradient/rms",),
+    reference=f"{_common.GLOROT}; {_common.AUTOTRAINER}; {_PASCANU}",
+    thresholds={
+        "decades": _FALL,
+        "ratio": Threshold(
+            1e3, "1", "gradient rms of one kernel to the median of all kernels"
+        ),
+        "time": Threshold(
+            1e3,
+            "1",
+            "back-propagated rms at the first time step of a sequence to the last",
+        ),
+    },
+)
+def exploding_gradient(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """Gradients grow towards the input, or back in time, or one stands above all."""
+    profiles = _gradient_profiles(record)
+    remedy = (
+        "Lower the variance of the initial weights, "
+        '`kernel_initializer="he_normal"`, clip the gradients, '
+        "`keras.optimizers.Adam(1e-3, global_clipnorm=1.0)`, or normalise, "
+        "`keras.layers.BatchNormalization()`."
+    )
+    rises = np.array([-p.change >= limits["decades"] for _, p in profiles], bool)
+    row = _common.persistent(rises)
+    if row is not None:
+        step, p = profiles[row]
+        yield Fault(
+            layer=p.keys[0].layer,
+            step=step,
+            measured=-p.change,
+            threshold=limits["decades"],
+            message=f"the gradient's rms grows by {-p.change:.1f} decades from the "
+            f"last to the first weight layer (factor {10**-p.slope:.2g} a layer).",
+            remedy=remedy,
+        )
+    for key, step, ratio in _far_from_median(profiles, lambda r: r > limits["ratio"]):
+        yield Fault(
+            layer=key.layer,
+            step=step,
+            measured=ratio,
+            threshold=limits["ratio"],
+            message=f"the gradient of {_common.label(key)} is {ratio:.1g} times the "
+            "median over all kernels.",
+            remedy=remedy,
+        )
+    for key, series, values in _through_time(record):
+        growth = np.array([_first_to_last(row) for row in values])
+        at = _common.persistent(growth >= limits["time"])
+        if at is not None:
+            yield Fault(
+                layer=key.layer,
+                step=series.steps[at],
+                measured=growth[at],
+                threshold=limits["time"],
+                message=f"the gradient that reaches {_common.label(key)} grows by a "
+                f"factor {growth[at]:.2g} from the last time step back to the first.",
+                remedy="Clip the gradients, `keras.optimizers.Adam(1e-3, "
+                "global_clipnorm=1.0)`, and start the recurrent kernel orthogonal, "
+                '`recurrent_initializer="orthogonal"`.',
+            )
+
+
+@rule(
+    "VanishingThroughTime",
+    severity="warning",
+    needs=("backprop/time_steps",),
+    reference=_PASCANU,
+    thresholds={
+        "reach": Threshold(
+            0.05,
+            "share of the time steps",
+            "how far back from its peak the gradient is at least `faint` of it (four "
+            "recorded time steps at the least)",
+        ),
+        "faint": Threshold(1e-3, "1", "back-propagated rms relative to its peak"),
+    },
+)
+def vanishing_through_time(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """The gradient reaches back over a few time steps of a sequence only."""
+    for key, series, values in _through_time(record):
+        reach = np.array([_reach(row, limits["faint"]) for row in values])
+        length = np.array([_length(row) for row in values])
+        enough = np.maximum(limits["reach"] * length, _FEWEST_STEPS)
+        at = _common.persistent((reach < enough) & (length > 2 * _FEWEST_STEPS))
+        if at is not None:
+            yield Fault(
+                layer=key.layer,
+                step=series.steps[at],
+                measured=reach[at] / length[at],
+                threshold=enough[at] / length[at],
+                message=f"the gradient that reaches {_common.label(key)} falls below "
+                f"{limits['faint']:g} of its peak within {reach[at]} of {length[at]} "
+                "recorded time steps: what came earlier is not learnt from.",
+                remedy="Start the recurrent kernel orthogonal, "
+                '`recurrent_initializer="orthogonal"`, use `keras.layers.LSTM(units, '
+                "bias_initializer=kik.initializers.ChronoBias(time_steps))`, or "
+                "shorten the sequences.",
+            )
+
+
+_FEWEST_STEPS = 4
+
+
+def _through_time(
+    record: RunRecord,
+) -> Iterator[tuple[TensorKey, SignalSeries, np.ndarray]]:
+    """Yields each tensor of the latest series over time, `(steps, time steps)`."""
+    held = [one for one in record.time_steps.values() if one.signal == "backprop"]
+    for series in held[-1:]:
+        values = series.values
+        for column, key in enumerate(series.tensors):
+            yield key, series, values[:, column]
+
+
+def _length(row: np.ndarray) -> int:
+    """Time steps up to the last that gets a gradient."""
+    there = np.flatnonzero(row > 0)
+    return int(there[-1]) + 1 if len(there) else 0
+
+
+def _reach(row: np.ndarray, faint: float) -> float:
+    """Time steps from the first that is not faint to the last; inf where none fades.
+
+    Exact zeros in front do not count as fading: a layer whose last step alone is used
+    has them. What fades passes through faint values first.
+    """
+    length = _length(row)
+    there = np.nan_to_num(row[:length])
+    strong = np.flatnonzero(there >= faint * there.max(initial=0.0))
+    faded = (there > 0) & (there < faint * there.max(initial=0.0))
+    if not len(strong) or not faded[: strong[0]].any():
+        return np.inf
+    return float(length - strong[0])
+
+
+def _first_to_last(row: np.ndarray) -> float:
+    """Ratio of the first time step's value to the last one's; NaN without two."""
+    there = row[row > 0]
+    return float(there[0] / there[-1]) if len(there) > 1 else np.nan
+
+
+def _gradient_profiles(record: RunRecord) -> list[tuple[int, Profile]]:
+    """Returns every recorded step with the kernels' gradient rms over depth."""
+    values = _common.statistic(record, "gradient", "rms")
+    if values is None:
+        return []
+    first = depth_profile(record, "gradient", "rms")
+    columns = values[:, first.columns].astype(np.float64)
+    steps = _common.steps_of(record, "gradient")
+    return [(s, first._replace(values=v)) for s, v in zip(steps, columns, strict=True)]
+
+
+def _far_from_median(
+    profiles: list[tuple[int, Profile]], is_far: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[tuple[TensorKey, int, float]]:
+    """Yields the kernels persistently far from the median of all, and since when."""
+    if not profiles or len(profiles[0][1].keys) < 3:
+        return
+    values = np.stack([p.values for _, p in profiles])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = values / np.nanmedian(values, axis=1, keepdims=True)
+        far = np.isfinite(ratios) & (values > 0) & is_far(ratios)
+    for column, key in enumerate(profiles[0][1].keys):
+        row = _common.persistent(far[:, column])
+        if row is not None:
+            yield key, profiles[row][0], float(ratios[row, column])

@@ -1,0 +1,303 @@
+"""The loss: where it starts, whether it falls, and what weighs on it."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from keras_initkit.diagnosis.curve import LossCurve, loss_curve
+from keras_initkit.diagnosis.depth import is_kernel
+from keras_initkit.diagnosis.registry import RULES, Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.rules import _common
+from keras_initkit.recording.record import RunRecord
+
+_ZHANG = "Zhang et al., 2017, https://arxiv.org/abs/1611.03530"
+_KROGH = "Krogh & Hertz, 1992, A Simple Weight Decay Can Improve Generalization"
+_CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+_BINARY = "binary_crossentropy"
+_STEPS = Threshold(
+    100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
+)
+_POINTS = 8  # fewest recorded losses to judge by
+
+
+@rule(
+    "LossAtInit",
+    severity="warning",
+    needs=("scalars/loss", "facts/loss", "facts/outputs"),
+    reference=_common.RECIPE,
+    thresholds={
+        "factor": Threshold(
+            2.0,
+            "1",
+            "first loss to that of a uniform guess, log C for C classes and log 2 for "
+            "two; regularization is taken off",
+        ),
+        "excess": Threshold(1.0, "nats", "first loss above that of a uniform guess"),
+    },
+)
+def loss_at_init(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """The loss of the untrained model is far above that of a uniform guess."""
+    guess = _uniform_guess(record)
+    curve = loss_curve(record)
+    if not len(curve.steps) or curve.steps[0] != 0:
+        raise NotJudged("does not hold a finite loss of the first step")
+    start = curve.start - curve.penalty
+    if start < limits["factor"] * guess or start - guess < limits["excess"]:
+        return
+    layer = record.metadata["outputs"][0]["layer"]
+    yield Fault(
+        layer=layer,
+        step=0,
+        measured=start,
+        threshold=limits["factor"] * guess,
+        message=f"the untrained model has a loss of {start:.3g}; a uniform guess has "
+        f"{guess:.3g}: it is confidently wrong, and training begins by unlearning "
+        "that.",
+        remedy="Start the last layer smaller, "
+        "`Dense(units, kernel_initializer=keras.initializers.VarianceScaling(0.01), "
+        'bias_initializer="zeros")`, and scale the inputs to mean 0 and std 1.',
+    )
+
+
+@rule(
+    "LossNotDecreasing",
+    severity="warning",
+    needs=("scalars/loss",),
+    reference=f"{_common.DEBUGGER}; {_common.AUTOTRAINER}",
+    thresholds={
+        "fall": Threshold(
+            0.01, "share of the first loss", "newest losses below the first one"
+        ),
+        "steps": _STEPS,
+    },
+)
+def loss_not_decreasing(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """The loss has not fallen since the start, and shows no trend to."""
+    curve = _long_enough(record, limits["steps"])
+    if not curve.start > 0:
+        raise NotJudged("starts with a loss that is not above 0")
+    if curve.fall >= limits["fall"] or curve.is_falling():
+        return
+    yield Fault(
+        layer=None,
+        step=curve.steps[0],
+        measured=curve.fall,
+        threshold=limits["fall"],
+        message=f"the loss was {curve.start:.4g} at step {curve.steps[0]} and is "
+        f"{curve.end:.4g} after {curve.span} iterations.",
+        remedy="Look at the findings of the layers first; without any, see whether "
+        "the model can learn one batch by heart, "
+        "`model.fit(x[:32], y[:32], epochs=200)`: if not, change the learning rate "
+        "tenfold either way.",
+    )
+
+
+@rule(
+    "OverRegularization",
+    severity="warning",
+    needs=("facts/penalty", "facts/dropout"),
+    any_of=True,
+    reference=_KROGH,
+    thresholds={
+        "penalty": Threshold(
+            5.0, "1", "regularization loss at the start to the first loss without it"
+        ),
+        "shrinkage": Threshold(
+            0.1,
+            "1",
+            "median over the kernels of the weights' rms to that at the start, where "
+            "weights are penalized or decay",
+        ),
+        "dropout": Threshold(0.8, "share of the units", "rate of a dropout layer"),
+    },
+)
+def over_regularization(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """Penalties, weight decay or dropout outweigh what the data ask for."""
+    for layer, rate in record.metadata.get("dropout") or ():
+        if rate >= limits["dropout"]:
+            yield Fault(
+                layer=layer,
+                step=None,
+                measured=rate,
+                threshold=limits["dropout"],
+                message=f"layer {layer!r} drops {rate:.0%} of its inputs.",
+                remedy="Lower the rate, `keras.layers.Dropout(0.3)`; 0.1 to 0.5 are "
+                "usual.",
+            )
+    penalty = record.metadata.get("penalty") or 0.0
+    decay = (record.metadata.get("optimizer") or {}).get("weight_decay")
+    if not penalty and not decay:
+        return
+    weaker = "Weaken it: `kernel_regularizer=keras.regularizers.L2(1e-4)`"
+    curve = loss_curve(record)
+    if penalty and len(curve.losses) and curve.steps[0] == 0:
+        data = max(curve.start - penalty, 1e-9 * penalty)
+        if penalty >= limits["penalty"] * data:
+            yield Fault(
+                layer=None,
+                step=0,
+                measured=penalty / data,
+                threshold=limits["penalty"],
+                message=f"of a first loss of {curve.start:.3g}, {penalty:.3g} is "
+                "regularization: training mostly shrinks the weights.",
+                remedy=f"{weaker}.",
+            )
+            return
+    ratio = _shrinkage(record)
+    row = None if ratio is None else _common.persistent(ratio < limits["shrinkage"])
+    if ratio is not None and row is not None:
+        yield Fault(
+            layer=None,
+            step=_common.steps_of(record, "weight")[row],
+            measured=ratio[row],
+            threshold=limits["shrinkage"],
+            message=f"the kernels have shrunk to {ratio[row]:.2g} of their size "
+            "(median of the rms) under regularization.",
+            remedy=f"{weaker}, `keras.optimizers.AdamW(1e-3, weight_decay=4e-3)`.",
+        )
+
+
+@rule(
+    "DamagedTargets",
+    severity="warning",
+    needs=("facts/loss", "facts/target", "facts/outputs"),
+    reference=_ZHANG,
+    thresholds={
+        "gain": Threshold(
+            0.02,
+            "share of the entropy of the labels",
+            "by which the newest losses must be below it: a constant guess attains it "
+            "without looking at the inputs",
+        ),
+        "steps": _STEPS,
+    },
+)
+def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """Targets that the loss does not take, or that do not belong to the inputs."""
+    impossible = list(_impossible_targets(record))
+    if impossible:
+        yield from impossible
+        return
+    target = record.metadata["target"]
+    if record.metadata["loss"]["name"] not in (*_CATEGORICAL, _BINARY):
+        raise NotJudged("has no cross-entropy as its loss")
+    if target.get("entropy") is None:
+        raise NotJudged("does not tell the entropy of the labels")
+    _plainly_averaged(record)
+    entropy = target["entropy"]
+    if entropy <= 0.05:
+        raise NotJudged("has a first batch of one class")
+    curve = _long_enough(record, limits["steps"])
+    gain = 1 - (curve.end - curve.penalty) / entropy
+    if gain >= limits["gain"] or curve.is_falling():
+        return
+    # What else keeps a model from learning is told by the rules about it.
+    if _common.gradient_is_at_fault(record) or _rate_is_at_fault(record):
+        raise NotJudged("has other faults, which explain that the loss does not fall")
+    yield Fault(
+        layer=None,
+        step=curve.steps[0],
+        measured=gain,
+        threshold=limits["gain"],
+        message=f"after {curve.span} iterations the loss is {curve.end:.4g}; the "
+        f"frequencies of the labels alone give {entropy:.4g}. Gradients and steps look "
+        "healthy, so the labels may not belong to these inputs.",
+        remedy="Look at some pairs, `print(x[:5], y[:5])`; check that both were "
+        "shuffled alike, `order = rng.permutation(len(x)); x, y = x[order], y[order]`.",
+    )
+
+
+def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
+    loss, target = record.metadata["loss"], record.metadata["target"]
+    outputs = record.metadata["outputs"]
+    if target["min"] is None or len(outputs) != 1:
+        return
+    low, high = target["min"], target["max"]
+    name, units = loss["name"], outputs[0]["units"]
+    top: float
+    if name == "sparse_categorical_crossentropy" and units:
+        top, remedy = (
+            units - 1,
+            (
+                "Number the classes from 0, "
+                "`y = np.unique(y, return_inverse=True)[1]`, "
+                f"or give the last layer as many units as there are classes, "
+                f"`Dense({int(high) + 1})`."
+            ),
+        )
+    elif name == _BINARY or name == "categorical_crossentropy":
+        top, remedy = (
+            1,
+            (
+                'Bring them to 0 and 1: `y = (y > 0).astype("float32")` for two '
+                "classes, `y = keras.utils.to_categorical(y)` for several."
+            ),
+        )
+    else:
+        return
+    worst = low if low < 0 else high
+    if 0 <= low and high <= top:
+        return
+    yield Fault(
+        layer=outputs[0]["layer"],
+        step=record.metadata.get("fit", {}).get("first_step"),
+        measured=worst,
+        threshold=0 if low < 0 else top,
+        message=f"the targets of the first batch lie in [{low:g}, {high:g}]; {name} "
+        f"with {units} output units takes 0 to {top:g}.",
+        remedy=remedy,
+        severity="error",
+    )
+
+
+def _rate_is_at_fault(record: RunRecord) -> bool:
+    names = ("LearningRateTooHigh", "LearningRateTooLow", "UnchangedTensor")
+    return any(RULES[name].judge(record) for name in names)
+
+
+def _uniform_guess(record: RunRecord) -> float:
+    """Returns the loss of a guess that gives every class the same probability."""
+    _plainly_averaged(record)
+    name, outputs = record.metadata["loss"]["name"], record.metadata["outputs"]
+    if len(outputs) != 1:
+        raise NotJudged("has several outputs")
+    if name == _BINARY:
+        return math.log(2)
+    units = outputs[0]["units"] or 0
+    if name not in _CATEGORICAL or units < 2:
+        raise NotJudged("has no cross-entropy over classes as its loss")
+    return math.log(units)
+
+
+def _plainly_averaged(record: RunRecord) -> None:
+    """Raises `NotJudged` unless the loss is a plain mean over the batch."""
+    loss = record.metadata["loss"]
+    weighted = loss["weighted"] or record.metadata.get("weighted", True)
+    if weighted or loss["reduction"] != "sum_over_batch_size":
+        raise NotJudged("has a loss that is weighted or not a mean over the batch")
+
+
+def _long_enough(record: RunRecord, steps: float) -> LossCurve:
+    curve = loss_curve(record)
+    if curve.span < steps or len(curve.losses) < _POINTS:
+        raise NotJudged(
+            f"holds {len(curve.losses)} finite losses over {curve.span} iterations, "
+            f"{_POINTS} over {steps:.0f} are needed"
+        )
+    return curve
+
+
+def _shrinkage(record: RunRecord) -> np.ndarray | None:
+    """Returns the kernels' rms to that at the start, median `(steps,)`."""
+    rms = _common.statistic(record, "weight", "rms")
+    tensors = _common.tensors_of(record, "weight")
+    columns = [column for column, key in enumerate(tensors) if is_kernel(key)]
+    if rms is None or not columns:
+        return None
+    columns = [column for column in columns if rms[0, column] > 0]
+    return np.median(rms[:, columns] / rms[0, columns], axis=1) if columns else None

@@ -1,0 +1,123 @@
+"""The learning rate, by what a step does to the weights and to the loss."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from keras_initkit.diagnosis.curve import loss_curve
+from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.rules import _common
+from keras_initkit.diagnosis.rules.weights import median_update_ratio
+from keras_initkit.recording.record import RunRecord
+
+_BENGIO = "Bengio, 2012, https://arxiv.org/abs/1206.5533"
+_HEALTHY = 1e-3  # norm of the update to that of the weight
+_FALL = Threshold(
+    0.05,
+    "share of the first loss",
+    "a loss that falls by more makes the learning rate good enough",
+)
+
+
+@rule(
+    "LearningRateTooHigh",
+    severity="warning",
+    needs=("update/update_to_weight_ratio", "scalars/loss"),
+    reference=f"{_BENGIO}; {_common.AUTOTRAINER}",
+    thresholds={
+        "ratio": Threshold(
+            0.1,
+            "1",
+            "median over the kernels of the update's norm to the weight's; healthy is "
+            "about 1e-3",
+        ),
+        "rise": Threshold(2.0, "1", "highest loss to the first one"),
+        "fall": _FALL,
+    },
+)
+def learning_rate_too_high(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """Steps are as large as the weights, and the loss rises or does not fall."""
+    ratios = median_update_ratio(record)
+    curve = loss_curve(record)
+    if len(curve.losses) < 3:
+        raise NotJudged(f"has {len(curve.losses)} losses, 3 are needed")
+    large = np.nan_to_num(ratios) >= limits["ratio"]
+    row = _common.persistent(large)
+    rose = curve.losses.max() >= limits["rise"] * abs(curve.start)
+    if row is None and rose and large.any():
+        # One leap may be enough to end where no gradient is.
+        row = int(np.flatnonzero(large)[0])
+    if row is None or curve.fall >= limits["fall"]:
+        return
+    rate = _common.learning_rate_of(record)
+    better = None if rate is None else rate * 10 * _HEALTHY / ratios[row]
+    how = "rises" if rose else "does not fall"
+    yield Fault(
+        layer=None,
+        step=_common.steps_of(record, "update")[row],
+        measured=ratios[row],
+        threshold=limits["ratio"],
+        message=f"a step changes the kernels by {ratios[row]:.2g} of their norm "
+        f"(median) and the loss {how}: {curve.start:.3g} at first, "
+        f"{curve.losses.max():.3g} at its highest, {curve.end:.3g} now.",
+        remedy=_set_rate("Lower", better, "1e-3 for Adam, 1e-2 for SGD"),
+        severity="error" if rose else None,
+    )
+
+
+@rule(
+    "LearningRateTooLow",
+    severity="warning",
+    needs=("update/update_to_weight_ratio", "scalars/loss"),
+    reference=_BENGIO,
+    thresholds={
+        "ratio": Threshold(
+            1e-4,
+            "1",
+            "median over the kernels of the update's norm to the weight's; healthy is "
+            "about 1e-3",
+        ),
+        "fall": _FALL,
+        "steps": Threshold(
+            100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
+        ),
+    },
+)
+def learning_rate_too_low(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """Steps are tiny against the weights from the start, and the loss hardly falls."""
+    ratios = median_update_ratio(record)
+    curve = loss_curve(record)
+    if curve.span < limits["steps"]:
+        raise NotJudged(
+            f"spans {curve.span} iterations, {limits['steps']:.0f} are needed"
+        )
+    if _common.gradient_is_at_fault(record):
+        raise NotJudged("has gradients at fault, which make steps small")
+    row = _common.persistent((ratios > 0) & (ratios < limits["ratio"]))
+    if row is None or not curve.fall < limits["fall"]:
+        return
+    rate = _common.learning_rate_of(record)
+    better = None if rate is None else rate * _HEALTHY / ratios[row]
+    yield Fault(
+        layer=None,
+        step=_common.steps_of(record, "update")[row],
+        measured=ratios[row],
+        threshold=limits["ratio"],
+        message=f"a step changes the kernels by {ratios[row]:.1g} of their norm "
+        f"(median), and in {curve.span} iterations the loss went from "
+        f"{curve.start:.4g} to {curve.end:.4g}.",
+        remedy=_set_rate("Raise", better, "1e-3 for Adam, 1e-2 for SGD"),
+    )
+
+
+def _set_rate(verb: str, rate: float | None, usual: str) -> str:
+    if rate is None:
+        return f"{verb} the learning rate; usual values are {usual}."
+    return (
+        f"{verb} the learning rate, `model.optimizer.learning_rate = {rate:.0e}`; "
+        f"usual values are {usual}."
+    )

@@ -1,0 +1,83 @@
+"""Units that are copies of each other."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from keras_initkit.diagnosis.depth import is_kernel
+from keras_initkit.diagnosis.registry import Fault, Threshold, rule
+from keras_initkit.diagnosis.rules import _common
+from keras_initkit.recording.record import RunRecord
+
+_SYMMETRY = (
+    "Goodfellow, Bengio & Courville, 2016, Deep Learning, section 8.4, "
+    "https://www.deeplearningbook.org"
+)
+
+
+@rule(
+    "SymmetricUnits",
+    severity="error",
+    needs=(
+        "weight/distinct_units",
+        "gradient/distinct_units",
+        "activation/distinct_units",
+    ),
+    any_of=True,
+    reference=_SYMMETRY,
+    thresholds={
+        "steps": Threshold(
+            2,
+            "recorded steps",
+            "fewest steps to judge by where weights or gradients were not recorded: a "
+            "kernel that starts at zero on purpose (an output layer, a residual "
+            "branch) is told apart by its gradient, or after one update",
+        ),
+    },
+)
+def symmetric_units(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """All units of a layer are identical, and stay so, as with constant kernels."""
+    units = _common.units_of(record)
+    for layer in _common.layers_in_order(record):
+        if units.get(layer) == 1:
+            continue
+        first, counts = _unit_counts(record, layer)
+        if not counts or (len(counts) < 2 and len(counts[0]) < limits["steps"]):
+            continue
+        if not all((c == 1).all() for c in counts):
+            continue
+        width = f"all {units[layer]} units" if layer in units else "all units"
+        yield Fault(
+            layer=layer,
+            step=first,
+            measured=1,
+            threshold=1,
+            message=f"{width} of {layer!r} are identical at each of {len(counts[0])} "
+            "recorded steps: equal weights get equal gradients, so the layer computes "
+            "one feature only.",
+            remedy=_common.RANDOM_START,
+        )
+
+
+def _unit_counts(record: RunRecord, layer: str) -> tuple[int, list[np.ndarray]]:
+    """Returns the first step and the counts of a layer's different units.
+
+    They are counted in its kernels and their gradients; in its outputs where neither
+    was recorded.
+    """
+    for signals in (("weight", "gradient"), ("activation",)):
+        steps: list[int] = []
+        counts = []
+        for signal in signals:
+            series = record.signal(signal)
+            values = _common.statistic(record, signal, "distinct_units")
+            if series is None or values is None:
+                continue
+            keys = enumerate(series.tensors)
+            columns = [i for i, k in keys if k.layer == layer and is_kernel(k)]
+            if columns:
+                steps.append(int(series.steps[0]))
+                counts.append(values[:, columns])
+        if counts:
+            return min(steps), counts
+    return 0, []

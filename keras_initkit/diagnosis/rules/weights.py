@@ -1,0 +1,264 @@
+"""Weights: the variance they start with, and the size of their steps."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from keras_initkit.diagnosis.depth import depth_profile, is_kernel
+from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.rules import _common
+from keras_initkit.recording.record import RunRecord
+
+_START = Threshold(
+    10, "optimizer iterations", "the start of training: later steps are not"
+)
+
+
+@rule(
+    "PoorWeightInitialization",
+    severity="warning",
+    needs=("activation/std", "backprop/rms"),
+    any_of=True,
+    reference=f"{_common.GLOROT}; {_common.HE}; {_common.DEBUGGER}",
+    thresholds={
+        "decades": Threshold(
+            1.0,
+            "decades",
+            "fitted change of the activations' std over the whole depth, up or down: "
+            "a factor 10 in std, 100 in variance",
+        ),
+        "slope": Threshold(
+            0.15,
+            "decades per weight layer",
+            "a slower drift is what width and pooling do to healthy deep models",
+        ),
+        "backward_decades": Threshold(
+            3.0,
+            "decades",
+            "the same of the back-propagated rms; pooling and narrow layers change it "
+            "by up to two in healthy models",
+        ),
+        "steps": _START,
+    },
+)
+def poor_weight_initialization(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """The signal drifts with depth at the start of training, forward or backward."""
+    remedy = (
+        "Let the variance fit each layer: "
+        "`kik.reinitialize(model, kik.recommend(model))`, or by hand "
+        '`kernel_initializer="he_normal"` for ReLU and `"glorot_uniform"` for tanh '
+        "and sigmoid."
+    )
+    judged = False
+    for signal, name, decades in (
+        ("activation", "std", limits["decades"]),
+        ("backprop", "rms", limits["backward_decades"]),
+    ):
+        steps = _common.steps_of(record, signal)
+        if not steps or steps[0] >= limits["steps"]:
+            continue
+        judged = True
+        profile = depth_profile(record, signal, name)
+        change, slope = profile.change, profile.slope
+        if not abs(change) >= decades or abs(slope) < limits["slope"]:
+            continue
+        forward = signal == "activation"
+        # Backward is against depth: what shrinks there grows with depth.
+        verb = "grows" if (slope > 0) == forward else "shrinks"
+        what = "the activations' std" if forward else "the back-propagated rms"
+        factor = 10 ** (slope if forward else -slope)
+        yield Fault(
+            layer=profile.keys[-1 if forward else 0].layer,
+            step=steps[0],
+            measured=change if forward else -change,
+            threshold=np.copysign(decades, change if forward else -change),
+            message=f"{what} {verb} by a factor {factor:.2g} a layer"
+            f"{'' if forward else ' on its way back'}, {abs(change):.1f} decades in "
+            "all, before training.",
+            remedy=remedy,
+        )
+        return  # the way back follows from the way forth
+    if not judged:
+        raise NotJudged("does not hold the start of training")
+
+
+@rule(
+    "TensorVariance",
+    severity="warning",
+    needs=("weight/std", "facts/layers"),
+    reference=f"{_common.DEBUGGER}; {_common.DEEPDIAGNOSIS}",
+    thresholds={
+        "large": Threshold(
+            50.0,
+            "1",
+            "variance of a kernel times its fan-in at the start; 1 keeps a linear "
+            "signal, 2 that of a ReLU",
+        ),
+        "small": Threshold(
+            0.01,
+            "1",
+            "the same; kernels that start at 0 and last layers, small on purpose, are "
+            "spared",
+        ),
+        "steps": _START,
+    },
+)
+def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """A kernel starts with a variance far from what its fan-in asks for."""
+    steps = _common.steps_of(record, "weight")
+    std = _common.statistic(record, "weight", "std")
+    if std is None or steps[0] >= limits["steps"]:
+        raise NotJudged("does not hold the start of training")
+    outputs = _common.output_layers(record)
+    for column, key in enumerate(_common.tensors_of(record, "weight")):
+        shape = _common.shape_of(record, key)
+        if not is_kernel(key) or shape is None or len(shape) < 2:
+            continue
+        if key.tensor.endswith("embeddings"):
+            continue  # looked up, not summed over
+        scaled = float(std[0, column]) ** 2 * float(np.prod(shape[:-1]))
+        small = 0 < scaled < limits["small"] and key.layer not in outputs
+        if not small and not scaled > limits["large"]:
+            continue
+        yield Fault(
+            layer=key.layer,
+            step=steps[0],
+            measured=scaled,
+            threshold=limits["small" if small else "large"],
+            message=f"the variance of {_common.label(key)} times its fan-in is "
+            f"{scaled:.2g}, not about 1 or 2: each layer of this kind "
+            f"{'shrinks' if small else 'blows up'} the signal.",
+            remedy='Use `kernel_initializer="he_normal"` for ReLU or '
+            '`"glorot_uniform"` for tanh and sigmoid in place of a fixed standard '
+            "deviation.",
+        )
+
+
+@rule(
+    "WeightUpdateRatio",
+    severity="warning",
+    needs=("update/update_to_weight_ratio",),
+    reference=_common.DEBUGGER,
+    thresholds={
+        "large": Threshold(
+            0.1, "1", "norm of the update to that of the weight; healthy is about 1e-3"
+        ),
+        "above": Threshold(
+            30.0, "1", "the ratio to the median of all kernels, if it is large"
+        ),
+        "small": Threshold(1e-6, "1", "the ratio below which a kernel stands still"),
+        "below": Threshold(
+            1e-3, "1", "the ratio to the median of all kernels, if it is small"
+        ),
+    },
+)
+def weight_update_ratio(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """One kernel's steps are far larger or smaller than those of the others."""
+    ratios = update_ratios(record)
+    if ratios.shape[1] < 3:
+        raise NotJudged("has fewer than three kernels to compare")
+    steps = _common.steps_of(record, "update")
+    keys = [k for k in _common.tensors_of(record, "update") if is_kernel(k)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = ratios / _median(ratios)[:, None]
+        large = (ratios >= limits["large"]) & (relative >= limits["above"])
+        small = (ratios <= limits["small"]) & (relative <= limits["below"])
+        small &= ratios > 0  # none at all is what UnchangedTensor judges
+    for column, key in enumerate(keys):
+        for far, name, way in ((large, "large", "lower"), (small, "small", "raise")):
+            row = _common.persistent(far[:, column])
+            if row is None:
+                continue
+            yield Fault(
+                layer=key.layer,
+                step=steps[row],
+                measured=ratios[row, column],
+                threshold=limits[name],
+                message=f"a step changes {_common.label(key)} by "
+                f"{ratios[row, column]:.2g} of its norm, {relative[row, column]:.2g} "
+                "times as much as the median kernel.",
+                remedy=f"Bring its scale to that of the others "
+                '(`kernel_initializer="he_normal"`), or use an optimizer that scales '
+                f"each weight's step by itself, `keras.optimizers.Adam(1e-3)`, to "
+                f"{way} it.",
+            )
+
+
+@rule(
+    "UnchangedTensor",
+    severity="error",
+    needs=("update/rms", "gradient/rms"),
+    reference=_common.DEBUGGER,
+    thresholds={
+        "steps": Threshold(3, "recorded steps", "fewest of them without any change"),
+    },
+)
+def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """A weight gets a gradient and does not change, up to the newest step."""
+    optimizer = record.metadata.get("optimizer") or {}
+    if (optimizer.get("gradient_accumulation_steps") or 1) > 1:
+        raise NotJudged("accumulates gradients: most steps change no weight")
+    update = _common.statistic(record, "update", "rms")
+    gradient = _common.statistic(record, "gradient", "rms")
+    steps = _common.steps_of(record, "update")
+    if update is None or gradient is None or len(update) != len(gradient):
+        return
+    if len(update) < limits["steps"]:
+        raise NotJudged(f"has {len(update)} steps, {limits['steps']:.0f} are needed")
+    places = {key: i for i, key in enumerate(_common.tensors_of(record, "gradient"))}
+    layers: dict[str, int] = {}
+    for column, key in enumerate(_common.tensors_of(record, "update")):
+        if key not in places:
+            continue
+        still = (update[:, column] == 0) & (gradient[:, places[key]] > 0)
+        moved = np.flatnonzero(~still)
+        first = int(moved[-1]) + 1 if len(moved) else 0
+        if len(still) - first >= limits["steps"]:
+            layers[key.layer] = min(first, layers.get(key.layer, first))
+    rate = _common.learning_rate_of(record)
+    known = "" if rate is None else f" (learning rate {rate:g})"
+    for layer, first in layers.items():
+        yield Fault(
+            layer=layer,
+            step=steps[first],
+            measured=0,
+            threshold=0,
+            message=f"the weights of {layer!r} have not changed at any of "
+            f"{len(steps) - first} recorded steps since step {steps[first]}, though "
+            f"they get a gradient{known}.",
+            remedy="Check that the learning rate is above 0, "
+            "`model.optimizer.learning_rate = 1e-3`, that no schedule or callback "
+            "sets it to 0, and that the optimizer was made for this model: "
+            "`model.compile(...)` anew after changing layers.",
+        )
+
+
+def update_ratios(record: RunRecord) -> np.ndarray:
+    """Returns the kernels' update-to-weight ratios, float64 `(steps, kernels)`.
+
+    A weight that is all zero has none (inf is turned to NaN).
+    """
+    ratios = _common.statistic(record, "update", "update_to_weight_ratio")
+    tensors = _common.tensors_of(record, "update")
+    columns = [column for column, key in enumerate(tensors) if is_kernel(key)]
+    if ratios is None or not columns:
+        raise NotJudged("holds no updates of kernels")
+    values = ratios[:, columns].astype(np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _median(ratios: np.ndarray) -> np.ndarray:
+    """Median over the kernels, NaN at steps where none has a ratio."""
+    known = np.isfinite(ratios).any(axis=1)
+    median = np.full(len(ratios), np.nan)
+    median[known] = np.nanmedian(ratios[known], axis=1)
+    return median
+
+
+def median_update_ratio(record: RunRecord) -> np.ndarray:
+    """Returns the median of the kernels' ratios, float64 `(steps,)`."""
+    return _median(update_ratios(record))
