@@ -1,26 +1,14 @@
 """`RunWriter`: a record's matrices, and what the stock dashboards show of them."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_initkit import schema, stats
-from keras_initkit.recording import events
+from keras_initkit import schema
+from keras_initkit.recording import events, stock
 from keras_initkit.recording.record import RunRecord, SignalSeries
-
-# What the stock dashboards get of each signal, the most telling first. More tags than
-# MAX_TAGS nobody reads: then each signal gets its first statistic only.
-STOCK_STATISTICS = {
-    "activation": ("std", "mean", "rms", "zero_fraction", "nonfinite_count"),
-    "preactivation": ("std",),
-    "backprop": ("rms",),
-    "gradient": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
-    "weight": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
-    "update": ("rms",),
-}
-MAX_TAGS = 600
 
 
 class RunWriter:
@@ -36,6 +24,9 @@ class RunWriter:
         self._stock = events.EventFile(pathlib.Path(log_dir))
         self._matrices = events.EventFile(pathlib.Path(log_dir) / schema.RECORD_RUN)
         self._started: set[str] = set()
+        self._boards: dict[tuple[str, ...], stock.ScalarBoard] = {}
+        self._metrics: tuple[tuple[str, ...], events.Scalars] | None = None
+        self._metrics_step: int | None = None
 
     def write_run(self, step: int, metadata: Mapping[str, Any]) -> None:
         """Writes what is known of the run as a whole."""
@@ -58,20 +49,53 @@ class RunWriter:
             counts: `{signal: counts by leading bits}` where values were counted; the
                 record's histograms of these are of this step, too.
         """
-        matrices, stock = [], []
-        shown = _shown(record, signals)
-        for signal in signals:
-            name, series = record.latest(signal)
+        if not signals:
+            return
+        matrices = []
+        latest = {signal: record.latest(signal) for signal in signals}
+        for signal, (name, series) in latest.items():
             matrices += self._matrix("statistics", name, series)
-            stock += _scalars(series, shown[signal])
             if signal in counts:
                 matrices += self._matrix("histogram", name, record.histograms[name])
-                stock += _histograms(series, counts[signal])
         for name, series in record.time_steps.items():
             if series.signal in signals and series.steps[-1] == step:
                 matrices += self._matrix("time", name, series)
         self._matrices.write(step, matrices)
-        self._stock.write(step, stock)
+        self._write_stock(
+            step, {s: series for s, (_, series) in latest.items()}, counts
+        )
+
+    def write_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes the metrics of a monitored step, those of a step once only."""
+        if step == self._metrics_step or not metrics:
+            return
+        self._metrics_step = step
+        names = tuple(metrics)
+        numbers = np.array([[metrics[name] for name in names]])
+        tag = f"{schema.METRICS_TAG}/{','.join(names)}"
+        content = {"v": schema.DATA_VERSION, "kind": "metrics", "metrics": list(names)}
+        self._matrices.write(step, [events.matrix(tag, numbers, content)])
+        if self._metrics is None or self._metrics[0] != names:
+            described = {f"metrics/{name}": _about_metric(name) for name in names}
+            self._metrics = names, events.Scalars(described)
+        self._stock.write_scalars(step, self._metrics[1], numbers[0])
+
+    def write_findings(self, step: int, findings: Sequence[Mapping[str, Any]]) -> None:
+        """Writes all findings as they now stand, for our tab and as a table of text.
+
+        Args:
+            step: Optimizer iteration.
+            findings: Dicts as `Finding.to_dict` makes them, with `"cleared"`: the step
+                at which the fault ceased, or `None`.
+        """
+        current = [
+            {name: stock.json_able(value) for name, value in finding.items()}
+            for finding in findings
+        ]
+        text = events.text(schema.FINDINGS_TAG, {"findings": current})
+        self._matrices.write(step, [text])
+        table = stock.findings_table(current)
+        self._stock.write(step, [events.markdown("findings", table)])
 
     def write_prediction(
         self,
@@ -86,25 +110,6 @@ class RunWriter:
         tag = schema.prediction_tag(signal)
         self._matrices.write(step, [events.matrix(tag, values, content)])
 
-    def write_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Writes the metrics of a monitored step."""
-        names = list(metrics)
-        content = {"v": schema.DATA_VERSION, "kind": "metrics", "metrics": names}
-        tag = f"{schema.METRICS_TAG}/{','.join(names)}"
-        values = np.array([[metrics[name] for name in names]])
-        self._matrices.write(step, [events.matrix(tag, values, content)])
-        self._stock.write(
-            step,
-            [
-                events.scalar(
-                    f"metrics/{name}",
-                    value,
-                    "running mean since the start of the epoch, as Keras reports it",
-                )
-                for name, value in metrics.items()
-            ],
-        )
-
     def close(self) -> None:
         """Closes the files; a later write opens others."""
         self._stock.close()
@@ -112,14 +117,36 @@ class RunWriter:
 
     def _matrix(self, kind: str, name: str, series: SignalSeries) -> list[Any]:
         tag = schema.matrix_tag(name, kind)
-        content = _content(kind, series.signal, series.tensors, series.statistics)
         last = series.last()
+        if self._matrices.describes(tag):
+            return [events.matrix(tag, last)]
+        content = _content(kind, series.signal, series.tensors, series.statistics)
         values = [events.matrix(tag, last, content)]
         if tag not in self._started:
             # Once more under a tag of one event, which no sampling can drop.
             values.append(events.matrix(tag + schema.FIRST_SUFFIX, last, content))
         self._started.add(tag)
         return values
+
+    def _write_stock(
+        self,
+        step: int,
+        series: Mapping[str, SignalSeries],
+        counts: Mapping[str, np.ndarray],
+    ) -> None:
+        tensors = {signal: one.tensors for signal, one in series.items()}
+        board = self._boards.get(tuple(series))
+        if board is None or board.tensors != tensors:
+            board = self._boards[tuple(series)] = stock.ScalarBoard(tensors)
+            signals = {signal for signals in self._boards for signal in signals}
+            ordered = schema.check_signals(tuple(signals))
+            self._stock.write(step, [stock.charts(ordered)])
+        matrices = {signal: one.last() for signal, one in series.items()}
+        self._stock.write_scalars(step, board.scalars, board.numbers(matrices))
+        if counts:
+            shown = [s for s in stock.shown_histograms(tensors) if s in counts]
+            values = [v for s in shown for v in stock.histograms(series[s], counts[s])]
+            self._stock.write(step, values)
 
 
 def _content(
@@ -138,37 +165,5 @@ def _content(
     }
 
 
-def _shown(record: RunRecord, signals: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The statistics that each signal shows, fewer where there are many tensors."""
-    tags = sum(
-        len(record.latest(signal)[1].tensors) * len(STOCK_STATISTICS[signal])
-        for signal in signals
-    )
-    if tags <= MAX_TAGS:
-        return STOCK_STATISTICS
-    return {signal: names[:1] for signal, names in STOCK_STATISTICS.items()}
-
-
-def _scalars(series: SignalSeries, names: tuple[str, ...]) -> list[Any]:
-    columns = [series.statistics.index(name) for name in names]
-    return [
-        events.scalar(
-            schema.tag(series.signal, key, name),
-            row[column],
-            schema.STATISTICS[name].description,
-        )
-        for key, row in zip(series.tensors, series.last(), strict=True)
-        for name, column in zip(names, columns, strict=True)
-    ]
-
-
-def _histograms(series: SignalSeries, counts: np.ndarray) -> list[Any]:
-    low, high = (series.statistics.index(name) for name in ("min", "max"))
-    return [
-        events.histogram(
-            f"{series.signal}/{key.label}",
-            stats.buckets(count, row[low], row[high]),
-            "values of an evenly spaced sample of at most 131,072",
-        )
-        for key, row, count in zip(series.tensors, series.last(), counts, strict=True)
-    ]
+def _about_metric(name: str) -> str:
+    return "running mean since the start of the epoch, as Keras reports it"

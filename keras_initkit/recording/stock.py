@@ -1,0 +1,224 @@
+"""What TensorBoard's own dashboards get: no more than a person can read.
+
+Scalars a layer, three over all layers (so that a deep model has charts that can be
+read), histograms, charts for Custom Scalars, and a table of findings as text.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto import summary_pb2
+from tensorboard.plugins.custom_scalar import layout_pb2
+
+from keras_initkit import schema, stats
+from keras_initkit.recording import events
+from keras_initkit.recording.record import SignalSeries
+
+# Most scalars, and most histograms, of the layers of a run: the first of the lists
+# below that makes no more is taken.
+MAX_TAGS = 300
+
+# Statistics of each signal, the fullest choice first.
+STATISTICS: tuple[dict[str, tuple[str, ...]], ...] = (
+    {
+        "activation": ("std", "mean", "rms", "zero_fraction", "nonfinite_count"),
+        "preactivation": ("std",),
+        "backprop": ("rms",),
+        "gradient": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
+        "weight": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
+        "update": ("rms",),
+    },
+    {
+        "activation": ("std", "zero_fraction"),
+        "preactivation": ("std",),
+        "backprop": ("rms",),
+        "gradient": ("rms",),
+        "weight": ("rms",),
+        "update": ("rms",),
+    },
+    {"activation": ("std",), "gradient": ("rms",)},
+    {},
+)
+# Signals that have histograms.
+HISTOGRAMS: tuple[tuple[str, ...], ...] = (
+    tuple(schema.SIGNALS),
+    ("activation", "gradient", "weight"),
+    ("activation",),
+    (),
+)
+# The statistic of each signal that is told over all layers, and these three quantiles.
+OVER_LAYERS = {
+    "activation": "std",
+    "preactivation": "std",
+    "backprop": "rms",
+    "gradient": "rms",
+    "weight": "rms",
+    "update": "rms",
+}
+QUANTILES = {"p5": 0.05, "median": 0.5, "p95": 0.95}
+# Vectors, which start at 0 or 1 and are left out where kernels are compared.
+_VECTORS = ("bias", "beta", "gamma")
+
+Tensors = Mapping[str, Sequence[schema.TensorKey]]
+
+
+def shown_statistics(tensors: Tensors) -> dict[str, tuple[str, ...]]:
+    """Returns the statistics that are shown of each layer, by signal.
+
+    Args:
+        tensors: `{signal: keys}` of what is recorded.
+    """
+    for choice in STATISTICS:
+        shown = {signal: choice.get(signal, ()) for signal in tensors}
+        if sum(len(tensors[s]) * len(names) for s, names in shown.items()) <= MAX_TAGS:
+            break
+    return shown
+
+
+def shown_histograms(tensors: Tensors) -> tuple[str, ...]:
+    """Returns the signals of which histograms are shown."""
+    for choice in HISTOGRAMS:
+        shown = tuple(signal for signal in choice if signal in tensors)
+        if sum(len(tensors[signal]) for signal in shown) <= MAX_TAGS:
+            break
+    return shown
+
+
+class ScalarBoard:
+    """The scalars of the signals of a step.
+
+    Args:
+        tensors: `{signal: keys}` of what is recorded.
+    """
+
+    def __init__(self, tensors: Tensors):
+        self.tensors = {signal: tuple(keys) for signal, keys in tensors.items()}
+        shown = shown_statistics(tensors)
+        descriptions: dict[str, str] = {}
+        # Where the numbers of a signal lie: columns of every row, rows of the kernels.
+        self._columns: dict[str, list[int]] = {}
+        self._kernels: dict[str, tuple[list[int], int]] = {}
+        for signal, keys in self.tensors.items():
+            statistics = schema.statistics_of(signal)
+            self._columns[signal] = [statistics.index(name) for name in shown[signal]]
+            for key in keys:
+                for name in shown[signal]:
+                    text = schema.STATISTICS[name].description
+                    descriptions[schema.tag(signal, key, name)] = text
+            name = OVER_LAYERS[signal]
+            kernels = [i for i, key in enumerate(keys) if key.tensor not in _VECTORS]
+            self._kernels[signal] = (kernels, statistics.index(name))
+            for quantile in QUANTILES:
+                descriptions[over_layers_tag(signal, quantile)] = (
+                    f"{quantile} of the {name} over the layers, vectors (biases) and "
+                    "values that are not finite left out"
+                )
+        self.scalars = events.Scalars(descriptions)
+
+    def numbers(self, matrices: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns the numbers of a step, as `scalars` wants them.
+
+        Args:
+            matrices: `{signal: matrix}`, shape `(keys, statistics)`.
+        """
+        parts = []
+        for signal in self.tensors:
+            matrix = matrices[signal]
+            parts.append(matrix[:, self._columns[signal]].ravel())
+            rows, column = self._kernels[signal]
+            parts.append(_quantiles(matrix[rows, column]))
+        return np.concatenate(parts)
+
+
+def over_layers_tag(signal: str, quantile: str) -> str:
+    """Returns the tag of a quantile of a signal over all layers."""
+    return f"over_layers/{signal}_{OVER_LAYERS[signal]}/{quantile}"
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    """The quantiles of the finite values, NaN where there are none."""
+    values = np.sort(values[np.isfinite(values)])
+    if not values.size:
+        return np.full(len(QUANTILES), np.nan)
+    places = np.array(list(QUANTILES.values())) * (len(values) - 1)
+    return np.interp(places, np.arange(len(values)), values)
+
+
+def histograms(
+    series: SignalSeries, counts: np.ndarray
+) -> list[summary_pb2.Summary.Value]:
+    """Makes the histograms of the newest step of a signal, one a tensor."""
+    low, high = (series.statistics.index(name) for name in ("min", "max"))
+    return [
+        events.histogram(
+            histogram_tag(series.signal, key),
+            stats.buckets(count, row[low], row[high]),
+            "values of an evenly spaced sample of at most 131,072",
+        )
+        for key, row, count in zip(series.tensors, series.last(), counts, strict=True)
+    ]
+
+
+def histogram_tag(signal: str, key: schema.TensorKey) -> str:
+    """Returns the tag of a tensor's histogram."""
+    return f"{signal}/{key.label}"
+
+
+def charts(signals: Sequence[str]) -> summary_pb2.Summary.Value:
+    """Makes the charts of the Custom Scalars dashboard: all layers in one chart.
+
+    The tags are named by patterns, so that the charts of all runs are the same ones:
+    the dashboard draws equal charts once, with a curve for each run.
+    """
+    spread = layout_pb2.Category(title="over all layers: median, 5% to 95%")
+    each = layout_pb2.Category(title="every layer", closed=True)
+    for signal in signals:
+        title = f"{signal} {OVER_LAYERS[signal]}"
+        low, middle, high = (over_layers_tag(signal, name) for name in QUANTILES)
+        spread.chart.add(title=title).margin.series.add(
+            value=middle, lower=low, upper=high
+        )
+        pattern = f"^{signal}/.*/{OVER_LAYERS[signal]}$"
+        each.chart.add(title=title).multiline.tag.append(pattern)
+    return events.layout(layout_pb2.Layout(category=[spread, each]))
+
+
+def findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Returns findings as a Markdown table.
+
+    Args:
+        findings: Dicts with the fields of `Finding` and `"cleared"`.
+    """
+    if not findings:
+        return "Nothing found."
+    lines = [
+        "| severity | rule | layer | steps | what | what to do |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in findings:
+        steps = "" if one["step"] is None else f"from {one['step']}"
+        if one["cleared"] is not None:
+            steps += f", gone at {one['cleared']}"
+        layer = "the model" if one["layer"] is None else one["layer"]
+        cells = (one["severity"], one["rule"], layer, steps)
+        texts = (*cells, one["message"], one["remedy"])
+        lines.append("| " + " | ".join(map(_cell, texts)) + " |")
+    return "\n".join(lines)
+
+
+# Characters that would end a cell, or be read as Markdown or HTML.
+_SPECIAL = "\\`*_{}[]<>#|"
+
+
+def _cell(text: str) -> str:
+    escaped = "".join(f"\\{c}" if c in _SPECIAL else c for c in str(text))
+    return " ".join(escaped.split())
+
+
+def json_able(value: Any) -> Any:
+    """Returns a value as JSON takes it: `None` for numbers that are not finite."""
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,237 @@
+"""What TensorBoard's own dashboards get, read back as TensorBoard reads it."""
+
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing import event_file_loader
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.util import tensor_util
+
+from keras_initkit import schema
+from keras_initkit.recording import RunRecord, RunWriter, stock
+
+
+def keys_of(layers):
+    outputs = tuple(schema.TensorKey(f"dense_{i}", "output") for i in range(layers))
+    weights = tuple(
+        schema.TensorKey(f"dense_{i}", name)
+        for i in range(layers)
+        for name in ("kernel", "bias")
+    )
+    return {
+        name: outputs if signal.source == "layer" else weights
+        for name, signal in schema.SIGNALS.items()
+    }
+
+
+def written(directory, tensors, steps=(0, 10), counts=True):
+    """Writes steps of random matrices; returns them by step and signal."""
+    rng = np.random.default_rng(1)
+    record, writer, matrices = RunRecord(), RunWriter(directory), {}
+    for step in steps:
+        matrices[step] = {}
+        for signal, keys in tensors.items():
+            values = rng.random((len(keys), len(schema.statistics_of(signal))))
+            matrices[step][signal] = np.float32(values)
+            record.add(signal, keys, step, values)
+            record.add_histogram(
+                signal, step, np.zeros((len(keys), len(schema.HISTOGRAM_COLUMNS)))
+            )
+        counted = {
+            signal: np.ones((len(keys), 2048), np.int32)
+            for signal, keys in tensors.items()
+        }
+        writer.write_step(step, record, tuple(tensors), counted if counts else {})
+        writer.write_metrics(step, {"loss": step + 0.5})
+    writer.close()
+    return matrices
+
+
+def read(directory):
+    """Everything in the event files of one run: `{tag: {step: value}}` and plugins."""
+    found, plugins = {}, {}
+    for file in sorted(pathlib.Path(directory).glob("*tfevents*")):
+        for event in event_file_loader.EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.HasField("metadata"):
+                    plugins.setdefault(
+                        value.tag, value.metadata.plugin_data.plugin_name
+                    )
+                found.setdefault(value.tag, {})[event.step] = value
+    return found, plugins
+
+
+def number(value):
+    return tensor_util.make_ndarray(value.tensor).item()
+
+
+def test_scalars_are_the_numbers_of_the_record(tmp_path):
+    tensors = keys_of(3)
+    matrices = written(tmp_path, tensors)
+    found, plugins = read(tmp_path)
+    shown = stock.shown_statistics(tensors)
+    assert shown == stock.STATISTICS[0]
+    expected = {
+        schema.tag(signal, key, name)
+        for signal, keys in tensors.items()
+        for key in keys
+        for name in shown[signal]
+    }
+    scalars = {tag for tag, plugin in plugins.items() if plugin == "scalars"}
+    quantiles = {stock.over_layers_tag(s, q) for s in tensors for q in stock.QUANTILES}
+    assert scalars == expected | quantiles | {"metrics/loss"}
+    for tag in expected:
+        signal, key, name = schema.parse_tag(tag)
+        row = tensors[signal].index(key)
+        column = schema.statistics_of(signal).index(name)
+        for step in (0, 10):
+            value = number(found[tag][step])
+            assert value == matrices[step][signal][row, column]
+    assert {step: number(v) for step, v in found["metrics/loss"].items()} == {
+        0: 0.5,
+        10: 10.5,
+    }
+
+
+def test_over_layers_are_quantiles_of_the_finite_values_of_kernels(tmp_path):
+    keys = keys_of(4)["gradient"]
+    values = np.zeros((8, len(schema.statistics_of("gradient"))), np.float32)
+    rms = schema.statistics_of("gradient").index("rms")
+    kernels = [3.0, np.nan, 1.0, 2.0]
+    values[::2, rms], values[1::2, rms] = kernels, 99.0
+    board = stock.ScalarBoard({"gradient": keys})
+    numbers = dict(
+        zip(board.scalars.tags, board.numbers({"gradient": values}), strict=True)
+    )
+    expected = np.quantile([1.0, 2.0, 3.0], list(stock.QUANTILES.values()))
+    for name, value in zip(stock.QUANTILES, expected, strict=True):
+        assert numbers[f"over_layers/gradient_rms/{name}"] == pytest.approx(value)
+    values[:, rms] = np.inf
+    assert np.isnan(board.numbers({"gradient": values})[-3:]).all()
+
+
+@pytest.mark.parametrize(("layers", "choice"), [(3, 0), (20, 1), (60, 2), (400, 3)])
+def test_deep_models_show_fewer_statistics(layers, choice):
+    tensors = keys_of(layers)
+    shown = stock.shown_statistics(tensors)
+    expected = stock.STATISTICS[choice]
+    assert shown == {signal: expected.get(signal, ()) for signal in tensors}
+    tags = sum(len(tensors[signal]) * len(names) for signal, names in shown.items())
+    assert tags <= stock.MAX_TAGS
+    histograms = sum(len(tensors[s]) for s in stock.shown_histograms(tensors))
+    assert histograms <= stock.MAX_TAGS
+    board = stock.ScalarBoard(tensors)
+    assert len(board.scalars.tags) == tags + 3 * len(tensors)
+
+
+def test_histograms_of_deep_models_are_those_of_fewer_signals(tmp_path):
+    tensors = keys_of(50)
+    written(tmp_path, tensors, steps=(0,))
+    _, plugins = read(tmp_path)
+    tags = {tag for tag, plugin in plugins.items() if plugin == "histograms"}
+    assert {tag.split("/")[0] for tag in tags} == {"activation", "gradient", "weight"}
+    assert len(tags) == 50 + 100 + 100
+
+
+def test_charts_name_patterns_that_match_every_layer(tmp_path):
+    written(tmp_path, keys_of(2), counts=False)
+    found, plugins = read(tmp_path)
+    (value,) = found["custom_scalars__config__"].values()
+    assert plugins["custom_scalars__config__"] == "custom_scalars"
+    layout = layout_pb2.Layout.FromString(tensor_util.make_ndarray(value.tensor).item())
+    spread, each = layout.category
+    assert len(spread.chart) == len(each.chart) == len(schema.SIGNALS)
+    for chart in spread.chart:
+        (series,) = chart.margin.series
+        assert {series.value, series.lower, series.upper} <= found.keys()
+    for chart, signal in zip(each.chart, schema.SIGNALS, strict=True):
+        (pattern,) = chart.multiline.tag
+        matched = [tag for tag in found if re.match(pattern, tag)]
+        assert len(matched) == len(keys_of(2)[signal])
+        assert all(tag.startswith(f"{signal}/dense_") for tag in matched)
+
+
+def test_names_of_any_script_keep_their_numbers_in_place(tmp_path):
+    tensors = {"weight": (schema.TensorKey("层/ÿÀÿÁ:<b>", "kernel"),)}
+    matrices = written(tmp_path, tensors, counts=False)
+    found, _ = read(tmp_path)
+    tag = schema.tag("weight", tensors["weight"][0], "rms")
+    column = schema.statistics_of("weight").index("rms")
+    assert number(found[tag][10]) == matrices[10]["weight"][0, column]
+
+
+def test_metadata_is_written_once_and_again_in_a_new_file(tmp_path):
+    writer, record = RunWriter(tmp_path), RunRecord()
+    tensors = keys_of(1)
+    for step in range(3):
+        for signal, keys in tensors.items():
+            shape = (len(keys), len(schema.statistics_of(signal)))
+            record.add(signal, keys, step, np.zeros(shape))
+        writer.write_step(step, record, tuple(tensors), {})
+        if step == 1:
+            writer.close()
+    writer.close()
+    for directory in (tmp_path, tmp_path / "initkit"):
+        files = sorted(directory.glob("*tfevents*"))
+        assert len(files) == 2
+        for file in files:
+            described = {}
+            for event in event_file_loader.EventFileLoader(str(file)).Load():
+                for value in event.summary.value:
+                    described.setdefault(value.tag, []).append(
+                        bool(value.metadata.plugin_data.plugin_name)
+                    )
+            for flags in described.values():
+                assert flags[0]
+                assert not any(flags[1:])
+
+
+FINDING = {
+    "rule": "NoGradient",
+    "severity": "error",
+    "layer": "a|b<script>",
+    "step": 10,
+    "measured": np.nan,
+    "threshold": 1e-7,
+    "message": "no *gradient*",
+    "remedy": "use\nanother",
+    "reference": "x",
+    "cleared": None,
+}
+
+
+def test_findings_are_written_as_json_and_as_a_table(tmp_path):
+    writer = RunWriter(tmp_path)
+    writer.write_findings(10, [FINDING])
+    writer.write_findings(20, [{**FINDING, "layer": None, "cleared": 20}])
+    writer.write_findings(30, [])
+    writer.close()
+    own, plugins = read(tmp_path / "initkit")
+    assert plugins == {schema.FINDINGS_TAG: "initkit"}
+    lists = [
+        json.loads(
+            tensor_util.make_ndarray(value.tensor).item(),
+            parse_constant=lambda name: pytest.fail(f"not JSON: {name}"),
+        )["findings"]
+        for value in own[schema.FINDINGS_TAG].values()
+    ]
+    assert lists == [
+        [{**FINDING, "measured": None}],
+        [{**FINDING, "measured": None, "layer": None, "cleared": 20}],
+        [],
+    ]
+    shown, plugins = read(tmp_path)
+    assert plugins == {"findings": "text"}
+    table, later, none = (
+        tensor_util.make_ndarray(v.tensor).item().decode()
+        for v in shown["findings"].values()
+    )
+    assert table.splitlines()[2] == (
+        r"| error | NoGradient | a\|b\<script\> | from 10 | no \*gradient\* "
+        "| use another |"
+    )
+    assert "| the model | from 10, gone at 20 |" in later
+    assert none == "Nothing found."
