@@ -1,5 +1,6 @@
-"""What the event files and the TensorBoard tab of `keras_initkit` share.
+"""The InitKit tab of TensorBoard, and what it shares with the writer of event files.
 
-A package of its own, because TensorBoard imports its plugins when it starts: nothing
-here imports keras, tensorflow or `keras_initkit`.
+A package of its own, because TensorBoard imports its plugins when it starts, and one
+that fails takes TensorBoard down: nothing here imports keras, tensorflow or
+`keras_initkit`.
 """

@@ -1,0 +1,323 @@
+"""What the event files hold of the runs, read through TensorBoard's data provider.
+
+Nothing here trusts a file: what cannot be read, or was written by a newer version, is
+left out and named in the notes of its run.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from tensorboard import errors
+from tensorboard.data import provider
+from tensorboard.plugins.hparams import metadata as hparams_metadata
+
+from keras_initkit_tensorboard import schema
+
+# Kinds of matrices whose rows are tensors.
+KINDS = ("statistics", "histogram", "time", "prediction")
+# More than a tag can hold: the provider's own sampling is random.
+_ALL = 10**9
+_PART = re.compile(r"#(\d{1,6})(?=/|@|$)")
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """The matrices under one tag of one run.
+
+    Attributes:
+        tag: The tag.
+        kind: One of `KINDS`, or `"metrics"`.
+        signal: Name of the signal; `""` for metrics.
+        part: 0, or n where the rows of the signal changed for the n-th time.
+        tensors: Labels of the rows, in forward order.
+        columns: Names of the columns.
+        last_step: Newest step.
+        first: Tag that holds the first matrix once more, `None` if there is none.
+    """
+
+    tag: str
+    kind: str
+    signal: str
+    part: int
+    tensors: tuple[str, ...]
+    columns: tuple[str, ...]
+    last_step: int
+    first: str | None = None
+
+
+@dataclasses.dataclass
+class Run:
+    """What one run holds, values apart.
+
+    Attributes:
+        run: Its name for TensorBoard, such as `"mlp/initkit"`.
+        series: All matrices, parts of a signal in order.
+        texts: Tags of the JSON texts, of `schema.RUN_TAG` and `schema.FINDINGS_TAG`.
+        notes: What could not be read, and why.
+    """
+
+    run: str
+    series: list[Series] = dataclasses.field(default_factory=list)
+    texts: set[str] = dataclasses.field(default_factory=set)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The name a reader knows: that of the directory the monitor was given."""
+        if self.run == schema.RECORD_RUN:
+            return "."
+        return self.run.removesuffix(f"/{schema.RECORD_RUN}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Values of one series: `values[i, j]` belongs to `steps[i]` and `names[j]`."""
+
+    names: tuple[str, ...]
+    steps: Sequence[int]
+    values: Array
+
+
+class Logs:
+    """All runs of an experiment.
+
+    Args:
+        data_provider: TensorBoard's.
+        context: A `RequestContext`.
+        experiment: An experiment id.
+    """
+
+    def __init__(self, data_provider: Any, context: Any, experiment: str):
+        self._provider = data_provider
+        self._where = {"ctx": context, "experiment_id": experiment}
+
+    def runs(self, wanted: Collection[str] = ()) -> list[Run]:
+        """Lists the runs that hold anything of ours, sorted by name.
+
+        Args:
+            wanted: Names for TensorBoard of the only runs to list; empty means all.
+
+        Raises:
+            NotFoundError: If a wanted run does not exist.
+        """
+        listing = self._list(schema.PLUGIN_NAME, wanted)
+        missing = sorted(set(wanted) - set(listing))
+        if missing:
+            raise errors.NotFoundError(f"No run {missing[0]!r} with data of this tab.")
+        return [_parse_run(run, listing[run]) for run in sorted(listing)]
+
+    def statistic(
+        self, run: Run, kind: str, signal: str, column: str, samples: int
+    ) -> list[Part]:
+        """Reads one column of all tensors of a signal, a part per set of tensors."""
+
+        def pick(series: Series, matrix: Array) -> Array:
+            return matrix[:, series.columns.index(column)]
+
+        chosen = [s for s in _of(run, kind, signal) if column in s.columns]
+        return self._read(run, chosen, lambda s: s.tensors, pick, samples)
+
+    def tensor(
+        self, run: Run, kind: str, signal: str, tensor: str, samples: int
+    ) -> list[Part]:
+        """Reads all columns of one tensor."""
+
+        def pick(series: Series, matrix: Array) -> Array:
+            return matrix[series.tensors.index(tensor)]
+
+        chosen = [s for s in _of(run, kind, signal) if tensor in s.tensors]
+        return self._read(run, chosen, lambda s: s.columns, pick, samples)
+
+    def metrics(self, run: Run, samples: int) -> list[Part]:
+        """Reads the metrics of the monitored steps, a part per set of names."""
+        parts = []
+        for series in _of(run, "metrics", ""):
+            parts += self._read(
+                run, [series], lambda s: s.columns, lambda _, matrix: matrix[0], samples
+            )
+        return parts
+
+    def text(self, run: Run, tag: str) -> Any:
+        """Reads the newest JSON text under a tag; `None` if there is none to read."""
+        if tag not in run.texts:
+            return None
+        data = self._tensors(run.run, [tag], 1)[tag]
+        try:
+            return json.loads(np.ravel(data[-1].numpy)[0])
+        except (IndexError, TypeError, ValueError):
+            run.notes.append(f"{tag}: not the JSON text it should be")
+            return None
+
+    def hparams(self) -> dict[str, dict[str, Any]]:
+        """Returns the hyperparameters of every run that has some, by its name."""
+        found = {}
+        tag = hparams_metadata.SESSION_START_INFO_TAG
+        for run, tags in self._list(hparams_metadata.PLUGIN_NAME).items():
+            if tag not in tags:
+                continue
+            try:
+                start = hparams_metadata.parse_session_start_info_plugin_data(
+                    tags[tag].plugin_content
+                )
+            except Exception:  # whatever another program wrote
+                continue
+            found[run] = {
+                name: getattr(value, value.WhichOneof("kind") or "string_value")
+                for name, value in start.hparams.items()
+            }
+        return found
+
+    def _list(
+        self, plugin: str, runs: Collection[str] = ()
+    ) -> Mapping[str, Mapping[str, Any]]:
+        chosen = provider.RunTagFilter(runs=runs or None)
+        return self._provider.list_tensors(
+            plugin_name=plugin, run_tag_filter=chosen, **self._where
+        )
+
+    def _tensors(self, run: str, tags: Iterable[str], count: int) -> Mapping[str, Any]:
+        read = self._provider.read_tensors(
+            plugin_name=schema.PLUGIN_NAME,
+            downsample=count,
+            run_tag_filter=provider.RunTagFilter(runs=[run], tags=list(tags)),
+            **self._where,
+        )
+        return read.get(run, {})
+
+    def _read(
+        self,
+        run: Run,
+        chosen: list[Series],
+        names: Callable[[Series], tuple[str, ...]],
+        pick: Callable[[Series, Array], Array],
+        samples: int,
+    ) -> list[Part]:
+        """Reads series that follow each other.
+
+        Of two samples the provider needs to read only the last, as the first has a tag
+        of its own.
+        """
+        if not chosen:
+            return []
+        tags = [tag for s in chosen for tag in (s.first, s.tag) if tag]
+        data = self._tensors(run.run, tags, _ALL if samples > 2 else 1)
+        parts: list[Part] = []
+        for series in chosen:
+            shape = (len(series.tensors), len(series.columns))
+            frames: dict[int, Array] = {}
+            broken = 0
+            for datum in _in_order(
+                data.get(series.first or "", ()), data.get(series.tag, ())
+            ):
+                if datum.numpy.shape == shape and datum.numpy.dtype.kind == "f":
+                    frames[datum.step] = pick(series, datum.numpy)
+                else:
+                    broken += 1
+            if broken:
+                run.notes.append(f"{series.tag}: {broken} matrices of a wrong shape")
+            if not frames:
+                continue
+            parts = _cut(parts, next(iter(frames)))
+            steps = _spread(list(frames), samples)
+            values = np.stack([frames[step] for step in steps])
+            parts.append(Part(names(series), steps, values))
+        return parts
+
+
+def _of(run: Run, kind: str, signal: str) -> list[Series]:
+    return [s for s in run.series if s.kind == kind and s.signal == signal]
+
+
+def _parse_run(name: str, tags: Mapping[str, Any]) -> Run:
+    run = Run(name)
+    for tag, listed in sorted(tags.items()):
+        if tag.endswith(schema.FIRST_SUFFIX):
+            continue
+        try:
+            content = json.loads(listed.plugin_content)
+            version = content["v"]
+            if version > schema.DATA_VERSION:
+                run.notes.append(
+                    f"{tag}: written by a newer keras_initkit (data version {version}, "
+                    f"this tab reads up to {schema.DATA_VERSION}); update it to see "
+                    "this run"
+                )
+            elif "kind" in content:
+                run.series += _parse_series(tag, content, listed.max_step, tags)
+            else:
+                run.texts.add(tag)
+        except (KeyError, TypeError, ValueError):
+            run.notes.append(f"{tag}: its description cannot be read")
+    run.series.sort(key=lambda s: (s.kind, s.signal, s.part))
+    return run
+
+
+def _parse_series(
+    tag: str, content: Mapping[str, Any], last_step: int, tags: Collection[str]
+) -> list[Series]:
+    """Returns the series that `content` describes, none for kinds of other versions."""
+    kind = content["kind"]
+    if kind == "metrics":
+        names = _strings(content["metrics"])
+        return [Series(tag, kind, "", 0, ("metrics",), names, last_step)]
+    if kind not in KINDS or content["signal"] not in schema.SIGNALS:
+        return []
+    part = _PART.search(tag)
+    first = tag + schema.FIRST_SUFFIX
+    return [
+        Series(
+            tag,
+            kind,
+            content["signal"],
+            int(part[1]) if part else 0,
+            _strings(content["tensors"]),
+            _strings(content["columns"]),
+            last_step,
+            first if first in tags else None,
+        )
+    ]
+
+
+def _strings(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise ValueError("`values` must be a list of strings.")
+    return tuple(values)
+
+
+def _in_order(first: Sequence[Any], data: Sequence[Any]) -> list[Any]:
+    """Returns the data without those that a restart from an earlier step superseded.
+
+    The readers differ here: one drops them by itself, the other hands out everything in
+    the order of the file.
+    """
+    kept: list[Any] = []
+    for datum in data:
+        while kept and kept[-1].step >= datum.step:
+            kept.pop()
+        kept.append(datum)
+    # What was sampled away: the first matrix, kept under its own tag.
+    return [d for d in first[:1] if not kept or d.step < kept[0].step] + kept
+
+
+def _cut(parts: Iterable[Part], step: int) -> list[Part]:
+    """Returns what is left of `parts` where another part begins at `step`."""
+    left = []
+    for part in parts:
+        count = int(np.searchsorted(part.steps, step))
+        if count:
+            left.append(Part(part.names, part.steps[:count], part.values[:count]))
+    return left
+
+
+def _spread(steps: list[int], samples: int) -> list[int]:
+    """Returns at most `samples` of the steps, evenly spaced, with both ends."""
+    if len(steps) <= samples:
+        return steps
+    chosen = np.linspace(0, len(steps) - 1, samples).round().astype(int)
+    return [steps[i] for i in np.unique(chosen)]

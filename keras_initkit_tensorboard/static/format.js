@@ -1,0 +1,97 @@
+// Numbers and names as text.
+
+const SUPERSCRIPTS = '⁰¹²³⁴⁵⁶⁷⁸⁹';
+
+/** The shortest decimal that reads back as this float32. */
+export function exact(value) {
+  if (value === null || value === undefined) return '—';
+  if (!Number.isFinite(value)) return special(value);
+  if (value === 0) return '0';
+  for (let digits = 1; digits < 10; digits++) {
+    const text = value.toPrecision(digits);
+    if (Math.fround(Number(text)) === Math.fround(value)) return tidy(text);
+  }
+  return tidy(value.toPrecision(9));
+}
+
+/** Three digits. */
+export function short(value) {
+  if (value === null || value === undefined) return '—';
+  if (typeof value === 'string') return value;
+  if (!Number.isFinite(value)) return special(value);
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size >= 1e5 || size < 1e-3) return tidy(value.toExponential(1));
+  return tidy(value.toPrecision(3));
+}
+
+function special(value) {
+  if (Number.isNaN(value)) return 'NaN';
+  return value > 0 ? '∞' : '−∞';
+}
+
+function tidy(text) {
+  const number = Number(text);
+  const size = Math.abs(number);
+  if (size >= 1e6 || size < 1e-4) {
+    return number
+      .toExponential()
+      .replace('e+', 'e')
+      .replace('-', '−')
+      .replace('e-', 'e−');
+  }
+  return String(number).replace('-', '−');
+}
+
+/** 10ⁿ. */
+export function powerOfTen(exponent) {
+  if (exponent === 0) return '1';
+  const digits = [...String(Math.abs(exponent))].map((d) => SUPERSCRIPTS[d]).join('');
+  return `10${exponent < 0 ? '⁻' : ''}${digits}`;
+}
+
+/** A factor in words: "×2.1", "÷4,000", "÷10⁹". */
+export function factor(ratio) {
+  if (Number.isNaN(ratio)) return '—';
+  if (ratio === 0) return 'to 0';
+  if (ratio === Infinity) return 'from 0';
+  const [sign, size] = ratio >= 1 ? ['×', ratio] : ['÷', 1 / ratio];
+  if (size < 10) return sign + size.toFixed(1);
+  if (size < 1e4) return sign + Math.round(size).toLocaleString('en');
+  return `${sign}${powerOfTen(Math.round(Math.log10(size)))}`;
+}
+
+/** Cuts a long name in the middle. */
+export function shorten(text, length) {
+  const points = [...text];
+  if (points.length <= length) return text;
+  const tail = Math.ceil((length - 1) * 0.6);
+  return `${points.slice(0, length - 1 - tail).join('')}…${points.slice(-tail).join('')}`;
+}
+
+/** What all names begin with, up to a "/". */
+export function commonPrefix(names) {
+  if (names.length < 2) return '';
+  let prefix = names[0].slice(0, names[0].lastIndexOf('/') + 1);
+  while (prefix && !names.every((name) => name.startsWith(prefix))) {
+    prefix = prefix.slice(0, prefix.lastIndexOf('/', prefix.length - 2) + 1);
+  }
+  return prefix;
+}
+
+/** What all names end with, from a ":" on: the weight that all of them are. */
+export function commonSuffix(names) {
+  if (names.length < 2) return '';
+  const suffix = /(:[^:]*)?$/.exec(names[0])[0];
+  return names.every((name) => name.endsWith(suffix)) ? suffix : '';
+}
+
+/** Rows of cells as CSV (RFC 4180); no cell can start a spreadsheet formula. */
+export function csv(rows) {
+  const cell = (value) => {
+    let text = value === null || value === undefined ? '' : String(value);
+    if (typeof value === 'string' && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return rows.map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n';
+}

@@ -1,0 +1,202 @@
+// Pure functions from replies to what charts show. A "frame" is one step of one run:
+// `{names, step, row}` with one value a name.
+
+const QUOTED = { '%3A': ':', '%40': '@', '%25': '%' };
+
+/** The label of a tensor as people read it. */
+export function display(label) {
+  return label.replace(/%(3A|40|25)/g, (code) => QUOTED[code]);
+}
+
+/** The layer that a tensor's label begins with. */
+export function layerOf(label) {
+  return display(/^[^:@]*/.exec(label)[0]);
+}
+
+/** Whether a tensor belongs to the chosen weights; tensors of layers always do. */
+export function isWanted(label, weights) {
+  const tensor = /:([^@]*)/.exec(label)?.[1];
+  if (!tensor || weights === 'all' || /^output(_\d+)?$/.test(tensor)) return true;
+  const small = /bias|beta|gamma|scale$/.test(tensor);
+  return weights === 'biases' ? small : !small;
+}
+
+/** The newest frame at or before `step`, `null` if the run begins later. */
+export function frameAt(parts, step) {
+  for (let p = parts.length - 1; p >= 0; p--) {
+    const { names, steps, values } = parts[p];
+    if (!(steps[0] <= step)) continue;
+    let low = 0;
+    let high = steps.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (steps[middle] <= step) low = middle;
+      else high = middle;
+    }
+    const row = values.subarray(low * names.length, (low + 1) * names.length);
+    return { names, step: steps[low], row };
+  }
+  return null;
+}
+
+/** All steps of some runs, ascending. */
+export function stepsOf(runs) {
+  const steps = new Set();
+  for (const { parts } of runs) {
+    for (const part of parts) for (const step of part.steps) steps.add(step);
+  }
+  return [...steps].sort((a, b) => a - b);
+}
+
+/** One value over the steps: `{steps, values}`; steps where it is absent are left out. */
+export function history(parts, name) {
+  const steps = [];
+  const values = [];
+  for (const part of parts) {
+    const column = part.names.indexOf(name);
+    if (column < 0) continue;
+    part.steps.forEach((step, i) => {
+      steps.push(step);
+      values.push(part.values[i * part.names.length + column]);
+    });
+  }
+  return { steps, values };
+}
+
+/** One order for the names of several models: each keeps its own, gaps are filled. */
+export function mergeOrder(lists) {
+  const order = [];
+  const longestFirst = [...new Set(lists)].sort((a, b) => b.length - a.length);
+  for (const list of longestFirst) {
+    let place = 0;
+    for (const name of list) {
+      const known = order.indexOf(name);
+      if (known >= 0) place = known + 1;
+      else order.splice(place++, 0, name);
+    }
+  }
+  return order;
+}
+
+/** What a scale must make room for. */
+export function emptyRange() {
+  return { low: Infinity, high: -Infinity, least: Infinity, zero: false, nonfinite: false };
+}
+
+/** Widens `range` to a value. `least` is the smallest magnitude that is not 0. */
+export function include(range, value) {
+  if (!Number.isFinite(value)) {
+    range.nonfinite = true;
+    return;
+  }
+  if (value < range.low) range.low = value;
+  if (value > range.high) range.high = value;
+  if (value === 0) {
+    range.zero = true;
+    return;
+  }
+  const size = Math.abs(value);
+  if (size < range.least) range.least = size;
+}
+
+const RANGES = new WeakMap();
+
+/** The range of all values of a part that are wanted, over all its steps. */
+function rangeOfPart(part, weights) {
+  let known = RANGES.get(part);
+  if (!known) RANGES.set(part, (known = {}));
+  if (known[weights]) return known[weights];
+  const range = emptyRange();
+  const wanted = part.names.map((name) => isWanted(name, weights));
+  for (let i = 0, j = 0; i < part.values.length; i++) {
+    if (wanted[j]) include(range, part.values[i]);
+    if (++j === wanted.length) j = 0;
+  }
+  return (known[weights] = range);
+}
+
+/** The range of all values of some runs. */
+export function rangeOf(runs, weights = 'all') {
+  const total = emptyRange();
+  for (const { parts } of runs) {
+    for (const part of parts) {
+      const range = rangeOfPart(part, weights);
+      total.low = Math.min(total.low, range.low);
+      total.high = Math.max(total.high, range.high);
+      total.least = Math.min(total.least, range.least);
+      total.zero ||= range.zero;
+      total.nonfinite ||= range.nonfinite;
+    }
+  }
+  return total;
+}
+
+/**
+ * The range of most values: all lists count alike, and the extremes of a few values,
+ * such as those of a run that explodes, do not flatten all others.
+ */
+export function robustRange(lists) {
+  const total = emptyRange();
+  const finite = [];
+  for (const list of lists) {
+    const stride = Math.max(1, Math.floor(list.length / 1000));
+    for (let i = 0; i < list.length; i += stride) {
+      if (!Number.isFinite(list[i])) total.nonfinite = true;
+      else if (list[i] === 0) total.zero = true;
+      else finite.push(list[i]);
+    }
+  }
+  finite.sort((a, b) => a - b);
+  if (finite.length) {
+    include(total, quantile(finite, 0.02));
+    include(total, quantile(finite, 0.97));
+    const sizes = finite.map(Math.abs).sort((a, b) => a - b);
+    total.least = quantile(sizes, 0.02);
+  }
+  if (total.zero) {
+    total.low = Math.min(total.low, 0);
+    total.high = Math.max(total.high, 0);
+  }
+  return total;
+}
+
+/** The kind of scale that suits a metric. */
+export function metricScale({ low, high }) {
+  return low > 0 && high / low > 100 ? 'log' : 'linear';
+}
+
+/** The kind of scale that suits a statistic. */
+export function scaleKind(statistic, chosen) {
+  const signed = statistic && statistic.minimum === '-Infinity';
+  if (chosen === 'linear') return 'linear';
+  if (chosen === 'log') return signed ? 'symlog' : 'log';
+  if (statistic?.unit === '1') return 'linear';
+  return signed ? 'symlog' : 'log';
+}
+
+/** Quantile of sorted numbers, linear between them. */
+export function quantile(sorted, q) {
+  if (!sorted.length) return undefined;
+  const at = (sorted.length - 1) * q;
+  const low = Math.floor(at);
+  const high = Math.ceil(at);
+  if (sorted[low] === sorted[high]) return sorted[low];
+  return sorted[low] + (sorted[high] - sorted[low]) * (at - low);
+}
+
+/** Median, lowest and highest of the values; those that are not finite count as ∞. */
+export function spread(values) {
+  if (!values.length) return null;
+  const sorted = values
+    .map((value) => (Number.isFinite(value) ? value : Infinity))
+    .sort((a, b) => a - b);
+  return { median: quantile(sorted, 0.5), low: sorted[0], high: sorted.at(-1) };
+}
+
+/** First and last value of a profile, and their ratio. */
+export function throughDepth(values) {
+  const there = values.filter((value) => value !== null);
+  if (there.length < 2) return null;
+  const [first, last] = [there[0], there.at(-1)];
+  return { first, last, ratio: last / first };
+}

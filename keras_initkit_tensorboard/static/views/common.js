@@ -1,0 +1,55 @@
+// Parts that several views use.
+
+import { h, select, swatch } from '../dom.js';
+import { exact } from '../format.js';
+
+/** A <select> of the signals that were recorded. */
+export function signalSelect(app, label, value, onpick, kind = 'statistics', extra = []) {
+  const options = app.signals(kind).map((name) => [name, name, app.index.signals[name].description]);
+  return select(label, [...extra, ...options], value, onpick);
+}
+
+export function statisticSelect(app, signal, value, onpick) {
+  const options = app
+    .statistics(signal)
+    .map((name) => [name, name.replaceAll('_', ' '), app.index.statistics[name]?.description]);
+  return select('Statistic', options, value, onpick);
+}
+
+export const SCALES = [['auto', 'auto'], ['log', 'log'], ['linear', 'linear']];
+export const WEIGHTS = [
+  ['kernels', 'kernels', 'Kernels, embeddings and other weights that are no bias or scale'],
+  ['biases', 'biases, scales'],
+  ['all', 'all weights'],
+];
+
+/** A figure with caption and charts; `title` is what a downloaded picture says. */
+export function figure(title, caption, ...content) {
+  return h('figure', { 'data-title': title }, h('figcaption', {}, caption), content);
+}
+
+/** Rows of a tooltip: `[{color, name, values, strong}]`, at most `most` of them. */
+export function tipTable(head, rows, most = 14) {
+  const cut = rows.slice(0, most);
+  return h(
+    'table',
+    {},
+    head && h('tr', {}, head.map((text) => h('th', {}, text))),
+    cut.map(({ color, name, values, strong }) =>
+      h(
+        'tr',
+        { class: strong ? 'strong' : null },
+        h('td.tip-name', {}, color && swatch(color), name),
+        values.map((value) => h('td.number', {}, typeof value === 'string' ? value : exact(value))),
+      ),
+    ),
+    rows.length > most && h('tr', {}, h('td.muted', {}, `and ${rows.length - most} more`)),
+  );
+}
+
+/** What stands in for a chart while its data are missing; `null` if they are there. */
+export function waiting(entry, count, empty) {
+  if (entry.error && !entry.data) return ['Could not be read', entry.error.message];
+  if (!entry.data) return ['Loading…', ''];
+  return count ? null : empty;
+}

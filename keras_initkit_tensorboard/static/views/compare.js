@@ -1,0 +1,277 @@
+// Runs in groups (by initializer or another hyperparameter), with bands over seeds.
+
+import { groupColor, DASHES } from '../charts/colors.js';
+import { LineChart } from '../charts/lines.js';
+import { fill, h, notice, select, swatch } from '../dom.js';
+import { exact, factor, short } from '../format.js';
+import {
+  display, emptyRange, frameAt, history, include, isWanted, layerOf, mergeOrder, metricScale,
+  robustRange, scaleKind, spread, stepsOf, throughDepth,
+} from '../model.js';
+import { SCALES, signalSelect, statisticSelect, tipTable, waiting, WEIGHTS } from './common.js';
+import { findingsOf } from './findings.js';
+import { ProfileView } from './profile.js';
+
+// What tells repetitions of the same thing apart.
+const REPETITION = /^(seed|trial|replica|repetition|fold)$/i;
+
+export class CompareView {
+  constructor(app) {
+    this.app = app;
+    this._controls = h('div.controls');
+    this._profile = new LineChart({
+      label: 'Profiles of groups over the layers',
+      onpick: (at) => app.set({ layer: layerOf(this._order[at]) }),
+    });
+    this._metric = new LineChart({
+      label: 'Metric of groups over the steps',
+      onpick: (step) => app.set({ step: String(step) }),
+    });
+    this._figures = [
+      h('figure', {}, h('figcaption'), this._profile.element),
+      h('figure', {}, h('figcaption'), this._metric.element),
+    ];
+    this._pair = h('div.pair', {}, this._figures);
+    this._hint = h('p.hint', {}, 'Lines are medians, bands reach from the lowest to the highest run of a group.');
+    this._empty = h('div');
+    this._table = h('div.scroll');
+    this.element = h('div', {}, this._controls, this._empty, this._pair, this._hint, this._table);
+  }
+
+  get signal() {
+    const signals = this.app.signals();
+    return signals.includes(this.app.values.signal) ? this.app.values.signal : (signals[0] ?? '');
+  }
+
+  get statistic() {
+    return ProfileView.statisticOf(this.app, this.signal);
+  }
+
+  /** Hyperparameters to group by, the telling ones first. */
+  keys() {
+    const values = new Map();
+    for (const run of this.app.runs) {
+      for (const [key, value] of Object.entries(run.hparams)) {
+        if (!values.has(key)) values.set(key, new Set());
+        values.get(key).add(String(value));
+      }
+    }
+    return [...values.keys()]
+      .filter((key) => !REPETITION.test(key))
+      .sort((a, b) => (b === 'initializer') - (a === 'initializer') || values.get(b).size - values.get(a).size);
+  }
+
+  get key() {
+    const keys = this.keys();
+    const { group } = this.app.values;
+    if (group === 'run name' || keys.includes(group)) return group;
+    return keys[0] ?? 'run name';
+  }
+
+  /** `Map(group name -> runs)` of the shown runs. */
+  groups() {
+    const { key } = this;
+    const groups = new Map();
+    const stems = this.app.runs.map((run) => withoutSeed(run.name));
+    // A number at the end is a seed only where several runs differ in nothing else.
+    const stem = (name) =>
+      stems.filter((one) => one === withoutSeed(name)).length > 1 ? withoutSeed(name) : name;
+    for (const run of this.app.shown) {
+      const name = key === 'run name' ? stem(run.name) : String(run.hparams[key] ?? '(none)');
+      if (!groups.has(name)) groups.set(name, []);
+      groups.get(name).push(run);
+    }
+    return new Map([...groups].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  runs() {
+    return this.app.partsOf(this.app.api.statistic(this.signal, this.statistic).data);
+  }
+
+  steps() {
+    return stepsOf(this.runs());
+  }
+
+  update() {
+    const { app, signal, statistic } = this;
+    this._updateControls();
+    const runs = this.runs();
+    const missing = waiting(app.api.statistic(signal, statistic), runs.length, [
+      `No ${signal} here`, `None of the selected runs has recorded ${signal} ${statistic}.`,
+    ]);
+    for (const part of [this._pair, this._hint, this._table]) part.hidden = missing !== null;
+    fill(this._empty, missing && notice(...missing));
+    if (missing) return;
+    this._group(runs);
+    this._showProfile();
+    this._showMetric();
+    this._updateTable();
+  }
+
+  _updateControls() {
+    const { app, signal, key } = this;
+    const { stat, scale, weights } = app.values;
+    const memo = JSON.stringify([key, this.keys(), signal, stat, scale, weights, app.signals()]);
+    if (memo === this._memo) return;
+    this._memo = memo;
+    fill(
+      this._controls,
+      select('Group by', [...this.keys().map((name) => [name, name]), ['run name', 'run name without seed']], key, (value) => app.set({ group: value })),
+      signalSelect(app, 'Signal', signal, (value) => app.set({ signal: value })),
+      statisticSelect(app, signal, this.statistic, (value) => app.set({ stat: value })),
+      select('Scale', SCALES, scale, (value) => app.set({ scale: value })),
+      select('Weights', WEIGHTS, weights, (value) => app.set({ weights: value })),
+    );
+  }
+
+  /** Profiles at the chosen step, gathered by group. */
+  _group(runs) {
+    const { app } = this;
+    const frames = new Map();
+    for (const { run, parts } of runs) {
+      const frame = frameAt(parts, app.step);
+      if (frame) frames.set(run, frame);
+    }
+    const wanted = (frame) => frame.names.filter((name) => isWanted(name, app.values.weights));
+    this._order = mergeOrder([...frames.values()].map(wanted));
+    const place = new Map(this._order.map((name, i) => [name, i]));
+    this._groups = [...this.groups()].map(([name, members], i) => {
+      const columns = this._order.map(() => []);
+      const present = members.filter((run) => frames.has(run));
+      for (const run of present) {
+        const frame = frames.get(run);
+        frame.names.forEach((label, j) => columns[place.get(label)]?.push(frame.row[j]));
+      }
+      return { name, members: present, color: groupColor(i), dash: DASHES[Math.floor(i / 7) % 4], spreads: columns.map(spread) };
+    }).filter(({ members }) => members.length);
+  }
+
+  _showProfile() {
+    const { app, statistic, signal } = this;
+    const range = emptyRange();
+    for (const { spreads } of this._groups) {
+      for (const one of spreads) if (one) for (const value of Object.values(one)) include(range, value);
+    }
+    this._caption(0, `${signal} ${statistic} by ${this.key}`);
+    this._profile.show({
+      x: { names: this._order.map(display) },
+      y: { kind: scaleKind(app.index.statistics[statistic], app.values.scale), range },
+      bands: this._groups
+        .filter(({ members }) => members.length > 1)
+        .map(({ color, spreads }) => ({ color, points: spreads.flatMap((one, i) => (one ? [[i, one.low, one.high]] : [])) })),
+      lines: this._groups.map((group) => ({
+        group, color: group.color, dash: group.dash, width: 2.2, dots: this._order.length <= 60,
+        points: group.spreads.map((one, i) => [i, one ? one.median : null]),
+      })),
+      marks: app.values.layer ? this._order.flatMap((name, i) => (layerOf(name) === app.values.layer ? [i] : [])).slice(0, 2) : [],
+      height: 340,
+      tip: (at, nearest) => this._tip(display(this._order[at]), nearest, ({ spreads }) => spreads[at]),
+    });
+  }
+
+  _tip(title, nearest, read) {
+    return [
+      h('div.tip-title', {}, title),
+      tipTable(
+        ['', 'median', 'lowest', 'highest'],
+        this._groups.flatMap((group) => {
+          const one = read(group);
+          return one ? [{ color: group.color, name: `${group.name} (${group.members.length})`, strong: nearest?.group === group, values: [one.median, one.low, one.high] }] : [];
+        }),
+      ),
+    ];
+  }
+
+  _showMetric() {
+    const { app } = this;
+    const { data } = app.api.metrics();
+    const all = app.partsOf(data).flatMap(({ parts }) => parts.flatMap((part) => part.names));
+    const metric = all.includes('loss') ? 'loss' : all[0];
+    this._figures[1].hidden = metric === undefined;
+    if (metric === undefined) return;
+    this._caption(1, `${metric} by ${this.key}`);
+    let [low, high] = [Infinity, -Infinity];
+    for (const group of this._groups) {
+      const byStep = new Map();
+      for (const run of group.members) {
+        const { steps, values } = history(data.get(run.run)?.parts ?? [], metric);
+        steps.forEach((step, i) => {
+          if (!byStep.has(step)) byStep.set(step, []);
+          byStep.get(step).push(values[i]);
+        });
+      }
+      group.curve = new Map([...byStep].sort(([a], [b]) => a - b).map(([step, values]) => [step, spread(values)]));
+      for (const step of group.curve.keys()) {
+        [low, high] = [Math.min(low, step), Math.max(high, step)];
+      }
+    }
+    const range = robustRange(
+      this._groups.map(({ curve }) => [...curve.values()].flatMap((one) => [one.low, one.high])),
+    );
+    this._metric.show({
+      x: { low, high },
+      y: { kind: metricScale(range), range },
+      bands: this._groups
+        .filter(({ members }) => members.length > 1)
+        .map(({ color, curve }) => ({ color, points: [...curve].map(([step, one]) => [step, one.low, one.high]) })),
+      lines: this._groups.map((group) => ({
+        group, color: group.color, dash: group.dash, width: 2,
+        points: [...group.curve].map(([step, one]) => [step, one.median]),
+      })),
+      marks: Number.isFinite(app.step) ? [app.step] : [],
+      height: 340,
+      tip: (step, nearest) => this._tip(`${metric} at step ${step}`, nearest, ({ curve }) => curve.get(step)),
+    });
+  }
+
+  _caption(i, text) {
+    const [figure, caption] = [this._figures[i], this._figures[i].firstChild];
+    if (figure.dataset.title === text) return;
+    figure.dataset.title = text;
+    fill(caption, h('strong', {}, text));
+  }
+
+  _updateTable() {
+    const { app } = this;
+    const found = findingsOf(app);
+    fill(
+      this._table,
+      h(
+        'table.summary',
+        {},
+        h('caption', {}, 'Medians over the runs of a group, at the chosen step'),
+        h('tr', {}, ['group', 'runs', 'first → last layer', '', 'last loss', 'errors', 'warnings'].map((text) => h('th', {}, text))),
+        this._groups.map(({ name, members, color, spreads, curve }) => {
+          const ends = throughDepth(spreads.map((one) => (one ? one.median : null)));
+          const count = (severity) => found.filter(({ run, finding }) => members.includes(run) && finding.severity === severity).length;
+          return h(
+            'tr',
+            {},
+            h('td.tip-name', {}, swatch(color), name),
+            h('td.number', { title: members.map((run) => run.name).join('\n') }, members.length),
+            h('td.number', {}, ends ? `${short(ends.first)} → ${short(ends.last)}` : '—'),
+            h('td.number', {}, ends ? factor(ends.ratio) : ''),
+            h('td.number', {}, curve?.size ? exact([...curve.values()].at(-1).median) : '—'),
+            h('td.number', {}, count('error') || '—'),
+            h('td.number', {}, count('warning') || '—'),
+          );
+        }),
+      ),
+    );
+  }
+
+  csv() {
+    const rows = [['group', 'runs', 'signal', 'statistic', 'tensor', 'median', 'lowest', 'highest']];
+    for (const { name, members, spreads } of this._groups ?? []) {
+      spreads.forEach((one, i) => {
+        if (one) rows.push([name, members.length, this.signal, this.statistic, this._order[i], one.median, one.low, one.high]);
+      });
+    }
+    return rows;
+  }
+}
+
+/** "he_normal/seed_3" and "he_normal-3" are runs of "he_normal". */
+function withoutSeed(name) {
+  return name.replace(/[\s/_-]*(seed|trial|run)?[\s_=-]*\d+$/i, '') || name;
+}

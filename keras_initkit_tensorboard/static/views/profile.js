@@ -1,0 +1,449 @@
+// Depth profile: layers in forward order against a statistic, forward and backward.
+
+import { LineChart } from '../charts/lines.js';
+import { checkbox, fill, h, notice, select, swatch } from '../dom.js';
+import { factor, short } from '../format.js';
+import {
+  display, frameAt, history, isWanted, layerOf, mergeOrder, rangeOf, scaleKind, stepsOf,
+  throughDepth, include,
+} from '../model.js';
+import { SCALES, signalSelect, statisticSelect, tipTable, waiting, WEIGHTS } from './common.js';
+import { findingLine, findingsOf } from './findings.js';
+
+const MOST_PINNED = 12; // more runs than this: no lines for step 0
+const VERDICTS = 4;
+
+export class ProfileView {
+  constructor(app) {
+    this.app = app;
+    this._controls = h('div.controls');
+    this._verdict = h('div.verdict');
+    this._charts = [new Profile(app, 'signal'), new Profile(app, 'second')];
+    this._layer = new LayerHistory(app);
+    this._table = h('div.scroll');
+    this.element = h(
+      'div',
+      {},
+      this._verdict,
+      this._controls,
+      h('div.pair', {}, this._charts.map((chart) => chart.element)),
+      h(
+        'p.hint',
+        {},
+        'A healthy network passes on a signal of the same size from layer to layer: flat lines. ' +
+          'Lines that sink with depth vanish, lines that climb explode. Thick: now; thin dotted: step 0.',
+      ),
+      this._layer.element,
+      this._table,
+    );
+  }
+
+  /** The statistic shown of a signal: the chosen one, or rms where it has none such. */
+  static statisticOf(app, signal) {
+    return app.statistics(signal).includes(app.values.stat) ? app.values.stat : 'rms';
+  }
+
+  steps() {
+    return stepsOf(this._charts.flatMap((chart) => chart.runs()));
+  }
+
+  update() {
+    this._updateControls();
+    this._updateVerdict();
+    for (const chart of this._charts) chart.update();
+    this._layer.update(this._charts.filter((chart) => chart.signal));
+    this._updateTable();
+  }
+
+  _updateControls() {
+    const { app } = this;
+    const { stat, scale, weights, x, pinned, theory } = app.values;
+    const key = JSON.stringify([stat, scale, weights, x, pinned, theory, app.statistics(this._charts[0].signal), app.signals('prediction')]);
+    if (key === this._key) return;
+    this._key = key;
+    fill(
+      this._controls,
+      statisticSelect(app, this._charts[0].signal, stat, (value) => app.set({ stat: value })),
+      select('Scale', SCALES, scale, (value) => app.set({ scale: value })),
+      select('Weights', WEIGHTS, weights, (value) => app.set({ weights: value }), 'Which weights of a layer stand for it in the signals of weights'),
+      select(
+        'Layers by',
+        [['name', 'name'], ['position', 'position', 'For models whose layers have other names']],
+        x,
+        (value) => app.set({ x: value }),
+      ),
+      checkbox('step 0', pinned, (value) => app.set({ pinned: value }), 'Show the first step beside the chosen one'),
+      app.signals('prediction').length > 0 &&
+        checkbox('theory', theory, (value) => app.set({ theory: value }), 'Show what theory predicts at initialization (dashed)'),
+    );
+  }
+
+  /** The worst finding of each run, in words. */
+  _updateVerdict() {
+    const { app } = this;
+    const found = findingsOf(app);
+    const worst = [];
+    for (const one of found) {
+      if (one.finding.severity !== 'info' && !worst.some(({ run }) => run === one.run)) worst.push(one);
+    }
+    const shown = worst.slice(0, VERDICTS);
+    this._verdict.hidden = !shown.length;
+    fill(
+      this._verdict,
+      shown.map((one) => findingLine(app, one)),
+      found.length > shown.length &&
+        h('button.link', { onclick: () => app.set({ view: 'findings' }) }, `all ${found.length} findings`),
+    );
+  }
+
+  _updateTable() {
+    const { app } = this;
+    const charts = this._charts.filter((chart) => chart.lines?.length);
+    fill(
+      this._table,
+      charts.length > 0 &&
+        h(
+          'table.summary',
+          {},
+          h('caption', {}, 'From the first to the last layer, at the chosen step'),
+          h(
+            'tr',
+            {},
+            h('th', {}, 'run'),
+            h('th', {}, 'step'),
+            charts.map((chart) => h('th', { colspan: 2 }, `${chart.signal} ${chart.statistic.replaceAll('_', ' ')}`)),
+          ),
+          app.shown.map((run) => this._summary(run, charts)),
+        ),
+    );
+  }
+
+  _summary(run, charts) {
+    const lines = charts.map((chart) => chart.lines.find((one) => one.run === run));
+    if (!lines.some(Boolean)) return null;
+    return h(
+      'tr',
+      {},
+      h('td.tip-name', {}, swatch(run.color), run.name),
+      h('td.number', {}, Math.max(...lines.filter(Boolean).map((one) => one.step))),
+      lines.map((one, i) => {
+        const ends = one && throughDepth(one.values);
+        if (!ends) return h('td', { colspan: 2 }, '—');
+        const broken = one.values.filter((value) => value !== null && !Number.isFinite(value)).length;
+        const extreme = broken || !(Math.abs(Math.log10(ends.ratio)) < 3);
+        const log = scaleKind(this.app.index.statistics[charts[i].statistic], 'auto') === 'log';
+        return [
+          h('td.number', {}, `${short(ends.first)} → ${short(ends.last)}`),
+          h('td.number', { class: `number ${extreme && log ? 'extreme' : ''}` }, broken ? `not finite in ${broken}` : log ? factor(ends.ratio) : ''),
+        ];
+      }),
+    );
+  }
+
+  csv() {
+    const rows = [['run', 'signal', 'statistic', 'step', 'position', 'tensor', 'value', 'at step 0']];
+    for (const chart of this._charts) {
+      for (const { run, step, values, first } of chart.lines ?? []) {
+        chart.order.forEach((name, i) => {
+          if (values[i] !== null) rows.push([run.name, chart.signal, chart.statistic, step, i, name, values[i], first?.[i]]);
+        });
+      }
+    }
+    return rows;
+  }
+}
+
+/** One chart: a signal's profile at the chosen step. */
+class Profile {
+  constructor(app, key) {
+    this.app = app;
+    this._key = key;
+    this._caption = h('figcaption');
+    this._chart = new LineChart({
+      label: 'Profile over the layers; arrow keys move from layer to layer',
+      onpick: (at, line) => this._pick(at, line),
+    });
+    this._empty = h('div');
+    this.element = h('figure', {}, this._caption, this._chart.element, this._empty);
+  }
+
+  get signal() {
+    const wanted = this.app.values[this._key];
+    const signals = this.app.signals();
+    if (wanted === '' || signals.includes(wanted)) return wanted;
+    if (this._key === 'second') return signals.includes('gradient') ? 'gradient' : '';
+    return signals[0] ?? '';
+  }
+
+  get statistic() {
+    return ProfileView.statisticOf(this.app, this.signal);
+  }
+
+  runs() {
+    if (!this.signal) return [];
+    return this.app.partsOf(this.app.api.statistic(this.signal, this.statistic).data);
+  }
+
+  update() {
+    const { app, signal, statistic } = this;
+    this._updateCaption();
+    this.lines = [];
+    this.order = [];
+    this.element.classList.toggle('folded', !signal);
+    if (!signal) return this._state(h('span'));
+    const entry = app.api.statistic(signal, statistic);
+    const runs = this.runs();
+    const missing = waiting(entry, runs.length, [
+      `No ${signal} here`,
+      `None of the selected runs has recorded ${signal} ${statistic}.`,
+    ]);
+    if (missing) return this._state(notice(...missing));
+    this._state(null);
+    this._lines(runs);
+    return this._show(runs);
+  }
+
+  _state(message) {
+    this._chart.element.hidden = message !== null;
+    fill(this._empty, message);
+  }
+
+  _updateCaption() {
+    const { app, signal, statistic } = this;
+    const key = JSON.stringify([signal, statistic, app.signals()]);
+    if (key === this._captionKey) return;
+    this._captionKey = key;
+    const second = this._key === 'second';
+    this.element.dataset.title = `${signal} ${statistic}`;
+    fill(
+      this._caption,
+      signalSelect(app, second ? 'Second signal' : 'Signal', signal, (value) => app.set({ [this._key]: value }), 'statistics', second ? [['', 'none']] : []),
+      signal && h('strong', {}, `${signal} ${statistic.replaceAll('_', ' ')}`),
+      signal && h('p.muted', {}, app.index.signals[signal].description),
+    );
+  }
+
+  /** Lines of all runs over one order of the layers. */
+  _lines(runs) {
+    const { app } = this;
+    const { weights, x, pinned } = app.values;
+    const predicted = app.values.theory && this.statistic === 'rms' && app.signals('prediction').includes(this.signal)
+      ? app.api.statistic(this.signal, 'rms', 'prediction').data
+      : null;
+    const wanted = (names) => names.filter((name) => isWanted(name, weights));
+    const byPosition = x === 'position';
+    const frames = runs.map(({ run, parts }) => ({
+      run,
+      now: frameAt(parts, app.step),
+      first: frameAt(parts, parts[0].steps[0]),
+      theory: predicted?.get(run.run) ? frameAt(predicted.get(run.run).parts, Infinity) : null,
+    })).filter(({ now }) => now);
+    const lists = frames.map(({ now }) => this._names(now.names, weights));
+    const longest = Math.max(0, ...lists.map((list) => list.length));
+    this.order = byPosition
+      ? Array.from({ length: longest }, (_, i) => String(i + 1))
+      : mergeOrder(lists);
+    const place = new Map(this.order.map((name, i) => [name, i]));
+    const values = (frame) => {
+      const found = new Array(this.order.length).fill(null);
+      let position = 0;
+      frame.names.forEach((name, i) => {
+        if (!isWanted(name, weights)) return;
+        const at = byPosition ? position++ : place.get(name);
+        if (at !== undefined) found[at] = frame.row[i];
+      });
+      return found;
+    };
+    const showFirst = pinned && frames.length <= MOST_PINNED;
+    this.lines = frames.map(({ run, now, first, theory }) => ({
+      run,
+      step: now.step,
+      names: wanted(now.names),
+      values: values(now),
+      firstStep: first.step,
+      first: first.step < now.step && showFirst ? values(first) : null,
+      theory: theory ? values(theory) : null,
+    }));
+  }
+
+  _names(names, weights) {
+    this._cache ??= new WeakMap();
+    let known = this._cache.get(names);
+    if (!known) this._cache.set(names, (known = {}));
+    return (known[weights] ??= names.filter((name) => isWanted(name, weights)));
+  }
+
+  _show(runs) {
+    const { app, order } = this;
+    const range = { ...rangeOf(runs, app.values.weights) };
+    for (const { theory } of this.lines) {
+      for (const value of theory ?? []) if (value !== null) include(range, value);
+    }
+    const kind = scaleKind(app.index.statistics[this.statistic], app.values.scale);
+    if (kind === 'linear' && app.index.statistics[this.statistic]?.unit === '1' && range.high <= 1 && range.low >= 0) {
+      [range.low, range.high] = [0, Math.max(range.high, 0.05)];
+    }
+    const points = (values) => values.map((value, i) => [i, value]).filter(([, v], i) => v !== null || i);
+    const dots = order.length * this.lines.length < 600 && order.length <= 80;
+    const focus = app.values.run;
+    const lines = this.lines.flatMap((one) => {
+      const { run, values, first, theory } = one;
+      const focused = run.name === focus;
+      const alpha = focus && !focused && app.shown.some((r) => r.name === focus) ? 0.45 : 1;
+      return [
+        first && { color: run.color, dash: [2, 3], width: 1.7, alpha, points: points(first), quiet: true },
+        theory && { color: run.color, dash: [9, 4], width: 1.4, alpha, points: points(theory), quiet: true },
+        { color: run.color, dash: run.dash, width: focused ? 3 : 2.2, alpha, points: points(values), dots, one },
+      ].filter(Boolean);
+    });
+    const marks = order.flatMap((name, i) => (app.values.layer && this._layerAt(i) === app.values.layer ? [i] : []));
+    const height = Math.max(260, Math.min(420, innerHeight - 420));
+    this._chart.show({
+      x: { names: order.map(display) },
+      y: { kind, range },
+      lines,
+      marks: marks.length > 4 ? [] : marks,
+      height,
+      tip: (at, nearest) => this._tip(at, nearest),
+    });
+  }
+
+  /** The layer of a place on the x axis. */
+  _layerAt(at, line = this.lines[0]) {
+    const name = this.app.values.x === 'position' ? line?.names[at] : this.order[at];
+    return name === undefined ? '' : layerOf(name);
+  }
+
+  _tip(at, nearest) {
+    const rows = this.lines
+      .filter(({ values }) => values[at] !== null)
+      .sort((a, b) => rank(b.values[at]) - rank(a.values[at]));
+    const first = rows.some(({ first }) => first);
+    const theory = rows.some(({ theory }) => theory);
+    const steps = [...new Set(rows.map(({ step }) => step))];
+    return [
+      h('div.tip-title', {}, this.app.values.x === 'position' ? `layer ${at + 1}` : display(this.order[at])),
+      h('div.muted', {}, `${this.signal} ${this.statistic} at step ${steps.length === 1 ? steps[0] : 'as said'}`),
+      tipTable(
+        first || theory ? ['', 'now', first && 'step 0', theory && 'theory'].filter((text) => text !== false) : null,
+        rows.map((one) => ({
+          color: one.run.color,
+          name: steps.length === 1 ? one.run.name : `${one.run.name} (step ${one.step})`,
+          strong: nearest?.one === one,
+          values: [
+            one.values[at],
+            ...(first ? [one.first?.[at] ?? null] : []),
+            ...(theory ? [one.theory?.[at] ?? null] : []),
+          ],
+        })),
+      ),
+    ];
+  }
+
+  _pick(at, nearest) {
+    const run = nearest?.one.run.name;
+    const layer = this._layerAt(at, nearest?.one);
+    this.app.set({ layer: layer === this.app.values.layer ? '' : layer, ...(run ? { run } : {}) });
+  }
+}
+
+/** Above all: NaN, then infinite, then by size. */
+function rank(value) {
+  return Number.isNaN(value) ? Infinity : value;
+}
+
+/** The chosen layer over the steps. */
+class LayerHistory {
+  constructor(app) {
+    this.app = app;
+    this._charts = [];
+    this._caption = h('figcaption');
+    this._body = h('div.pair');
+    this.element = h('div.card', { hidden: true }, this._caption, this._body);
+  }
+
+  update(profiles) {
+    const { app } = this;
+    const { layer } = app.values;
+    this.element.hidden = !layer;
+    if (!layer) return;
+    if (this._layer !== layer) {
+      this._layer = layer;
+      fill(
+        this._caption,
+        h('strong', {}, layer),
+        ' through training ',
+        h('button', { onclick: () => app.set({ view: 'heat' }) }, 'Histogram of its values'),
+        h('button', { onclick: () => app.set({ layer: '' }) }, 'Close'),
+      );
+    }
+    while (this._charts.length < profiles.length) {
+      this._charts.push(
+        new LineChart({
+          label: 'One layer over the steps; arrow keys move from step to step',
+          onpick: (step) => app.set({ step: String(step) }),
+        }),
+      );
+    }
+    const key = profiles.map(({ signal }) => signal).join();
+    if (key !== this._shownKey || this._body.childElementCount !== profiles.length) {
+      this._shownKey = key;
+      fill(
+        this._body,
+        profiles.map((profile, i) =>
+          h(
+            'figure',
+            { 'data-title': `${layer}: ${profile.signal} ${profile.statistic}` },
+            this._charts[i].element,
+          ),
+        ),
+      );
+    }
+    profiles.forEach((profile, i) => this._show(this._charts[i], profile, layer));
+  }
+
+  _show(chart, profile, layer) {
+    const { app } = this;
+    const { signal, statistic } = profile;
+    const runs = profile.runs();
+    const lines = runs.flatMap(({ run, parts }) => {
+      const names = new Set(parts.flatMap((part) => part.names));
+      return [...names]
+        .filter((name) => layerOf(name) === layer && isWanted(name, app.values.weights))
+        .map((name) => {
+          const { steps, values } = history(parts, name);
+          return {
+            run, name, color: run.color, dash: run.dash, width: 1.6,
+            points: steps.map((step, j) => [step, values[j]]),
+          };
+        });
+    });
+    const range = { low: Infinity, high: -Infinity, least: Infinity, zero: false, nonfinite: false };
+    let [low, high] = [Infinity, -Infinity];
+    for (const { points } of lines) {
+      for (const [step, value] of points) {
+        include(range, value);
+        low = Math.min(low, step);
+        high = Math.max(high, step);
+      }
+    }
+    chart.show({
+      x: { low, high },
+      y: { kind: scaleKind(app.index.statistics[statistic], app.values.scale), range },
+      lines,
+      marks: Number.isFinite(app.step) ? [app.step] : [],
+      height: 150,
+      tip: (step) => [
+        h('div.tip-title', {}, `${signal} ${statistic} at step ${step}`),
+        tipTable(
+          null,
+          lines.flatMap(({ run, name, color, points }) => {
+            const point = points.find(([one]) => one === step);
+            return point ? [{ color, name: `${run.name} ${display(name).slice(layer.length)}`, values: [point[1]] }] : [];
+          }),
+        ),
+      ],
+    });
+  }
+}
+

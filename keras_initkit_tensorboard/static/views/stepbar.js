@@ -1,0 +1,163 @@
+// The step: a slider below the metrics of the runs, with play.
+
+import { surface, themeColors, line, place, write } from '../charts/canvas.js';
+import { linearScale, makeScale } from '../charts/scale.js';
+import { fill, h } from '../dom.js';
+import { short } from '../format.js';
+import { history, metricScale, robustRange } from '../model.js';
+import { findingsOf } from './findings.js';
+
+const FRAME = 90; // milliseconds a step when playing
+const HEIGHT = 64;
+const LEFT = 52;
+const RIGHT = 14;
+
+export class StepBar {
+  constructor(app) {
+    this.app = app;
+    this._steps = [];
+    this._play = h('button.play', { onclick: () => this._toggle(), title: 'Play the training (space)' }, '▶');
+    this._slider = h('input', {
+      type: 'range',
+      min: 0,
+      'aria-label': 'Training step',
+      oninput: () => this._go(Number(this._slider.value)),
+    });
+    this._text = h('output.step');
+    this._canvas = h('canvas', {
+      role: 'img',
+      'aria-label': 'Metric of the monitored steps',
+      onclick: (event) => this._pick(event),
+    });
+    this._metric = h('select', {
+      'aria-label': 'Metric',
+      onchange: () => this._draw(),
+    });
+    this.element = h(
+      'footer',
+      { hidden: true },
+      h('div.strip', {}, this._canvas, this._metric),
+      h(
+        'div.row',
+        {},
+        this._play,
+        h('button', { onclick: () => this._go(0), title: 'First step' }, 'Step 0'),
+        this._slider,
+        h('button', { onclick: () => app.set({ step: '' }), title: 'Follow the newest step' }, 'Latest'),
+        this._text,
+      ),
+    );
+    document.addEventListener('keydown', (event) => {
+      const busy = /^(INPUT|SELECT|BUTTON|TEXTAREA|SUMMARY|A)$/.test(event.target.tagName);
+      if (event.key !== ' ' || busy || this.element.hidden) return;
+      event.preventDefault();
+      this._toggle();
+    });
+  }
+
+  /** Shows the steps to choose from, ascending. */
+  update(steps) {
+    this.element.hidden = steps.length === 0;
+    if (this.element.hidden) return;
+    this._steps = steps;
+    const { step } = this.app;
+    const at = Number.isFinite(step) ? steps.indexOf(step) : steps.length - 1;
+    this._slider.max = steps.length - 1;
+    this._slider.value = at;
+    this._slider.setAttribute('aria-valuetext', `step ${steps[at]}`);
+    const latest = !Number.isFinite(step);
+    fill(this._text, `step ${steps[at]} `, h('span.muted', {}, latest ? '(latest)' : `of ${steps.at(-1)}`));
+    this._at = steps[at];
+    this._draw();
+  }
+
+  _go(at) {
+    const last = at >= this._steps.length - 1;
+    this.app.set({ step: last ? '' : String(this._steps[Math.max(0, at)]) });
+  }
+
+  _toggle() {
+    const playing = this._timer !== undefined;
+    clearInterval(this._timer);
+    this._timer = undefined;
+    fill(this._play, playing ? '▶' : '❚❚');
+    this._play.title = playing ? 'Play the training (space)' : 'Pause (space)';
+    if (playing) return;
+    if (!Number.isFinite(this.app.step)) this._go(0);
+    this._timer = setInterval(() => {
+      const next = Number(this._slider.value) + 1;
+      if (next >= this._steps.length || this.element.hidden) this._toggle();
+      else this._go(next);
+    }, FRAME);
+  }
+
+  _pick(event) {
+    if (!this._x) return;
+    const [px] = place(this._canvas, event);
+    const distances = this._steps.map((step) => Math.abs(this._x(step) - px));
+    this._go(distances.indexOf(Math.min(...distances)));
+  }
+
+  _draw() {
+    const { app } = this;
+    const runs = app.partsOf(app.api.metrics().data);
+    const names = [...new Set(runs.flatMap(({ parts }) => parts.flatMap((part) => part.names)))];
+    if (names.join() !== this._names) {
+      this._names = names.join();
+      const usual = names.includes('loss') ? 'loss' : names[0];
+      const chosen = names.includes(this._metric.value) ? this._metric.value : usual;
+      fill(this._metric, names.map((name) => h('option', { value: name }, name)));
+      if (chosen) this._metric.value = chosen;
+    }
+    this._canvas.parentElement.hidden = !names.length;
+    if (!names.length) return;
+    const metric = this._metric.value;
+    const curves = runs.map(({ run, parts }) => ({ run, ...history(parts, metric) }));
+    const width = Math.max(200, this.element.clientWidth - 24);
+    const context = surface(this._canvas, width, HEIGHT);
+    const colors = themeColors();
+    const range = robustRange(curves.map(({ values }) => values));
+    const y = makeScale(metricScale(range), range, 3);
+    const last = Math.max(this._steps.at(-1), ...curves.map(({ steps }) => steps.at(-1) ?? 0));
+    const scale = linearScale(this._steps[0], Math.max(last, this._steps[0] + 1));
+    const [top, floor] = [8, HEIGHT - 8];
+    this._x = (step) => LEFT + scale.at(step) * (width - LEFT - RIGHT);
+    const py = (value) =>
+      Number.isFinite(value) ? floor - Math.min(1, y.at(value) ?? 0) * (floor - top) : top - 4;
+    for (const { value, text } of y.ticks) {
+      line(context, LEFT, py(value), width - RIGHT, py(value), colors.grid);
+      write(context, text, LEFT - 6, py(value), { color: colors.muted, align: 'right' });
+    }
+    for (const { run, steps, values } of curves) {
+      context.strokeStyle = run.color;
+      context.lineWidth = run === app.focused && app.values.run ? 2.5 : 1.4;
+      context.setLineDash(run.dash);
+      context.beginPath();
+      steps.forEach((step, i) => context[i ? 'lineTo' : 'moveTo'](this._x(step), py(values[i])));
+      context.stroke();
+      context.setLineDash([]);
+      const broken = steps.filter((_, i) => !Number.isFinite(values[i]));
+      context.fillStyle = colors.bad;
+      for (const step of broken) context.fillRect(this._x(step) - 1, 1, 3, 4);
+    }
+    this._triangles(context, colors);
+    line(context, this._x(this._at), 0, this._x(this._at), HEIGHT, colors.ink, 1.5);
+    const focused = curves.find(({ run }) => run === app.focused);
+    const near = focused?.steps.findLastIndex((step) => step <= this._at);
+    this._canvas.title = near >= 0 ? `${focused.run.name}: ${metric} ${short(focused.values[near])}` : metric;
+  }
+
+  /** Where findings begin. */
+  _triangles(context, colors) {
+    for (const { finding } of findingsOf(this.app)) {
+      if (finding.step === null || finding.severity === 'info') continue;
+      const at = this._x(finding.step);
+      context.fillStyle = finding.severity === 'error' ? colors.bad : colors.accent;
+      context.beginPath();
+      context.moveTo(at - 4, HEIGHT);
+      context.lineTo(at + 4, HEIGHT);
+      context.lineTo(at, HEIGHT - 7);
+      context.fill();
+    }
+  }
+}

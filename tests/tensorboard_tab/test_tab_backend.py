@@ -1,0 +1,363 @@
+"""What the routes of the tab answer, over real event files and both readers."""
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tab_logs as logs
+from tab_readers import ROOT, Tab, python_provider
+
+from keras_initkit import schema
+from keras_initkit.recording import RunRecord
+from keras_initkit_tensorboard import plugin
+
+
+def run_of(index, name):
+    (found,) = [run for run in index["runs"] if run["name"] == name]
+    return found
+
+
+def series_of(index, name):
+    return {
+        (s["kind"], s["signal"], s["part"]): s for s in run_of(index, name)["series"]
+    }
+
+
+def test_index_lists_runs_series_and_words(tab):
+    index = tab.json("/index")
+
+    assert index["version"] == schema.DATA_VERSION
+    assert list(index["signals"]) == list(schema.SIGNALS)
+    assert index["statistics"]["rms"]["minimum"] == 0
+    assert index["statistics"]["mean"]["minimum"] == "-Infinity"
+    full = run_of(index, "full")
+    assert full["run"] == "full/initkit"
+    assert full["hparams"] == {"initializer": "he_normal", "seed": 3.0}
+    assert full["notes"] == []
+    series = series_of(index, "full")
+    assert set(series) == {
+        ("statistics", "activation", 0),
+        ("statistics", "gradient", 0),
+        ("histogram", "activation", 0),
+        ("time", "activation", 0),
+        ("prediction", "activation", 0),
+        ("metrics", "", 0),
+    }
+    activation = series["statistics", "activation", 0]
+    assert activation["last_step"] == logs.STEPS[-1]
+    assert index["tables"][activation["tensors"]] == list(logs.LAYERS)
+    assert index["tables"][activation["columns"]] == list(
+        schema.statistics_of("activation")
+    )
+
+
+@pytest.mark.parametrize("statistic", schema.statistics_of("activation"))
+def test_statistic_equals_the_record(tab, log_dir, statistic):
+    record = RunRecord.load(log_dir / "full").signal("activation")
+
+    found = tab.values("/statistic", signal="activation", column=statistic)
+    ((names, steps, values),) = found["full/initkit"]
+
+    assert names == [key.label for key in record.tensors]
+    assert steps == list(logs.STEPS) == record.steps.tolist()
+    np.testing.assert_array_equal(values, record.statistic(statistic))
+
+
+def test_non_finite_values_arrive_as_they_are(tab):
+    last = [
+        tab.values("/statistic", signal="activation", column=name, run="full/initkit")[
+            "full/initkit"
+        ][0][2][-1, 0]
+        for name in ("mean", "std", "rms")
+    ]
+    assert np.isnan(last[0])
+    assert last[1:] == [np.inf, -np.inf]
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"), [(2, [0, 45]), (4, [0, 15, 30, 45]), (10, logs.STEPS)]
+)
+def test_samples_are_spread_evenly_with_both_ends(tab, samples, expected):
+    query = {"signal": "activation", "column": "rms", "samples": samples}
+    ((_, steps, values),) = tab.values("/statistic", **query)["full/initkit"]
+
+    assert steps == list(expected)
+    column = schema.statistics_of("activation").index("rms")
+    np.testing.assert_array_equal(
+        values[:-1],
+        [logs.matrix(3, step)[:, column] for step in expected[:-1]],
+    )
+
+
+def test_first_step_survives_the_sampling_of_the_reader(log_dir, reader):
+    with reader(log_dir, 3) as provider:
+        found = Tab(provider).values("/statistic", signal="activation", column="std")
+
+    ((_, steps, values),) = found["full/initkit"]
+    assert len(steps) <= 4
+    assert (steps[0], steps[-1]) == (logs.STEPS[0], logs.STEPS[-1])
+    np.testing.assert_array_equal(values[0], logs.matrix(3, 0)[:, 1])
+
+
+def test_later_part_supersedes_from_its_first_step_on(tab):
+    found = tab.values("/statistic", signal="activation", column="mean")
+    parts = [(names, steps) for names, steps, _ in found["parts/initkit"]]
+
+    assert parts == [(list(logs.LAYERS), [0]), (["dense"], [5, 15])]
+
+
+def test_steps_after_a_restart_replace_the_earlier_ones(tab):
+    found = tab.values("/statistic", signal="activation", column="mean")
+    ((_, steps, values),) = found["rewound/initkit"]
+
+    # Values tell the second writing of step 10 from the first.
+    assert (steps, values[:, 0].tolist()) == ([0, 10, 15], [0, 11, 16])
+
+
+def test_tensor_holds_all_columns_of_one_row(tab):
+    query = {"kind": "histogram", "signal": "activation", "tensor": "dense_1"}
+    found = tab.values("/tensor", **query)
+    ((names, steps, values),) = found.pop("full/initkit")
+
+    assert not any(found.values())
+    assert names == list(schema.HISTOGRAM_COLUMNS)
+    assert steps == list(logs.STEPS)
+    assert (values == np.eye(1, len(names), 1)).all()
+
+
+def test_time_steps_keep_their_padding(tab):
+    query = {"kind": "time", "signal": "activation", "tensor": "dense_1"}
+    ((names, _, values),) = tab.values("/tensor", **query)["full/initkit"]
+
+    assert names == list(schema.TIME_COLUMNS)
+    assert values[1, :3].tolist() == [6, 7, 9]
+    assert np.isnan(values[:, 3:]).all()
+
+
+def test_prediction_is_a_statistic_of_its_kind(tab):
+    query = {"kind": "prediction", "signal": "activation", "column": "rms"}
+    ((names, _, values),) = tab.values("/statistic", **query)["full/initkit"]
+
+    assert dict(zip(names, values[0].tolist(), strict=True)) == {
+        "dense": 1.0,
+        "dense_1": 0.5,
+        "dense_2": 0.25,
+    }
+
+
+def test_metrics_of_the_monitored_steps(tab):
+    ((names, steps, values),) = tab.values("/metrics")["full/initkit"]
+
+    assert names == ["loss", "accuracy"]
+    assert steps == list(logs.STEPS)
+    assert values[:, 0].tolist() == [2.5 - step / 64 for step in logs.STEPS]
+
+
+def test_findings_are_the_newest_list(tab):
+    findings = tab.json("/findings")["runs"]
+
+    expected = {**logs.finding(), "measured": "NaN"}
+    assert findings == {"full/initkit": [expected]}
+
+
+def test_facts_of_a_run(tab):
+    facts = tab.json("/facts", run="full/initkit")
+    assert facts["facts"]["model"] == "mlp"
+    assert tab.json("/facts", run="rewound/initkit")["facts"] == {}
+
+
+def test_newer_data_are_left_out_with_a_note(tab):
+    run = run_of(tab.json("/index"), "newer")
+
+    assert run["series"] == []
+    assert run["notes"] == [
+        f"initkit/activation: written by a newer keras_initkit (data version "
+        f"{schema.DATA_VERSION + 1}, this tab reads up to {schema.DATA_VERSION}); "
+        "update it to see this run"
+    ]
+
+
+def test_malformed_data_are_left_out_with_a_note(tab):
+    run = run_of(tab.json("/index"), "malformed")
+    unreadable = "its description cannot be read"
+
+    assert [s["signal"] for s in run["series"]] == ["activation"]
+    assert run["notes"] == [
+        f"initkit/{name}: {unreadable}"
+        for name in ("backprop", "gradient", "update", "weight")
+    ]
+    facts = tab.json("/facts", run="malformed/initkit")
+    assert facts["facts"] == {}
+    assert facts["notes"][-1] == "initkit/run: not the JSON text it should be"
+    assert "malformed/initkit" not in tab.json("/findings")["runs"]
+    query = {"signal": "activation", "column": "rms", "run": "malformed/initkit"}
+    assert tab.values("/statistic", **query) == {"malformed/initkit": []}
+
+
+def test_signals_and_kinds_of_other_versions_are_left_out(tab):
+    assert run_of(tab.json("/index"), "unknown")["series"] == []
+
+
+def test_truncated_file_shows_what_it_holds(tab):
+    found = tab.values("/statistic", signal="activation", column="mean")
+    ((_, steps, _),) = found["truncated/initkit"]
+    assert steps == list(logs.STEPS[:-1])
+
+
+def test_hostile_names_come_through_as_they_are(tab):
+    index = tab.json("/index")
+    run = run_of(index, logs.HOSTILE_RUN)
+    labels = index["tables"][run["series"][0]["tensors"]]
+    assert [schema.TensorKey.from_label(label).layer for label in labels] == list(
+        logs.HOSTILE
+    )
+    for label in labels:
+        query = {"signal": "activation", "tensor": label, "run": run["run"]}
+        assert len(tab.values("/tensor", **query)[run["run"]]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "message"),
+    [
+        ("/statistic", {"column": "rms"}, "`signal` must be given once."),
+        ("/statistic", {"signal": "aura", "column": "rms"}, "`signal` must be one of"),
+        ("/statistic", {"signal": "weight"}, "`column` must be given once."),
+        (
+            "/statistic",
+            {"signal": "weight", "column": ["rms", "std"]},
+            "`column` must be given once.",
+        ),
+        (
+            "/statistic",
+            {"signal": "weight", "column": "rms", "kind": "../x"},
+            "`kind` must be one of",
+        ),
+        ("/tensor", {"signal": "weight", "tensor": ""}, "`tensor` must be given once."),
+        ("/facts", {}, "`run` must be given once."),
+        *(
+            ("/metrics", {"samples": text}, "`samples` must be an integer from 2 to")
+            for text in ("1", "-5", "1e3", "٣٣", "10001", "9" * 5000, "")
+        ),
+    ],
+)
+def test_malformed_query_is_a_bad_request(tab, path, query, message):
+    response = tab.get(path, **query)
+    assert response.status_code == 400
+    assert message in response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("path", ["/facts", "/metrics"])
+def test_unknown_run_is_not_found(tab, path):
+    response = tab.get(path, run="<script>alert(1)</script>")
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../plugin.py",
+        "/static/..%2fplugin.py",
+        "/static/%2e%2e/plugin.py",
+        "/static/..\\plugin.py",
+        "/static//etc/passwd",
+        "/static/",
+        "/static",
+        "/static/views",
+        "/static/index.js%00",
+        "/../../etc/passwd",
+        "/nothing",
+    ],
+)
+def test_path_outside_the_routes_is_not_found(tab, path):
+    assert tab.get(path).status_code == 404
+
+
+def test_only_get_is_served(tab):
+    assert tab.client.post(f"{ROOT}/index").status_code == 405
+    assert tab.client.put(f"{ROOT}/static/index.js").status_code == 405
+
+
+def test_routes_below_a_path_prefix(log_dir):
+    with python_provider(log_dir, 10) as provider:
+        tab = Tab(provider, "/foo/bar")
+        assert tab.get("/static/index.js").status_code == 200
+        assert run_of(tab.json("/index"), "full")
+
+
+def test_logs_of_another_tool_leave_the_tab_inactive(tmp_path, log_dir, reader):
+    from tensorboard.summary import Writer
+
+    writer = Writer(str(tmp_path))
+    writer.add_scalar("loss", 1.0, 0)
+    writer.close()
+    enabled = []
+    for directory in (tmp_path, log_dir):
+        with reader(directory, 10) as provider:
+            listing = Tab(provider).client.get("/data/plugins_listing").json
+        enabled.append(listing["initkit"]["enabled"])
+    assert enabled == [False, True]
+
+
+STATIC = sorted(path for path in plugin.STATIC.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("path", STATIC, ids=lambda p: p.name)
+def test_static_files_are_served_and_their_imports_exist(log_dir, path):
+    tab = Tab(None)
+    response = tab.get(f"/static/{path.relative_to(plugin.STATIC).as_posix()}")
+
+    assert response.status_code == 200
+    kind = {".js": "text/javascript", ".css": "text/css"}[path.suffix]
+    assert response.headers["Content-Type"].startswith(kind)
+    text = response.get_data(as_text=True)
+    assert text == path.read_text()
+    for name in re.findall(r"from '(\.[^']*)'", text):
+        assert (path.parent / name).resolve() in STATIC
+
+
+def test_front_end_never_writes_markup():
+    source = "".join(path.read_text() for path in STATIC if path.suffix == ".js")
+    for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"):
+        assert word not in source.replace("// Elements without innerHTML", "")
+
+
+def test_front_end_is_small():
+    compressed = sum(len(gzip.compress(path.read_bytes())) for path in STATIC)
+    assert compressed < 200_000
+
+
+def test_loader_raises_the_limit_unless_the_user_has_set_it():
+    loader = plugin.InitKitLoader()
+    flags = types.SimpleNamespace(samples_per_plugin={"scalars": 7})
+    loader.fix_flags(flags)
+    assert flags.samples_per_plugin == {"scalars": 7, "initkit": plugin.KEPT_STEPS}
+
+    flags = types.SimpleNamespace(samples_per_plugin={"initkit": 5})
+    loader.fix_flags(flags)
+    assert flags.samples_per_plugin == {"initkit": 5}
+
+    loader.fix_flags(types.SimpleNamespace())  # a TensorBoard without such a flag
+
+
+def test_values_of_a_reply_are_aligned(tab):
+    body = tab.get("/metrics").get_data()
+    length = int.from_bytes(body[:4], "little")
+    assert length % 4 == 0
+    assert json.loads(body[4 : 4 + length])["tables"]
+
+
+def test_import_of_the_plugin_brings_neither_keras_nor_tensorflow():
+    code = (
+        "import sys, keras_initkit_tensorboard.plugin\n"
+        "print(sorted({'keras', 'tensorflow', 'keras_initkit'} & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "[]"
