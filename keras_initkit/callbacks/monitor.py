@@ -26,7 +26,8 @@ class SignalMonitor(keras.callbacks.Callback):
     its own, and not one bit of the training changed. On steps that are not monitored
     the train function of a bare `fit` runs. What Keras reads when it traces a step (a
     dropout rate, `trainable`) is to be changed before `compile`, as it asks itself:
-    monitored steps are traced later than others.
+    monitored steps are traced later than others. Under `tf.distribute` the statistics
+    are those of the global batch; with several workers, only the chief writes.
 
     Example:
     >>> import keras, numpy as np, tempfile
@@ -92,7 +93,9 @@ class SignalMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._session = capture.Session.of(self.model)
         self._session.listen(self, self.signals, self.selection, bool(self.histograms))
-        self._writer = None if self.log_dir is None else RunWriter(self.log_dir)
+        # With several workers, all of them record and only the chief writes.
+        writes = self.model.distribute_strategy.extended.should_save_summary
+        self._writer = RunWriter(self.log_dir) if self.log_dir and writes else None
         self._iteration = self._began = self._current_iteration()
         self._optimizer_iteration = None
         self._described = False

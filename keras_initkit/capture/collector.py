@@ -8,6 +8,7 @@ import threading
 import tensorflow as tf
 
 from keras_initkit import schema, stats
+from keras_initkit.capture import replicas
 from keras_initkit.capture.fusion import readable
 
 _LOCAL = threading.local()
@@ -116,6 +117,7 @@ class Collector:
             units="distinct_units" in statistics and has_units,
             alive="dead_fraction" in statistics and has_units,
             projected_rows=PROJECTED_ROWS["layer" if of_layer else "weight"],
+            part=replicas.number() if of_layer else 0,
             histogram=self._histograms is not None,
             compiled=self._compiled,
         )

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_initkit import schema, stats
 from keras_initkit.capture import layers as choosing
-from keras_initkit.capture import taps
+from keras_initkit.capture import replicas, taps
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.selection import Selection
 
@@ -273,6 +273,7 @@ class Session:
             with collector.listening():
                 logs = original(data)
             layout, values = collector.packed()
+            values = _of_all_replicas(layout, values)
             return {"logs": logs, "seen": {self._number(layout): values}}
 
         return train_step
@@ -306,6 +307,16 @@ def _next_batch(iterator):
     """Takes the next batch; returns it as Keras takes data that is no iterator."""
     batch = iterator.get_next_as_optional()
     return [batch.get_value()] if bool(batch.has_value()) else None
+
+
+def _of_all_replicas(layout, values):
+    """Returns packed values, those of signals of layers with a part a replica."""
+    everything = []
+    for (signal, *_), arrays in zip(layout, values, strict=True):
+        if schema.SIGNALS[signal].source == "layer":
+            arrays = replicas.gathered(list(arrays))
+        everything.append(tuple(map(replicas.averaged, arrays)))
+    return tuple(everything)
 
 
 def _seen(signal, keys, units, tensors, count):

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_initkit import schema
 from keras_initkit.capture import collector as collecting
+from keras_initkit.capture import replicas
 
 
 @contextlib.contextmanager
@@ -139,14 +140,14 @@ def _tapped_apply(optimizer, weight_names):
             for v, g in zip(variables, grads, strict=True)
             if id(v) in weight_names
         ]
-        scale = loss_scale(optimizer)
         before = {key: tf.convert_to_tensor(v.value) for key, v, _ in pairs}
-        for key, _, gradient in pairs:
-            collector.add("weight", key, before[key])
-            if gradient is not None and "gradient" in collector.signals:
-                gradient = tf.convert_to_tensor(gradient)
-                if scale is not None:
-                    gradient = gradient / tf.cast(scale, gradient.dtype)
+        for key, value in before.items():
+            collector.add("weight", key, value)
+        if "gradient" in collector.signals:
+            known = {
+                key: gradient for key, _, gradient in pairs if gradient is not None
+            }
+            for key, gradient in _global_gradients(optimizer, known).items():
                 collector.add("gradient", key, gradient)
         result = original(grads, variables)
         if "update" in collector.signals:
@@ -156,6 +157,15 @@ def _tapped_apply(optimizer, weight_names):
         return result
 
     return apply
+
+
+def _global_gradients(optimizer, gradients):
+    """Returns gradients of the global batch's loss, loss scale undone."""
+    scale = loss_scale(optimizer)
+    dense = [tf.convert_to_tensor(gradient) for gradient in gradients.values()]
+    if scale is not None:
+        dense = [gradient / tf.cast(scale, gradient.dtype) for gradient in dense]
+    return dict(zip(gradients, replicas.summed(dense), strict=True))
 
 
 def loss_scale(optimizer):

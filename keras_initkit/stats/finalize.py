@@ -24,24 +24,33 @@ def merge(parts):
     Returns:
         Float64 array of shape `(tensors, len(PARTIALS))`.
     """
-    parts = np.asarray(parts, np.float64)
-    merged = parts[0].copy()
-    for part in parts[1:]:
-        n_a, n_b = merged[:, _AT["count"]], part[:, _AT["count"]]
-        n = n_a + n_b
-        share = np.divide(n_b, n, out=np.zeros_like(n), where=n > 0)
-        delta = part[:, _AT["mean"]] - merged[:, _AT["mean"]]
-        merged[:, _AT["m2"]] += part[:, _AT["m2"]] + delta**2 * n_a * share
+    merged, *others = np.asarray(parts, np.float64)
+    for part in others:
+        both = _merge_two(merged, part)
+        # A part without entries has no moments and no extremes to take part.
+        both = np.where(part[:, [_AT["count"]]] == 0, merged, both)
+        merged = np.where(merged[:, [_AT["count"]]] == 0, part, both)
+    return merged
+
+
+def _merge_two(one, other):
+    merged = one.copy()
+    n_a, n_b = one[:, _AT["count"]], other[:, _AT["count"]]
+    n = n_a + n_b
+    share = np.divide(n_b, n, out=np.zeros_like(n), where=n > 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        delta = other[:, _AT["mean"]] - one[:, _AT["mean"]]
+        merged[:, _AT["m2"]] += other[:, _AT["m2"]] + delta**2 * n_a * share
         merged[:, _AT["mean"]] += delta * share
-        for name, combine in (
-            ("min", np.minimum),
-            ("max", np.maximum),
-            ("nonfinite", np.add),
-            ("zeros", np.add),
-            ("count", np.add),
-        ):
-            column = _AT[name]
-            merged[:, column] = combine(merged[:, column], part[:, column])
+    for name, combine in (
+        ("min", np.minimum),
+        ("max", np.maximum),
+        ("nonfinite", np.add),
+        ("zeros", np.add),
+        ("count", np.add),
+    ):
+        column = _AT[name]
+        merged[:, column] = combine(one[:, column], other[:, column])
     return merged
 
 

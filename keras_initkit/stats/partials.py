@@ -40,6 +40,8 @@ class Reduction:
         alive: Whether, for each unit, the rows are counted in which it is not zero.
         projected_rows: How many rows enter the projections, evenly spaced where there
             are more.
+        part: Number of the part where `x` is one of several whose profiles are added
+            up: each is projected on directions of its own.
         histogram: Whether values are counted by their leading bits, when wanted.
         compiled: Whether XLA compiles the step.
     """
@@ -49,6 +51,7 @@ class Reduction:
     units: bool = False
     alive: bool = False
     projected_rows: int = 16384
+    part: int = 0
     histogram: bool = False
     compiled: bool = False
 
@@ -87,7 +90,7 @@ class Reduction:
         elif self.zeros:
             zeros = tf.reduce_sum(tf.cast(tf.equal(flat, 0.0), tf.int32))
         if self.units:
-            projections = _projections(rows, self.projected_rows)
+            projections = _projections(rows, self.projected_rows, self.part)
             profiles = tf.concat([counts, projections], axis=0)
         row = tf.concat([row, [tf.cast(zeros, tf.float64)]], axis=0)
         if not self.histogram:
@@ -176,16 +179,16 @@ def _careful_moments(flat):
     )
 
 
-def _projections(rows, most):
+def _projections(rows, most, part):
     """Returns the products of all columns with two directions, shape `(2, units)`."""
     stride = tf.maximum(1, (tf.shape(rows)[0] + most - 1) // most)
     sample = rows[::stride]
-    directions = tf.constant(_directions(most))[:, : tf.shape(sample)[0]]
+    directions = tf.constant(_directions(most, part))[:, : tf.shape(sample)[0]]
     return tf.linalg.matmul(directions, sample)
 
 
 @functools.cache
-def _directions(length):
-    """Two fixed pseudo-random directions, float32 of shape `(2, length)`."""
-    generator = np.random.Generator(np.random.PCG64(20100513))
+def _directions(length, part):
+    """Two pseudo-random directions fixed for a part, float32 of shape `(2, length)`."""
+    generator = np.random.Generator(np.random.PCG64(20100513 + part))
     return generator.standard_normal((2, length), np.float32)

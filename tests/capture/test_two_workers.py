@@ -1,0 +1,52 @@
+"""Two worker processes: statistics of the global batch, written by the chief only."""
+
+import json
+import socket
+
+import distribution_cases as cases
+import pytest
+
+import keras_initkit as kik
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory):
+    """What the chief and the other worker leave."""
+    directory = tmp_path_factory.mktemp("workers")
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    processes = []
+    for index in range(2):
+        task = {"type": "worker", "index": index}
+        config = json.dumps({"cluster": {"worker": workers}, "task": task})
+        processes.append(
+            cases.run_apart("workers", directory / str(index), TF_CONFIG=config)
+        )
+    for process in processes:
+        cases.finish(process)
+    return directory / "0", directory / "1"
+
+
+def test_workers_train_as_if_nobody_watched(directories):
+    for directory in directories:
+        cases.assert_training_did_not_notice(directory)
+
+
+def test_statistics_are_those_of_the_global_batch(directories):
+    record = kik.RunRecord.load(directories[0] / "run")
+    cases.assert_statistics_of_the_global_batch(record)
+
+
+def test_only_the_chief_writes(directories):
+    chief, other = directories
+    assert (chief / "run").is_dir()
+    assert not (other / "run").exists()
