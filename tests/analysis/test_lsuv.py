@@ -136,7 +136,7 @@ def test_mobilenet():
 HELDOUT = {
     "cifar10_cnn": (512, lambda a: kik.models.build("cifar10_cnn", activation=a)),
     "cifar10_resnet": (256, lambda a: kik.models.build("cifar10_resnet", activation=a)),
-    "imdb_lstm": (256, lambda a: kik.models.build("imdb_lstm", activation=a)),
+    "imdb_lstm": (512, lambda a: kik.models.build("imdb_lstm", activation=a)),
     "mobilenet": (512, mobilenet),
     "subclassed": (512, Subclassed),
 }
@@ -149,8 +149,8 @@ HELDOUT = {
 def test_heldout_real_data(name, activation):
     """Seen: at most 0.04 off in the CNN, the ResNet and the subclassed model.
 
-    0.09 in the LSTM's logits (standard error 0.06), and 0.15 in a gated layer of
-    MobileNetV3Small with GELU (0.03, and 0.1 in its last layers).
+    0.09 in the LSTM's single logit (standard error 0.06 with 256 reviews); 0.15 in a
+    gated layer of MobileNetV3Small with GELU (0.03, and 0.1 in its last layers).
     """
     count, build = HELDOUT[name]
     dataset = "imdb" if name == "imdb_lstm" else "cifar10"
