@@ -29,6 +29,9 @@ if not _is_command_line():
 _ROOMS = ("initializers", "data", "models", "theory", "diagnosis", "schedules")
 _PUBLIC = {
     "SignalMonitor": "callbacks",
+    "ActivationMonitor": "callbacks",
+    "GradientMonitor": "callbacks",
+    "WeightMonitor": "callbacks",
     "RunRecord": "recording",
     "Finding": "diagnosis",
     "compare": "analysis",

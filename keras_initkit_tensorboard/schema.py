@@ -250,6 +250,11 @@ def prediction_tag(signal: str) -> str:
     return f"{PLUGIN_NAME}/prediction/{signal}"
 
 
+# Name of the metric that tells what monitoring costs: the extra time of the monitored
+# steps so far (above the median of the unmonitored ones; where there are none, the host
+# time of recording and writing only) over the training time so far, in [0, 1].
+OVERHEAD = "monitor_overhead"
+
 # Tags of a run's own facts (JSON), of the metrics of the monitored steps, and of the
 # findings: JSON `{"findings": [...]}`, the whole list as it stands at that step, each
 # as `Finding.to_dict` has it, with `"cleared"` (the step at which it ceased, or null).

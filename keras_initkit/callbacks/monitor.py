@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+import time
 import warnings
 from typing import Any
 
@@ -9,9 +10,11 @@ import keras
 import numpy as np
 
 from keras_initkit import capture, schedules, schema, stats
+from keras_initkit.callbacks.counting import StepCount, iterations_of
+from keras_initkit.callbacks.overhead import OverheadMeter
 from keras_initkit.capture import facts
 from keras_initkit.capture import layers as choosing
-from keras_initkit.recording import RunRecord, RunWriter
+from keras_initkit.recording import RunRecord, RunShare, budget
 
 logger = logging.getLogger(__name__)
 
@@ -83,75 +86,67 @@ class SignalMonitor(keras.callbacks.Callback):
         self.record = RunRecord()
         self._schedule = schedules.as_schedule(every)
         self._session: Any = None
-        self._writer: Any = None
-        # The next step as counted here, and what the optimizer last counted.
-        self._iteration = 0
-        self._optimizer_iteration = None
+        self._run: Any = None
+        self._meter = OverheadMeter()
         self._monitored = 0
-        self._unfinished = []
+        self._described = False
+        self._expected: Any = None
 
     def on_train_begin(self, logs=None):
-        self._session = capture.Session.of(self.model)
-        self._session.listen(self, self.signals, self.selection, bool(self.histograms))
+        self._run = None
         # With several workers, all of them record and only the chief writes.
         writes = self.model.distribute_strategy.extended.should_save_summary
-        self._writer = RunWriter(self.log_dir) if self.log_dir and writes else None
-        self._iteration = self._began = self._current_iteration()
-        self._optimizer_iteration = None
+        if self.log_dir is not None and writes:
+            self._run = RunShare(self.log_dir, self.model.history, self.signals)
+        self._session = capture.Session.of(self.model)
+        self._session.listen(self, self.signals, self.selection, bool(self.histograms))
+        self._began = iterations_of(self.model)
+        self._count = StepCount(self.model, (self.params or {}).get("steps"))
+        self._last_step = self._began
         self._described = False
+        self._expected = None
         self._facts = {}
         self._as_compiled = self._check_trainable()
+        self._tell_budget()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._count.begin_epoch()
+
+    # There is no `on_train_batch_end`, and must be none: Keras would then wait for the
+    # results of every step, which takes from a GPU the time to prepare the next one.
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._batch = batch
-        steps = self.model.steps_per_execution
-        expected = range(self._iteration, self._iteration + steps)
-        if self._as_compiled and any(map(self._schedule, expected)):
-            first = self._resynchronize()
+        expected = self._count.begin_batch(batch)
+        due = self._as_compiled and any(map(self._schedule, expected))
+        self._meter.begin(monitored=due)
+        if due:
+            first = self._count.ask(batch)
             self._session.arm(
                 capture.Order(
                     listener=self,
                     plan=lambda done: self._schedule(first + done),
                     count=lambda done: self._wants_histograms(first + done),
-                    deliver=lambda done, seen: self._receive(first + done, seen),
+                    deliver=lambda done, *seen: self._receive(first + done, *seen),
                     look=self._look,
                 )
             )
 
-    def on_train_batch_end(self, batch, logs=None):
-        self._iteration += batch - self._batch + 1
-        if not self._unfinished:
-            return
-        metrics = {
-            name: float(value)
-            for name, value in (logs or {}).items()
-            if np.ndim(value) == 0
-        }
-        for step in self._unfinished:
-            self.record.add_scalars(step, metrics)
-            self._write("write_metrics", step, metrics)
-        self._unfinished.clear()
+    def on_test_begin(self, logs=None):
+        self._meter.end()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._meter.end()
 
     def on_train_end(self, logs=None):
         if self._session is not None:
             self._session.forget(self)
-        self._write("close")
-
-    def _current_iteration(self):
-        optimizer = self.model.optimizer
-        if optimizer is None:
-            return 0
-        # `iterations` itself is divided by `gradient_accumulation_steps`.
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        iterations = getattr(optimizer, "_iterations", optimizer.iterations)
-        return int(np.asarray(iterations))
-
-    def _resynchronize(self):
-        """Sets the count of steps right where the model's own optimizer counts them."""
-        counted = self._current_iteration()
-        if counted != self._optimizer_iteration:
-            self._iteration = self._optimizer_iteration = counted
-        return self._iteration
+        self._meter.end()
+        if self._described:
+            self.record.metadata["overhead"] = self._meter.summary()
+            self._write(self._last_step, "write_run", self.record.metadata)
+        if self._run is not None:
+            self._guarded(self._run.close)
+        self._run = None
 
     def _check_trainable(self):
         """Whether the step still trains what it trained when it was traced."""
@@ -178,30 +173,50 @@ class SignalMonitor(keras.callbacks.Callback):
         """Gathers what is known ahead of the first monitored step of a `fit`."""
         if not self._facts:
             self._facts = facts.gather(self.model, batch, self.params, self._began)
+        self._tell_budget()
 
-    def _receive(self, step, seen):
+    def _tell_budget(self):
+        """Says once what will be written, when the model is built."""
+        if self._expected is None:
+            self._expected = self._session.expected(self)
+            if self._expected is not None:
+                self._budget_for(*self._expected)
+
+    def _budget_for(self, tensors, sequences):
+        estimate = budget.estimate(tensors, sequences, bool(self.histograms))
+        self.record.metadata["budget"] = estimate
+        if self._run is not None:
+            logger.info("%s: %s", self.log_dir, budget.told(estimate))
+
+    def _receive(self, step, seen, logs):
         """Takes in what a monitored step showed."""
+        started = time.perf_counter()
         if not self._described:
-            self._describe(
-                step, not seen.keys().isdisjoint(("gradient", "weight", "update"))
-            )
+            self._describe(step, seen)
         self._monitored += 1
-        self._unfinished.append(step)
-        recorded = [signal for signal in self.signals if signal in seen]
+        self._last_step = step
         counts = {}
-        for signal in recorded:
-            one = seen[signal]
+        for signal, one in seen.items():
             self.record.add(signal, one.keys, step, one.statistics)
             if one.histogram is not None:
                 share = stats.magnitudes(one.histogram)
                 self.record.add_histogram(signal, step, share)
                 counts[signal] = one.histogram
-            time = getattr(one, "time", None)
-            if time is not None:
-                self.record.add_time_steps(signal, step, *time)
-        self._write("write_step", step, self.record, tuple(recorded), counts)
+            through_time = getattr(one, "time", None)
+            if through_time is not None:
+                self.record.add_time_steps(signal, step, *through_time)
+        self._write(step, "write_step", self.record, tuple(seen), counts)
+        metrics = {
+            name: float(value)
+            for name, value in (logs or {}).items()
+            if np.ndim(value) == 0
+        }
+        metrics[schema.OVERHEAD] = self._meter.ratio()
+        self.record.add_scalars(step, metrics)
+        self._write(step, "write_metrics", metrics)
+        self._meter.add_host_seconds(time.perf_counter() - started)
 
-    def _describe(self, step, weights_seen):
+    def _describe(self, step, seen):
         """Says what is recorded, once the model is known to be built."""
         self._described = True
         untapped = self._session.untapped(self)
@@ -212,22 +227,31 @@ class SignalMonitor(keras.callbacks.Callback):
             untapped=[[one.layer, one.reason] for one in untapped],
             **self._facts,
         )
-        wanted = {"gradient", "weight", "update"} & set(self.signals)
-        if wanted and self.model.trainable_variables and not weights_seen:
+        of_weights = {"gradient", "weight", "update"}
+        wanted = of_weights & set(self.signals)
+        if wanted and self.model.trainable_variables and not of_weights & seen.keys():
             self.record.metadata["untapped"].append(
                 [self.model.name, "its weights: not applied by `model.optimizer`"]
             )
-        self._write("write_run", step, self.record.metadata)
+        tensors, sequences = self._expected
+        if any(len(one.keys) > len(tensors.get(s, ())) for s, one in seen.items()):
+            # Layers of a subclassed model that are called more than once.
+            self._budget_for({s: one.keys for s, one in seen.items()}, sequences)
+        self._write(step, "write_run", self.record.metadata)
 
-    def _write(self, method, *args):
+    def _write(self, step, method, *args):
+        """Writes, if there is a directory to write to."""
+        if self._run is not None:
+            target = self._run if method == "write_run" else self._run.writer
+            self._guarded(getattr(target, method), step, *args)
+
+    def _guarded(self, write, *args):
         """Writes; a failure costs one warning and the writing, never the training."""
-        if self._writer is None:
-            return
         try:
-            getattr(self._writer, method)(*args)
+            write(*args)
         except Exception as error:
             logger.debug("SignalMonitor could not write", exc_info=True)
-            self._writer = None
+            self._run = None
             warnings.warn(
                 f"SignalMonitor cannot write to `log_dir` and goes on in memory only. "
                 f"Received: log_dir={str(self.log_dir)!r} ({error})",

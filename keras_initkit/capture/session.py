@@ -13,6 +13,7 @@ from keras_initkit import schema, stats
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture import replicas, taps
 from keras_initkit.capture.collector import Collector
+from keras_initkit.capture.expected import expected_tensors
 from keras_initkit.capture.selection import Selection
 
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
@@ -51,14 +52,14 @@ class Order:
             that says whether the next is to be monitored.
         count: The same for histograms.
         deliver: Function called after each monitored step with the number of steps done
-            before it and `{signal: Seen}`.
+            before it, `{signal: Seen}` and the step's logs.
         look: Function called ahead of each monitored step with its data.
     """
 
     listener: typing.Hashable
     plan: typing.Callable[[int], bool]
     count: typing.Callable[[int], bool]
-    deliver: typing.Callable[[int, dict], None]
+    deliver: typing.Callable[[int, dict, dict], None]
     look: typing.Callable[[typing.Any], None]
 
 
@@ -148,6 +149,18 @@ class Session:
         """Lists the `layers.Untapped` among a listener's layers, after a step."""
         return self._untapped[listener]
 
+    def expected(self, listener):
+        """Tells what a monitored step will show a listener, if the model is built.
+
+        Returns:
+            What `expected_tensors` tells, or `None`.
+        """
+        wish = self._wishes.get(listener)
+        if wish is None:
+            return None
+        model = self._model()
+        return expected_tensors(model, wish.signals, wish.layers, wish.weights)
+
     def _understand(self):
         """Looks up what the listeners named, in a built model."""
         model = self._model()
@@ -211,7 +224,7 @@ class Session:
                 logs = self._plain(batch)
             for order in due:
                 wish = self._wishes[order.listener]
-                order.deliver(done, wish.part_of(seen, order.count(done)))
+                order.deliver(done, wish.part_of(seen, order.count(done)), logs)
         if logs is None:
             raise StopIteration
         return logs

@@ -2,6 +2,7 @@
 
 from keras_initkit.recording.record import RunRecord as RunRecord
 from keras_initkit.recording.record import SignalSeries as SignalSeries
+from keras_initkit.recording.sharing import RunShare as RunShare
 from keras_initkit.recording.writer import RunWriter as RunWriter
 
-__all__ = ["RunRecord", "RunWriter", "SignalSeries"]
+__all__ = ["RunRecord", "RunShare", "RunWriter", "SignalSeries"]

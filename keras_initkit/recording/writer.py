@@ -166,4 +166,9 @@ def _content(
 
 
 def _about_metric(name: str) -> str:
+    if name == schema.OVERHEAD:
+        return (
+            "extra time of monitored steps over training time so far; host time of "
+            "recording and writing only where there are no others to compare with"
+        )
     return "running mean since the start of the epoch, as Keras reports it"

@@ -262,7 +262,7 @@ def test_logs_that_are_no_numbers_are_passed_over():
     model.compile("sgd", "mse")
     monitor = kik.SignalMonitor(None)
     fit(model, monitor, y=Y.astype("float32"))
-    assert set(monitor.record.scalars) == {"loss"}
+    assert set(monitor.record.scalars) == {"loss", schema.OVERHEAD}
 
 
 def test_model_with_an_optimizer_of_its_own_counts_batches():
@@ -389,7 +389,7 @@ def test_log_directory_holds_what_the_record_holds(tmp_path):
     for name, series in monitor.record.series.items():
         np.testing.assert_array_equal(series.values, loaded.series[name].values)
     assert loaded.metadata == monitor.record.metadata
-    assert loaded.scalars.keys() == {"loss"}
+    assert loaded.scalars.keys() == {"loss", schema.OVERHEAD}
 
 
 def test_unwritable_directory_costs_one_warning_and_no_training(tmp_path):
