@@ -35,6 +35,7 @@ _PUBLIC = {
     "RunRecord": "recording",
     "Finding": "diagnosis",
     "compare": "analysis",
+    "diagnose": "analysis.diagnose",
     "recommend": "analysis.recommend",
     "reinitialize": "analysis.reinitialize",
     "lsuv": "analysis.lsuv",

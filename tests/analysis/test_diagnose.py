@@ -1,0 +1,271 @@
+"""Diagnosis: right about what it sees, and the model bit for bit as before."""
+
+import json
+import math
+import pathlib
+import re
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_initkit as kik
+from keras_initkit.analysis import _targets
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "callbacks"))
+import kinds
+
+layers = keras.layers
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((64, 16)).astype("float32")
+Y = RNG.integers(0, 3, 64)
+CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def state(model):
+    """All that training moves, by identity and value."""
+    parts = [*model.variables, *model.metrics_variables]
+    parts += model.optimizer.variables if model.optimizer else []
+    return [(id(v), np.array(keras.ops.convert_to_numpy(v))) for v in parts]
+
+
+def assert_as_before(model, before):
+    after = state(model)
+    assert [one for one, _ in before] == [one for one, _ in after[: len(before)]]
+    for (_, one), (_, other) in zip(before, after, strict=False):
+        np.testing.assert_array_equal(one, other)
+    assert not any("call" in vars(layer) for layer in model._flatten_layers())
+    assert "apply" not in vars(model.optimizer or model)
+
+
+def rules_of(diagnosis):
+    return {finding.rule for finding in diagnosis.findings}
+
+
+def stack(depth, activation, initializer="glorot_uniform", width=32):
+    hidden = [
+        layers.Dense(width, activation, kernel_initializer=initializer, name=f"h{n}")
+        for n in range(depth)
+    ]
+    model = keras.Sequential(
+        [layers.Input((16,)), *hidden, layers.Dense(3, name="out")], name="stack"
+    )
+    model.compile(keras.optimizers.Adam(1e-3), CLASSES)
+    return model
+
+
+KINDS = [
+    "subclassed",
+    "nested",
+    "convolutional",
+    "own_train_step",
+    "several_inputs_and_outputs",
+    "bidirectional",
+    "mixed_float16",
+]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_state_is_bit_equal_and_record_is_that_of_training(name):
+    kind = kinds.KINDS[name]
+    keras.utils.set_random_seed(1)
+    model = kind.build()
+    x, y = (keras.tree.map_structure(lambda v: v[:8], one) for one in (kind.x, kind.y))
+    # One step, so that moving averages, seeds and momenta have moved.
+    model.fit(x, y, batch_size=8, verbose=0)
+    before = state(model)
+    found = kik.diagnose(model, x, y)
+    assert_as_before(model, before)
+    monitor = kik.SignalMonitor(None, every=1)
+    model.fit(x, y, batch_size=8, verbose=0, shuffle=False, callbacks=[monitor])
+    for signal in kik.schema.SIGNALS:
+        expected, there = monitor.record.signal(signal), found.record.signal(signal)
+        if expected is None:
+            assert there is None
+            continue
+        assert there.tensors == expected.tensors
+        # Dropout draws the same numbers: its seed is where it was.
+        loose = {"rtol": 2e-2 if "float16" in name else 1e-3, "atol": 1e-6}
+        for statistic in ("rms", "max"):
+            np.testing.assert_allclose(
+                there.statistic(statistic)[0], expected.statistic(statistic)[0], **loose
+            )
+
+
+def test_state_is_bit_equal_when_the_model_raises():
+    class Late(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            raise RuntimeError("no loss today")
+
+    model = kinds.subclassed()
+    model.fit(kinds.X[:8], kinds.Y[:8], verbose=0)
+    before = state(model)
+    with pytest.raises(RuntimeError, match="no loss today"):
+        kik.diagnose(model, kinds.X[:8], kinds.Y[:8], loss=Late())
+    assert_as_before(model, before)
+
+
+def test_deep_sigmoid_stack_is_named_and_theory_agrees_with_what_is_measured():
+    keras.utils.set_random_seed(0)
+    found = kik.diagnose(stack(30, "sigmoid", width=64), X, Y)
+    assert {"VanishingGradient", "TrainableDepth"} <= rules_of(found)
+    (deep,) = [f for f in found.findings if f.rule == "TrainableDepth"]
+    assert deep.layer.endswith("h0")
+    assert deep.measured == 30
+    (phase,) = found.phases
+    assert (phase.activation, phase.phase, len(phase.layers)) == (
+        "sigmoid",
+        "ordered",
+        30,
+    )
+    # At the fixed point the gradient's second moment falls by chi_1 a layer.
+    backs = [row.backprop for row in found.profile if "/h" in row.layer]
+    slope = np.polyfit(range(30), np.log(backs), 1)[0]
+    np.testing.assert_allclose(np.exp(-slope), math.sqrt(phase.chi_1), rtol=0.1)
+    for row in found.profile:
+        np.testing.assert_allclose(row.activation, row.expected_activation, rtol=0.2)
+        error = math.log10(row.backprop / row.expected_backprop)
+        assert abs(error) < 0.5
+
+
+def test_plan_takes_the_findings_away():
+    for activation in ("sigmoid", "relu"):
+        keras.utils.set_random_seed(0)
+        model = stack(30, activation, width=64)
+        bad = kik.diagnose(model, X, Y)
+        assert {"VanishingGradient", "TrainableDepth"} <= rules_of(bad)
+        kik.reinitialize(model, kik.recommend(model), seed=0)
+        good = kik.diagnose(model, X, Y)
+        assert not rules_of(good) & {"VanishingGradient", "TrainableDepth"}
+        ratio = good.profile[0].backprop / good.profile[-2].backprop
+        assert 0.05 < ratio < 20
+
+
+def test_zero_initialised_model_is_named_layer_by_layer():
+    found = kik.diagnose(stack(2, "relu", "zeros"), X, Y)
+    by_layer = {(f.rule, f.layer) for f in found.findings}
+    assert ("SymmetricUnits", "stack/h0") in by_layer
+    assert ("DeadRelu", "stack/h1") in by_layer
+    assert found.findings[0].severity == "error"
+    assert found.loss == pytest.approx(math.log(3), rel=1e-6)
+    assert found.chance == pytest.approx(math.log(3))
+
+
+def test_healthy_model_is_silent():
+    keras.utils.set_random_seed(0)
+    found = kik.diagnose(stack(3, "relu", "he_normal", width=64), X, Y)
+    assert found.findings == []
+    assert "nothing found" in str(found)
+    assert found.notes == []
+
+
+def test_step_forecast_is_what_the_optimizer_does():
+    keras.utils.set_random_seed(0)
+    model = stack(2, "tanh")
+    model.optimizer.learning_rate = 0.01
+    found = kik.diagnose(model, X, Y)
+    before = model.get_layer("h0").kernel.numpy()
+    model.fit(X, Y, batch_size=64, verbose=0)
+    step = model.get_layer("h0").kernel.numpy() - before
+    ratio = np.linalg.norm(step) / np.linalg.norm(before)
+    assert found.profile[0].update_ratio == pytest.approx(ratio, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("head", "y", "name", "chance"),
+    [
+        ({"units": 3}, Y, "SparseCategoricalCrossentropy", math.log(3)),
+        ({"units": 3}, np.eye(3)[Y], "CategoricalCrossentropy", math.log(3)),
+        (
+            {"units": 1, "activation": "sigmoid"},
+            Y[:, None] > 0,
+            "BinaryCrossentropy",
+            math.log(2),
+        ),
+        ({"units": 1}, X[:, :1], "MeanSquaredError", None),
+    ],
+)
+def test_model_that_is_not_compiled_gets_the_loss_its_targets_suggest(
+    head, y, name, chance
+):
+    model = keras.Sequential([layers.Input((16,)), layers.Dense(**head, name="out")])
+    found = kik.diagnose(model, X, np.asarray(y, "float32"))
+    assert found.notes == [f"Not compiled: the loss is taken to be {name}."]
+    assert found.chance == (None if chance is None else pytest.approx(chance))
+    assert math.isfinite(found.loss)
+    assert found.record.signal("update") is None
+    given = kik.diagnose(model, X, np.asarray(y, "float32"), loss="mse")
+    assert given.notes == []
+    assert given.loss != found.loss or name == "MeanSquaredError"
+
+
+def test_probabilities_are_not_taken_for_logits():
+    p = tf.constant([[0.2, 0.8], [0.5, 0.5]])
+    assert not _targets.default_loss(p, np.array([0, 1])).get_config()["from_logits"]
+    z = tf.constant([[0.2, -0.8], [2.0, 0.5]])
+    assert _targets.default_loss(z, np.array([0, 1])).get_config()["from_logits"]
+
+
+def test_without_targets_gradients_flow_and_the_loss_is_not_judged():
+    found = kik.diagnose(stack(3, "tanh"), X)
+    assert found.loss is None
+    assert "No targets" in found.notes[0]
+    assert all(row.backprop > 0 for row in found.profile)
+    assert "LossAtInit" in found.not_judged
+
+
+def test_first_batch_of_a_data_set_and_long_arrays():
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+    found = kik.diagnose(stack(1, "relu"), data)
+    assert found.record.metadata["input"][0]["shape"] == [8, 16]
+    many = np.tile(X, (5, 1))
+    found = kik.diagnose(stack(1, "relu"), many, np.tile(Y, 5))
+    assert found.notes == ["The first 256 of 320 examples are the batch."]
+    message = (
+        "`x` and `y` must hold the same number of examples, at least one. "
+        "Received: (63, 64) examples."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        kik.diagnose(stack(1, "relu"), X, Y[1:])
+
+
+def test_jacobian_of_a_linear_model_is_its_kernel():
+    model = keras.Sequential([layers.Input((16,)), layers.Dense(4)])
+    model.layers[0].kernel.assign(keras.initializers.Orthogonal(2.0, seed=0)((16, 4)))
+    found = kik.diagnose(model, X, jacobian=True).jacobian
+    np.testing.assert_allclose(found.singular_values, np.full((4, 4), 2.0), rtol=1e-5)
+    assert found.mean_square == pytest.approx(4)
+    assert found.condition == pytest.approx(1)
+
+
+def test_report_reads_well_everywhere(tmp_path):
+    keras.utils.set_random_seed(0)
+    found = kik.diagnose(stack(30, "sigmoid"), X, Y, jacobian=True)
+    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert {row["layer"] for row in content["profile"]} >= {"stack/h0", "stack/out"}
+    text = str(found)
+    for words in ("What to do:", "VanishingGradient in stack/h0", "…", "Jacobian"):
+        assert words in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 120
+    assert "VanishingGradient" in found._repr_html_()
+    assert found.plot(tmp_path / "new" / "depth.png").stat().st_size > 10_000
+    assert len(found.plot().axes) == 2
+
+
+@pytest.mark.parametrize("name", ["mnist_cnn", "imdb_lstm"])
+def test_reference_models(name):
+    keras.utils.set_random_seed(0)
+    model = kik.models.build(name)
+    shape = (32, *model.input_shape[1:])
+    x = (
+        RNG.random(shape, "float32")
+        if name == "mnist_cnn"
+        else RNG.integers(1, 99, shape)
+    )
+    y = RNG.integers(0, 2, 32)
+    found = kik.diagnose(model, x, y)
+    assert not [f for f in found.findings if f.severity == "error"]
+    assert len(found.profile) == len(kik.diagnosis.weight_layers(found.record))
