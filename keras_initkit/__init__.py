@@ -34,6 +34,7 @@ _PUBLIC = {
     "WeightMonitor": "callbacks",
     "RunRecord": "recording",
     "Finding": "diagnosis",
+    "lint": "diagnosis",
     "compare": "analysis",
     "diagnose": "analysis.diagnose",
     "recommend": "analysis.recommend",

@@ -84,7 +84,19 @@ def loss_of(model):
     compiled = getattr(model, "_compile_loss", None)
     if compiled is None:
         return None
-    loss = _the_one(compiled._user_loss)
+    described = describe_loss(_the_one(compiled._user_loss))
+    if described is None:
+        return None
+    return described | {"weighted": compiled._user_loss_weights is not None}
+
+
+def describe_loss(loss):
+    """Describes a loss as it is given to `compile`.
+
+    Returns:
+        A dict with `name`, `from_logits` and `reduction`, as in `loss_of`; `None` for
+        what is no loss of Keras.
+    """
     if isinstance(loss, str):
         try:
             loss = keras.losses.get(loss)
@@ -100,7 +112,6 @@ def loss_of(model):
         "name": name,
         "from_logits": config.get("from_logits", False) if may_be_logits else None,
         "reduction": config.get("reduction", "sum_over_batch_size"),
-        "weighted": compiled._user_loss_weights is not None,
     }
 
 

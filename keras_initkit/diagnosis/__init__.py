@@ -1,4 +1,7 @@
-"""Diagnosis: rules over a run's record, numpy only, and what they find."""
+"""Diagnosis: rules over a run's record, checks of a model, and what they find.
+
+The rules over a record need numpy only; `lint` looks at a Keras model.
+"""
 
 from keras_initkit.diagnosis import rules as _rules  # noqa: F401  (fills the registry)
 from keras_initkit.diagnosis.depth import (
@@ -8,6 +11,7 @@ from keras_initkit.diagnosis.depth import (
     weight_layers,
 )
 from keras_initkit.diagnosis.finding import SEVERITIES, Finding
+from keras_initkit.diagnosis.linting import LINTS, Lint, lint
 from keras_initkit.diagnosis.registry import (
     RULES,
     Fault,
@@ -22,11 +26,14 @@ from keras_initkit.diagnosis.registry import (
 __all__ = [
     "judge",
     "not_judged",
+    "lint",
     "Finding",
     "SEVERITIES",
     "RULES",
     "Rule",
     "rule",
+    "LINTS",
+    "Lint",
     "Fault",
     "NotJudged",
     "Threshold",

@@ -150,7 +150,7 @@ class Draft:
 
 def moments(mean, std, low, high):
     return {
-        "shape": [8, 4],
+        "shape": [512, 4],
         "dtype": "float32",
         "mean": mean,
         "std": std,

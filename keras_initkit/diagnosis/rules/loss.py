@@ -1,6 +1,7 @@
 """The loss: where it starts, whether it falls, and what weighs on it."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -15,6 +16,7 @@ _ZHANG = "Zhang et al., 2017, https://arxiv.org/abs/1611.03530"
 _KROGH = "Krogh & Hertz, 1992, A Simple Weight Decay Can Improve Generalization"
 _CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 _BINARY = "binary_crossentropy"
+_RECURRENT = re.compile("RNN|LSTM|GRU")
 _STEPS = Threshold(
     100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
 )
@@ -175,6 +177,12 @@ def over_regularization(
             "without looking at the inputs",
         ),
         "steps": _STEPS,
+        "recurrent_steps": Threshold(
+            500,
+            "optimizer iterations",
+            "the same for recurrent models, which may take hundreds to leave the "
+            "constant guess",
+        ),
     },
 )
 def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
@@ -189,10 +197,11 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     if target.get("entropy") is None:
         raise NotJudged("does not tell the entropy of the labels")
     _plainly_averaged(record)
-    entropy = target["entropy"]
-    if entropy <= 0.05:
+    if target["entropy"] <= 0.05:
         raise NotJudged("has a first batch of one class")
-    curve = _long_enough(record, limits["steps"])
+    steps = limits["recurrent_steps" if _is_recurrent(record) else "steps"]
+    curve = _long_enough(record, steps)
+    entropy = _label_entropy(record)
     gain = 1 - (curve.end - curve.penalty) / entropy
     if gain >= limits["gain"] or curve.is_falling():
         return
@@ -253,6 +262,21 @@ def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
         remedy=remedy,
         severity="error",
     )
+
+
+def _label_entropy(record: RunRecord) -> float:
+    """Returns the entropy of the labels, its bias by the size of a batch taken off."""
+    target, outputs = record.metadata["target"], record.metadata["outputs"]
+    classes = max(2, outputs[0]["units"] or 2)
+    bias = (classes - 1) / (2 * (target["shape"] or [1])[0])
+    if record.metadata["loss"]["name"] == _BINARY:
+        classes = 2
+    return float(min(target["entropy"] + bias, math.log(classes)))
+
+
+def _is_recurrent(record: RunRecord) -> bool:
+    layers = record.metadata.get("layers") or ()
+    return any(_RECURRENT.search(layer["class_name"]) for layer in layers)
 
 
 def _rate_is_at_fault(record: RunRecord) -> bool:

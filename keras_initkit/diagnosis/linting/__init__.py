@@ -1,0 +1,58 @@
+"""Lint: what a model's structure, weights and optimizer tell without any data."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from keras_initkit.capture.layers import named_layers
+from keras_initkit.diagnosis.finding import Finding
+from keras_initkit.diagnosis.linting import (
+    activations as activations,
+)
+from keras_initkit.diagnosis.linting import (
+    losses as losses,
+)
+from keras_initkit.diagnosis.linting import (
+    training as training,
+)
+from keras_initkit.diagnosis.linting import (
+    weights as weights,
+)
+from keras_initkit.diagnosis.linting.graph import Graph
+from keras_initkit.diagnosis.linting.registry import LINTS as LINTS
+from keras_initkit.diagnosis.linting.registry import Lint as Lint
+from keras_initkit.diagnosis.linting.registry import Subject
+from keras_initkit.diagnosis.registry import in_order
+
+
+def lint(model: Any, rules: Iterable[str] | None = None) -> list[Finding]:
+    """Checks a Keras model without data, before it is trained.
+
+    Judges the structure: the last activation against the loss, activations inside, the
+    weights as they now are, the optimizer. Of a subclassed model, whose structure
+    is known only when it runs, layers, weights and optimizer are checked; weights that
+    are not built yet are not.
+
+    Args:
+        model: A Keras model, compiled or not; nothing of it is changed.
+        rules: Names out of `diagnosis.LINTS`; all by default.
+
+    Returns:
+        List of `Finding`, the gravest first; their `step` is `None`.
+
+    Raises:
+        ValueError: If there is no check of such a name.
+
+    Example:
+    >>> import keras, keras_initkit as kik
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "softmax")])
+    >>> [finding.rule for finding in kik.lint(model)]
+    ['LossActivationMismatch']
+    """
+    names = tuple(LINTS) if rules is None else tuple(rules)
+    unknown = sorted(set(names) - set(LINTS))
+    if unknown:
+        raise ValueError(
+            f"`rules` must be among {tuple(sorted(LINTS))}. Received: {tuple(unknown)}"
+        )
+    subject = Subject(model, Graph.of(model), tuple(named_layers(model)))
+    return in_order(f for name in names for f in LINTS[name].ask(subject))

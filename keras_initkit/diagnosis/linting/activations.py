@@ -1,0 +1,147 @@
+"""Activations inside the model."""
+
+from collections.abc import Iterator
+
+from keras_initkit.diagnosis.linting.graph import Call, Graph, k
+from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
+from keras_initkit.diagnosis.registry import Fault
+
+_GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
+_SIGMOIDS = ("sigmoid", "hard_sigmoid")
+_SATURATING = ("tanh", "hard_tanh", "softsign")
+# Layers one behind the other.
+_DEEP, _DEEP_SATURATING = 3, 12
+
+
+@lint_rule("UnsuitableHiddenActivation", severity="warning", reference=_GLOROT)
+def unsuitable_hidden_activation(subject: Subject) -> Iterator[Fault]:
+    """Linear layers in a row, a softmax or a chain of sigmoids inside the model."""
+    graph = subject.graph
+    if graph is None:
+        return
+    yield from _linear_rows(graph)
+    for call in graph.calls:
+        if call.activation == "softmax" and _feeds_weights(graph, call):
+            yield Fault(
+                layer=call.path,
+                step=None,
+                measured=1,
+                threshold=0,
+                message=f"{call.path!r} puts a softmax inside the model: its units "
+                "compete, and hand on numbers that add up to 1 with small gradients.",
+                remedy='Use `activation="relu"` in hidden layers; keep the softmax '
+                "for the last one.",
+            )
+    third = _chain(graph, _SIGMOIDS, _DEEP)
+    if third is not None:
+        yield Fault(
+            layer=third.path,
+            step=None,
+            measured=_DEEP,
+            threshold=_DEEP,
+            message=f"{third.path!r} is the third sigmoid in a row: each takes at "
+            "least three quarters of the gradient, and its mean of 0.5 saturates the "
+            "next.",
+            remedy='Use `activation="relu"` with `kernel_initializer="he_normal"`, or '
+            '`"tanh"`, in hidden layers; `kik.initializers.ZeroSum("orthogonal")` '
+            "where sigmoids must stay.",
+        )
+
+
+def _linear_rows(graph: Graph) -> Iterator[Fault]:
+    """Layers whose output reaches the next weights by linear functions alone."""
+    rows = [call for call in graph.calls if _is_plain(call) and _is_idle(graph, call)]
+    if not rows:
+        return
+    inside = [call for call in graph.calls if not graph.is_output(call)]
+    linear = all(call.is_affine for call in inside)
+    others = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+    yield Fault(
+        layer=rows[0].path,
+        step=None,
+        measured=len(rows),
+        threshold=0,
+        message=f"no activation follows {rows[0].path!r}{others}: with the layer "
+        "behind it, it is one linear function"
+        + (", and so is the whole model." if linear else "."),
+        remedy='Give it one, `Dense(units, activation="relu")`, or leave it out.',
+        severity="error" if linear else None,
+    )
+
+
+def _is_idle(graph: Graph, call: Call) -> bool:
+    """Whether a layer and the one behind it could be one layer."""
+    ways = list(graph.ways(call))
+    return bool(ways) and all(
+        end is not None
+        and _is_plain(end)
+        and _is_linear(call, way)
+        and not _is_bottleneck(call, end)
+        for way, end in ways
+    )
+
+
+def _is_linear(call: Call, way: list[Call]) -> bool:
+    return call.activation is None and all(one.is_linear for one in way)
+
+
+def _is_plain(call: Call) -> bool:
+    """A dense layer or a convolution over more than one position."""
+    if type(call.layer) is k.Dense:
+        return True
+    convolutions = (k.Conv1D, k.Conv2D, k.Conv3D)
+    if type(call.layer) not in convolutions or call.layer.groups > 1:
+        return False
+    return all(size > 1 for size in call.layer.kernel_size)
+
+
+def _is_bottleneck(call: Call, behind: Call) -> bool:
+    """Fewer units than on either side: a matrix of low rank, made so on purpose."""
+    if type(call.layer) is not k.Dense or not call.layer.built:
+        return False
+    units = call.layer.units
+    after = behind.layer.units if type(behind.layer) is k.Dense else units
+    return units < call.layer.kernel.shape[0] and units < after
+
+
+def _feeds_weights(graph: Graph, call: Call) -> bool:
+    ends = [end for _, end in graph.ways(call)]
+    return bool(ends) and all(end is not None and end.is_kernel_layer for end in ends)
+
+
+def _chain(graph: Graph, names: tuple[str, ...], length: int) -> Call | None:
+    """Returns the call that makes a chain of activations so long, `None` for none.
+
+    Another activation, a normalization or a sum ends a chain.
+    """
+    depth: dict[int, int] = {}
+    for call in graph.calls:  # in forward order
+        before = max((depth.get(number, 0) for number in call.inputs), default=0)
+        if call.activation in names and not graph.is_output(call):
+            before += 1
+        elif call.activation or call.normalizes or len(call.inputs) > 1:
+            before = 0
+        if before >= length:
+            return call
+        depth.update(dict.fromkeys(call.outputs, before))
+    return None
+
+
+@lint_rule("SaturatingStack", severity="info", reference=_GLOROT)
+def saturating_stack(subject: Subject) -> Iterator[Fault]:
+    """Many tanh layers one behind the other, without normalization or shortcuts."""
+    call = None
+    if subject.graph is not None:
+        call = _chain(subject.graph, _SATURATING, _DEEP_SATURATING)
+    if call is not None:
+        yield Fault(
+            layer=call.path,
+            step=None,
+            measured=_DEEP_SATURATING,
+            threshold=_DEEP_SATURATING,
+            message=f"{call.path!r} is the {_DEEP_SATURATING}th saturating activation "
+            "in a row: it learns only if the weights start on the edge of chaos.",
+            remedy="Put `keras.layers.BatchNormalization()` in between, add "
+            "shortcuts, `keras.layers.add([x, block(x)])`, or start orthogonal, "
+            "`kik.reinitialize(model, kik.recommend(model))`.",
+        )

@@ -1,0 +1,227 @@
+"""A model's graph, flat through nested models: what follows what."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_initkit.capture.layers import activation_name, named_layers
+
+k = keras.layers
+
+# Layers behind which a linear function is still linear in the layer's input.
+_LINEAR = (
+    "Activation",  # if its function is linear
+    "AlphaDropout",
+    "AveragePooling",
+    "Cropping",
+    "Dropout",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling",
+    "Identity",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "SpatialDropout",
+    "UpSampling",
+    "ZeroPadding",
+)
+_NORMALIZING = (
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
+    "UnitNormalization",
+)
+_POOLING = ("MaxPooling", "GlobalMaxPooling")
+_ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a layer or operation.
+
+    Attributes:
+        layer: The layer.
+        path: Its name, as in `capture.layers.named_layers`.
+        inputs: Numbers of the tensors it takes.
+        outputs: Numbers of the tensors it gives.
+        shape: Shape of the first of these, without the batch axis.
+    """
+
+    layer: Any
+    path: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    shape: tuple[int | None, ...]
+
+    @property
+    def activation(self) -> str | None:
+        """Name of the nonlinear function that it applies last, `None` for none."""
+        name = activation_name(self.layer)
+        # A function of `keras.ops` or `keras.activations` in a Functional model.
+        is_operation = type(self.layer).__module__.endswith("ops.nn")
+        if name is None and (is_operation or _is(self.layer, _ACTIVATIONS)):
+            name = type(self.layer).__name__.lower()
+        return None if name == "linear" else name
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it hands its input on by a linear function without weights."""
+        return _is(self.layer, _LINEAR) and self.activation is None
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether it is linear in its inputs up to a constant, weights or not."""
+        sums = ("InputLayer", "Add", "Concatenate", "Average", "Subtract")
+        known = self.is_kernel_layer or self.normalizes or _is(self.layer, sums)
+        return self.is_linear or (known and self.activation is None)
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether it is a normalization."""
+        return _is(self.layer, _NORMALIZING)
+
+    @property
+    def pools(self) -> bool:
+        """Whether it takes maxima."""
+        return _is(self.layer, _POOLING)
+
+    @property
+    def activates(self) -> bool:
+        """Whether it applies an activation and nothing else."""
+        return self.activation is not None and not hasattr(self.layer, "kernel")
+
+    @property
+    def is_kernel_layer(self) -> bool:
+        """Whether it multiplies by a kernel of its own."""
+        return isinstance(self.layer, KERNEL_LAYERS)
+
+
+KERNEL_LAYERS = (
+    k.Dense,
+    k.EinsumDense,
+    k.Conv1D,
+    k.Conv2D,
+    k.Conv3D,
+    k.Conv1DTranspose,
+    k.Conv2DTranspose,
+    k.Conv3DTranspose,
+    k.DepthwiseConv1D,
+    k.DepthwiseConv2D,
+    k.SeparableConv1D,
+    k.SeparableConv2D,
+)
+
+
+class Graph:
+    """The calls of a model, in order, nested models opened.
+
+    Attributes:
+        calls: List of `Call`.
+        outputs: Numbers of the model's output tensors.
+    """
+
+    def __init__(self, model: Any):
+        self._paths = {id(layer): path for path, layer in named_layers(model)}
+        self._count = 0
+        self.calls: list[Call] = []
+        self.outputs = self._open(model, self._new(_graph(model).inputs))
+        self._consumers: dict[int, list[Call]] = {}
+        self._makers: dict[int, Call] = {}
+        for call in self.calls:
+            for number in call.inputs:
+                self._consumers.setdefault(number, []).append(call)
+            self._makers.update(dict.fromkeys(call.outputs, call))
+
+    @classmethod
+    def of(cls, model: Any) -> "Graph | None":
+        """Returns the graph of a model, `None` where it has none (subclassed)."""
+        return cls(model) if _graph(model) is not None else None
+
+    def consumers(self, call: Call) -> list[Call]:
+        """Returns the calls that take what a call gives."""
+        return [one for n in call.outputs for one in self._consumers.get(n, ())]
+
+    def maker(self, number: int) -> Call | None:
+        """Returns the call that made a tensor, `None` for an input of the model."""
+        return self._makers.get(number)
+
+    def is_output(self, call: Call) -> bool:
+        """Whether a call gives an output of the model."""
+        return not set(self.outputs).isdisjoint(call.outputs)
+
+    def ways(self, call: Call) -> Iterator[tuple[list[Call], Call | None]]:
+        """Yields the ways from a call on to the next weights, sum or output.
+
+        Returns:
+            Pairs of the calls in between (activations, normalizations, pooling,
+            reshaping) and the call that ends the way, `None` for the model's output.
+        """
+        if self.is_output(call):
+            yield [], None
+        for following in self.consumers(call):
+            between = (
+                following.is_linear
+                or following.normalizes
+                or following.pools
+                or following.activates
+            )
+            if between:
+                for rest, end in self.ways(following):
+                    yield [following, *rest], end
+            else:
+                yield [], following
+
+    def last_activation(self, number: int) -> tuple[Call | None, str | None]:
+        """Returns the call that shapes an output tensor, and its activation's name.
+
+        Layers that only hand on (reshaping, dropout) are passed over.
+        """
+        call = self.maker(number)
+        while call is not None and call.is_linear and len(call.inputs) == 1:
+            call = self.maker(call.inputs[0])
+        return call, None if call is None else call.activation
+
+    def _new(self, tensors: Any) -> list[int]:
+        first, self._count = self._count, self._count + len(tensors)
+        return list(range(first, self._count))
+
+    def _open(self, model: Any, inputs: list[int]) -> list[int]:
+        """Adds the calls of a model; returns the numbers of its outputs."""
+        graph = _graph(model)
+        known = {id(t): n for t, n in zip(graph.inputs, inputs, strict=True)}
+        for depth in sorted(graph._nodes_by_depth, reverse=True):
+            for node in graph._nodes_by_depth[depth]:
+                tensors = list(node.input_tensors)
+                if not tensors or any(id(t) not in known for t in tensors):
+                    continue
+                numbers = [known[id(t)] for t in tensors]
+                if _graph(node.operation) is not None:
+                    outputs = self._open(node.operation, numbers)
+                else:
+                    outputs = self._new(node.output_tensors)
+                    self._add(node, numbers, outputs)
+                pairs = zip(node.output_tensors, outputs, strict=True)
+                known.update({id(t): n for t, n in pairs})
+        return [known[id(t)] for t in graph.outputs if id(t) in known]
+
+    def _add(self, node: Any, inputs: list[int], outputs: list[int]) -> None:
+        layer = node.operation
+        path = self._paths.get(id(layer), layer.name)
+        shape = tuple(node.output_tensors[0].shape[1:])
+        self.calls.append(Call(layer, path, tuple(inputs), tuple(outputs), shape))
+
+
+def _graph(model: Any) -> Any:
+    """Returns the Functional graph of a model, `None` for a layer or without one."""
+    if isinstance(model, keras.Sequential):
+        return getattr(model, "_functional", None)
+    return model if hasattr(model, "_nodes_by_depth") else None
+
+
+def _is(layer: Any, names: tuple[str, ...]) -> bool:
+    return type(layer).__name__.startswith(names)

@@ -1,0 +1,185 @@
+"""The loss against the model's last activation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_initkit.capture.facts import describe_loss
+from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
+from keras_initkit.diagnosis.registry import Fault
+
+_NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"
+_CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+_BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
+_PROBABILITIES = ("sigmoid", "softmax", "hard_sigmoid")
+_BOUNDED = ("relu", "relu6", "softplus", "tanh", "elu", "exponential", "softsign")
+_REGRESSION = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
+_LOGITS = {
+    "sparse_categorical_crossentropy": "SparseCategoricalCrossentropy",
+    "categorical_crossentropy": "CategoricalCrossentropy",
+    "binary_crossentropy": "BinaryCrossentropy",
+    "binary_focal_crossentropy": "BinaryFocalCrossentropy",
+}
+
+
+@lint_rule("LossActivationMismatch", severity="error", reference=_NEURALINT)
+def loss_activation_mismatch(subject: Subject) -> Iterator[Fault]:
+    """The last activation does not give what the loss takes."""
+    if subject.graph is None:
+        return
+    for number, tensor, loss in _outputs(subject):
+        call, activation = subject.graph.last_activation(number)
+        units = tensor.shape[-1] if len(tensor.shape) > 1 else 1
+        before = _before(subject, call) if activation in _PROBABILITIES else None
+        found = _mismatch(loss, activation, units, before, _accuracy(subject.model))
+        if found is not None:
+            message, remedy, *severity = found
+            yield Fault(
+                layer=None if call is None else call.path,
+                step=None,
+                measured=1,
+                threshold=0,
+                message=f"{message}.",
+                remedy=f"{remedy}.",
+                severity=severity[0] if severity else None,
+            )
+
+
+def _mismatch(
+    loss: dict[str, Any] | None,
+    activation: str | None,
+    units: int | None,
+    before: str | None,
+    accuracy: bool,
+) -> tuple[str, ...] | None:
+    """Returns message, remedy and sometimes severity, `None` where all fits."""
+    if activation == "softmax" and units == 1:
+        return (
+            "a softmax over one unit is always 1",
+            'Use a sigmoid, `Dense(1, "sigmoid")`, with `loss="binary_crossentropy"`',
+        )
+    if activation in _PROBABILITIES and before in _PROBABILITIES:
+        return (
+            f"a {activation} follows a {before}: probabilities are taken for logits, "
+            "so that no class can be sure",
+            "Leave one out: the layer ahead of the last activation is to be linear, "
+            "`Dense(units)`",
+        )
+    if loss is None:
+        return None
+    name, logits = loss["name"], loss["from_logits"]
+    if name in _LOGITS:
+        return _of_crossentropy(name, logits, activation, units)
+    if name in _REGRESSION and activation == "softmax":
+        return (
+            f"{name} of a softmax hardly has a gradient where the model is surely "
+            "wrong",
+            'Use `loss="categorical_crossentropy"`, or '
+            '`"sparse_categorical_crossentropy"` for class numbers',
+            "warning",
+        )
+    if name in _REGRESSION and accuracy and activation not in ("sigmoid", "tanh"):
+        return (
+            f"{name} with an accuracy as metric: classes are no numbers to come near "
+            "to",
+            'Use `Dense(classes, "softmax")` with '
+            '`loss="sparse_categorical_crossentropy"`',
+            "warning",
+        )
+    if name.endswith("hinge") and activation in (*_PROBABILITIES, "relu"):
+        return (
+            f"{name} takes scores of either sign; {activation} gives none below 0",
+            "Use a linear last layer, `Dense(units)`, or a tanh",
+        )
+    if name == "poisson" and activation not in ("exponential", "softplus", "relu"):
+        return (
+            f"poisson takes positive rates; {activation or 'a linear layer'} gives "
+            "others, whose logarithm is NaN",
+            'Use `Dense(units, "softplus")` or `"exponential"`',
+        )
+    return None
+
+
+def _of_crossentropy(
+    name: str, logits: bool, activation: str | None, units: int | None
+) -> tuple[str, ...] | None:
+    given = activation or "a linear layer"
+    right = "sigmoid" if name in _BINARY else "softmax"
+    if logits and activation in _PROBABILITIES:
+        return (
+            f"{name} with from_logits=True gets the probabilities of a {activation}, "
+            "and would squash them once more (TensorFlow reads the logits behind them, "
+            "other backends do not)",
+            f'Leave out `from_logits=True`, `loss="{name}"`, or the activation',
+        )
+    if logits and activation in _BOUNDED:
+        return (
+            f"{name} takes logits of any sign and size; {activation} bounds them",
+            "Use a linear last layer, `Dense(units)`",
+        )
+    if not logits and activation not in _PROBABILITIES:
+        return (
+            f"{name} takes probabilities; {given} gives numbers outside [0, 1], which "
+            "are clipped and get no gradient",
+            f"Use `loss=keras.losses.{_LOGITS[name]}(from_logits=True)`, or end in "
+            f'`Dense(units, "{right}")`',
+        )
+    if name in _CATEGORICAL and units == 1:
+        return (
+            f"{name} over one unit is constant: there is one class only",
+            'Use `loss="binary_crossentropy"` with `Dense(1, "sigmoid")`, or '
+            "`Dense(classes)`",
+        )
+    if name in _BINARY and activation == "softmax":
+        return (
+            f"{name} judges each unit by itself; a softmax makes the units compete, "
+            "which is wrong for several labels",
+            'Use `Dense(units, "sigmoid")` for several labels, '
+            '`loss="categorical_crossentropy"` for one of several classes',
+            "warning",
+        )
+    if name in _CATEGORICAL and activation in ("sigmoid", "hard_sigmoid"):
+        return (
+            f"{name} takes probabilities that add up to 1; {activation} gives any",
+            'Use `Dense(classes, "softmax")`, or `loss="binary_crossentropy"` for '
+            "several labels",
+            "warning",
+        )
+    return None
+
+
+def _outputs(subject: Subject) -> Iterator[tuple[int, Any, dict[str, Any] | None]]:
+    """Yields number, symbolic tensor and loss (if it is Keras's) of each output."""
+    model, graph = subject.model, subject.graph
+    tensors = keras.tree.flatten(model.outputs)
+    if graph is None or len(graph.outputs) != len(tensors):
+        return
+    compiled = getattr(model, "_compile_loss", None)
+    given = None if compiled is None else compiled._user_loss
+    if isinstance(given, dict):
+        losses = [given.get(name) for name in model.output_names]
+    elif isinstance(given, (list, tuple)):
+        losses = list(given)
+    else:
+        losses = [given] * len(tensors)
+    if len(losses) != len(tensors):
+        losses = [None] * len(tensors)
+    for number, tensor, loss in zip(graph.outputs, tensors, losses, strict=True):
+        yield number, tensor, describe_loss(loss)
+
+
+def _before(subject: Subject, call: Any) -> str | None:
+    """Returns the activation that the input of an activation layer comes from."""
+    if subject.graph is None or call.is_kernel_layer or not call.inputs:
+        return None
+    return subject.graph.last_activation(call.inputs[0])[1]
+
+
+def _accuracy(model: Any) -> bool:
+    """Whether a model was compiled with an accuracy as metric."""
+    compiled = getattr(model, "_compile_metrics", None)
+    given = None if compiled is None else compiled._user_metrics
+    metrics = keras.tree.flatten(given) if given else []
+    names = [m if isinstance(m, str) else type(m).__name__ for m in metrics]
+    return any(name.lower() in ("acc", "accuracy") for name in names)

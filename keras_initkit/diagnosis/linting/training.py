@@ -1,0 +1,116 @@
+"""How the model is to be trained: learning rate, what is trainable."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_initkit.capture.facts import optimizer_of
+from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
+from keras_initkit.diagnosis.registry import Fault
+
+_BENGIO = "Bengio, 2012, https://arxiv.org/abs/1206.5533"
+_FREEZING = "https://keras.io/guides/transfer_learning/"
+# Lowest and highest learning rates that make sense, by optimizer; those that divide by
+# the gradient's size first.
+_ADAPTIVE = (1e-7, 0.1)
+_RATES = {
+    "sgd": (1e-6, 10.0),
+    "adagrad": (1e-6, 2.0),
+    "adadelta": (1e-5, 10.0),
+    "ftrl": (1e-6, 2.0),
+    "lion": (1e-7, 0.01),
+    "muon": (1e-6, 1.0),
+    "lamb": (1e-7, 1.0),
+}
+
+
+@lint_rule("LearningRateRange", severity="warning", reference=_BENGIO)
+def learning_rate_range(subject: Subject) -> Iterator[Fault]:
+    """The learning rate is negative, zero, or out of any usual range."""
+    optimizer = optimizer_of(subject.model)
+    if optimizer is None:
+        return
+    rate, name = optimizer["learning_rate"], optimizer["name"]
+    low, high = _RATES.get(name, _ADAPTIVE)
+    if rate < 0 or (rate == 0 and not optimizer["scheduled"]):
+        limit, what, severity = 0.0, "climbs" if rate < 0 else "learns nothing", "error"
+    elif rate > high:
+        limit, what, severity = high, "will most likely diverge", None
+    elif rate < low and not optimizer["scheduled"]:
+        limit, what, severity = low, "will hardly learn", None
+    else:
+        return
+    yield Fault(
+        layer=None,
+        step=None,
+        measured=rate,
+        threshold=limit,
+        message=f"with a learning rate of {rate:g}, {name} {what}.",
+        remedy=f"Set `model.optimizer.learning_rate = {_usual(name):g}`.",
+        severity=severity,
+    )
+
+
+@lint_rule("NotTrainable", severity="warning", reference=_FREEZING)
+def not_trainable(subject: Subject) -> Iterator[Fault]:
+    """Weights that will not be trained, though nobody may have meant it."""
+    model = subject.model
+    if model.weights and not model.trainable_weights:
+        yield Fault(
+            layer=None,
+            step=None,
+            measured=0,
+            threshold=1,
+            message=f"none of the {len(model.weights)} weights is trainable: `fit` "
+            "changes nothing.",
+            remedy="Set `layer.trainable = True` where it is meant, then "
+            "`model.compile(...)`.",
+            severity="error",
+        )
+        return
+    frozen = [path for path, layer in subject.layers if _is_idle_norm(layer)]
+    if frozen:
+        more = f" (and {len(frozen) - 1} more)" if len(frozen) > 1 else ""
+        yield Fault(
+            layer=frozen[0],
+            step=None,
+            measured=len(frozen),
+            threshold=0,
+            message=f"{frozen[0]!r}{more} is frozen with the statistics it started "
+            "with, mean 0 and variance 1: it normalizes nothing.",
+            remedy="Set `layer.trainable = True`, or load trained weights first.",
+        )
+    optimizer = getattr(model, "optimizer", None)
+    known = getattr(optimizer, "_trainable_variables", None)
+    if getattr(optimizer, "built", False) and known:
+        ids = {id(variable) for variable in known}
+        new = [v for v in model.trainable_variables if id(v) not in ids]
+        if new:
+            yield Fault(
+                layer=None,
+                step=None,
+                measured=len(new),
+                threshold=0,
+                message=f"the optimizer does not know {len(new)} of the trainable "
+                f"weights, {new[0].path!r} for one: they were thawed after `compile`.",
+                remedy="Call `model.compile(...)` again.",
+            )
+
+
+def _is_idle_norm(layer: Any) -> bool:
+    """A frozen BatchNormalization that never saw data."""
+    if not isinstance(layer, keras.layers.BatchNormalization):
+        return False
+    if layer.trainable or not layer.built:
+        return False
+    mean, variance = (
+        keras.ops.convert_to_numpy(v)
+        for v in (layer.moving_mean, layer.moving_variance)
+    )
+    return bool(np.all(mean == 0) and np.all(variance == 1))
+
+
+def _usual(name: str) -> float:
+    return {"sgd": 0.01, "adagrad": 0.01, "adadelta": 1.0, "lion": 1e-4}.get(name, 1e-3)

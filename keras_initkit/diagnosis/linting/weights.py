@@ -1,0 +1,332 @@
+"""The weights as they are: copies, constants, variances, biases."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_initkit import theory
+from keras_initkit.diagnosis.linting.graph import KERNEL_LAYERS, Call, Graph
+from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
+from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.diagnosis.rules import _common
+from keras_initkit.initializers._fans import compute_fans, fan_of_mode, layer_fans
+from keras_initkit.initializers.layer_aware import gates_of, layer_rule
+
+k = keras.layers
+_SYMMETRY = (
+    "Goodfellow, Bengio & Courville, 2016, Deep Learning, section 8.4, "
+    "https://www.deeplearningbook.org"
+)
+_SHARED = "Keras 3, keras.initializers: a seeded initializer repeats its values"
+_FANS = "https://github.com/keras-team/keras/issues/11773"
+_SELU = "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515"
+_JOZEFOWICZ = (
+    "Jozefowicz et al., 2015, http://proceedings.mlr.press/v37/jozefowicz15.html"
+)
+# Attributes of a layer that hold a kernel, and the initializer of it.
+_KERNELS = (
+    ("kernel", "kernel_initializer"),
+    ("kernel", "depthwise_initializer"),
+    ("depthwise_kernel", "depthwise_initializer"),
+    ("pointwise_kernel", "pointwise_initializer"),
+    ("recurrent_kernel", "recurrent_initializer"),
+)
+_DRIFT = 3.0  # decades
+_FAN_FACTOR = _SELU_FACTOR = 1.6
+
+
+@lint_rule("SymmetricUnits", severity="error", reference=_SYMMETRY)
+def symmetric_units(subject: Subject) -> Iterator[Fault]:
+    """All entries of a hidden kernel are the same number, so that its units are."""
+    for path, layer in subject.layers:
+        if not isinstance(layer, KERNEL_LAYERS) or not layer.built:
+            continue
+        kernel = _array(layer, "kernel")
+        if kernel is None or kernel.shape[-1] < 2 or (kernel != kernel.flat[0]).any():
+            continue
+        # A last layer, or the last of a residual branch, may start at zero.
+        if not kernel.any() and _ends_branch(subject.graph, layer):
+            continue
+        yield Fault(
+            layer=path,
+            step=None,
+            measured=1,
+            threshold=1,
+            message=f"all weights of {path!r} are {kernel.flat[0]:g}: its "
+            f"{kernel.shape[-1]} units are copies of each other and stay so.",
+            remedy=_common.RANDOM_START,
+        )
+
+
+@lint_rule("EqualWeights", severity="error", reference=_SHARED)
+def equal_weights(subject: Subject) -> Iterator[Fault]:
+    """Two layers start from the very same random values."""
+    groups: dict[tuple[Any, bytes], list[tuple[str, str, Any]]] = {}
+    for path, layer, name, given in _kernels(subject):
+        kernel = _array(layer, name)
+        if kernel is None or kernel.size < 2 or (kernel == kernel.flat[0]).all():
+            continue
+        if isinstance(given, keras.initializers.Identity):
+            continue
+        digest = kernel.shape, hashlib.blake2b(kernel.data).digest()
+        groups.setdefault(digest, []).append((path, name, given))
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        (first, name, given), (path, _, its) = group[:2]
+        why = (
+            "they were given one initializer object, which repeats its values"
+            if its is given
+            else "their initializers have the same seed"
+        )
+        more = f" (and of {len(group) - 2} more)" if len(group) > 2 else ""
+        yield Fault(
+            layer=path,
+            step=None,
+            measured=len(group),
+            threshold=1,
+            message=f"the {name} of {path!r}{more} equals that of {first!r}, to the "
+            f"last bit: {why}.",
+            remedy="Give each layer an initializer of its own, by name "
+            '(`kernel_initializer="he_normal"`) or `kik.initializers.seeded`; or draw '
+            "again, `kik.reinitialize(model, kik.recommend(model), seed=0)`.",
+        )
+
+
+@lint_rule("PoorWeightInitialization", severity="warning", reference=_common.HE)
+def poor_weight_initialization(subject: Subject) -> Iterator[Fault]:
+    """Theory expects signals or gradients to fade or grow a thousandfold with depth."""
+    if subject.graph is None:
+        return
+    layers = [one for one in _predicted(subject) if one.preactivation]
+    # A kernel's gradient adds up over the positions at which it is used.
+    positions = {
+        call.path: math.prod(n or 1 for n in call.shape[:-1])
+        for call in subject.graph.calls
+    }
+    forward = [(one.layer, one.preactivation) for one in layers]
+    backward = [
+        (one.layer, one.backprop * positions.get(one.layer, 1))
+        for one in reversed(layers)
+    ]
+    for what, verbs, moments in (
+        ("the pre-activations", ("grow", "shrink"), forward),
+        ("the gradient on its way back", ("grows", "shrinks"), backward),
+    ):
+        values = [(layer, math.log10(m) / 2) for layer, m in moments if m > 0]
+        if len(values) < 3:
+            continue
+        (_, start), (layer, end) = values[0], values[-1]
+        if abs(end - start) < _DRIFT:
+            continue
+        yield Fault(
+            layer=layer,
+            step=None,
+            measured=end - start,
+            threshold=math.copysign(_DRIFT, end - start),
+            message=f"with these weights, {what} {verbs[end < start]} by "
+            f"{abs(end - start):.1f} decades over {len(values)} layers (mean-field "
+            "theory, inputs of rms 1).",
+            remedy="Let the variance fit each layer: "
+            "`kik.reinitialize(model, kik.recommend(model))`, or by hand "
+            '`kernel_initializer="he_normal"` for ReLU, `"glorot_uniform"` for tanh.',
+        )
+        return  # what goes forth comes back
+
+
+@lint_rule("InitializerMismatch", severity="warning", reference=_SELU)
+def initializer_mismatch(subject: Subject) -> Iterator[Fault]:
+    """SELU layers whose weights do not have the variance that normalizes itself."""
+    for path, layer in subject.layers:
+        if getattr(getattr(layer, "activation", None), "__name__", None) != "selu":
+            continue
+        kernel = _array(layer, "kernel")
+        if kernel is None or not isinstance(layer, KERNEL_LAYERS):
+            continue
+        scaled = _scaled_variance(kernel, layer)
+        if not 1 / _SELU_FACTOR < scaled < _SELU_FACTOR:
+            yield Fault(
+                layer=path,
+                step=None,
+                measured=scaled,
+                threshold=_SELU_FACTOR if scaled > 1 else 1 / _SELU_FACTOR,
+                message=f"the variance of the weights of {path!r} times its fan-in is "
+                f"{scaled:.2g}; SELU keeps mean 0 and std 1 only at 1.",
+                remedy='Use `kernel_initializer="lecun_normal"` with '
+                '`activation="selu"`, and `keras.layers.AlphaDropout` for dropout.',
+            )
+
+
+@lint_rule("FanDefect", severity="info", reference=_FANS)
+def fan_defect(subject: Subject) -> Iterator[Fault]:
+    """Keras reads fans wrong: of depthwise, transposed, grouped and fused kernels."""
+    calls = {} if subject.graph is None else _first_calls(subject.graph)
+    found: dict[str, list[tuple[str, str, float]]] = {}
+    for path, layer, name, given in _kernels(subject):
+        call = calls.get(id(layer))
+        if call is not None and _is_normalized(subject.graph, call):
+            continue
+        kernel = _array(layer, name)
+        factor = None if kernel is None else _fan_factor(layer, name, given, kernel)
+        if factor is not None and not 1 / _FAN_FACTOR < factor < _FAN_FACTOR:
+            kind = type(layer).__name__
+            found.setdefault(f"{kind}/{name}", []).append((path, name, factor))
+    for kind, places in found.items():
+        path, name, factor = places[0]
+        more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
+        yield Fault(
+            layer=path,
+            step=None,
+            measured=factor,
+            threshold=_FAN_FACTOR if factor > 1 else 1 / _FAN_FACTOR,
+            message=f"the {name} of {path!r}{more} has {factor:.2g} times the variance "
+            f"that its initializer means: Keras reads the fans of "
+            f"{kind.partition('/')[0]} kernels off a shape that does not tell them.",
+            remedy="Use `kik.initializers.for_layer(layer, initializer, "
+            f'"{name}")`, or `kik.reinitialize(model, kik.recommend(model))`.',
+        )
+
+
+@lint_rule("DeadBias", severity="warning", reference=_common.LU)
+def dead_bias(subject: Subject) -> Iterator[Fault]:
+    """Biases so negative that most ReLU units of a layer hardly ever fire."""
+    for path, layer in subject.layers:
+        kernel, bias = _array(layer, "kernel"), _array(layer, "bias")
+        if kernel is None or bias is None or not isinstance(layer, KERNEL_LAYERS):
+            continue
+        if not _is_relu(subject.graph, layer):
+            continue
+        # Of inputs with rms 1; three of them leave 1 of 740 values above zero.
+        spread = math.sqrt(_scaled_variance(kernel, layer))
+        share = float(np.mean(bias < -3 * spread))
+        if spread > 0 and share > 0.5:
+            yield Fault(
+                layer=path,
+                step=None,
+                measured=share,
+                threshold=0.5,
+                message=f"{share:.0%} of the biases of {path!r} lie below minus three "
+                f"times the spread of what the ReLU gets ({spread:.2g} for inputs of "
+                "rms 1): these units are dead from the start.",
+                remedy='Use `bias_initializer="zeros"`.',
+            )
+
+
+@lint_rule("ForgetBias", severity="warning", reference=_JOZEFOWICZ)
+def forget_bias(subject: Subject) -> Iterator[Fault]:
+    """The forget gates of an LSTM start half shut or more."""
+    for path, layer in subject.layers:
+        if gates_of(layer) != 4:
+            continue
+        bias = _array(layer, "bias")
+        if bias is None:
+            continue
+        forget = float(bias[len(bias) // 4 : len(bias) // 2].mean())
+        if forget < 0.5:
+            yield Fault(
+                layer=path,
+                step=None,
+                measured=forget,
+                threshold=0.5,
+                message=f"the forget biases of {path!r} are {forget:.2g} on average: "
+                f"its memory keeps {1 / (1 + math.exp(-forget)):.0%} of itself from "
+                "one time step to the next.",
+                remedy="Use `keras.layers.LSTM(units)` with its default "
+                "`unit_forget_bias=True`, or `bias_initializer="
+                "kik.initializers.ChronoBias(time_steps)` for long sequences.",
+            )
+
+
+def _kernels(subject: Subject) -> Iterator[tuple[str, Any, str, Any]]:
+    """Yields path, layer, attribute and initializer of every kernel."""
+    for path, layer in subject.layers:
+        for name, initializer in _KERNELS:
+            given = getattr(layer, initializer, None)
+            if given is not None and _array(layer, name) is not None:
+                yield path, layer, name, given
+
+
+def _array(layer: Any, name: str) -> np.ndarray | None:
+    """Returns a weight of a built layer, rank 1 or more, as float32."""
+    if not layer.built:
+        return None
+    # Kernels that are made of others (low-rank adapters) have no value of their own.
+    variable = layer.__dict__.get(name, layer.__dict__.get(f"_{name}"))
+    if not isinstance(variable, keras.Variable):
+        return None
+    return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
+
+
+def _scaled_variance(kernel: np.ndarray, layer: Any) -> float:
+    """Returns the variance of a kernel times its true fan-in."""
+    fan_in, _ = layer_fans(kernel.shape, **layer_rule(layer))
+    return float(kernel.var() * fan_in)
+
+
+def _fan_factor(layer: Any, name: str, given: Any, kernel: np.ndarray) -> float | None:
+    """Returns a kernel's variance to that with its true fans, `None` if it has none."""
+    rule = layer_rule(layer, name)
+    if rule["rule"] in ("plain", "embedding", "axes"):
+        return None
+    if isinstance(given, keras.initializers.Orthogonal):
+        return 1 / rule["blocks"] if rule.get("blocks", 1) > 1 else None
+    if type(given).__module__.partition(".")[0] != "keras":
+        return None  # ours know their fans
+    if not isinstance(given, keras.initializers.VarianceScaling):
+        return None
+    read = fan_of_mode(given.mode, *compute_fans(kernel.shape))
+    return float(fan_of_mode(given.mode, *layer_fans(kernel.shape, **rule)) / read)
+
+
+def _first_calls(graph: Graph) -> dict[int, Call]:
+    calls: dict[int, Call] = {}
+    for call in graph.calls:
+        calls.setdefault(id(call.layer), call)
+    return calls
+
+
+def _is_normalized(graph: Graph | None, call: Call) -> bool:
+    """Whether a normalization follows ahead of the next weights, on all ways."""
+    ways = [] if graph is None else list(graph.ways(call))
+    return bool(ways) and all(any(c.normalizes for c in way) for way, _ in ways)
+
+
+def _ends_branch(graph: Graph | None, layer: Any) -> bool:
+    """Whether a layer is the last one, or the last ahead of a sum; unknown counts."""
+    if graph is None:
+        return True
+    call = _first_calls(graph).get(id(layer))
+    ends = [] if call is None else [end for _, end in graph.ways(call)]
+    return not any(end is not None and end.is_kernel_layer for end in ends)
+
+
+def _is_relu(graph: Graph | None, layer: Any) -> bool:
+    call = None if graph is None else _first_calls(graph).get(id(layer))
+    if graph is None or call is None:
+        name = getattr(getattr(layer, "activation", None), "__name__", None)
+        return name in _common.RELU
+    if call.activation is not None:
+        return call.activation in _common.RELU
+    following = [way[0].activation for way, _ in graph.ways(call) if way]
+    return bool(following) and all(name in _common.RELU for name in following)
+
+
+def _predicted(subject: Subject) -> tuple[Any, ...]:
+    """Returns theory's predictions, up to a last activation without a rule."""
+    model = subject.model
+    try:
+        prediction = theory.predict(model)
+        if prediction.untreated and subject.graph is not None:
+            last, _ = subject.graph.last_activation(subject.graph.outputs[0])
+            names = [name for name, _ in prediction.untreated]
+            if last is None or names != [last.path]:
+                return ()
+            body = keras.Model(model.inputs, last.layer.input)
+            prediction = theory.predict(body)
+    except (ValueError, AttributeError):
+        return ()
+    return prediction.layers if not prediction.untreated else ()

@@ -1,0 +1,468 @@
+"""Lint: every check trips on its fault, spares its near miss and healthy models."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import keras_initkit as kik
+from keras_initkit import diagnosis, models
+
+k = keras.layers
+MISMATCH, HIDDEN = "LossActivationMismatch", "UnsuitableHiddenActivation"
+
+
+def sequential(*layers, shape=(8,), **compiled):
+    model = keras.Sequential([keras.Input(shape), *layers])
+    if compiled:
+        model.compile(**{"optimizer": "adam", **compiled})
+    return model
+
+
+def ends_in(*layers, loss, **compiled):
+    return sequential(k.Dense(6, "relu"), *layers, loss=loss, **compiled)
+
+
+def deep(count, activation, initializer, width=32):
+    layers = [
+        k.Dense(
+            width,
+            activation,
+            kernel_initializer=kik.initializers.seeded(initializer, i, "x"),
+        )
+        for i in range(count)
+    ]
+    return sequential(*layers, k.Dense(4, "softmax"), shape=(width,))
+
+
+def residual(initializer):
+    inputs = x = keras.Input((8,))
+    x = k.add([x, k.Dense(8, kernel_initializer=initializer)(x)])
+    return keras.Model(inputs, k.Dense(3)(x))
+
+
+def logits(name):
+    return getattr(keras.losses, name)(from_logits=True)
+
+
+def with_bias(bias):
+    layer = k.Dense(64, "relu", bias_initializer=keras.initializers.Constant(bias))
+    return sequential(layer, k.Dense(2), shape=(64,))
+
+
+def lstm(**options):
+    return sequential(k.LSTM(6, **options), k.Dense(1), shape=(5, 3))
+
+
+def optimized(optimizer):
+    return ends_in(k.Dense(1), loss="mse", optimizer=optimizer)
+
+
+def frozen_norm(moved):
+    model = sequential(k.Dense(4), k.BatchNormalization(), k.Dense(1), loss="mse")
+    norm = model.layers[1]
+    norm.trainable = False
+    norm.moving_mean.assign(norm.moving_mean + moved)
+    return model
+
+
+def thawed(compiled_again):
+    model = sequential(k.Dense(4, "relu"), k.Dense(1))
+    model.layers[0].trainable = False
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.layers[0].trainable = True
+    if compiled_again:
+        model.compile("sgd", "mse")
+    return model
+
+
+def all_frozen(frozen):
+    model = sequential(k.Dense(4, "relu"), k.Dense(1), loss="mse")
+    model.trainable = not frozen
+    return model
+
+
+def twins(first, second):
+    return sequential(
+        k.Dense(8, "relu", kernel_initializer=first),
+        k.Dense(8, "relu", kernel_initializer=second),
+        k.Dense(2),
+    )
+
+
+def hidden_softmax(attention):
+    inputs = keras.Input((8,))
+    x = k.Dense(8, "softmax")(inputs)
+    return keras.Model(inputs, k.Dense(2)(x * inputs if attention else x))
+
+
+SPARSE = "sparse_categorical_crossentropy"
+BINARY, CATEGORICAL = "binary_crossentropy", "categorical_crossentropy"
+ADAM = keras.optimizers.Adam
+
+# Name: the faulty model, the healthy one next to it, and rule, severity and place
+# (index of the layer, `None` for the model) of the one finding.
+CASES = {
+    "softmax taken for logits": (
+        lambda: ends_in(
+            k.Dense(3, "softmax"), loss=logits("SparseCategoricalCrossentropy")
+        ),
+        lambda: ends_in(k.Dense(3), loss=logits("SparseCategoricalCrossentropy")),
+        (MISMATCH, "error", -1),
+    ),
+    "logits taken for probabilities": (
+        lambda: ends_in(k.Dense(3), loss=SPARSE),
+        lambda: ends_in(k.Dense(3, "softmax"), loss=SPARSE),
+        (MISMATCH, "error", -1),
+    ),
+    "softmax of its own layer": (
+        lambda: ends_in(
+            k.Dense(3), k.Softmax(), loss=logits("CategoricalCrossentropy")
+        ),
+        lambda: ends_in(k.Dense(3), k.Softmax(), loss=CATEGORICAL),
+        (MISMATCH, "error", -1),
+    ),
+    "ReLU for logits": (
+        lambda: ends_in(k.Dense(1, "relu"), loss=logits("BinaryCrossentropy")),
+        lambda: ends_in(k.Dense(1), loss=logits("BinaryCrossentropy")),
+        (MISMATCH, "error", -1),
+    ),
+    "ReLU for probabilities": (
+        lambda: ends_in(k.Dense(1, "relu"), loss=BINARY),
+        lambda: ends_in(k.Dense(1, "sigmoid"), loss=BINARY),
+        (MISMATCH, "error", -1),
+    ),
+    "softmax over one unit": (
+        lambda: ends_in(k.Dense(1, "softmax"), loss=BINARY),
+        lambda: ends_in(k.Dense(2, "softmax"), loss=CATEGORICAL),
+        (MISMATCH, "error", -1),
+    ),
+    "one class": (
+        lambda: ends_in(k.Dense(1, "sigmoid"), loss=SPARSE),
+        lambda: ends_in(k.Dense(2, "softmax"), loss=SPARSE),
+        (MISMATCH, "error", -1),
+    ),
+    "softmax for several labels": (
+        lambda: ends_in(k.Dense(5, "softmax"), loss=BINARY),
+        lambda: ends_in(k.Dense(5, "sigmoid"), loss=BINARY),
+        (MISMATCH, "warning", -1),
+    ),
+    "sigmoid for one of several classes": (
+        lambda: ends_in(k.Dense(5, "sigmoid"), loss=CATEGORICAL),
+        lambda: ends_in(k.Dense(5, "softmax"), loss=CATEGORICAL),
+        (MISMATCH, "warning", -1),
+    ),
+    "softmax twice": (
+        lambda: ends_in(k.Dense(3, "softmax"), k.Softmax(), loss=CATEGORICAL),
+        lambda: ends_in(k.Dense(3), k.Softmax(), k.Reshape((3,)), loss=CATEGORICAL),
+        (MISMATCH, "error", -1),
+    ),
+    "squared error of a softmax": (
+        lambda: ends_in(k.Dense(3, "softmax"), loss="mse"),
+        lambda: ends_in(k.Dense(3, "sigmoid"), loss="mse"),
+        (MISMATCH, "warning", -1),
+    ),
+    "squared error of classes": (
+        lambda: ends_in(k.Dense(1), loss="mse", metrics=["accuracy"]),
+        lambda: ends_in(k.Dense(1), loss="mse", metrics=["mae"]),
+        (MISMATCH, "warning", -1),
+    ),
+    "hinge of a sigmoid": (
+        lambda: ends_in(k.Dense(1, "sigmoid"), loss="hinge"),
+        lambda: ends_in(k.Dense(1, "tanh"), loss="hinge"),
+        (MISMATCH, "error", -1),
+    ),
+    "negative rates": (
+        lambda: ends_in(k.Dense(1), loss="poisson"),
+        lambda: ends_in(k.Dense(1, "softplus"), loss="poisson"),
+        (MISMATCH, "error", -1),
+    ),
+    "linear layers": (
+        lambda: sequential(k.Dense(16), k.Dropout(0.1), k.Dense(12), k.Dense(3)),
+        lambda: sequential(k.Dense(16), k.ReLU(), k.Dense(12, "tanh"), k.Dense(3)),
+        (HIDDEN, "error", 0),
+    ),
+    "one linear layer": (
+        lambda: sequential(k.Dense(16), k.Dense(12, "relu"), k.Dense(3)),
+        lambda: sequential(k.Dense(2), k.Dense(12, "relu"), k.Dense(3)),  # low rank
+        (HIDDEN, "warning", 0),
+    ),
+    "linear convolutions": (
+        lambda: sequential(
+            k.Conv2D(4, 3),
+            k.Conv2D(4, 3),
+            k.ReLU(),
+            k.Flatten(),
+            k.Dense(3),
+            shape=(8, 8, 1),
+        ),
+        lambda: sequential(
+            k.Conv2D(4, 3),
+            k.MaxPooling2D(),
+            k.Conv2D(4, (1, 1)),
+            k.Conv2D(4, 3),
+            k.BatchNormalization(),
+            k.Flatten(),
+            k.Dense(3),
+            shape=(8, 8, 1),
+        ),
+        (HIDDEN, "warning", 0),
+    ),
+    "hidden softmax": (
+        lambda: hidden_softmax(attention=False),
+        lambda: hidden_softmax(attention=True),
+        (HIDDEN, "warning", 1),
+    ),
+    "three sigmoids": (
+        lambda: deep(3, "sigmoid", "glorot_uniform"),
+        lambda: deep(2, "sigmoid", "glorot_uniform"),
+        (HIDDEN, "warning", 2),
+    ),
+    "many tanhs": (
+        lambda: deep(12, "tanh", "orthogonal"),
+        lambda: deep(11, "tanh", "orthogonal"),
+        ("SaturatingStack", "info", 11),
+    ),
+    "zero kernel": (
+        lambda: sequential(k.Dense(4, "relu", kernel_initializer="zeros"), k.Dense(1)),
+        lambda: sequential(k.Dense(4, "relu"), k.Dense(3, kernel_initializer="zeros")),
+        ("SymmetricUnits", "error", 0),
+    ),
+    "constant last kernel": (
+        lambda: residual("ones"),
+        lambda: residual("zeros"),
+        ("SymmetricUnits", "error", 1),
+    ),
+    "one initializer": (
+        lambda: twins(*[keras.initializers.HeNormal()] * 2),
+        lambda: twins(keras.initializers.HeNormal(), keras.initializers.HeNormal()),
+        ("EqualWeights", "error", 1),
+    ),
+    "one seed": (
+        lambda: twins(
+            keras.initializers.HeNormal(seed=1), keras.initializers.HeNormal(seed=1)
+        ),
+        lambda: twins(
+            keras.initializers.HeNormal(seed=1), keras.initializers.HeNormal(seed=2)
+        ),
+        ("EqualWeights", "error", 1),
+    ),
+    "signal fades": (
+        lambda: deep(30, "relu", "glorot_uniform"),
+        lambda: deep(30, "relu", "he_normal"),
+        ("PoorWeightInitialization", "warning", 29),
+    ),
+    "signal explodes": (
+        lambda: deep(6, "relu", keras.initializers.VarianceScaling(64.0)),
+        lambda: deep(6, "relu", "glorot_normal"),
+        ("PoorWeightInitialization", "warning", 5),
+    ),
+    "SELU": (
+        lambda: sequential(
+            k.Dense(64, "selu", kernel_initializer="he_normal"), k.Dense(1), shape=(64,)
+        ),
+        lambda: sequential(
+            k.Dense(64, "selu", kernel_initializer="lecun_normal"),
+            k.Dense(1),
+            shape=(64,),
+        ),
+        ("InitializerMismatch", "warning", 0),
+    ),
+    "depthwise fans": (
+        lambda: sequential(k.DepthwiseConv2D(3), k.Flatten(), shape=(8, 8, 4)),
+        lambda: sequential(
+            k.DepthwiseConv2D(3), k.BatchNormalization(), k.Flatten(), shape=(8, 8, 4)
+        ),
+        ("FanDefect", "info", 0),
+    ),
+    "transposed fans": (
+        lambda: sequential(
+            k.Conv2DTranspose(4, 3, kernel_initializer="he_normal"),
+            shape=(8, 8, 16),
+        ),
+        lambda: sequential(
+            k.Conv2DTranspose(
+                4,
+                3,
+                kernel_initializer=kik.initializers.for_layer(
+                    k.Conv2DTranspose(4, 3), "he_normal"
+                ),
+            ),
+            shape=(8, 8, 16),
+        ),
+        ("FanDefect", "info", 0),
+    ),
+    "dead biases": (
+        lambda: with_bias(-10.0),
+        lambda: with_bias(-1.0),
+        ("DeadBias", "warning", 0),
+    ),
+    "forget bias": (
+        lambda: lstm(
+            unit_forget_bias=False,
+            kernel_initializer="he_normal",
+            recurrent_initializer=kik.initializers.GateOrthogonal(gates=4),
+        ),
+        lambda: lstm(
+            kernel_initializer="he_normal",
+            recurrent_initializer=kik.initializers.GateOrthogonal(gates=4),
+        ),
+        ("ForgetBias", "warning", None),
+    ),
+    "negative learning rate": (
+        lambda: optimized(ADAM(-1e-3)),
+        lambda: optimized(ADAM(1e-3)),
+        ("LearningRateRange", "error", None),
+    ),
+    "learning rate of 0": (
+        lambda: optimized(ADAM(0.0)),
+        lambda: optimized(
+            ADAM(keras.optimizers.schedules.CosineDecay(0.0, 9, 0.0, "w", 1e-3, 5))
+        ),
+        ("LearningRateRange", "error", None),
+    ),
+    "large learning rate": (
+        lambda: optimized(ADAM(1.0)),
+        lambda: optimized(keras.optimizers.SGD(1.0)),
+        ("LearningRateRange", "warning", None),
+    ),
+    "small learning rate": (
+        lambda: optimized(ADAM(1e-8)),
+        lambda: optimized(ADAM(1e-6)),
+        ("LearningRateRange", "warning", None),
+    ),
+    "frozen": (
+        lambda: all_frozen(True),
+        lambda: all_frozen(False),
+        ("NotTrainable", "error", None),
+    ),
+    "idle normalization": (
+        lambda: frozen_norm(0.0),
+        lambda: frozen_norm(0.1),
+        ("NotTrainable", "warning", 1),
+    ),
+    "thawed after compile": (
+        lambda: thawed(compiled_again=False),
+        lambda: thawed(compiled_again=True),
+        ("NotTrainable", "warning", None),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_check_trips_on_its_fault_and_names_the_layer(case):
+    faulty, _, (rule, severity, index) = CASES[case]
+    model = faulty()
+    before = [w.copy() for w in model.get_weights()]
+    found = [f for f in kik.lint(model) if f.rule == rule]
+    if case in ("one linear layer", "zero kernel"):
+        found = found[:1]
+    (finding,) = found
+    assert finding.severity == severity
+    if index is not None:
+        layer = model.layers[index]
+        assert finding.layer == (layer.path or layer.name)
+    elif rule != "ForgetBias":
+        assert finding.layer is None
+    assert finding.step is None
+    assert finding.message[-1] == finding.remedy[-1] == "."
+    assert finding.remedy.count("`") % 2 == 0
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_check_spares_the_near_miss(case):
+    _, healthy, (rule, *_) = CASES[case]
+    assert [str(f) for f in kik.lint(healthy()) if f.rule == rule] == []
+
+
+def test_every_check_has_a_case():
+    assert {rule for _, _, (rule, *_) in CASES.values()} == set(diagnosis.LINTS)
+
+
+def test_each_output_is_held_against_its_own_loss():
+    inputs = keras.Input((8,))
+    outputs = {"a": k.Dense(3, name="a")(inputs), "b": k.Dense(1, name="b")(inputs)}
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", {"a": SPARSE, "b": "mse"})
+    assert [(f.rule, f.layer) for f in kik.lint(model)] == [(MISMATCH, "a")]
+    model.compile("adam", {"a": logits("SparseCategoricalCrossentropy"), "b": "mse"})
+    assert kik.lint(model) == []
+
+
+def test_subclassed_model_is_checked_layer_by_layer():
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            shared = keras.initializers.GlorotNormal()
+            self.one = k.Dense(8, "relu", kernel_initializer=shared)
+            self.two = k.Dense(8, "softmax", kernel_initializer=shared)
+
+        def call(self, x):
+            return self.two(self.one(x))
+
+    model = Model()
+    model.compile(ADAM(1.0), "mse")
+    model(np.zeros((1, 8)))
+    assert [f.rule for f in kik.lint(model)] == ["EqualWeights", "LearningRateRange"]
+
+
+def test_unbuilt_model_has_no_weights_to_check():
+    model = keras.Sequential([k.Dense(4, "relu", kernel_initializer="zeros")])
+    assert kik.lint(model) == []
+
+
+def test_nested_model_is_opened():
+    inner = sequential(k.Dense(16), k.Dense(12, "relu"))
+    model = sequential(inner, k.Dense(3))
+    (finding,) = kik.lint(model)
+    assert (finding.rule, finding.layer) == (HIDDEN, inner.layers[0].path)
+
+
+def test_checks_can_be_chosen():
+    model = optimized(ADAM(-1.0))
+    assert kik.lint(model, rules=["EqualWeights"]) == []
+    message = (
+        f"`rules` must be among {tuple(sorted(diagnosis.LINTS))}. Received: ('A',)"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        kik.lint(model, rules=["A"])
+
+
+@pytest.mark.parametrize("initializer", ["he_normal", "glorot_uniform"])
+@pytest.mark.parametrize("name", models.NAMES)
+def test_reference_models_are_clean(name, initializer):
+    model = models.build(name, initializer=initializer, seed=0)
+    found = {(f.rule, f.severity) for f in kik.lint(model)}
+    # Keras's own rule for fused gates is what the finding says it is.
+    assert found == ({("FanDefect", "info")} if name == "imdb_lstm" else set())
+
+
+def application(name, **options):
+    model = getattr(keras.applications, name)(weights=None, classes=10, **options)
+    model.compile("adam", SPARSE, metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("MobileNetV2", {"alpha": 0.35, "input_shape": (96, 96, 3)}), ("ResNet50", {})],
+)
+def test_applications_are_clean(name, options):
+    assert [str(f) for f in kik.lint(application(name, **options))] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0",
+        "InceptionV3", "MobileNet", "MobileNetV3Small", "NASNetMobile", "ResNet50V2",
+        "VGG16", "VGG19", "Xception",
+    ],
+)  # fmt: skip
+def test_more_applications_are_clean(name):
+    assert [str(f) for f in kik.lint(application(name))] == []
