@@ -500,9 +500,9 @@ def _depth_message(phase):
     )
     return (
         f"after about {phase.trainable_depth:.0f} of the {len(phase.layers)} "
-        f"{phase.activation} layers from {phase.layers[0]!r} on, {alike}: their weights "
-        f"have the std {phase.sigma_w:.3g}/√fan_in, {phase.phase} phase, and gradients "
-        f"change by the factor {math.sqrt(phase.chi_1):.2g} a layer."
+        f"{phase.activation} layers from {phase.layers[0]!r} on, {alike}: with "
+        f"weights of std {phase.sigma_w:.3g}/√fan_in they are in the {phase.phase} "
+        f"phase, where gradients change by {math.sqrt(phase.chi_1):.2g} a layer."
     )
 
 
