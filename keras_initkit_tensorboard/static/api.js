@@ -56,6 +56,11 @@ export class Api {
     this._generation++;
   }
 
+  /** Whether replies are awaited. */
+  get busy() {
+    return [...this._entries.values()].some((entry) => entry.loading);
+  }
+
   statistic(signal, column, kind = 'statistics') {
     const query = { signal, column, kind };
     return this._get('statistic', query, true);

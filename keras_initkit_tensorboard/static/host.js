@@ -8,6 +8,20 @@ const RUN_COLORS = [
 ];
 const PREFIX = 'p.initkit.';
 
+// The window of TensorBoard, or our own where there is none or it may not be looked at.
+const AROUND = (() => {
+  try {
+    return window.parent.document.body ? window.parent : window;
+  } catch {
+    return window;
+  }
+})();
+
+/** The address of what is shown. */
+export function address() {
+  return AROUND.location.href;
+}
+
 /** Calls `onreload` when TensorBoard has reloaded its data. */
 export function connect(onreload) {
   const channel = new MessageChannel();
@@ -44,25 +58,22 @@ export function followTheme(onchange) {
     onchange();
   };
   apply();
-  fromParent((parent) => {
+  if (AROUND !== window) {
     const observer = new MutationObserver(apply);
-    observer.observe(parent.document.body, { attributes: true, attributeFilter: ['class'] });
-  });
+    observer.observe(AROUND.document.body, { attributes: true, attributeFilter: ['class'] });
+  }
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', apply);
 }
 
 function isDark() {
-  return fromParent(
-    (parent) => parent.document.body.classList.contains('dark-mode'),
-    () => matchMedia('(prefers-color-scheme: dark)').matches,
-  );
+  if (AROUND === window) return matchMedia('(prefers-color-scheme: dark)').matches;
+  return AROUND.document.body.classList.contains('dark-mode');
 }
 
 /** The tab's part of the URL: `{key: text}`. */
 export function readHash() {
-  const hash = fromParent((parent) => parent.location.hash) ?? location.hash;
   const found = {};
-  for (const [key, value] of new URLSearchParams(hash.replace(/^#/, ''))) {
+  for (const [key, value] of new URLSearchParams(AROUND.location.hash.replace(/^#/, ''))) {
     if (key.startsWith(PREFIX)) found[key.slice(PREFIX.length)] = value;
   }
   return found;
@@ -73,26 +84,16 @@ export function writeHash(values) {
   const ours = Object.entries(values)
     .map(([key, value]) => `&${PREFIX}${key}=${encodeURIComponent(value)}`)
     .join('');
-  fromParent((parent) => {
-    const [tab, ...rest] = parent.location.hash.replace(/^#/, '').split('&');
-    if (tab !== 'initkit') return;
-    const others = rest.filter((part) => part && !part.startsWith(PREFIX));
-    const hash = ['#initkit', ...others].join('&') + ours;
-    if (hash !== parent.location.hash) parent.history.replaceState(parent.history.state, '', hash);
-  });
+  const [tab, ...rest] = AROUND.location.hash.replace(/^#/, '').split('&');
+  if (tab !== 'initkit' && AROUND !== window) return; // another tab is in front
+  const others = rest.filter((part) => part && !part.startsWith(PREFIX));
+  const hash = ['#initkit', ...others].join('&') + ours;
+  if (hash !== AROUND.location.hash) {
+    AROUND.history.replaceState(AROUND.history.state, '', hash);
+  }
 }
 
 /** Calls `onchange` when somebody edits the URL. */
 export function followHash(onchange) {
-  fromParent((parent) => parent.addEventListener('hashchange', onchange));
-}
-
-/** Runs `read(parent)` where there is a TensorBoard around and it lets us look. */
-function fromParent(read, otherwise = () => undefined) {
-  if (window.parent === window) return otherwise();
-  try {
-    return read(window.parent);
-  } catch {
-    return otherwise();
-  }
+  AROUND.addEventListener('hashchange', onchange);
 }

@@ -210,6 +210,7 @@ class App {
     const element = this._element(view);
     if (this._main.firstChild !== element) fill(this._main, element);
     if (element === view.element) view.update();
+    this._main.setAttribute('aria-busy', !this.index || this.api.busy);
   }
 
   _element(view) {
@@ -246,13 +247,10 @@ class App {
 
   _link() {
     this.state.save();
-    let link = location.href;
-    try {
-      link = window.parent.location.href;
-    } catch {
-      // Embedded elsewhere: then the link is the frame's own.
-    }
-    navigator.clipboard?.writeText(link).catch(() => window.prompt('Link', link));
+    const link = host.address();
+    const ask = () => window.prompt('Link to what is shown', link);
+    if (navigator.clipboard) navigator.clipboard.writeText(link).catch(ask);
+    else ask();
   }
 }
 

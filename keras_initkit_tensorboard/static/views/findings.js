@@ -42,13 +42,18 @@ function order(a, b) {
   return severity || (a.finding.step ?? -1) - (b.finding.step ?? -1);
 }
 
+let memo = {};
+
 /** Open findings of the shown runs, the worst first: `[{run, finding}]`. */
 export function findingsOf(app, cleared = false) {
   const { data } = app.api.findings();
-  return app.shown
+  const { runs } = app;
+  const key = JSON.stringify([app.values.hidden, cleared]);
+  if (memo.data !== data || memo.runs !== runs) memo = { data, runs, found: {} };
+  return (memo.found[key] ??= app.shown
     .flatMap((run) => ofRun(data, run).map((finding) => ({ run, finding })))
     .filter(({ finding }) => cleared || isOpen(finding))
-    .sort(order);
+    .sort(order));
 }
 
 /** How a run fares: `{severity, rule, count}` of its worst, `null` if nobody judged it. */

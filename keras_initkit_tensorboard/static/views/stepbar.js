@@ -19,9 +19,10 @@ export class StepBar {
     this._play = h('button.play', { onclick: () => this._toggle(), title: 'Play the training (space)' }, '▶');
     this._slider = h('input', {
       type: 'range',
-      min: 0,
+      step: 'any',
       'aria-label': 'Training step',
-      oninput: () => this._go(Number(this._slider.value)),
+      oninput: () => this._go(this._nearest(Number(this._slider.value))),
+      onkeydown: (event) => this._key(event),
     });
     this._text = h('output.step');
     this._canvas = h('canvas', {
@@ -36,15 +37,16 @@ export class StepBar {
     this.element = h(
       'footer',
       { hidden: true },
-      h('div.strip', {}, this._canvas, this._metric),
+      h('div.strip', {}, this._canvas),
+      this._slider,
       h(
         'div.row',
         {},
         this._play,
-        h('button', { onclick: () => this._go(0), title: 'First step' }, 'Step 0'),
-        this._slider,
+        h('button', { onclick: () => this._go(0), title: 'First step' }, 'First'),
         h('button', { onclick: () => app.set({ step: '' }), title: 'Follow the newest step' }, 'Latest'),
         this._text,
+        this._metric,
       ),
     );
     document.addEventListener('keydown', (event) => {
@@ -62,8 +64,9 @@ export class StepBar {
     this._steps = steps;
     const { step } = this.app;
     const at = Number.isFinite(step) ? steps.indexOf(step) : steps.length - 1;
-    this._slider.max = steps.length - 1;
-    this._slider.value = at;
+    this._slider.min = steps[0];
+    this._slider.max = Math.max(steps.at(-1), steps[0] + 1);
+    this._slider.value = steps[at];
     this._slider.setAttribute('aria-valuetext', `step ${steps[at]}`);
     const latest = !Number.isFinite(step);
     fill(this._text, `step ${steps[at]} `, h('span.muted', {}, latest ? '(latest)' : `of ${steps.at(-1)}`));
@@ -76,6 +79,29 @@ export class StepBar {
     this.app.set({ step: last ? '' : String(this._steps[Math.max(0, at)]) });
   }
 
+  /** The place of the step nearest to a number. */
+  _nearest(number) {
+    const distances = this._steps.map((step) => Math.abs(step - number));
+    return distances.indexOf(Math.min(...distances));
+  }
+
+  _place() {
+    return this._steps.indexOf(this._at);
+  }
+
+  _key(event) {
+    const last = this._steps.length - 1;
+    const page = Math.ceil(last / 10);
+    const to = {
+      ArrowLeft: this._place() - 1, ArrowDown: this._place() - 1, ArrowRight: this._place() + 1,
+      ArrowUp: this._place() + 1, PageDown: this._place() - page, PageUp: this._place() + page,
+      Home: 0, End: last,
+    }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    this._go(Math.min(last, Math.max(0, to)));
+  }
+
   _toggle() {
     const playing = this._timer !== undefined;
     clearInterval(this._timer);
@@ -85,7 +111,7 @@ export class StepBar {
     if (playing) return;
     if (!Number.isFinite(this.app.step)) this._go(0);
     this._timer = setInterval(() => {
-      const next = Number(this._slider.value) + 1;
+      const next = this._place() + 1;
       if (next >= this._steps.length || this.element.hidden) this._toggle();
       else this._go(next);
     }, FRAME);
@@ -94,8 +120,7 @@ export class StepBar {
   _pick(event) {
     if (!this._x) return;
     const [px] = place(this._canvas, event);
-    const distances = this._steps.map((step) => Math.abs(this._x(step) - px));
-    this._go(distances.indexOf(Math.min(...distances)));
+    this._go(this._nearest(this._stepAt(px)));
   }
 
   _draw() {
@@ -118,10 +143,11 @@ export class StepBar {
     const colors = themeColors();
     const range = robustRange(curves.map(({ values }) => values));
     const y = makeScale(metricScale(range), range, 3);
-    const last = Math.max(this._steps.at(-1), ...curves.map(({ steps }) => steps.at(-1) ?? 0));
-    const scale = linearScale(this._steps[0], Math.max(last, this._steps[0] + 1));
+    const [low, high] = [Number(this._slider.min), Number(this._slider.max)];
+    const scale = linearScale(low, high);
     const [top, floor] = [8, HEIGHT - 8];
     this._x = (step) => LEFT + scale.at(step) * (width - LEFT - RIGHT);
+    this._stepAt = (x) => low + ((x - LEFT) / (width - LEFT - RIGHT)) * (high - low);
     const py = (value) =>
       Number.isFinite(value) ? floor - Math.min(1, y.at(value) ?? 0) * (floor - top) : top - 4;
     for (const { value, text } of y.ticks) {
