@@ -47,6 +47,8 @@ class Collector:
         self._histograms = histograms
         self._compiled = compiled
         self._seen: dict = {signal: {} for signal in signals}
+        self._awaited: list = []
+        self._notes: dict = {}
         self._graph = _current_graph()
 
     def reachable(self, tensor):
@@ -67,6 +69,26 @@ class Collector:
             if self._graph is None:
                 tensor = self._reduced(signal, tensor)
             self._seen[signal][key] = tensor
+
+    def awaits(self, key):
+        """Whether the gradient of an output is to be tapped; if so, it is awaited."""
+        wanted = "backprop" in self.signals
+        if wanted:
+            self._awaited.append(key)
+        return wanted
+
+    def note(self, layer, reason):
+        """Notes why something of a layer, or of a weight's owner, is not seen."""
+        self._notes.setdefault(layer, {})[reason] = None
+
+    def unseen(self):
+        """Returns `{layer: reason}` of what was not seen. Call it after the step."""
+        for key in self._awaited:
+            if key not in self._seen["backprop"]:
+                self.note(
+                    key.layer, "backprop: no gradient is propagated to its output"
+                )
+        return {layer: "; ".join(reasons) for layer, reasons in self._notes.items()}
 
     def packed(self):
         """Reduces what was seen. Call it when the step is complete.

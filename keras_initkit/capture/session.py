@@ -72,11 +72,19 @@ class _Wish:
     weights: dict
     histograms: bool
 
+    def owners(self):
+        """Returns the names of layers and of the owners of weights."""
+        return self._names() | self._weight_owners()
+
+    def _names(self):
+        return {name for name, _ in self.layers}
+
+    def _weight_owners(self):
+        return {owner for owner, _ in self.weights.values()}
+
     def part_of(self, seen, histograms):
         """Returns what of `{signal: Seen}` was wished for."""
-        names = {name for name, _ in self.layers}
-        owners = {owner for owner, _ in self.weights.values()}
-        wanted = {"layer": names, "weight": owners}
+        wanted = {"layer": self._names(), "weight": self._weight_owners()}
         return {
             signal: one.part(wanted[schema.SIGNALS[signal].source], histograms)
             for signal, one in seen.items()
@@ -103,6 +111,8 @@ class Session:
         self._heard: dict = {}
         self._wishes: dict = {}
         self._untapped: dict = {}
+        # What was not seen for all that it was tapped: `{layer: reason}`.
+        self._unseen: dict = {}
         self._layouts: list = []
         # What the twin taps, the function it is the twin of, and the twin.
         self._tapped: typing.Any = None
@@ -147,7 +157,13 @@ class Session:
 
     def untapped(self, listener):
         """Lists the `layers.Untapped` among a listener's layers, after a step."""
-        return self._untapped[listener]
+        own = self._wishes[listener].owners()
+        unseen = [
+            choosing.Untapped(layer, reason)
+            for layer, reason in self._unseen.items()
+            if layer in own
+        ]
+        return [*self._untapped[listener], *unseen]
 
     def expected(self, listener):
         """Tells what a monitored step will show a listener, if the model is built.
@@ -261,7 +277,7 @@ class Session:
         )
         if self._twin is not None and wanted == self._tapped:
             return
-        self._tapped = wanted
+        self._tapped, self._unseen = wanted, {}
         step = self._instrumented_step(model, wanted)
         with (
             taps.shadowed(model, "train_function", None),
@@ -285,6 +301,10 @@ class Session:
             )
             with collector.listening():
                 logs = original(data)
+            for name, _ in wanted.layers:
+                if name not in collector.calls:
+                    collector.note(name, "is not called in the train step")
+            self._unseen.update(collector.unseen())
             layout, values = collector.packed()
             values = _of_all_replicas(layout, values)
             return {"logs": logs, "seen": {self._number(layout): values}}

@@ -26,7 +26,10 @@ def installed(layers, optimizer, weight_names):
     """
     with contextlib.ExitStack() as stack:
         for name, layer in layers:
-            stack.enter_context(shadowed(layer, "call", _tapped_call(name, layer)))
+            quantized = getattr(layer, "quantization_mode", None) is not None
+            method = "quantized_call" if quantized else "call"
+            tap = _tapped_call(name, getattr(layer, method))
+            stack.enter_context(shadowed(layer, method, tap))
             activation = layer.__dict__.get("activation")
             if callable(activation) and activation is not keras.activations.linear:
                 tap = _tapped_activation(name, activation)
@@ -52,9 +55,7 @@ def shadowed(instance, name, value):
             instance.__dict__[name] = before
 
 
-def _tapped_call(name, layer):
-    original = layer.call
-
+def _tapped_call(name, original):
     @functools.wraps(original)
     def call(*args, **kwargs):
         collector = collecting.active()
@@ -66,6 +67,8 @@ def _tapped_call(name, layer):
         collector.forward_order.setdefault(name, len(collector.forward_order))
         flat = keras.tree.flatten(outputs)
         several = len(flat) > 1
+        if not any(map(collector.reachable, flat)):
+            collector.note(name, _why_unreachable(flat))
         tapped = [
             _tapped_output(
                 collector,
@@ -79,11 +82,17 @@ def _tapped_call(name, layer):
     return call
 
 
+def _why_unreachable(outputs):
+    if any(tf.is_tensor(x) and x.dtype.is_floating for x in outputs):
+        return "runs in a graph of its own (the body of a loop or of a function)"
+    return "returns no tensor of floats"
+
+
 def _tapped_output(collector, key, tensor):
     if not collector.reachable(tensor):
         return tensor
     collector.add("activation", key, tensor)
-    if "backprop" not in collector.signals:
+    if not collector.awaits(key):
         return tensor
 
     @tf.custom_gradient
@@ -143,6 +152,10 @@ def _tapped_apply(optimizer, weight_names):
         before = {key: tf.convert_to_tensor(v.value) for key, v, _ in pairs}
         for key, value in before.items():
             collector.add("weight", key, value)
+        for key, _, gradient in pairs:
+            if gradient is None:
+                reason = f"gradient: the loss does not depend on {key.tensor!r}"
+                collector.note(key.layer, reason)
         if "gradient" in collector.signals:
             known = {
                 key: gradient for key, _, gradient in pairs if gradient is not None
