@@ -106,7 +106,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._described = False
         self._expected = None
         self._facts = {}
-        self._as_compiled = self._check_trainable()
+        self._as_compiled = self._check_function() and self._check_trainable()
         self._tell_budget()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -147,6 +147,18 @@ class SignalMonitor(keras.callbacks.Callback):
         if self._run is not None:
             self._guarded(self._run.close)
         self._run = None
+
+    def _check_function(self):
+        """Whether the train function is one that Keras makes of `train_step`."""
+        if type(self.model).make_train_function is keras.Model.make_train_function:
+            return True
+        warnings.warn(
+            "SignalMonitor does not monitor this `fit`: the model "
+            f"{self.model.name!r} has a `make_train_function` of its own. "
+            "Override `train_step` instead.",
+            stacklevel=2,
+        )
+        return False
 
     def _check_trainable(self):
         """Whether the step still trains what it trained when it was traced."""
