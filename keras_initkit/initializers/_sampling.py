@@ -1,6 +1,7 @@
 """Draws of a given variance, and random orthogonal matrices."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_initkit.initializers._base import working_dtype
@@ -76,8 +77,6 @@ def at_centre(matrix, spatial):
     """
     if not spatial:
         return matrix
-    for _ in spatial:
-        matrix = ops.expand_dims(matrix, 0)
-    before = [(k - 1) // 2 for k in spatial]
-    pads = [(b, k - 1 - b) for b, k in zip(before, spatial, strict=True)]
-    return ops.pad(matrix, [*pads, (0, 0), (0, 0)])
+    centre = np.zeros((*spatial, 1, 1), dtype=bool)
+    centre[tuple((k - 1) // 2 for k in spatial)] = True
+    return ops.where(centre, matrix, 0)

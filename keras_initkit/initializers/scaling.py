@@ -28,8 +28,11 @@ def depth_factor(rule, depth, branch_layers=2):
     | `"fixup"` | `L^(-1/(2m-2))` | L residual branches of m = `branch_layers` layers | all but the last layer of a branch; the last starts at zero |
     | `"gpt2"` | `N^(-1/2)` | N residual branches, two a transformer block | the last layer of each branch |
     | `"deepnorm"` | `(8N)^(-1/4)` | N blocks of an encoder or decoder alone | feed-forward, value and output projections |
-    | `"tfixup_encoder"` | `0.67 N^(-1/4)` | N encoder blocks | value projections and feed-forward layers |
-    | `"tfixup_decoder"` | `(9M)^(-1/4)` | M decoder blocks | the same, and the embeddings |
+    | `"tfixup_encoder"` | `0.67 N^(-1/4)` | N encoder blocks | feed-forward, value and output projections |
+    | `"tfixup_decoder"` | `(9N)^(-1/4)` | N decoder blocks | the same, and the embeddings of both sides |
+
+    DeepNorm's and T-Fixup's factors multiply Glorot's draw. DeepNorm is half of a
+    pair: its blocks are `LayerNormalization(α x + branch(x))` with `α = (2N)^(1/4)`.
 
     Args:
         rule: One of the above.
@@ -41,6 +44,8 @@ def depth_factor(rule, depth, branch_layers=2):
 
     References:
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321) (Fixup)
+    - [Radford et al., 2019](https://openai.com/research/better-language-models)
+      (GPT-2), section 2.3
     - [Wang et al., 2022](https://arxiv.org/abs/2203.00555) (DeepNorm)
     - [Huang et al., 2020](https://proceedings.mlr.press/v119/huang20f.html) (T-Fixup)
     """  # noqa: E501
