@@ -197,7 +197,7 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
     if jacobian:
         with _unchanged(model):
             spectrum = jacobian_of(model, x, notes)
-    findings = diagnosis.judge(record) + _too_deep(found) + _lint(model)
+    findings = diagnosis.judge(record) + _too_deep(found) + diagnosis.lint(model)
     return Diagnosis(
         model=model.name,
         findings=sorted(
@@ -267,7 +267,7 @@ class _Step:
             keras.tree.flatten(self.y), keras.tree.flatten(outputs), strict=True
         )
         terms = [
-            tf.reduce_mean(loss(target, one))
+            tf.reduce_mean(loss(_of_rank(target, one), one))
             for loss, (target, one) in zip(self.losses, pairs, strict=True)
         ]
         return tf.add_n([*terms, *(tf.cast(t, terms[0].dtype) for t in model.losses)])
@@ -284,6 +284,13 @@ class _Step:
         if not self.has_targets:
             known.pop("loss", None)
         return {name: fact for name, fact in known.items() if fact is not None}
+
+
+def _of_rank(target, output):
+    """Gives targets the last axis of 1 that single outputs have, as losses want it."""
+    if output.shape[-1] == 1 and len(np.shape(target)) == len(output.shape) - 1:
+        return target[..., None]
+    return target
 
 
 @contextlib.contextmanager
@@ -504,11 +511,6 @@ def _depth_message(phase):
         f"weights of std {phase.sigma_w:.3g}/√fan_in they are in the {phase.phase} "
         f"phase, where gradients change by {math.sqrt(phase.chi_1):.2g} a layer."
     )
-
-
-def _lint(model):
-    lint = getattr(diagnosis, "lint", None)
-    return [] if lint is None else list(lint(model))
 
 
 def _finite(content):

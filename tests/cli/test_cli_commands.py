@@ -59,7 +59,7 @@ def test_help_and_version_import_no_keras(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("train", "compare", "catalog"):
+    for command in ("train", "compare", "diagnose", "recommend", "catalog"):
         assert command in done.stdout
     process = start("--version", cwd=tmp_path)
     assert process.communicate() == (f"keras-initkit {__version__}\n", "")

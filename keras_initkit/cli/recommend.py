@@ -1,0 +1,51 @@
+"""`keras-initkit recommend`: the initializer for every layer of a saved model."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from keras_initkit.cli import _console, _models
+from keras_initkit.cli.train import Json
+
+
+def recommend(
+    model: _models.ModelFile,
+    apply: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="OUT.keras",
+            help="Draw the weights by the plan and save the model here.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the weights drawn.")] = 0,
+    json: Json = False,
+) -> None:
+    """Recommend an initializer for every layer, and draw the weights if asked to."""
+    with (
+        _console.results_only(),
+        _console.loud_warnings(),
+        _console.interruptible(),
+    ):
+        if apply is not None and apply.suffix != ".keras":
+            _console.fail(f"--apply must end in .keras. Received: {str(apply)!r}.")
+        _console.import_keras()
+        from keras_initkit.analysis.recommend import recommend as run
+        from keras_initkit.analysis.reinitialize import reinitialize
+
+        with _console.misuse():
+            loaded = _models.load_model(model)
+            plan = run(loaded)
+            if apply is not None:
+                reinitialize(loaded, plan, seed=seed)
+                apply.parent.mkdir(parents=True, exist_ok=True)
+                loaded.save(apply)
+    applied = None if apply is None else str(apply)
+    if json:
+        content = {"path": str(model), **plan.to_dict(), "applied": applied}
+        _console.print_json(content)
+        return
+    _console.stdout().print(plan)
+    if applied is not None:
+        _console.stderr().print(f"Saved: {applied}", soft_wrap=True, markup=False)
