@@ -226,7 +226,8 @@ def train_run(
         is_standin=data.is_standin,
     )
     started = time.perf_counter()
-    monitor = SignalMonitor(log.directory, every=every)
+    # What is found is told with the result.
+    monitor = SignalMonitor(log.directory, every=every, on_finding=lambda finding: None)
     monitor.record.metadata.update(data=data.origin, standin=bool(data.is_standin))
     try:
         log.start()

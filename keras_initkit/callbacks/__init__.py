@@ -1,8 +1,15 @@
 """Keras callbacks: schedule, capture, record and writer put together, nothing more."""
 
+from keras_initkit.callbacks.judging import TrainingFault as TrainingFault
 from keras_initkit.callbacks.monitor import SignalMonitor as SignalMonitor
 from keras_initkit.callbacks.selections import ActivationMonitor as ActivationMonitor
 from keras_initkit.callbacks.selections import GradientMonitor as GradientMonitor
 from keras_initkit.callbacks.selections import WeightMonitor as WeightMonitor
 
-__all__ = ["SignalMonitor", "ActivationMonitor", "GradientMonitor", "WeightMonitor"]
+__all__ = [
+    "SignalMonitor",
+    "ActivationMonitor",
+    "GradientMonitor",
+    "WeightMonitor",
+    "TrainingFault",
+]

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_initkit import capture, schedules, schema, stats
 from keras_initkit.callbacks.counting import StepCount, iterations_of
+from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
 from keras_initkit.capture import facts
 from keras_initkit.capture import layers as choosing
@@ -59,13 +60,26 @@ class SignalMonitor(keras.callbacks.Callback):
             monitored step and every tenth after it, n for every n-th, a schedule for
             those monitored steps whose iteration it accepts.
         exclude: The layers not to watch, named in the same ways; none by default.
+        rules: The rules that judge the record while it grows: `"default"` for all of
+            `diagnosis.RULES`, a list of names, a dict `{rule: {threshold: value}}` to
+            replace thresholds (`None` for a rule leaves it out), or `None` for no
+            rules. They are asked between steps, seldom enough to take about 2 % of the
+            time at most, and once more at the end.
+        on_finding: What to do about a finding. It is told when it opens and when it
+            clears, as a warning of the logger `keras_initkit.callbacks.judging`;
+            `"warn"` does no more than that, `"stop"` sets `model.stop_training`, and
+            `"raise"` raises `TrainingFault`. A function is called with the `Finding`
+            when it opens, and nothing is logged.
+        severity: The least severity that is told and acted upon, `"info"`, `"warning"`
+            or `"error"`.
 
     Attributes:
         record: `RunRecord` of all that was recorded. It grows with each `fit`.
+        findings: List of the `Finding`s that now stand, the gravest first.
 
     Raises:
-        ValueError: If `every`, `signals`, `layers`, `exclude` or `histograms` is not as
-            said.
+        ValueError: If `every`, `signals`, `layers`, `exclude`, `histograms`, `rules`,
+            `on_finding` or `severity` is not as said.
         TypeError: If `layers` or `exclude` is of another kind.
     """
 
@@ -77,6 +91,9 @@ class SignalMonitor(keras.callbacks.Callback):
         layers=None,
         histograms=True,
         exclude=None,
+        rules="default",
+        on_finding="warn",
+        severity="warning",
     ):
         super().__init__()
         self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
@@ -88,6 +105,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._session: Any = None
         self._run: Any = None
         self._meter = OverheadMeter()
+        self._judge = Judge(rules, on_finding, severity)
         self._monitored = 0
         self._described = False
         self._expected: Any = None
@@ -107,7 +125,12 @@ class SignalMonitor(keras.callbacks.Callback):
         self._expected = None
         self._facts = {}
         self._as_compiled = self._check_function() and self._check_trainable()
+        self._judge.begin(self.model.history)
         self._tell_budget()
+
+    @property
+    def findings(self):
+        return self._judge.findings
 
     def on_epoch_begin(self, epoch, logs=None):
         self._count.begin_epoch()
@@ -116,6 +139,7 @@ class SignalMonitor(keras.callbacks.Callback):
     # results of every step, which takes from a GPU the time to prepare the next one.
 
     def on_train_batch_begin(self, batch, logs=None):
+        self._ask_rules()
         expected = self._count.begin_batch(batch)
         due = self._as_compiled and any(map(self._schedule, expected))
         self._meter.begin(monitored=due)
@@ -136,17 +160,45 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._meter.end()
+        self._ask_rules()
 
     def on_train_end(self, logs=None):
+        self._close(judge=True)
+
+    def _ask_rules(self):
+        """Asks the rules, if it is time to, and does what is wanted about findings."""
+        if self._judge.is_due(self._monitored):
+            try:
+                self._judge.act(self._newly_found(), self.model)
+            except BaseException:
+                self._close(judge=False)  # `on_train_end` is not called then
+                raise
+
+    def _newly_found(self):
+        """Asks the rules; returns the findings that have opened."""
+        before = self._judge.to_dicts()
+        opened = self._judge.ask(self.record, self._last_step, self._monitored)
+        if self._judge.to_dicts() != before:
+            self._write(self._last_step, "write_findings", self._judge.to_dicts())
+        return opened
+
+    def _close(self, judge):
+        """Takes the monitor off the model, says what stands, closes the files."""
         if self._session is not None:
             self._session.forget(self)
         self._meter.end()
+        if judge and self._monitored:
+            opened = self._newly_found()
+            self._judge.summarize()
+        else:
+            opened = []
         if self._described:
             self.record.metadata["overhead"] = self._meter.summary()
             self._write(self._last_step, "write_run", self.record.metadata)
         if self._run is not None:
             self._guarded(self._run.close)
         self._run = None
+        self._judge.act(opened, self.model)
 
     def _check_function(self):
         """Whether the train function is one that Keras makes of `train_step`."""
@@ -254,7 +306,8 @@ class SignalMonitor(keras.callbacks.Callback):
     def _write(self, step, method, *args):
         """Writes, if there is a directory to write to."""
         if self._run is not None:
-            target = self._run if method == "write_run" else self._run.writer
+            shared = method in ("write_run", "write_findings")
+            target = self._run if shared else self._run.writer
             self._guarded(getattr(target, method), step, *args)
 
     def _guarded(self, write, *args):

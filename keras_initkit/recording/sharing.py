@@ -59,6 +59,16 @@ class RunShare:
         self._run.known[self] = dict(metadata)
         self.writer.write_run(step, merged(list(self._run.known.values())))
 
+    def write_findings(self, step: int, findings: list[dict[str, Any]]) -> None:
+        """Writes what all monitors of the run have found, each fault once."""
+        self._run.found[self] = findings
+        each = {
+            (one["rule"], one["layer"]): one
+            for found in self._run.found.values()
+            for one in found
+        }
+        self.writer.write_findings(step, list(each.values()))
+
     def close(self) -> None:
         """Gives the share up."""
         if self not in self._run.shares:
@@ -77,6 +87,7 @@ class _Run:
         self.shares: list[RunShare] = []
         # What each knows, those that have closed included.
         self.known: dict[RunShare, dict[str, Any]] = {}
+        self.found: dict[RunShare, list[dict[str, Any]]] = {}
 
 
 def merged(known: list[dict[str, Any]]) -> dict[str, Any]:

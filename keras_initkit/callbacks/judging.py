@@ -1,0 +1,237 @@
+"""The rules while training runs: when they are asked, and what their word leads to."""
+
+import dataclasses
+import logging
+import math
+import time
+import warnings
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from keras_initkit import diagnosis
+
+logger = logging.getLogger(__name__)
+
+# Rules are asked again when there are so many times the monitored steps of last time...
+_GROWTH = 1.25
+# ...and as long as they have taken no more than this share of the time since `fit`
+# began.
+_SHARE = 0.02
+_ACTIONS = ("raise", "stop", "warn")
+
+# What was told in a `fit`, by its history: several monitors share the model's word.
+_TOLD: Any = weakref.WeakKeyDictionary()
+
+
+class TrainingFault(RuntimeError):
+    """Raised by a monitor with `on_finding="raise"`; the model is as `fit` left it.
+
+    Attributes:
+        findings: The `Finding`s that were found, the gravest first.
+    """
+
+    def __init__(self, findings):
+        super().__init__("; ".join(map(str, findings)))
+        self.findings = list(findings)
+
+
+@dataclasses.dataclass
+class _Case:
+    """A finding and the step at which it had ceased to show, `None` while it stands."""
+
+    finding: diagnosis.Finding
+    cleared: int | None = None
+
+
+class Judge:
+    """Asks the rules about a growing record and tells what changes.
+
+    A finding is told once when it opens and once when it clears, by the logger
+    `keras_initkit.callbacks.judging` as a warning, which Python prints on standard
+    error where logging is not set up. The same fault of several layers is told in one
+    message. Where `on_finding` is a function, it is told instead, finding by finding.
+
+    Args:
+        rules: As in `SignalMonitor`.
+        on_finding: As in `SignalMonitor`.
+        severity: As in `SignalMonitor`.
+
+    Raises:
+        ValueError: If one of them is not as said.
+    """
+
+    def __init__(self, rules="default", on_finding="warn", severity="warning"):
+        self._rules, self._thresholds = _checked_rules(rules)
+        if not callable(on_finding) and on_finding not in _ACTIONS:
+            raise ValueError(
+                f"`on_finding` must be a function of a finding or one of {_ACTIONS}. "
+                f"Received: on_finding={on_finding!r}"
+            )
+        if severity not in diagnosis.SEVERITIES:
+            raise ValueError(
+                f"`severity` must be one of {diagnosis.SEVERITIES}. "
+                f"Received: severity={severity!r}"
+            )
+        self._on_finding = on_finding
+        self._grave = diagnosis.SEVERITIES[diagnosis.SEVERITIES.index(severity) :]
+        self._cases: dict[tuple[str, str | None], _Case] = {}
+        self._begun = self._spent = 0.0
+        self._due = 0
+        self._told: set = set()
+
+    @property
+    def findings(self):
+        """The findings that stand, the gravest first."""
+        return diagnosis.in_order(
+            case.finding for case in self._cases.values() if case.cleared is None
+        )
+
+    def begin(self, history):
+        """A `fit` begins, which has this `History`."""
+        self._begun, self._spent = time.perf_counter(), 0.0
+        self._due = 0
+        self._told = _TOLD.setdefault(history, set())
+
+    def is_due(self, monitored):
+        """Whether the rules are to be asked after so many monitored steps."""
+        elapsed = time.perf_counter() - self._begun
+        return (
+            bool(self._rules)
+            and monitored >= max(1, self._due)
+            and self._spent <= _SHARE * elapsed
+        )
+
+    def ask(self, record, step, monitored):
+        """Asks the rules, and tells what has opened and what has cleared since.
+
+        Args:
+            record: The `RunRecord`.
+            step: The last monitored optimizer iteration.
+            monitored: How many steps were monitored.
+
+        Returns:
+            The findings that have opened, of the severities wanted.
+        """
+        started = time.perf_counter()
+        self._due = max(monitored + 1, math.ceil(_GROWTH * monitored))
+        found = self._judge(record)
+        opened = []
+        for finding in found:
+            place = finding.rule, finding.layer
+            case = self._cases.get(place)
+            if case is None or case.cleared is not None:
+                opened.append(finding)
+            self._cases[place] = _Case(finding)
+        places = {(finding.rule, finding.layer) for finding in found}
+        cleared = []
+        for place, case in self._cases.items():
+            if case.cleared is None and place not in places:
+                case.cleared = step
+                cleared.append(case.finding)
+        opened = [f for f in opened if f.severity in self._grave]
+        self._tell(opened)
+        cleared = [f for f in cleared if f.severity in self._grave]
+        self._tell(cleared, gone_at=step)
+        self._spent += time.perf_counter() - started
+        return opened
+
+    def act(self, opened, model):
+        """Does what `on_finding` says about findings that have opened.
+
+        Raises:
+            TrainingFault: With `on_finding="raise"`.
+        """
+        if not opened:
+            return
+        if callable(self._on_finding):
+            for finding in opened:
+                self._on_finding(finding)
+        elif self._on_finding == "stop":
+            model.stop_training = True
+        elif self._on_finding == "raise":
+            raise TrainingFault(opened)
+
+    def summarize(self):
+        """Tells what stands at the end, if anything was found on the way."""
+        grave = [c for c in self._cases.values() if c.finding.severity in self._grave]
+        if not grave or callable(self._on_finding):
+            return
+        standing = [f for f in self.findings if f.severity in self._grave]
+        gone = len(grave) - len(standing)
+        counts = f"{len(standing)} findings stand, {gone} have cleared"
+        names = dict.fromkeys(f"{f.severity} {f.rule}" for f in standing)
+        logger.warning("%s%s", counts, f": {', '.join(names)}" if names else "")
+
+    def to_dicts(self):
+        """Returns all findings so far as dicts, with the step `"cleared"`."""
+        return [
+            {**case.finding.to_dict(), "cleared": case.cleared}
+            for case in self._cases.values()
+        ]
+
+    def _judge(self, record):
+        try:
+            return diagnosis.judge(record, self._rules, self._thresholds)
+        except Exception as error:
+            # The training is worth more than what is said about it.
+            logger.debug("A rule failed", exc_info=True)
+            self._rules = ()
+            warnings.warn(
+                f"SignalMonitor asks no more rules: one of them failed ({error!r}).",
+                stacklevel=2,
+            )
+            return self.findings
+
+    def _tell(self, findings, gone_at=None):
+        if callable(self._on_finding):
+            return
+        groups: dict[tuple, list] = {}
+        for finding in findings:
+            word = finding.rule, finding.layer, gone_at is None
+            if word not in self._told:
+                self._told.add(word)
+                groups.setdefault((finding.rule, finding.severity), []).append(finding)
+        for group in groups.values():
+            if gone_at is None:
+                logger.warning("%s", _told_together(group))
+            else:
+                logger.warning("gone at step %d: %s", gone_at, _named_together(group))
+
+
+def _told_together(group):
+    """Returns one text of findings of one rule: the first, and where else it is so."""
+    text = f"{group[0]} {group[0].remedy}"
+    others = _layers(group[1:])
+    return f"{text} The same in {others}." if others else text
+
+
+def _named_together(group):
+    """Returns the name of a rule and where it had findings."""
+    layers = _layers([finding for finding in group if finding.layer is not None])
+    return group[0].rule + (f" in {layers}" if layers else "")
+
+
+def _layers(findings, most=4):
+    names = [repr(finding.layer) for finding in findings[:most]]
+    more = len(findings) - most
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+
+
+def _checked_rules(rules):
+    """Returns the names of the rules to ask, and `{rule: {threshold: value}}`."""
+    if rules is None:
+        return (), {}
+    if isinstance(rules, str) and rules == "default":
+        return tuple(diagnosis.RULES), {}
+    if isinstance(rules, str):
+        raise ValueError(
+            "`rules` must be 'default', None, a list of names or a dict "
+            f"{{rule: {{threshold: value}}}}. Received: rules={rules!r}"
+        )
+    if isinstance(rules, Mapping):
+        thresholds = {name: dict(one) for name, one in rules.items() if one is not None}
+        diagnosis.check_rules(tuple(rules), thresholds)
+        names = [n for n in diagnosis.RULES if rules.get(n, {}) is not None]
+        return tuple(names), thresholds
+    return diagnosis.check_rules(rules), {}
