@@ -1,11 +1,12 @@
 """Reading a tensor without changing how the step computes it.
 
 TensorFlow's graph optimizer fuses and reorders ops whose results nothing else reads: a
-contraction, its bias and a Tanh, Sigmoid or Elu become one kernel; sums of sums and
-products of products are regrouped. What comes out rounds differently. A tap is one more
-reader and would undo that, so a tensor inside such a group is computed once more for
-the tap, in a function that the optimizer does not look into. Elementwise work is cheap;
-a contraction is repeated only ahead of the three activations.
+contraction, its bias and a Tanh, Sigmoid or Elu become one kernel, and so do a Sigmoid
+and its product with its input (swish); sums of sums and products of products are
+regrouped. What comes out rounds differently. A tap is one more reader and would undo
+that, so a tensor inside such a group is computed once more for the tap, in a function
+that the optimizer does not look into. Elementwise work is cheap; a contraction is
+repeated only ahead of the three activations.
 
 Found by comparing weights bit by bit on CPU with TensorFlow 2.21. Fusions with Relu and
 other activations round the same either way.
@@ -64,15 +65,26 @@ def _arithmetic_behind(op):
     """Lists the arithmetic that leads to an op, inputs before what reads them."""
     found: list = []
 
-    def visit(op):
-        if op.type not in _ARITHMETIC or op in found or len(found) >= _MOST_OPS:
+    def visit(op, reader=None):
+        if op in found or len(found) >= _MOST_OPS:
+            return
+        if op.type not in _ARITHMETIC and not _is_gate_of_swish(op, reader):
             return
         for tensor in op.inputs:
-            visit(_origin(tensor).op)
+            visit(_origin(tensor).op, op)
         found.append(op)
 
     visit(op)
     return found
+
+
+def _is_gate_of_swish(op, reader):
+    """Whether an op is the sigmoid of `x * sigmoid(x)`, one kernel with its product."""
+    if op.type != "Sigmoid" or reader is None or reader.type != "Mul":
+        return False
+    factors = {_origin(tensor).name for tensor in reader.inputs}
+    inner = _origin(op.inputs[0])
+    return any(t.name in factors for t in (inner, *map(_origin, inner.op.inputs)))
 
 
 def _again(tensor, ops):
