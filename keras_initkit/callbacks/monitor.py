@@ -116,6 +116,8 @@ class SignalMonitor(keras.callbacks.Callback):
         writes = self.model.distribute_strategy.extended.should_save_summary
         if self.log_dir is not None and writes:
             self._run = RunShare(self.log_dir, self.model.history, self.signals)
+        if self._session is not None and self._session.model is not self.model:
+            self.record.begin_anew()
         self._session = capture.Session.of(self.model)
         self._session.listen(self, self.signals, self.selection, bool(self.histograms))
         self._began = iterations_of(self.model)

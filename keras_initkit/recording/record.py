@@ -42,6 +42,7 @@ class SignalSeries:
         self.tensors = tuple(tensors)
         self.statistics = tuple(statistics or schema.statistics_of(signal))
         self._thinning = Thinning(max_steps)
+        self._closed = False
         # Buffers that grow by doubling; the first `_length` entries are in use.
         self._length = 0
         self._steps = np.empty(0, np.int64)
@@ -68,9 +69,15 @@ class SignalSeries:
 
     def continued_by(self, tensors: tuple[schema.TensorKey, ...], step: int) -> bool:
         """Whether a matrix with these rows, of this step, belongs behind the last."""
-        return self.tensors == tuple(tensors) and (
-            self._length == 0 or step > self._steps[self._length - 1]
+        return (
+            not self._closed
+            and self.tensors == tuple(tensors)
+            and (self._length == 0 or step > self._steps[self._length - 1])
         )
+
+    def close(self) -> None:
+        """Has what follows belong to another series, whatever its rows and step."""
+        self._closed = True
 
     @property
     def steps(self) -> np.ndarray:
@@ -211,6 +218,11 @@ class RunRecord:
             self.series[name] = self.new_series("statistics", signal, tensors)
         self.series[name].append(step, values)
         return name
+
+    def begin_anew(self) -> None:
+        """Has what is added from now on go to new series: that of another model."""
+        for series in (*self.series.values(), *self.time_steps.values()):
+            series.close()
 
     def add_histogram(self, signal: str, step: int, values: np.ndarray) -> None:
         """Adds one matrix of shares by octave beside the signal's newest matrix."""

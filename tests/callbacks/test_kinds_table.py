@@ -95,11 +95,11 @@ def step_again(kind, states):
 
 
 def at_step(record, signal, step):
-    """`{key: {statistic: value}}` of a signal at a step."""
+    """`{key: {statistic: value}}` of a signal where a step was first recorded."""
     found = {}
     for series in record.series.values():
         assert len(set(series.tensors)) == len(series.tensors)
-        if series.signal == signal and step in series.steps.tolist():
+        if series.signal == signal and step in series.steps.tolist() and not found:
             row = series.values[series.steps.tolist().index(step)]
             for key, values in zip(series.tensors, row, strict=True):
                 found[key] = dict(zip(series.statistics, values.tolist(), strict=True))

@@ -117,6 +117,15 @@ def test_changed_rows_go_to_a_series_of_their_own():
     assert record.signal("activation").steps.tolist() == [30]
 
 
+def test_record_that_begins_anew_goes_on_in_new_series():
+    record = filled()
+    record.begin_anew()
+    filled(steps=(30,), record=record)
+    for store in (record.series, record.histograms, record.time_steps):
+        steps = {name: series.steps.tolist() for name, series in store.items()}
+        assert steps == {"activation": [0, 10, 20], "activation#1": [30]}
+
+
 def test_endless_run_keeps_its_start_its_end_and_even_spacing(tmp_path, monkeypatch):
     monkeypatch.setitem(record_room.MAX_STEPS, "statistics", 16)
     monkeypatch.setitem(record_room.MAX_STEPS, "histogram", 8)
