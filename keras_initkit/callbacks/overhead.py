@@ -26,6 +26,7 @@ class OverheadMeter:
         self._begun = None
         self._is_monitored = False
         self._extra = 0.0
+        self._first_seconds = 0.0
         # Monitored executions that have not been compared yet.
         self._waiting, self._waiting_seconds, self._waiting_host = 0, 0.0, 0.0
 
@@ -65,11 +66,16 @@ class OverheadMeter:
         return min(1.0, self.extra_seconds() / self.training_seconds)
 
     def summary(self):
-        """Returns the figures as metadata has them, JSON-able."""
+        """Returns the figures as metadata has them, JSON-able.
+
+        `"first_step_seconds"` is how long the first monitored execution lasted, tracing
+        included: what a longer run does not pay again.
+        """
         return {
             "ratio": self.ratio(),
             "extra_seconds": self.extra_seconds(),
             "training_seconds": self.training_seconds,
+            "first_step_seconds": self._first_seconds,
             "measured_as": (
                 "time of monitored steps above the median of unmonitored ones"
                 if self.compares
@@ -85,6 +91,7 @@ class OverheadMeter:
         self._begun = None
         self.training_seconds += seconds
         if self._is_monitored:
+            self._first_seconds = self._first_seconds or seconds
             self._waiting += 1
             self._waiting_seconds += seconds
         else:

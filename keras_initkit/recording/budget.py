@@ -37,30 +37,25 @@ def estimate(
 
     Returns:
         A JSON-able dict: `"scalar_tags"` and `"histogram_tags"` (in stock dashboards,
-        metrics of `fit` apart), `"bytes_per_step"`, `"bytes_per_histogram_step"`,
-        `"max_tags"` (of each of the two, but for those over all layers) and
+        metrics of `fit` apart), `"bytes_per_step"`, `"bytes_per_histogram_step"` and
         `"statistics"`, `{signal: names}` of those shown of each layer.
     """
-    fullest = [
+    _, fullest = stock.STATISTICS[0]
+    all_tags = [
         schema.tag(signal, key, name)
         for signal, keys in tensors.items()
         for key in keys
-        for name in stock.STATISTICS[0][signal]
+        for name in fullest[signal]
     ]
     over_layers = [
         stock.over_layers_tag(signal, quantile)
         for signal in tensors
         for quantile in stock.QUANTILES
     ]
-    shown = _longest(fullest) + over_layers
+    shown = _longest(stock.most_scalars(tensors), all_tags) + over_layers
     drawn = _longest(
-        [
-            stock.histogram_tag(signal, key)
-            for signal, keys in tensors.items()
-            for key in keys
-        ]
-        if histograms
-        else []
+        stock.MAX_HISTOGRAMS if histograms else 0,
+        [stock.histogram_tag(s, key) for s, keys in tensors.items() for key in keys],
     )
     matrices = [_size(s, "statistics", keys) for s, keys in tensors.items()]
     matrices += [
@@ -77,7 +72,6 @@ def estimate(
         "histogram_tags": len(drawn),
         "bytes_per_step": plain,
         "bytes_per_histogram_step": plain + (sum(counted) if histograms else 0),
-        "max_tags": stock.MAX_TAGS,
         "statistics": {signal: list(names) for signal, names in statistics.items()},
     }
 
@@ -89,19 +83,24 @@ def told(budget: dict[str, Any]) -> str:
         f"histograms; {budget['bytes_per_step'] / 1000:.1f} kB a monitored step, "
         f"{budget['bytes_per_histogram_step'] / 1000:.1f} kB with histograms"
     )
-    fullest = {s: list(stock.STATISTICS[0][s]) for s in budget["statistics"]}
-    if budget["statistics"] == fullest:
+    most, fullest = stock.STATISTICS[0]
+    shown = {signal: tuple(names) for signal, names in budget["statistics"].items()}
+    if all(fullest[signal] == names for signal, names in shown.items()):
         return text
-    shown = {s: names for s, names in budget["statistics"].items() if names}
     return (
-        f"{text}; stock dashboards show {shown or 'no single layers'} only, because "
-        f"everything would make more than {budget['max_tags']} scalars"
+        f"{text}; stock dashboards show {_listed(shown)} only, because more would make "
+        f"over {most:.0f} scalars"
     )
 
 
-def _longest(tags: list[str]) -> list[str]:
-    """As many tags as may be shown, those that take the most bytes."""
-    return heapq.nlargest(stock.MAX_TAGS, tags, key=lambda tag: len(tag.encode()))
+def _listed(shown: dict[str, tuple[str, ...]]) -> str:
+    parts = [f"{s} {'/'.join(names)}" for s, names in shown.items() if names]
+    return ", ".join(parts) or "what is told over all layers"
+
+
+def _longest(n: int, tags: list[str]) -> list[str]:
+    """The n tags that take the most bytes."""
+    return heapq.nlargest(n, tags, key=lambda tag: len(tag.encode()))
 
 
 def _bytes(tag: str, content: int) -> int:

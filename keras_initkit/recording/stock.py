@@ -16,39 +16,45 @@ from keras_initkit import schema, stats
 from keras_initkit.recording import events
 from keras_initkit.recording.record import SignalSeries
 
-# Most scalars, and most histograms, of the layers of a run: the first of the lists
-# below that makes no more is taken.
-MAX_TAGS = 300
-
-# Statistics of each signal, the fullest choice first.
-STATISTICS: tuple[dict[str, tuple[str, ...]], ...] = (
-    {
-        "activation": ("std", "mean", "rms", "zero_fraction", "nonfinite_count"),
-        "preactivation": ("std",),
-        "backprop": ("rms",),
-        "gradient": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
-        "weight": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
-        "update": ("rms",),
-    },
-    {
-        "activation": ("std", "zero_fraction"),
-        "preactivation": ("std",),
-        "backprop": ("rms",),
-        "gradient": ("rms",),
-        "weight": ("rms",),
-        "update": ("rms",),
-    },
-    {"activation": ("std",), "gradient": ("rms",)},
-    {},
+# Statistics of each signal, the fullest choice first, each with the most scalars that
+# it may make: the first that keeps within its limit is taken.
+STATISTICS: tuple[tuple[float, dict[str, tuple[str, ...]]], ...] = (
+    (
+        120,
+        {
+            "activation": ("std", "mean", "rms", "zero_fraction", "nonfinite_count"),
+            "preactivation": ("std",),
+            "backprop": ("rms",),
+            "gradient": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
+            "weight": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
+            "update": ("rms",),
+        },
+    ),
+    (
+        300,
+        {
+            "activation": ("std", "zero_fraction"),
+            "preactivation": ("std",),
+            "backprop": ("rms",),
+            "gradient": ("rms",),
+            "weight": ("rms",),
+            "update": ("rms",),
+        },
+    ),
+    (600, {"activation": ("std",), "gradient": ("rms",)}),
+    (math.inf, {}),
 )
-# Signals that have histograms.
+# Most histograms, and the signals that have some: the first that keep within.
+MAX_HISTOGRAMS = 300
 HISTOGRAMS: tuple[tuple[str, ...], ...] = (
     tuple(schema.SIGNALS),
     ("activation", "gradient", "weight"),
     ("activation",),
     (),
 )
-# The statistic of each signal that is told over all layers, and these three quantiles.
+# The statistic of each signal that is told over all layers: these three quantiles of
+# its decimal logarithm, because the charts' axes are linear and what is to be seen is
+# not.
 OVER_LAYERS = {
     "activation": "std",
     "preactivation": "std",
@@ -58,6 +64,8 @@ OVER_LAYERS = {
     "update": "rms",
 }
 QUANTILES = {"p5": 0.05, "median": 0.5, "p95": 0.95}
+# Zero, and what is smaller, counts as this.
+SMALLEST = 1e-20
 # Vectors, which start at 0 or 1 and are left out where kernels are compared.
 _VECTORS = ("bias", "beta", "gamma")
 
@@ -70,18 +78,33 @@ def shown_statistics(tensors: Tensors) -> dict[str, tuple[str, ...]]:
     Args:
         tensors: `{signal: keys}` of what is recorded.
     """
-    for choice in STATISTICS:
+    for most, choice in STATISTICS:
         shown = {signal: choice.get(signal, ()) for signal in tensors}
-        if sum(len(tensors[s]) * len(names) for s, names in shown.items()) <= MAX_TAGS:
+        if _count(tensors, shown) <= most:
             break
     return shown
+
+
+def most_scalars(tensors: Tensors) -> int:
+    """Returns how many scalars layers have at most, if there are no more tensors."""
+    bound = 0.0
+    for most, choice in STATISTICS:
+        count = _count(tensors, choice)
+        if count <= most:
+            return int(max(bound, count))
+        bound = max(bound, most)
+    return int(bound)
+
+
+def _count(tensors: Tensors, choice: Mapping[str, tuple[str, ...]]) -> int:
+    return sum(len(keys) * len(choice.get(s, ())) for s, keys in tensors.items())
 
 
 def shown_histograms(tensors: Tensors) -> tuple[str, ...]:
     """Returns the signals of which histograms are shown."""
     for choice in HISTOGRAMS:
         shown = tuple(signal for signal in choice if signal in tensors)
-        if sum(len(tensors[signal]) for signal in shown) <= MAX_TAGS:
+        if sum(len(tensors[signal]) for signal in shown) <= MAX_HISTOGRAMS:
             break
     return shown
 
@@ -112,8 +135,9 @@ class ScalarBoard:
             self._kernels[signal] = (kernels, statistics.index(name))
             for quantile in QUANTILES:
                 descriptions[over_layers_tag(signal, quantile)] = (
-                    f"{quantile} of the {name} over the layers, vectors (biases) and "
-                    "values that are not finite left out"
+                    f"{quantile} over the layers of log10 of the {name}, at least "
+                    f"{math.log10(SMALLEST):.0f}; vectors (biases) and values that "
+                    "are not finite are left out"
                 )
         self.scalars = events.Scalars(descriptions)
 
@@ -134,12 +158,13 @@ class ScalarBoard:
 
 def over_layers_tag(signal: str, quantile: str) -> str:
     """Returns the tag of a quantile of a signal over all layers."""
-    return f"over_layers/{signal}_{OVER_LAYERS[signal]}/{quantile}"
+    return f"over_layers/log10_{signal}_{OVER_LAYERS[signal]}/{quantile}"
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:
-    """The quantiles of the finite values, NaN where there are none."""
+    """The quantiles of log10 of the finite values, NaN where there are none."""
     values = np.sort(values[np.isfinite(values)])
+    values = np.log10(np.maximum(values, SMALLEST))
     if not values.size:
         return np.full(len(QUANTILES), np.nan)
     places = np.array(list(QUANTILES.values())) * (len(values) - 1)
@@ -169,10 +194,11 @@ def histogram_tag(signal: str, key: schema.TensorKey) -> str:
 def charts(signals: Sequence[str]) -> summary_pb2.Summary.Value:
     """Makes the charts of the Custom Scalars dashboard: all layers in one chart.
 
+    Vectors (biases) are left out.
     The tags are named by patterns, so that the charts of all runs are the same ones:
     the dashboard draws equal charts once, with a curve for each run.
     """
-    spread = layout_pb2.Category(title="over all layers: median, 5% to 95%")
+    spread = layout_pb2.Category(title="log10 over all layers: median, 5% to 95%")
     each = layout_pb2.Category(title="every layer", closed=True)
     for signal in signals:
         title = f"{signal} {OVER_LAYERS[signal]}"
@@ -180,7 +206,8 @@ def charts(signals: Sequence[str]) -> summary_pb2.Summary.Value:
         spread.chart.add(title=title).margin.series.add(
             value=middle, lower=low, upper=high
         )
-        pattern = f"^{signal}/.*/{OVER_LAYERS[signal]}$"
+        no_vectors = "".join(f"(?!.*:{name}/)" for name in _VECTORS)
+        pattern = f"^{signal}/{no_vectors}.*/{OVER_LAYERS[signal]}$"
         each.chart.add(title=title).multiline.tag.append(pattern)
     return events.layout(layout_pb2.Layout(category=[spread, each]))
 
@@ -194,13 +221,12 @@ def findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
     if not findings:
         return "Nothing found."
     lines = [
-        "| severity | rule | layer | steps | what | what to do |",
+        "| severity | rule | layer | steps | what | remedy |",
         "|---|---|---|---|---|---|",
     ]
     for one in findings:
-        steps = "" if one["step"] is None else f"from {one['step']}"
-        if one["cleared"] is not None:
-            steps += f", gone at {one['cleared']}"
+        until = "now" if one["cleared"] is None else one["cleared"]
+        steps = "" if one["step"] is None else f"{one['step']} to {until}"
         layer = "the model" if one["layer"] is None else one["layer"]
         cells = (one["severity"], one["rule"], layer, steps)
         texts = (*cells, one["message"], one["remedy"])

@@ -38,6 +38,7 @@ def test_extra_time_is_what_monitored_steps_last_above_the_median(clock):
     assert meter.training_seconds == pytest.approx(5 + 18 * 1 + 2 * 3 + 900)
     assert meter.extra_seconds() == pytest.approx(4 + 2 * 2)
     assert meter.ratio() == pytest.approx(8 / 929)
+    assert meter.summary()["first_step_seconds"] == pytest.approx(5)
     assert meter.summary()["measured_as"].startswith("time of monitored steps above")
 
 
