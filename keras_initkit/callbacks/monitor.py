@@ -252,6 +252,7 @@ class SignalMonitor(keras.callbacks.Callback):
         estimate = budget.estimate(tensors, sequences, bool(self.histograms))
         self.record.metadata["budget"] = estimate
         if self._run is not None:
+            self._run.writer.show(estimate["statistics"])
             logger.info("%s: %s", self.log_dir, budget.told(estimate))
 
     def _receive(self, step, seen, logs):

@@ -40,19 +40,18 @@ def estimate(
         metrics of `fit` apart), `"bytes_per_step"`, `"bytes_per_histogram_step"` and
         `"statistics"`, `{signal: names}` of those shown of each layer.
     """
-    _, fullest = stock.STATISTICS[0]
-    all_tags = [
+    statistics = stock.shown_statistics(tensors)
+    shown = [
         schema.tag(signal, key, name)
         for signal, keys in tensors.items()
         for key in keys
-        for name in fullest[signal]
+        for name in statistics[signal]
     ]
-    over_layers = [
+    shown += [
         stock.over_layers_tag(signal, quantile)
         for signal in tensors
         for quantile in stock.QUANTILES
     ]
-    shown = _longest(stock.most_scalars(tensors), all_tags) + over_layers
     drawn = _longest(
         stock.MAX_HISTOGRAMS if histograms else 0,
         [stock.histogram_tag(s, key) for s, keys in tensors.items() for key in keys],
@@ -66,7 +65,6 @@ def estimate(
     plain = 4 * _EVENT + _METRICS + sum(matrices) + sum(_bytes(tag, 4) for tag in shown)
     counted = [_size(s, "histogram", keys) for s, keys in tensors.items()]
     counted += [_EVENT, *(_bytes(tag, 24 * _BUCKETS) for tag in drawn)]
-    statistics = stock.shown_statistics(tensors)
     return {
         "scalar_tags": len(shown),
         "histogram_tags": len(drawn),

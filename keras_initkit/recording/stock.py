@@ -85,17 +85,6 @@ def shown_statistics(tensors: Tensors) -> dict[str, tuple[str, ...]]:
     return shown
 
 
-def most_scalars(tensors: Tensors) -> int:
-    """Returns how many scalars layers have at most, if there are no more tensors."""
-    bound = 0.0
-    for most, choice in STATISTICS:
-        count = _count(tensors, choice)
-        if count <= most:
-            return int(max(bound, count))
-        bound = max(bound, most)
-    return int(bound)
-
-
 def _count(tensors: Tensors, choice: Mapping[str, tuple[str, ...]]) -> int:
     return sum(len(keys) * len(choice.get(s, ())) for s, keys in tensors.items())
 
@@ -114,11 +103,11 @@ class ScalarBoard:
 
     Args:
         tensors: `{signal: keys}` of what is recorded.
+        shown: `{signal: names}` of the statistics shown of each layer.
     """
 
-    def __init__(self, tensors: Tensors):
+    def __init__(self, tensors: Tensors, shown: Mapping[str, Sequence[str]]):
         self.tensors = {signal: tuple(keys) for signal, keys in tensors.items()}
-        shown = shown_statistics(tensors)
         descriptions: dict[str, str] = {}
         # Where the numbers of a signal lie: columns of every row, rows of the kernels.
         self._columns: dict[str, list[int]] = {}

@@ -24,9 +24,17 @@ class RunWriter:
         self._stock = events.EventFile(pathlib.Path(log_dir))
         self._matrices = events.EventFile(pathlib.Path(log_dir) / schema.RECORD_RUN)
         self._started: set[str] = set()
+        self._shown: dict[str, Sequence[str]] = {}
         self._boards: dict[tuple[str, ...], stock.ScalarBoard] = {}
         self._metrics: tuple[tuple[str, ...], events.Scalars] | None = None
         self._metrics_step: int | None = None
+
+    def show(self, statistics: Mapping[str, Sequence[str]]) -> None:
+        """Fixes the statistics that stock dashboards get of the layers of signals.
+
+        What is not fixed follows from how many tensors a step shows.
+        """
+        self._shown.update(statistics)
 
     def write_run(self, step: int, metadata: Mapping[str, Any]) -> None:
         """Writes what is known of the run as a whole."""
@@ -137,7 +145,9 @@ class RunWriter:
         tensors = {signal: one.tensors for signal, one in series.items()}
         board = self._boards.get(tuple(series))
         if board is None or board.tensors != tensors:
-            board = self._boards[tuple(series)] = stock.ScalarBoard(tensors)
+            board = self._boards[tuple(series)] = stock.ScalarBoard(
+                tensors, {**stock.shown_statistics(tensors), **self._shown}
+            )
             signals = {signal for signals in self._boards for signal in signals}
             ordered = schema.check_signals(tuple(signals))
             self._stock.write(step, [stock.charts(ordered)])
