@@ -114,9 +114,10 @@ class Session:
         # What was not seen for all that it was tapped: `{layer: reason}`.
         self._unseen: dict = {}
         self._layouts: list = []
-        # What the twin taps, the function it is the twin of, and the twin.
+        # What the twin taps, the function it is the twin of, one step of it, the twin.
         self._tapped: typing.Any = None
         self._plain: typing.Any = None
+        self._plain_step: typing.Any = None
         self._twin: typing.Any = None
         self._lock = threading.Lock()
         with tf.init_scope():
@@ -207,6 +208,7 @@ class Session:
             return
         if current is not self._plain:
             self._plain, self._twin = current, None
+            self._plain_step = _of_one_step(current)
         model.train_function = _Armed(self, [order], _training(model))
 
     def call_off(self, iterator):
@@ -219,25 +221,30 @@ class Session:
         """Runs one execution of the train function, in place of the plain one.
 
         Step by step: each gets its batch as data, so that no step starts on an iterator
-        that has run out (it would count examples before it fails).
+        that has run out (it would count examples before it fails). In a graph the batch
+        comes as an optional: of its shape no more is known than in that of a bare
+        `fit`, so that the same kernels are chosen, and as seldom traced.
         """
         model = self._model()
         model.train_function = self._plain
         logs = None
         for done in range(model.steps_per_execution):
-            batch = _next_batch(iterator)
-            if batch is None:
+            optional = iterator.get_next_as_optional()
+            if not bool(optional.has_value()):
                 break
+            batch = optional.get_value()
             if done == 0:
                 self._prepare(model, batch)
             due = [order for order in orders if order.plan(done)]
             for order in due:
-                order.look(batch[0])
+                order.look(batch)
+            in_graph = isinstance(iterator, tf.data.Iterator) and not model.run_eagerly
+            given = optional if in_graph else batch
             if due:
                 count = any(order.count(done) for order in due)
-                logs, seen = self._monitored_step(model, batch, count)
+                logs, seen = self._monitored_step(model, given, count)
             else:
-                logs = self._plain(batch)
+                logs = self._plain_step(given)
             for order in due:
                 wish = self._wishes[order.listener]
                 order.deliver(done, wish.part_of(seen, order.count(done)), logs)
@@ -266,7 +273,7 @@ class Session:
         if not _is_built(model) or _builds_in_first_trace(model):
             # As `fit` does under a distribution strategy; no value comes out otherwise,
             # and a step that makes variables is traced twice.
-            model._symbolic_build(data_batch=batch[0])
+            model._symbolic_build(data_batch=batch)
         self._understand()
         wishes = self._wishes.values()
         wanted = _Wish(
@@ -284,7 +291,7 @@ class Session:
             taps.shadowed(model, "train_step", step),
         ):
             model.make_train_function(force=True)
-            self._twin = model.train_function
+            self._twin = _of_one_step(model.train_function)
 
     def _instrumented_step(self, model, wanted):
         original = model.train_step
@@ -336,10 +343,20 @@ def _builds_in_first_trace(model):
     )
 
 
-def _next_batch(iterator):
-    """Takes the next batch; returns it as Keras takes data that is no iterator."""
-    batch = iterator.get_next_as_optional()
-    return [batch.get_value()] if bool(batch.has_value()) else None
+def _of_one_step(train_function):
+    """Makes a function of a batch, or an optional of one, of a train function."""
+
+    def of_optional(optional):
+        return train_function([optional.get_value()])
+
+    traced = tf.function(of_optional, autograph=False)
+
+    def one_step(batch):
+        if isinstance(batch, tf.experimental.Optional):
+            return traced(batch)
+        return train_function([batch])
+
+    return one_step
 
 
 def _of_all_replicas(layout, values):
