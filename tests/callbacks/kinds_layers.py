@@ -186,7 +186,7 @@ KINDS = {
         untapped=("gru_cell", "simple_rnn_cell"),
     ),
     "conv_lstm": Kind(films, FILMS, Y, untapped=("conv_lstm_cell", "flat")),
-    "attention": Kind(attention, WORDS, Y, untapped=("each",)),
+    "attention": Kind(attention, WORDS, Y, untapped=("softmax", "dropout")),
     "MobileNetV3Small": Kind(
         lambda: application("MobileNetV3Small"), PICTURES, Y, again="eager"
     ),
