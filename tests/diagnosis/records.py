@@ -23,7 +23,6 @@ VALUES = {
         "dead_fraction": 0.1,
         "nonfinite_count": 0.0,
         "effective_rank": 6.0,
-        "variation": 0.7,
     },
     "preactivation": {"nonfinite_count": 0.0, "saturation_fraction": 0.1},
     "backprop": {"rms": 1e-3, "nonfinite_count": 0.0},

@@ -195,12 +195,12 @@ TRIPS = {
         ("RankCollapse", "warning", "dense_1", 0, 1.1, 1.2),
     ),
     "representation collapses": (
-        edit("activation", "variation", ALL, slice(1, 3), 1e-3),
-        ("RepresentationCollapse", "warning", "dense_1", 0, 1e-3, 0.01),
+        edit("activation", "effective_rank", ALL, slice(1, 3), np.nan),
+        ("RepresentationCollapse", "warning", "dense_1", 0, 0, 0),
     ),
     "constant output": (
-        edit("activation", "variation", slice(4, None), 3, 1e-5),
-        ("ConstantOutput", "error", "logits", 40, 1e-5, 1e-3),
+        edit("activation", "effective_rank", slice(4, None), 3, np.nan),
+        ("ConstantOutput", "error", "logits", 40, 0, 0),
     ),
     "signal shrinks": (
         profile("activation", "std", 1.0, -0.5),
@@ -372,9 +372,15 @@ NEAR_MISSES = {
     "low rank after training": edit(
         "activation", "effective_rank", slice(1, None), 2, 1.0
     ),
-    "outputs are alike": edit("activation", "variation", ALL, 1, 0.02),
-    "predictions are alike": edit("activation", "variation", ALL, 3, 2e-3),
-    "predictions start equal": edit("activation", "variation", 0, 3, np.nan),
+    "predictions start equal": edit("activation", "effective_rank", 0, 3, np.nan),
+    "layer without units": both(
+        edit("activation", "effective_rank", ALL, 3, np.nan),
+        edit("activation", "distinct_units", ALL, 3, np.nan),
+    ),
+    "batches of one": both(
+        edit("activation", "effective_rank", ALL, ALL, np.nan),
+        lambda d: d.metadata["input"][0].update(shape=[1, 4]),
+    ),
     "signal shrinks a little": profile("activation", "std", 1.0, -0.3),
     "signal shrinks a little on its way back": profile("backprop", "rms", 1e-6, 0.9),
     "kernel a little large": edit("weight", "std", 0, 2, 2.0),

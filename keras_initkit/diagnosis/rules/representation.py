@@ -67,31 +67,22 @@ def rank_collapse(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
 @rule(
     "RepresentationCollapse",
     severity="warning",
-    needs=("activation/variation",),
+    needs=("activation/effective_rank", "activation/rms", "facts/input"),
     reference=_SCHOENHOLZ,
-    thresholds={
-        "variation": Threshold(
-            0.01,
-            "share of the rms",
-            "what of a hidden layer's output differs between examples",
-        ),
-    },
 )
 def representation_collapse(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """A hidden layer gives nearly the same output for every input, persistently."""
-    profile = depth_profile(record, "activation", "variation")
-    outputs = _common.output_layers(record)
-    hidden = {key.layer for key in profile.keys} - outputs
-    for layer, step, share in _alike(record, hidden, limits["variation"]):
+    """A hidden layer gives the very same output for every input, persistently."""
+    hidden = set(_common.layers_in_order(record)) - _common.output_layers(record)
+    for layer, step in _alike(record, hidden):
         yield Fault(
             layer=layer,
             step=step,
-            measured=share,
-            threshold=limits["variation"],
-            message=f"only {share:.1g} of the output of {layer!r} differs between "
-            f"examples, from step {step} on: the layers behind it cannot tell them "
+            measured=0,
+            threshold=0,
+            message=f"the output of {layer!r} is the same for all examples, to the "
+            f"last bit, from step {step} on: the layers behind it cannot tell them "
             "apart.",
             remedy="Scale the inputs to mean 0 and std 1, start with zero biases and "
             '`kernel_initializer="he_normal"` (ReLU) or `"glorot_uniform"` (tanh), '
@@ -104,44 +95,42 @@ def representation_collapse(
 @rule(
     "ConstantOutput",
     severity="error",
-    needs=("activation/variation",),
+    needs=("activation/effective_rank", "activation/rms", "facts/input"),
     reference=_common.RECIPE,
-    thresholds={
-        "variation": Threshold(
-            1e-3, "share of the rms", "what of the prediction differs between examples"
-        ),
-    },
 )
 def constant_output(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The model predicts the same for every input, persistently."""
-    target = record.metadata.get("target") or {}
-    if target.get("rms") and target["std"] < 10 * limits["variation"] * target["rms"]:
-        raise NotJudged("has targets that hardly differ")
-    outputs = _common.output_layers(record)
-    for layer, step, share in _alike(record, outputs, limits["variation"]):
+    """The model predicts the very same for every input, persistently."""
+    for layer, step in _alike(record, _common.output_layers(record)):
         yield Fault(
             layer=layer,
             step=step,
-            measured=share,
-            threshold=limits["variation"],
-            message=f"the predictions ({layer!r}) differ between examples by only "
-            f"{share:.1g} of their size, from step {step} on: the model ignores its "
-            "inputs.",
+            measured=0,
+            threshold=0,
+            message=f"the predictions ({layer!r}) are the same for all examples, to "
+            f"the last bit, from step {step} on: the model ignores its inputs.",
             remedy="Look at the findings of the hidden layers first; without any, "
             "scale the inputs to mean 0 and std 1 and lower the learning rate, "
             "`model.optimizer.learning_rate = 1e-4`.",
         )
 
 
-def _alike(
-    record: RunRecord, layers: set[str], limit: float
-) -> Iterator[tuple[str, int, float]]:
-    """Yields layer, first step and variation of those that vary too little."""
-    variation = _common.statistic(record, "activation", "variation")
-    if variation is None:
-        return
+def _alike(record: RunRecord, layers: set[str]) -> Iterator[tuple[str, int]]:
+    """Yields layer and first step of those whose rows are all equal, but not zero.
+
+    Equal rows have no effective rank. Neither has a tensor without units, which has no
+    distinct ones either.
+    """
+    sizes = [one["shape"][0] for one in record.metadata["input"] if one["shape"]]
+    if min(sizes, default=1) < 2:
+        raise NotJudged("has batches of one example, or does not tell their size")
+    rank = _common.statistic(record, "activation", "effective_rank")
+    rms = _common.statistic(record, "activation", "rms")
+    units = _common.statistic(record, "activation", "distinct_units")
+    if rank is None or rms is None or units is None:
+        raise NotJudged("does not hold activation/distinct_units")
+    alike = np.isnan(rank) & np.isfinite(units) & np.isfinite(rms) & (rms > 0)
     steps = _common.steps_of(record, "activation")
     for column, key in _common.columns_of(record, "activation", layers):
-        row = _common.persistent(variation[:, column] < limit)
+        row = _common.persistent(alike[:, column])
         if row is not None:
-            yield key.layer, steps[row], float(variation[row, column])
+            yield key.layer, steps[row]
