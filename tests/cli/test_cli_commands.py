@@ -207,6 +207,8 @@ def test_catalog_lists_initializers(invoke):
     result = invoke("catalog")
     assert result.exit_code == 0
     assert "he_normal" in result.stdout
+    for column in ("family", "values", "good for", "bad for", "paper"):
+        assert column in result.stdout
     assert result.stderr == ""
     content = json.loads(invoke("catalog", "--json").stdout)
     by_name = {entry["name"]: entry for entry in content["initializers"]}
