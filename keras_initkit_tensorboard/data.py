@@ -7,7 +7,14 @@ left out and named in the notes of its run.
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +28,8 @@ from keras_initkit_tensorboard import schema
 KINDS = ("statistics", "histogram", "time", "prediction")
 # More than a tag can hold: the provider's own sampling is random.
 _ALL = 10**9
+# What to ask the provider for at once; its replies are limited to 256 MiB.
+_BATCH_BYTES = 64 * 2**20
 _PART = re.compile(r"#(\d{1,6})(?=/|@|$)")
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -49,6 +58,11 @@ class Series:
     columns: tuple[str, ...]
     last_step: int
     first: str | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """All tags that its matrices stand under."""
+        return (self.tag,) if self.first is None else (self.first, self.tag)
 
 
 @dataclasses.dataclass
@@ -113,41 +127,59 @@ class Logs:
         return [_parse_run(run, listing[run]) for run in sorted(listing)]
 
     def statistic(
-        self, run: Run, kind: str, signal: str, column: str, samples: int
-    ) -> list[Part]:
+        self, runs: list[Run], kind: str, signal: str, column: str, samples: int
+    ) -> list[tuple[Run, list[Part]]]:
         """Reads one column of all tensors of a signal, a part per set of tensors."""
+
+        def choose(run: Run) -> list[Series]:
+            return [s for s in _of(run, kind, signal) if column in s.columns]
 
         def pick(series: Series, matrix: Array) -> Array:
             return matrix[:, series.columns.index(column)]
 
-        chosen = [s for s in _of(run, kind, signal) if column in s.columns]
-        return self._read(run, chosen, lambda s: s.tensors, pick, samples)
+        return [
+            (run, _parts(run, chosen, data, lambda s: s.tensors, pick, samples))
+            for run, chosen, data in self._read(runs, choose, samples)
+        ]
 
     def tensor(
-        self, run: Run, kind: str, signal: str, tensor: str, samples: int
-    ) -> list[Part]:
+        self, runs: list[Run], kind: str, signal: str, tensor: str, samples: int
+    ) -> list[tuple[Run, list[Part]]]:
         """Reads all columns of one tensor."""
+
+        def choose(run: Run) -> list[Series]:
+            return [s for s in _of(run, kind, signal) if tensor in s.tensors]
 
         def pick(series: Series, matrix: Array) -> Array:
             return matrix[series.tensors.index(tensor)]
 
-        chosen = [s for s in _of(run, kind, signal) if tensor in s.tensors]
-        return self._read(run, chosen, lambda s: s.columns, pick, samples)
+        return [
+            (run, _parts(run, chosen, data, lambda s: s.columns, pick, samples))
+            for run, chosen, data in self._read(runs, choose, samples)
+        ]
 
-    def metrics(self, run: Run, samples: int) -> list[Part]:
+    def metrics(self, runs: list[Run], samples: int) -> list[tuple[Run, list[Part]]]:
         """Reads the metrics of the monitored steps, a part per set of names."""
-        parts = []
-        for series in _of(run, "metrics", ""):
-            parts += self._read(
-                run, [series], lambda s: s.columns, lambda _, matrix: matrix[0], samples
+        read = self._read(runs, lambda run: _of(run, "metrics", ""), samples)
+        return [
+            (
+                run,
+                [
+                    part
+                    for series in chosen
+                    for part in _parts(
+                        run, [series], data, lambda s: s.columns, _only_row, samples
+                    )
+                ],
             )
-        return parts
+            for run, chosen, data in read
+        ]
 
     def text(self, run: Run, tag: str) -> Any:
         """Reads the newest JSON text under a tag; `None` if there is none to read."""
         if tag not in run.texts:
             return None
-        data = self._tensors(run.run, [tag], 1)[tag]
+        data = self._tensors([run.run], [tag], 1).get(run.run, {}).get(tag, ())
         try:
             return json.loads(np.ravel(data[-1].numpy)[0])
         except (IndexError, TypeError, ValueError):
@@ -181,53 +213,91 @@ class Logs:
             plugin_name=plugin, run_tag_filter=chosen, **self._where
         )
 
-    def _tensors(self, run: str, tags: Iterable[str], count: int) -> Mapping[str, Any]:
-        read = self._provider.read_tensors(
+    def _tensors(
+        self, runs: Collection[str], tags: Collection[str], count: int
+    ) -> Mapping[str, Mapping[str, Any]]:
+        return self._provider.read_tensors(
             plugin_name=schema.PLUGIN_NAME,
             downsample=count,
-            run_tag_filter=provider.RunTagFilter(runs=[run], tags=list(tags)),
+            run_tag_filter=provider.RunTagFilter(runs=runs, tags=tags),
             **self._where,
         )
-        return read.get(run, {})
 
     def _read(
         self,
-        run: Run,
-        chosen: list[Series],
-        names: Callable[[Series], tuple[str, ...]],
-        pick: Callable[[Series, Array], Array],
+        runs: Iterable[Run],
+        choose: Callable[[Run], list[Series]],
         samples: int,
-    ) -> list[Part]:
-        """Reads series that follow each other.
+    ) -> Iterator[tuple[Run, list[Series], Mapping[str, Any]]]:
+        """Reads series of many runs, as many runs at a time as one reply may hold.
 
         Of two samples the provider needs to read only the last, as the first has a tag
         of its own.
         """
-        if not chosen:
-            return []
-        tags = [tag for s in chosen for tag in (s.first, s.tag) if tag]
-        data = self._tensors(run.run, tags, _ALL if samples > 2 else 1)
-        parts: list[Part] = []
-        for series in chosen:
-            shape = (len(series.tensors), len(series.columns))
-            frames: dict[int, Array] = {}
-            broken = 0
-            for datum in _in_order(
-                data.get(series.first or "", ()), data.get(series.tag, ())
-            ):
-                if datum.numpy.shape == shape and datum.numpy.dtype.kind == "f":
-                    frames[datum.step] = pick(series, datum.numpy)
-                else:
-                    broken += 1
-            if broken:
-                run.notes.append(f"{series.tag}: {broken} matrices of a wrong shape")
-            if not frames:
-                continue
-            parts = _cut(parts, next(iter(frames)))
-            steps = _spread(list(frames), samples)
-            values = np.stack([frames[step] for step in steps])
-            parts.append(Part(names(series), steps, values))
-        return parts
+        chosen = [(run, series) for run in runs if (series := choose(run))]
+        for batch in _batches(chosen, all_steps=samples > 2):
+            read = self._tensors(
+                {run.run for run, _ in batch},
+                {tag for _, series in batch for s in series for tag in s.tags},
+                _ALL if samples > 2 else 1,
+            )
+            for run, series in batch:
+                yield run, series, read.get(run.run, {})
+
+
+def _batches(
+    chosen: list[tuple[Run, list[Series]]], all_steps: bool
+) -> Iterator[list[tuple[Run, list[Series]]]]:
+    batch: list[tuple[Run, list[Series]]] = []
+    total = 0
+    for run, series in chosen:
+        size = sum(
+            4 * len(s.tensors) * len(s.columns) * (s.last_step + 1 if all_steps else 2)
+            for s in series
+        )
+        if batch and total + size > _BATCH_BYTES:
+            yield batch
+            batch, total = [], 0
+        batch.append((run, series))
+        total += size
+    if batch:
+        yield batch
+
+
+def _parts(
+    run: Run,
+    chosen: Iterable[Series],
+    data: Mapping[str, Any],
+    names: Callable[[Series], tuple[str, ...]],
+    pick: Callable[[Series, Array], Array],
+    samples: int,
+) -> list[Part]:
+    """Cuts what is wanted out of matrices, for series that follow each other."""
+    parts: list[Part] = []
+    for series in chosen:
+        shape = (len(series.tensors), len(series.columns))
+        frames: dict[int, Array] = {}
+        broken = 0
+        for datum in _in_order(
+            data.get(series.first or "", ()), data.get(series.tag, ())
+        ):
+            if datum.numpy.shape == shape and datum.numpy.dtype.kind == "f":
+                frames[datum.step] = pick(series, datum.numpy)
+            else:
+                broken += 1
+        if broken:
+            run.notes.append(f"{series.tag}: {broken} matrices of a wrong shape")
+        if not frames:
+            continue
+        parts = _cut(parts, next(iter(frames)))
+        steps = _spread(list(frames), samples)
+        values = np.stack([frames[step] for step in steps])
+        parts.append(Part(names(series), steps, values))
+    return parts
+
+
+def _only_row(series: Series, matrix: Array) -> Array:
+    return matrix[0]
 
 
 def _of(run: Run, kind: str, signal: str) -> list[Series]:

@@ -151,10 +151,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
         samples: int,
     ) -> _Parts:
         """One column of all tensors of a signal, by run."""
-        return [
-            (run, logs.statistic(run, kind, signal, column, samples))
-            for run in logs.runs(runs)
-        ]
+        return logs.statistic(logs.runs(runs), kind, signal, column, samples)
 
     @_route
     def statistic_route(self, request: wrappers.Request) -> wrappers.Response:
@@ -178,10 +175,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
         samples: int,
     ) -> _Parts:
         """All columns of one tensor, by run."""
-        return [
-            (run, logs.tensor(run, kind, signal, tensor, samples))
-            for run in logs.runs(runs)
-        ]
+        return logs.tensor(logs.runs(runs), kind, signal, tensor, samples)
 
     @_route
     def tensor_route(self, request: wrappers.Request) -> wrappers.Response:
@@ -197,7 +191,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
 
     def metrics_impl(self, logs: data.Logs, runs: list[str], samples: int) -> _Parts:
         """The metrics of the monitored steps, by run."""
-        return [(run, logs.metrics(run, samples)) for run in logs.runs(runs)]
+        return logs.metrics(logs.runs(runs), samples)
 
     @_route
     def metrics_route(self, request: wrappers.Request) -> wrappers.Response:

@@ -14,7 +14,7 @@ from tab_readers import ROOT, Tab, python_provider
 
 from keras_initkit import schema
 from keras_initkit.recording import RunRecord
-from keras_initkit_tensorboard import plugin
+from keras_initkit_tensorboard import data, plugin
 
 
 def run_of(index, name):
@@ -361,3 +361,10 @@ def test_import_of_the_plugin_brings_neither_keras_nor_tensorflow():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert shown.stdout.strip() == "[]"
+
+
+def test_reading_in_batches_changes_nothing(tab, monkeypatch):
+    query = {"signal": "activation", "column": "mean"}
+    at_once = tab.get("/statistic", **query).get_data()
+    monkeypatch.setattr(data, "_BATCH_BYTES", 1)
+    assert tab.get("/statistic", **query).get_data() == at_once

@@ -1,0 +1,202 @@
+"""Times the InitKit tab: replies, memory, first picture, slider.
+
+    python benchmarks/tensorboard_tab.py [--runs 20 --layers 50 --steps 1000]
+    python benchmarks/tensorboard_tab.py --runs 10 --layers 200
+
+Writes synthetic runs by the real writer's event files, starts stock TensorBoard over
+them under each reader, asks for values as the tab does, and opens the tab in a headless
+Chromium (needs playwright). Times are the best of several, as a busy machine only ever
+slows down; the first picture counts from the start of the tab's own frame, not of
+TensorBoard's. Memory is resident, beside that over an empty directory.
+"""
+
+import argparse
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+import numpy as np
+
+from keras_initkit import schema
+from keras_initkit.recording import events
+
+REPEATS = 5
+# What the first view asks for.
+SIGNALS = ("activation", "backprop")
+PICTURE = "performance.getEntriesByName('initkit: first picture')[0]?.startTime"
+DRAWN = "performance.getEntriesByName('initkit: draw')[0].duration"
+
+
+def write_run(directory, signals, layers, steps, rng):
+    file = events.EventFile(directory / schema.RECORD_RUN)
+    labels = [f"block_{i // 5}/dense_{i}" for i in range(layers)]
+    values = {s: np.ones((layers, len(schema.statistics_of(s)))) for s in signals}
+    for step in range(steps):
+        matrices = []
+        for signal, value in values.items():
+            value *= np.exp(0.02 * rng.normal(size=value.shape))
+            content = {
+                "v": schema.DATA_VERSION,
+                "kind": "statistics",
+                "signal": signal,
+                "tensors": labels,
+                "columns": schema.statistics_of(signal),
+            }
+            tag = schema.matrix_tag(signal)
+            matrices.append(events.matrix(tag, value, content))
+            if step == 0:
+                first = tag + schema.FIRST_SUFFIX
+                matrices.append(events.matrix(first, value, content))
+        file.write(step, matrices)
+    file.close()
+
+
+def size(directory):
+    return sum(p.stat().st_size for p in directory.rglob("*") if p.is_file()) / 1e6
+
+
+class Server:
+    """TensorBoard over a directory, and what it takes."""
+
+    def __init__(self, directory, *flags):
+        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(directory)]
+        self._process = subprocess.Popen(
+            [*command, "--port", "0", *flags],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        for line in self._process.stderr:
+            if found := re.search(r" at (http://\S+)", line):
+                self.address = found[1]
+                break
+        self.plugin = f"{self.address}data/plugin/initkit/"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._process.terminate()
+        self._process.wait()
+
+    def get(self, path):
+        with urllib.request.urlopen(self.plugin + path) as response:
+            return response.read()
+
+    def wait(self, runs, step):
+        start = time.perf_counter()
+        while self.get("index").count(b'"last_step": %d}' % step) < runs:
+            time.sleep(0.2)
+        return time.perf_counter() - start
+
+    def memory(self):
+        """Resident MB of the web server, and of the data server if there is one."""
+        own = self._process.pid
+        children = pathlib.Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        return [_resident(pid) for pid in (own, *children)]
+
+
+def _resident(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+
+def best(function):
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        reply = function()
+        times.append(time.perf_counter() - start)
+    return min(times), reply
+
+
+def time_replies(server):
+    for samples in (2, 400, 1000):
+        query = f"statistic?signal=activation&column=rms&samples={samples}"
+        seconds, reply = best(lambda query=query: server.get(query))
+        line = f"reply, one statistic of all runs, {samples} steps"
+        print(f"  {line:48}{seconds:8.3f} s  {len(reply) / 1e6:.2f} MB")
+
+
+def time_browser(server):
+    from playwright import sync_api
+
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        first, total = [], []
+        for _ in range(REPEATS):
+            page.goto("about:blank")
+            start = time.perf_counter()
+            page.goto(f"{server.address}#initkit")
+            page.frame_locator("iframe").locator(".summary").wait_for(timeout=60_000)
+            (frame,) = [f for f in page.frames if "plugin_entry" in f.url]
+            frame.wait_for_function(PICTURE, timeout=60_000)
+            total.append(time.perf_counter() - start)
+            first.append(frame.evaluate(PICTURE) / 1000)
+        slider = frame.locator("input[type=range]")
+        draws = []
+        for key in ("Home", *["ArrowRight"] * 20):
+            slider.press(key)
+            frame.evaluate("new Promise((done) => setTimeout(done, 100))")
+            draws.append(frame.evaluate(DRAWN))
+        browser.close()
+    print(f"  {'first picture, all data, from its own start':48}{min(first):8.3f} s")
+    print(f"  {'the same from navigation to TensorBoard':48}{min(total):8.3f} s")
+    print(
+        f"  {'slider redraw, median and worst':48}{np.median(draws):8.1f} ms "
+        f"{max(draws):.1f} ms"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--layers", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=1000)
+    arguments = parser.parse_args()
+    runs, layers, steps = arguments.runs, arguments.layers, arguments.steps
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    print(f"{runs} runs x {layers} layers x {steps} steps")
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        root = pathlib.Path(name) / "logs"
+        for run in range(runs):
+            directory = root / f"run_{run:02}"
+            write_run(directory, SIGNALS, layers, steps, rng)
+        print(f"log of {' and '.join(SIGNALS)}: {size(directory):.2f} MB a run")
+        directory = pathlib.Path(name) / "one_statistic"
+        for signal in schema.SIGNALS:
+            write_run(directory / signal, [signal], layers, steps, rng)
+            print(f"  of {signal:14}{size(directory / signal):.2f} MB")
+        empty = pathlib.Path(name) / "empty"
+        empty.mkdir()
+        for reader, flag in (("Rust reader", "true"), ("Python reader", "false")):
+            print(f"{reader} (--load_fast={flag})")
+            with Server(empty, f"--load_fast={flag}") as server:
+                time.sleep(2)
+                before = server.memory()
+            with Server(root, f"--load_fast={flag}") as server:
+                seconds = server.wait(len(SIGNALS) * runs, steps - 1)
+                print(f"  {'from address to all data loaded':48}{seconds:8.3f} s")
+                time_replies(server)
+                time_browser(server)
+                after = server.memory()
+            for kind, old, new in zip(
+                ("web server", "data server"), before, after, strict=False
+            ):
+                print(f"  {kind + ', memory':48}{new:8.0f} MB  ({old:.0f} when empty)")
+
+
+if __name__ == "__main__":
+    main()
