@@ -345,6 +345,15 @@ def test_first_fit_traces_either_step_once(monkeypatch):
     assert_same_weights(bare, model)
 
 
+def test_keras_need_not_wait_for_the_results_of_a_step():
+    """With the callbacks of a batch's end on its own thread, as in a bare `fit`."""
+    bare, watched = (
+        keras.callbacks.CallbackList(callbacks, model=small_model())
+        for callbacks in ([], [kik.SignalMonitor(None)])
+    )
+    assert watched._async_train == bare._async_train
+
+
 def test_second_fit_traces_nothing_anew():
     model, monitor = small_model(), kik.SignalMonitor(None, every=4)
     fit(model, monitor, epochs=1)
