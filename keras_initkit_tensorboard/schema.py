@@ -175,9 +175,11 @@ class TensorKey:
     Attributes:
         layer: `layer.path`, or the owner's path for a weight.
         tensor: `"output"` (or `"output_1"`... where a layer returns several) for
-            signals of layers, the variable's name (`"kernel"`) for those of weights.
+            signals of layers, with `"#2"` behind it in a second backward pass, the
+            variable's name (`"kernel"`) for those of weights.
         call: 0 for a layer's first call in the step, 1 for its second (a shared
-            layer)...
+            layer)...; for signals of weights, 0 for the first time that an optimizer
+            updates it in the step, 1 for the second...
     """
 
     layer: str

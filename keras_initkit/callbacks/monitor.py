@@ -1,5 +1,6 @@
 """`SignalMonitor`: what flows through a model, and back, while `fit` trains it."""
 
+import dataclasses
 import logging
 import pathlib
 import time
@@ -110,24 +111,85 @@ class SignalMonitor(keras.callbacks.Callback):
         self._described = False
         self._expected: Any = None
 
+    def instrument(self, step_function, models, optimizers):
+        """Watches a train step of one's own, outside of `fit`.
+
+        Example:
+        >>> import keras, numpy as np, tensorflow as tf
+        >>> model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)])
+        >>> optimizer = keras.optimizers.SGD(0.01)
+        >>> @tf.function
+        ... def step(x):
+        ...     with tf.GradientTape() as tape:
+        ...         loss = tf.reduce_mean(model(x) ** 2)
+        ...     weights = model.trainable_variables
+        ...     optimizer.apply(tape.gradient(loss, weights), weights)
+        ...     return loss
+        >>> monitor = SignalMonitor(None, every=2)
+        >>> watched_step = monitor.instrument(step, model, optimizer)
+        >>> for _ in range(4):
+        ...     loss = watched_step(np.ones((8, 4), "float32"))
+        >>> monitor.record.signal("update").steps.tolist()
+        [0, 2]
+
+        Args:
+            step_function: `tf.function` that trains on a batch, or a Python function
+                that does so eagerly; it may call `strategy.run`. Or what another
+                monitor's `instrument` returned: the two then share what they watch.
+                Its return value, if it is a number or a dict with numbers, is
+                recorded as `"loss"` or under its keys.
+            models: The built model that it trains, or a list of several. With several,
+                layers are named behind the names of their models.
+            optimizers: The optimizer that it applies, or a list of several.
+
+        Returns:
+            A callable to be called in place of `step_function`. Monitored calls run a
+            twin of it, all others itself. Calls are counted as steps, from the
+            iterations that the optimizers have done (the fewest, of several). A weight
+            that is updated several times in a call, and a layer that is called several
+            times, have an entry each time. A second backward pass through a layer is
+            told apart as `<tensor>#2`.
+
+        Raises:
+            ValueError: If a model is not built, or two have the same name, or
+                `layers` or `exclude` names what is not there.
+        """
+        loop = step_function
+        if not isinstance(loop, capture.Loop):
+            loop = capture.Loop(loop, _listed(models), _listed(optimizers))
+        self.set_model(loop.trained)
+        self._begin(loop, loop, loop.first_step)
+        order = self._order(loop.first_step)
+
+        def deliver(*seen):
+            order.deliver(*seen)
+            self._ask_rules()
+
+        loop.order(dataclasses.replace(order, deliver=deliver))
+        return loop
+
     def on_train_begin(self, logs=None):
+        began = iterations_of(self.model)
+        self._begin(capture.Session.of(self.model), self.model.history, began)
+        self._count = StepCount(self.model, (self.params or {}).get("steps"))
+        self._as_compiled = self._check_function() and self._check_trainable()
+
+    def _begin(self, session, training, first_step):
+        """Begins to watch a training, told from others by an object."""
         self._run = None
         # With several workers, all of them record and only the chief writes.
         writes = self.model.distribute_strategy.extended.should_save_summary
         if self.log_dir is not None and writes:
-            self._run = RunShare(self.log_dir, self.model.history, self.signals)
+            self._run = RunShare(self.log_dir, training, self.signals)
         if self._session is not None and self._session.model is not self.model:
             self.record.begin_anew()
-        self._session = capture.Session.of(self.model)
-        self._session.listen(self, self.signals, self.selection, bool(self.histograms))
-        self._began = iterations_of(self.model)
-        self._count = StepCount(self.model, (self.params or {}).get("steps"))
-        self._last_step = self._began
+        self._session = session
+        session.listen(self, self.signals, self.selection, bool(self.histograms))
+        self._began = self._last_step = first_step
         self._described = False
         self._expected = None
         self._facts = {}
-        self._as_compiled = self._check_function() and self._check_trainable()
-        self._judge.begin(self.model.history)
+        self._judge.begin(training)
         self._tell_budget()
 
     @property
@@ -146,16 +208,21 @@ class SignalMonitor(keras.callbacks.Callback):
         due = self._as_compiled and any(map(self._schedule, expected))
         self._meter.begin(monitored=due)
         if due:
-            first = self._count.ask(batch)
-            self._session.arm(
-                capture.Order(
-                    listener=self,
-                    plan=lambda done: self._schedule(first + done),
-                    count=lambda done: self._wants_histograms(first + done),
-                    deliver=lambda done, *seen: self._receive(first + done, *seen),
-                    look=self._look,
-                )
-            )
+            self._session.arm(self._order(self._count.ask(batch)))
+
+    def _order(self, first):
+        """What is wanted of steps that are counted from one."""
+        return capture.Order(
+            listener=self,
+            plan=lambda done: self._schedule(first + done),
+            count=lambda done: self._wants_histograms(first + done),
+            deliver=lambda done, *seen: self._receive(first + done, *seen),
+            look=self._look,
+        )
+
+    def close(self):
+        """Ends what `instrument` began: its steps run untouched, files are closed."""
+        self.on_train_end()
 
     def on_test_begin(self, logs=None):
         self._meter.end()
@@ -194,7 +261,7 @@ class SignalMonitor(keras.callbacks.Callback):
             self._judge.summarize()
         else:
             opened = []
-        if self._described:
+        if self._described and self._meter.is_running:
             self.record.metadata["overhead"] = self._meter.summary()
             self._write(self._last_step, "write_run", self.record.metadata)
         if self._run is not None:
@@ -278,7 +345,8 @@ class SignalMonitor(keras.callbacks.Callback):
             for name, value in (logs or {}).items()
             if np.ndim(value) == 0
         }
-        metrics[schema.OVERHEAD] = self._meter.ratio()
+        if self._meter.is_running:
+            metrics[schema.OVERHEAD] = self._meter.ratio()
         self.record.add_scalars(step, metrics)
         self._write(step, "write_metrics", metrics)
         self._meter.add_host_seconds(time.perf_counter() - started)
@@ -298,7 +366,10 @@ class SignalMonitor(keras.callbacks.Callback):
         wanted = of_weights & set(self.signals)
         if wanted and self.model.trainable_variables and not of_weights & seen.keys():
             self.record.metadata["untapped"].append(
-                [self.model.name, "its weights: not applied by `model.optimizer`"]
+                [
+                    self.model.name,
+                    "its weights: no optimizer of the model applies their gradients",
+                ]
             )
         tensors, sequences = self._expected
         if any(len(one.keys) > len(tensors.get(s, ())) for s, one in seen.items()):
@@ -325,6 +396,11 @@ class SignalMonitor(keras.callbacks.Callback):
                 f"Received: log_dir={str(self.log_dir)!r} ({error})",
                 stacklevel=2,
             )
+
+
+def _listed(one_or_several):
+    several = isinstance(one_or_several, list | tuple)
+    return list(one_or_several) if several else [one_or_several]
 
 
 def _checked_histograms(histograms):

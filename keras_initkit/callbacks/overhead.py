@@ -35,6 +35,11 @@ class OverheadMeter:
         """Whether there are unmonitored executions enough to compare with."""
         return len(self._plain) >= _FEWEST
 
+    @property
+    def is_running(self):
+        """Whether executions are told to it."""
+        return self._begun is not None or self.training_seconds > 0
+
     def begin(self, monitored):
         """An execution begins."""
         now = time.perf_counter()

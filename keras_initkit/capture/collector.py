@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import math
 import threading
 
@@ -42,6 +43,8 @@ class Collector:
     def __init__(self, signals, scale=None, histograms=None, compiled=False):
         self.signals = frozenset(signals)
         self.calls: collections.Counter = collections.Counter()
+        self._passes: collections.Counter = collections.Counter()
+        self._applies: collections.Counter = collections.Counter()
         self.forward_order = {}
         self._scale = scale
         self._histograms = histograms
@@ -57,11 +60,24 @@ class Collector:
         Tensors made inside the body of a loop, a condition or a rematerialized call
         belong to another graph.
         """
-        return (
-            tf.is_tensor(tensor)
-            and tensor.dtype.is_floating
-            and _current_graph() is self._graph
-        )
+        return tf.is_tensor(tensor) and tensor.dtype.is_floating and self.is_here()
+
+    def is_here(self):
+        """Whether what is now computed belongs to the graph being traced."""
+        return _current_graph() is self._graph
+
+    def pass_of(self, key):
+        """Returns the key of a tensor's next backward pass: the second is `#2`."""
+        self._passes[key] += 1
+        number = self._passes[key]
+        if number == 1:
+            return key
+        return dataclasses.replace(key, tensor=f"{key.tensor}#{number}")
+
+    def apply_of(self, key):
+        """Returns the key of a weight's next update: calls of the optimizer count."""
+        self._applies[key] += 1
+        return dataclasses.replace(key, call=self._applies[key] - 1)
 
     def add(self, signal, key, tensor):
         """Notes a tensor. Eager tensors are reduced at once, so that none is kept."""

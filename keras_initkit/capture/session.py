@@ -1,6 +1,8 @@
 """A session: the instrumented twin of a model's train function and its listeners."""
 
+import contextlib
 import dataclasses
+import functools
 import threading
 import typing
 import weakref
@@ -40,6 +42,19 @@ class Seen(typing.NamedTuple):
         if histogram is not None:
             histogram = histogram[rows] if histograms else None
         return Seen(keys, self.statistics[rows], histogram)
+
+    def then(self, later):
+        """Returns the rows of both; what a later part shows again is another call."""
+        keys = list(self.keys)
+        for key in later.keys:
+            while key in keys:
+                key = dataclasses.replace(key, call=key.call + 1)
+            keys.append(key)
+        histogram = self.histogram
+        if histogram is not None:
+            histogram = np.concatenate([histogram, later.histogram])
+        statistics = np.concatenate([self.statistics, later.statistics])
+        return Seen(tuple(keys), statistics, histogram)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +168,7 @@ class Session:
         """
         self._wishes.pop(listener, None)
         self._heard[listener] = (tuple(signals), selection or Selection(), histograms)
-        if _is_built(self._model()):
+        if is_built(self._model()):
             self._understand()
 
     def untapped(self, listener):
@@ -190,14 +205,17 @@ class Session:
 
     def forget(self, listener):
         """Takes a listener off, and what it had armed."""
-        for by_listener in (self._heard, self._wishes, self._untapped):
-            by_listener.pop(listener, None)
+        self._let_go(listener)
         model = self._model()
         armed = model.train_function
         if isinstance(armed, _Armed) and armed.session is self:
             armed.orders = [o for o in armed.orders if o.listener is not listener]
             if not armed.orders:
                 model.train_function = self._plain
+
+    def _let_go(self, listener):
+        for by_listener in (self._heard, self._wishes, self._untapped):
+            by_listener.pop(listener, None)
 
     def arm(self, order):
         """Makes the next execution of the train function a monitored one."""
@@ -254,26 +272,47 @@ class Session:
 
     def _monitored_step(self, model, batch, count):
         """Runs one instrumented step; returns its logs and `{signal: Seen}`."""
-        tapped = self._tapped
-        if bool(self._counting.numpy()) != count:
-            self._counting.assign(count)
-        with taps.installed(tapped.layers, model.optimizer, tapped.weights):
+        optimizers = _optimizers_of(model)
+        with self._tapping(optimizers, count):
             outputs = self._twin(batch)
         ((number, values),) = outputs["seen"].items()
-        seen = {
+        return outputs["logs"], self._read(number, values, count)
+
+    @contextlib.contextmanager
+    def _tapping(self, optimizers, count):
+        """Has the taps in and, if need be, values counted, while the twin runs."""
+        if bool(self._counting.numpy()) != count:
+            self._counting.assign(count)
+        layers, weights = self._tapped.layers, self._tapped.weights
+        with taps.installed(layers, optimizers, weights):
+            yield
+
+    def _read(self, number, values, count):
+        """Returns `{signal: Seen}` of what left a step, laid out as numbered."""
+        layout = self._layouts[int(number)]
+        return {
             signal: _seen(signal, keys, units, tensors, count)
-            for (signal, keys, units), tensors in zip(
-                self._layouts[int(number)], values, strict=True
-            )
+            for (signal, keys, units), tensors in zip(layout, values, strict=True)
         }
-        return outputs["logs"], seen
 
     def _prepare(self, model, batch):
         """Makes the twin where there is none for what is wanted now."""
-        if not _is_built(model) or _builds_in_first_trace(model):
+        if not is_built(model) or _builds_in_first_trace(model):
             # As `fit` does under a distribution strategy; no value comes out otherwise,
             # and a step that makes variables is traced twice.
             model._symbolic_build(data_batch=batch)
+        if not self._wants_another():
+            return
+        step = self._instrumented_step(model)
+        with (
+            taps.shadowed(model, "train_function", None),
+            taps.shadowed(model, "train_step", step),
+        ):
+            model.make_train_function(force=True)
+            self._twin = _of_one_step(model.train_function)
+
+    def _wants_another(self):
+        """Looks up what is wanted now; returns whether that takes another twin."""
         self._understand()
         wishes = self._wishes.values()
         wanted = _Wish(
@@ -283,40 +322,48 @@ class Session:
             any(wish.histograms for wish in wishes),
         )
         if self._twin is not None and wanted == self._tapped:
-            return
-        self._tapped, self._unseen = wanted, {}
-        step = self._instrumented_step(model, wanted)
-        with (
-            taps.shadowed(model, "train_function", None),
-            taps.shadowed(model, "train_step", step),
-        ):
-            model.make_train_function(force=True)
-            self._twin = _of_one_step(model.train_function)
+            return False
+        self._tapped, self._twin, self._unseen = wanted, None, {}
+        return True
 
-    def _instrumented_step(self, model, wanted):
-        original = model.train_step
+    def _instrumented_step(self, model):
+        optimizers = _optimizers_of(model)
+        step = self._watched(model.train_step, optimizers, bool(model.jit_compile))
 
         def train_step(data):
-            scale = None
-            if model.optimizer is not None:
-                scale = taps.loss_scale(model.optimizer)
+            logs, number, values = step(data)
+            values = tf.nest.map_structure(replicas.averaged, values)
+            return {"logs": logs, "seen": {number: values}}
+
+        return train_step
+
+    def _watched(self, function, optimizers, compiled):
+        """Returns a function that also returns what the taps saw, behind its number.
+
+        It is to be called where the step runs: in each replica, in the graph traced.
+        """
+        wanted = self._tapped
+
+        @functools.wraps(function)
+        def watched(*args, **kwargs):
+            scales = [taps.loss_scale(optimizer) for optimizer in optimizers]
             collector = Collector(
                 wanted.signals,
-                scale,
+                next((scale for scale in scales if scale is not None), None),
                 self._counting if wanted.histograms else None,
-                bool(model.jit_compile),
+                compiled,
             )
             with collector.listening():
-                logs = original(data)
+                outputs = function(*args, **kwargs)
             for name, _ in wanted.layers:
                 if name not in collector.calls:
                     collector.note(name, "is not called in the train step")
             self._unseen.update(collector.unseen())
             layout, values = collector.packed()
             values = _of_all_replicas(layout, values)
-            return {"logs": logs, "seen": {self._number(layout): values}}
+            return outputs, self._number(layout), values
 
-        return train_step
+        return watched
 
     def _number(self, layout):
         """Returns the name by which the host knows the layout of a trace's values."""
@@ -326,7 +373,16 @@ class Session:
             return str(self._layouts.index(layout))
 
 
-def _is_built(model):
+def _optimizers_of(model):
+    """Lists the optimizers that a train step may use: attributes of the model."""
+    own = [v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)]
+    return list(
+        {id(one): one for one in [model.optimizer, *own] if one is not None}.values()
+    )
+
+
+def is_built(model):
+    """Whether all layers of a model have their weights."""
     return all(layer.built for layer in model._flatten_layers())
 
 
@@ -365,7 +421,7 @@ def _of_all_replicas(layout, values):
     for (signal, *_), arrays in zip(layout, values, strict=True):
         if schema.SIGNALS[signal].source == "layer":
             arrays = replicas.gathered(list(arrays))
-        everything.append(tuple(map(replicas.averaged, arrays)))
+        everything.append(tuple(arrays))
     return tuple(everything)
 
 

@@ -16,12 +16,12 @@ from keras_initkit.capture import replicas
 
 
 @contextlib.contextmanager
-def installed(layers, optimizer, weight_names):
-    """Taps layers and an optimizer for the duration of a `with`.
+def installed(layers, optimizers, weight_names):
+    """Taps layers and optimizers for the duration of a `with`.
 
     Args:
         layers: List of `(name, layer)`.
-        optimizer: The model's optimizer, or `None`.
+        optimizers: List of optimizers.
         weight_names: `{id(variable): (owner's name, variable name)}`.
     """
     with contextlib.ExitStack() as stack:
@@ -34,7 +34,7 @@ def installed(layers, optimizer, weight_names):
             if callable(activation) and activation is not keras.activations.linear:
                 tap = _tapped_activation(name, activation)
                 stack.enter_context(shadowed(layer, "activation", tap))
-        if optimizer is not None:
+        for optimizer in optimizers:
             tap = _tapped_apply(optimizer, weight_names)
             stack.enter_context(shadowed(optimizer, "apply", tap))
         yield
@@ -98,7 +98,8 @@ def _tapped_output(collector, key, tensor):
     @tf.custom_gradient
     def identity(x):
         def gradient(upstream):
-            collector.add("backprop", key, upstream)
+            if collector.reachable(upstream):
+                collector.add("backprop", collector.pass_of(key), upstream)
             return upstream
 
         return tf.identity(x), gradient
@@ -144,8 +145,10 @@ def _tapped_apply(optimizer, weight_names):
             else trainable_variables
         )
         grads = list(grads)
+        if not collector.is_here():
+            return original(grads, variables)
         pairs = [
-            (schema.TensorKey(*weight_names[id(v)]), v, g)
+            (collector.apply_of(schema.TensorKey(*weight_names[id(v)])), v, g)
             for v, g in zip(variables, grads, strict=True)
             if id(v) in weight_names
         ]
@@ -183,8 +186,9 @@ def _global_gradients(optimizer, gradients):
 
 def loss_scale(optimizer):
     """Returns the factor by which an optimizer now scales the loss, `None` for one."""
-    dynamic = getattr(optimizer, "dynamic_scale", None)
-    if dynamic is not None:
-        return tf.convert_to_tensor(dynamic.value)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        if not optimizer.built:
+            return tf.constant(optimizer.initial_scale, tf.float32)
+        return tf.convert_to_tensor(optimizer.dynamic_scale.value)
     factor = getattr(optimizer, "loss_scale_factor", None)
     return None if factor is None else tf.constant(factor, tf.float32)

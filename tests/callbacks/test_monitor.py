@@ -282,10 +282,29 @@ def test_model_with_an_optimizer_of_its_own_counts_batches():
     model.own.build(model.trainable_variables)
     monitor = kik.SignalMonitor(None, every=4)
     fit(model, monitor, y=Y.astype("float32"))
-    assert monitor.record.signal("activation").steps.tolist() == [0, 4, 8]
-    assert ["own", "its weights: not applied by `model.optimizer`"] in (
-        monitor.record.metadata["untapped"]
-    )
+    for signal in ("activation", "gradient", "update"):
+        assert monitor.record.signal(signal).steps.tolist() == [0, 4, 8]
+    assert not monitor.record.metadata["untapped"]
+
+
+def test_weights_that_no_optimizer_updates_are_told():
+    class Model(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x) - y[:, None]) ** 2)
+            variables = self.trainable_variables
+            for v, g in zip(variables, tape.gradient(loss, variables), strict=True):
+                v.assign_sub(0.01 * g)
+            return {"loss": loss}
+
+    inputs = keras.layers.Input((6,))
+    model = Model(inputs, keras.layers.Dense(1, name="out")(inputs), name="own")
+    model.compile()
+    monitor = kik.SignalMonitor(None, every=4)
+    fit(model, monitor, y=Y.astype("float32"))
+    reason = "its weights: no optimizer of the model applies their gradients"
+    assert ["own", reason] in monitor.record.metadata["untapped"]
 
 
 def test_steps_that_begin_anew_go_to_a_series_of_their_own(tmp_path):

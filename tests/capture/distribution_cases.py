@@ -83,6 +83,34 @@ def train(monitor=None, strategy=None):
     return ends
 
 
+def train_by_hand(monitor=None, strategy=None):
+    """Does what `train` does by a loop of one's own."""
+    model = build(strategy and strategy.scope())
+    strategy = strategy or tf.distribute.get_strategy()
+
+    def one(rows):
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(rows, None, model(rows, training=True))
+        weights = model.trainable_variables
+        model.optimizer.apply(tape.gradient(loss, weights), weights)
+        return tf.reduce_sum(loss)
+
+    @tf.function(reduce_retracing=True)
+    def step(rows):
+        losses = strategy.run(one, (rows,))
+        return {"loss": strategy.reduce("SUM", losses, axis=None)}
+
+    if monitor:
+        step = monitor.instrument(step, model, model.optimizer)
+    start, ends = model.get_weights(), []
+    for sizes in FITS:
+        model.set_weights(start)
+        for rows in strategy.experimental_distribute_dataset(batches(sizes)):
+            step(rows)
+        ends += model.get_weights()
+    return ends
+
+
 @functools.cache
 def alone():
     """The record of the same fits on one device."""
@@ -115,9 +143,9 @@ def finish(process):
     assert process.returncode == 0, output[-4000:]
 
 
-def assert_training_did_not_notice(directory):
-    with np.load(directory / "bare.npz") as bare:
-        with np.load(directory / "watched.npz") as watched:
+def assert_training_did_not_notice(directory, way="fit"):
+    with np.load(directory / f"{way}_bare.npz") as bare:
+        with np.load(directory / f"{way}_watched.npz") as watched:
             assert len(bare.files) == len(watched.files) > 0
             for name in bare.files:
                 np.testing.assert_array_equal(bare[name], watched[name])
@@ -173,8 +201,11 @@ def main(kind, directory):
     strategy = _strategy(kind)
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True)
-    np.savez(directory / "bare.npz", *train(None, strategy))
-    np.savez(directory / "watched.npz", *train(monitor_in(directory / "run"), strategy))
+    ways = {"fit": train, "loop": train_by_hand}
+    for way, run in ways.items() if kind == "mirrored" else [("fit", train)]:
+        np.savez(directory / f"{way}_bare.npz", *run(None, strategy))
+        monitor = monitor_in(directory / f"{way}_run")
+        np.savez(directory / f"{way}_watched.npz", *run(monitor, strategy))
 
 
 if __name__ == "__main__":

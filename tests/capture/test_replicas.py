@@ -17,12 +17,14 @@ def mirrored(tmp_path_factory):
     return directory
 
 
-def test_mirrored_training_does_not_notice(mirrored):
-    cases.assert_training_did_not_notice(mirrored)
+@pytest.mark.parametrize("way", ["fit", "loop"])
+def test_mirrored_training_does_not_notice(mirrored, way):
+    cases.assert_training_did_not_notice(mirrored, way)
 
 
-def test_mirrored_statistics_are_those_of_the_global_batch(mirrored):
-    record = kik.RunRecord.load(mirrored / "run")
+@pytest.mark.parametrize("way", ["fit", "loop"])
+def test_mirrored_statistics_are_those_of_the_global_batch(mirrored, way):
+    record = kik.RunRecord.load(mirrored / f"{way}_run")
     cases.assert_statistics_of_the_global_batch(record)
 
 

@@ -42,11 +42,11 @@ def test_workers_train_as_if_nobody_watched(directories):
 
 
 def test_statistics_are_those_of_the_global_batch(directories):
-    record = kik.RunRecord.load(directories[0] / "run")
+    record = kik.RunRecord.load(directories[0] / "fit_run")
     cases.assert_statistics_of_the_global_batch(record)
 
 
 def test_only_the_chief_writes(directories):
     chief, other = directories
-    assert (chief / "run").is_dir()
-    assert not (other / "run").exists()
+    assert (chief / "fit_run").is_dir()
+    assert not (other / "fit_run").exists()

@@ -1,0 +1,157 @@
+"""A session for a user's own train step, outside of `fit`."""
+
+import contextlib
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from keras_initkit.capture import taps
+from keras_initkit.capture.layers import Together
+from keras_initkit.capture.session import Session, is_built
+
+_as_it_is = tf.autograph.experimental.do_not_convert
+
+
+class Loop(Session):
+    """A train step that runs instrumented when a listener wants it, else untouched.
+
+    It is called like the step and returns what the step returns. A monitored call runs
+    a twin: the same Python code, traced with the same options while the taps are in.
+    Every other call runs the step itself.
+
+    Args:
+        step: `tf.function`, or a Python function that runs eagerly. What it hands to
+            `strategy.run` is tapped in every replica.
+        models: List of the models that it trains, built.
+        optimizers: List of the optimizers that it applies.
+
+    Raises:
+        ValueError: If a model is not built, or two have the same name.
+    """
+
+    def __init__(self, step, models, optimizers):
+        for model in models:
+            if not is_built(model):
+                raise ValueError(
+                    "`models` must be built, by `model.build(shape)` or a first call. "
+                    f"Received: the model {model.name!r}, which is not"
+                )
+        # A session holds its model by a weak reference only.
+        self.trained = models[0] if len(models) == 1 else Together(models)
+        super().__init__(self.trained)
+        functools.update_wrapper(self, getattr(step, "python_function", step))
+        self._step = step
+        self._optimizers = optimizers
+        self._strategy = models[0]._distribute_strategy
+        # Of a function that nobody has yet said whether to convert.
+        self._conversion = tf.__internal__.autograph.control_status_ctx()
+        self._orders: list = []
+        # What the first call is numbered, and how many there were.
+        self.first_step = min(int(np.asarray(one.iterations)) for one in optimizers)
+        self.calls = 0
+
+    def order(self, order):
+        """Takes a standing `Order`: the calls that are done count as its steps."""
+        self._orders.append(order)
+
+    def forget(self, listener):
+        """Takes a listener and its orders off."""
+        self._let_go(listener)
+        self._orders = [one for one in self._orders if one.listener is not listener]
+
+    def __call__(self, *args, **kwargs):
+        done = self.calls
+        due = [order for order in self._orders if order.plan(done)]
+        if due:
+            count = any(order.count(done) for order in due)
+            outputs, seen = self._monitored_call(args, kwargs, count)
+        else:
+            outputs = self._step(*args, **kwargs)
+        self.calls += 1
+        for order in due:
+            own = self._wishes[order.listener].part_of(seen, order.count(done))
+            order.deliver(done, own, _logs(outputs))
+        return outputs
+
+    def _monitored_call(self, args, kwargs, count):
+        """Runs the twin; returns the step's outputs and `{signal: Seen}`."""
+        if self._wants_another():
+            self._twin = self._with_outlet(self._step)
+        with self._tapping(self._optimizers, count):
+            outputs, parts = self._twin(*args, **kwargs)
+        seen = [self._read(number, values, count) for number, values in parts.items()]
+        return outputs, _joined(seen)
+
+    def _with_outlet(self, function, autograph=False):
+        """Returns the twin of a function: it also returns what the taps saw.
+
+        That is a dict from number of layout to values, one for the function itself and
+        one for each function that it has replicas run.
+        """
+        traced = isinstance(function, tf.types.experimental.PolymorphicFunction)
+        body, compiled = function, False
+        if traced:
+            body, compiled = function.python_function, bool(function._jit_compile)
+            autograph = function._autograph
+        if autograph:
+            # As `tf.function` does itself, unless our own code lies between.
+            body = tf.__internal__.autograph.tf_convert(body, self._conversion)
+        watched = self._watched(body, self._optimizers, compiled)
+
+        @_as_it_is
+        @functools.wraps(body)
+        def twin(*args, **kwargs):
+            with self._tapped_replicas(autograph) as parts:
+                outputs, number, values = watched(*args, **kwargs)
+            parts[number] = values
+            return outputs, parts
+
+        return function._clone(twin) if traced else twin
+
+    @contextlib.contextmanager
+    def _tapped_replicas(self, autograph):
+        """Has `strategy.run` leave what its replicas see in the dict given."""
+        parts: dict = {}
+        strategy = self._strategy
+        if strategy is None or _in_a_replica():
+            yield parts
+            return
+        original = strategy.run
+
+        @_as_it_is
+        def run(fn, args=(), kwargs=None, options=None):
+            twin = self._with_outlet(fn, autograph)
+            outputs, seen = original(twin, args, kwargs, options)
+            # The same leaves every replica.
+            local = strategy.experimental_local_results
+            parts.update(tf.nest.map_structure(lambda value: local(value)[0], seen))
+            return outputs
+
+        with taps.shadowed(strategy, "run", run):
+            yield parts
+
+
+def _in_a_replica():
+    several = tf.distribute.has_strategy()
+    return several and not tf.distribute.in_cross_replica_context()
+
+
+def _joined(parts):
+    """Puts together what replicas showed, where a step has them run several times."""
+    joined: dict = {}
+    for part in parts:
+        for signal, seen in part.items():
+            joined[signal] = joined[signal].then(seen) if signal in joined else seen
+    return joined
+
+
+def _logs(outputs):
+    """The numbers among what a step returns: a dict's by name, or one as the loss."""
+    logs = outputs if isinstance(outputs, Mapping) else {"loss": outputs}
+    return {
+        name: np.asarray(value)
+        for name, value in logs.items()
+        if isinstance(value, tf.Tensor | np.generic | float) and np.ndim(value) == 0
+    }
