@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_initkit.analysis._diagnosis_table import shared_prefix
+
 if TYPE_CHECKING:
     from keras_initkit.analysis.diagnose import Diagnosis
 
@@ -85,9 +87,9 @@ def _label_layers(axes, rows, diagnosis):
     at_fault = {f.layer for f in diagnosis.findings if f.severity != "info"}
     step = -(-len(rows) // _MOST_LABELS)
     ticks = list(range(0, len(rows), step))
-    axes.set_xticks(
-        ticks, [rows[i].layer for i in ticks], rotation=40, ha="right", fontsize=8
-    )
+    shared = shared_prefix([row.layer for row in rows])
+    names = [rows[i].layer.removeprefix(shared) for i in ticks]
+    axes.set_xticks(ticks, names, rotation=40, ha="right", fontsize=8)
     for tick, label in zip(ticks, axes.get_xticklabels(), strict=True):
         if rows[tick].layer in at_fault:
             label.set_color(_FAULT)
@@ -97,5 +99,5 @@ def _label_layers(axes, rows, diagnosis):
 
 def _title(diagnosis):
     rules = list(dict.fromkeys(f.rule for f in diagnosis.findings))
-    found = ", ".join(rules[:4]) + (", …" if len(rules) > 4 else "")
+    found = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")
     return f"{diagnosis.model}: {found or 'no finding'}"

@@ -1,6 +1,7 @@
 """A diagnosis as a table and advice, for terminals and notebooks."""
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import rich.console
@@ -21,8 +22,8 @@ _LEGEND = (
 )
 # Rows of a longer profile that are shown: from both ends, and those at fault.
 _ROWS = 24
-# Findings of one rule that are shown one by one.
-_SAME = 3
+# Names of layers in a list of those with the same fault.
+_NAMES = 6
 
 
 def render(diagnosis: "Diagnosis") -> rich.console.Group:
@@ -62,7 +63,7 @@ def _profile(diagnosis):
     for title in _COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
     rows = diagnosis.profile
-    shared = _shared_prefix([row.layer for row in rows])
+    shared = shared_prefix([row.layer for row in rows])
     for index in _shown(rows, at_fault):
         if index is None:
             table.add_row("…", style="dim")
@@ -82,7 +83,7 @@ def _profile(diagnosis):
     return table
 
 
-def _shared_prefix(names):
+def shared_prefix(names):
     """Returns the path that all names start with, up to a slash."""
     shared = ""
     for parts in zip(*(name.split("/")[:-1] for name in names), strict=False):
@@ -118,18 +119,25 @@ def _layers_at_fault(diagnosis):
 
 
 def _advice(diagnosis):
-    """Yields each finding as a paragraph; many of one rule are summed up."""
-    for rule in dict.fromkeys(finding.rule for finding in diagnosis.findings):
-        same = [f for f in diagnosis.findings if f.rule == rule]
-        told: set[str] = set()
-        for finding in same[:_SAME]:
-            yield _paragraph(finding, finding.remedy not in told)
-            told.add(finding.remedy)
-        if len(same) > _SAME:
-            others = [str(finding.layer) for finding in same[_SAME:]]
-            more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-            line = f"The same in {', '.join(others[:5])}{more}."
-            yield rich.text.Text(line, style="dim")
+    """Yields a paragraph for each kind of fault: the first of it, and where else."""
+    kinds: dict[tuple[str, str], list] = {}
+    for finding in diagnosis.findings:
+        kinds.setdefault((finding.rule, _kind(finding)), []).append(finding)
+    told = set()
+    for same in kinds.values():
+        first, others = same[0], [str(finding.layer) for finding in same[1:]]
+        yield _paragraph(first, (first.rule, first.remedy) not in told)
+        told.add((first.rule, first.remedy))
+        if others:
+            rest = len(others) - _NAMES
+            more = f" and {rest} more" if rest > 0 else ""
+            line = f"The same in {', '.join(others[:_NAMES])}{more}."
+            yield rich.text.Text(line)
+
+
+def _kind(finding):
+    """What is left of a message without names and numbers."""
+    return re.sub(r"'[^']*'|[\d.e+-]+", "", finding.message)
 
 
 def _paragraph(finding, with_remedy):

@@ -188,16 +188,15 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
     if step.has_targets:
         record.add_scalars(0, {"loss": value})
     found = phases(model, x)
-    prediction = {}
-    if any(phase.centred for phase in found):
-        notes.append("Theory's expectation is not for weights that sum to 0 a unit.")
-    else:
-        prediction = _prediction(model, x, notes)
+    prediction = _prediction(model, x, notes)
     spectrum = None
     if jacobian:
         with _unchanged(model):
             spectrum = jacobian_of(model, x, notes)
-    findings = diagnosis.judge(record) + _too_deep(found) + diagnosis.lint(model)
+    findings = diagnosis.judge(record) + _too_deep(found)
+    # What was measured is told once, and not again by the static rule of that name.
+    told = {(finding.rule, finding.layer) for finding in findings}
+    findings += [f for f in diagnosis.lint(model) if (f.rule, f.layer) not in told]
     return Diagnosis(
         model=model.name,
         findings=sorted(

@@ -2,7 +2,8 @@
 
 Weights count as independent of their inputs and of mean 0, so that
 `E[z²] = sum(w²) E[x²] + E[b²]` for each output: exact over draws of the weights, for
-inputs of any correlation. Rules know layers by the names of their classes and by
+inputs of any correlation. Kernels whose units' weights sum to zero see the inputs'
+deviations from their mean only. Rules know layers by the names of their classes and by
 their attributes, and import no Keras.
 """
 
@@ -181,6 +182,8 @@ def _linear(
     else:
         kernels = (layer.kernel,)
         kernel = _array(layer.kernel)
+        if _sums_to_zero(kernel):
+            x = dataclasses.replace(x, second_moment=x.variance, mean=0.0)
         weight = float(np.sum(kernel**2)) / _outputs(layer, kinds, kernel.shape)
     # Share of the products that fall on the input, not on its padding.
     if "BaseConvTranspose" in kinds:
@@ -212,6 +215,12 @@ def _linear(
         kernels,
         offset,
     )
+
+
+def _sums_to_zero(kernel: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
+    """Whether each unit's weights sum to zero: then the inputs' mean does not count."""
+    sums = np.abs(kernel.reshape(-1, kernel.shape[-1]).sum(axis=0)).max()
+    return bool(sums < 1e-4 * np.abs(kernel).max())
 
 
 def _outputs(layer: Any, kinds: set[str], shape: tuple[int, ...]) -> int:

@@ -226,3 +226,23 @@ def test_predict_rejects():
     model = keras.Sequential([keras.Input((3,)), k.Dense(2)])
     with pytest.raises(ValueError, match="`input_moments` must be a positive second"):
         theory.predict(model, 0.0)
+
+
+def test_kernels_that_sum_to_zero_do_not_see_the_mean():
+    base = keras.initializers.Orthogonal(4.0, seed=0)
+    kernel = kik.initializers.ZeroSum(base)
+    model = keras.Sequential(
+        [
+            keras.layers.Input((256,)),
+            *[
+                keras.layers.Dense(256, "sigmoid", kernel_initializer=kernel)
+                for _ in range(3)
+            ],
+        ]
+    )
+    x = np.random.default_rng(0).normal(size=(512, 256)).astype("float32")
+    seen = keras.Model(model.inputs[0], [layer.output for layer in model.layers])(x)
+    for row, values in zip(kik.theory.predict(model).layers, seen, strict=True):
+        variance = row.activation - row.mean**2
+        # 512 x 256 values, whose variance draws of the kernels move by 1 / 256.
+        np.testing.assert_allclose(np.var(values), variance, rtol=0.05)

@@ -293,13 +293,21 @@ def _gradient_profiles(record: RunRecord) -> list[tuple[int, Profile]]:
 def _far_from_median(
     profiles: list[tuple[int, Profile]], is_far: Callable[[np.ndarray], np.ndarray]
 ) -> Iterator[tuple[TensorKey, int, float]]:
-    """Yields the kernels persistently far from the median of all, and since when."""
+    """Yields the kernels persistently far from the median of all, and since when.
+
+    They must be as far from the trend over depth: on a steady slope, that is the fault,
+    and each kernel is where it leads.
+    """
     if not profiles or len(profiles[0][1].keys) < 3:
         return
     values = np.stack([p.values for _, p in profiles])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = values / np.nanmedian(values, axis=1, keepdims=True)
-        far = np.isfinite(ratios) & (values > 0) & is_far(ratios)
+        logs = np.where(values > 0, np.log(values), np.nan)
+        slopes = np.nanmedian(np.diff(logs, axis=1), axis=1, keepdims=True)
+        level = logs - slopes * np.arange(values.shape[1])
+        steady = np.exp(level - np.nanmedian(level, axis=1, keepdims=True))
+        far = np.isfinite(ratios) & (values > 0) & is_far(ratios) & is_far(steady)
     for column, key in enumerate(profiles[0][1].keys):
         row = _common.persistent(far[:, column])
         if row is not None:
