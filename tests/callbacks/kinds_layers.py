@@ -66,7 +66,6 @@ def normalizations():
     x = layers.LeakyReLU(name="leaky")(x)
     x = layers.LayerNormalization(name="layer")(x)
     x = layers.Activation("swish", name="swish")(x)
-    x = layers.UnitNormalization(name="unit")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return head(inputs, layers.Softmax(name="softmax")(x))
 
