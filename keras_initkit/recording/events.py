@@ -158,14 +158,17 @@ def scalar(tag: str, value: float, description: str = "") -> summary_pb2.Summary
 
 
 def histogram(
-    tag: str, buckets: np.ndarray, description: str = ""
+    tag: str, buckets: np.ndarray, description: str | None = None
 ) -> summary_pb2.Summary.Value:
-    """A histogram (`(buckets, 3)`: left, right, count) for the stock dashboards."""
-    return _value(
-        tag,
-        _tensor(types_pb2.DT_DOUBLE, np.ascontiguousarray(buckets, np.float64)),
-        _stock_metadata(histogram_metadata, description),
-    )
+    """A histogram (`(buckets, 3)`: left, right, count) for the stock dashboards.
+
+    Metadata goes with a description only.
+    """
+    metadata = None
+    if description is not None:
+        metadata = _stock_metadata(histogram_metadata, description)
+    buckets = np.ascontiguousarray(buckets, np.float64)
+    return _value(tag, _tensor(types_pb2.DT_DOUBLE, buckets), metadata)
 
 
 def markdown(tag: str, content: str) -> summary_pb2.Summary.Value:

@@ -5,7 +5,7 @@ read), histograms, charts for Custom Scalars, and a table of findings as text.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -161,18 +161,23 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
 
 
 def histograms(
-    series: SignalSeries, counts: np.ndarray
+    series: SignalSeries, counts: np.ndarray, known: Callable[[str], bool]
 ) -> list[summary_pb2.Summary.Value]:
-    """Makes the histograms of the newest step of a signal, one a tensor."""
+    """Makes the histograms of the newest step of a signal, one a tensor.
+
+    Args:
+        series: The statistics of the signal.
+        counts: Counts by leading bits, shape `(tensors, bins)`.
+        known: Whether the file has the metadata of a tag.
+    """
     low, high = (series.statistics.index(name) for name in ("min", "max"))
-    return [
-        events.histogram(
-            histogram_tag(series.signal, key),
-            stats.buckets(count, row[low], row[high]),
-            "values of an evenly spaced sample of at most 131,072",
-        )
-        for key, row, count in zip(series.tensors, series.last(), counts, strict=True)
-    ]
+    values = []
+    for key, row, count in zip(series.tensors, series.last(), counts, strict=True):
+        tag = histogram_tag(series.signal, key)
+        about = None if known(tag) else "an evenly spaced sample of at most 131,072"
+        buckets = stats.buckets(count, row[low], row[high])
+        values.append(events.histogram(tag, buckets, about))
+    return values
 
 
 def histogram_tag(signal: str, key: schema.TensorKey) -> str:

@@ -154,8 +154,12 @@ class RunWriter:
         matrices = {signal: one.last() for signal, one in series.items()}
         self._stock.write_scalars(step, board.scalars, board.numbers(matrices))
         if counts:
-            shown = [s for s in stock.shown_histograms(tensors) if s in counts]
-            values = [v for s in shown for v in stock.histograms(series[s], counts[s])]
+            values = []
+            for signal in stock.shown_histograms(tensors):
+                if signal in counts:
+                    values += stock.histograms(
+                        series[signal], counts[signal], self._stock.describes
+                    )
             self._stock.write(step, values)
 
 
