@@ -28,7 +28,6 @@ DEFAULT = frozenset(
         "residual_convolutional",
         "lstm",
         "attention",
-        "MobileNetV3Small",
         "eager",
         "steps_per_execution_4",
         "accumulation_and_clipping",
