@@ -96,7 +96,7 @@ STATISTICS = {
             "1",
             0,
             1,
-            ("activation", "gradient", "weight", "update"),
+            ("activation", "gradient"),
             "share of entries equal to 0",
         ),
         Statistic(
@@ -111,6 +111,15 @@ STATISTICS = {
             "share of units (entries of the last axis) that are 0 over the whole batch",
         ),
         Statistic(
+            "saturation_fraction",
+            "1",
+            0,
+            1,
+            ("preactivation",),
+            "share of entries at which a squashing activation (sigmoid, tanh...) has "
+            "less than 5 % of its largest slope; NaN for other activations",
+        ),
+        Statistic(
             "distinct_units",
             "count",
             1,
@@ -119,6 +128,24 @@ STATISTICS = {
             "how many different units a tensor of rank 2 or more has, compared by two "
             "fixed random projections (of at most 1,024 rows of an activation and "
             "16,384 rows of a weight, evenly spaced), equal within 1e-5 of the largest",
+        ),
+        Statistic(
+            "effective_rank",
+            "1",
+            1,
+            _INF,
+            ("activation",),
+            "participation ratio (tr C)²/tr C² of the covariance C of the units over "
+            "at most 128 rows, evenly spaced; NaN where all rows are equal",
+        ),
+        Statistic(
+            "update_to_weight_ratio",
+            "1",
+            0,
+            _INF,
+            ("update",),
+            "norm of the update over norm of the weight; 0 where the update is 0, "
+            "infinite where only the weight is",
         ),
     )
 }

@@ -1,14 +1,16 @@
-"""What the taps of one train step saw, reduced to partials."""
+"""What a train step saw, reduced to partials."""
 
 import collections
 import contextlib
 import dataclasses
-import math
+import functools
 import threading
+import typing
 
+import keras
 import tensorflow as tf
 
-from keras_initkit import schema, stats
+from keras_initkit import schema, stats, theory
 from keras_initkit.capture import replicas
 from keras_initkit.capture.fusion import readable
 
@@ -16,8 +18,6 @@ _LOCAL = threading.local()
 
 # Rows on which units are compared, evenly spaced where there are more.
 PROJECTED_ROWS = {"layer": 1024, "weight": 16384}
-# Entries above which a tensor counts as large, a batch of unknown size taken as 64.
-LARGE, TYPICAL_BATCH = 2**17, 64
 
 
 def active():
@@ -26,6 +26,24 @@ def active():
     Thread by thread, because `tf.distribute` traces each replica in one of its own.
     """
     return getattr(_LOCAL, "collector", None)
+
+
+class Row(typing.NamedTuple):
+    """What a row of the reduced values stands for.
+
+    Attributes:
+        signal: Name of the signal.
+        key: `schema.TensorKey` of the tensor.
+        counted: How many of the counts are its own.
+        projected: How many columns of the projections are its own.
+        timed: How many of the matrices over time are its own, 0 or 1.
+    """
+
+    signal: str
+    key: schema.TensorKey
+    counted: int
+    projected: int
+    timed: int
 
 
 class Collector:
@@ -79,12 +97,22 @@ class Collector:
         self._applies[key] += 1
         return dataclasses.replace(key, call=self._applies[key] - 1)
 
-    def add(self, signal, key, tensor):
-        """Notes a tensor. Eager tensors are reduced at once, so that none is kept."""
-        if signal in self.signals:
-            if self._graph is None:
-                tensor = self._reduced(signal, tensor)
-            self._seen[signal][key] = tensor
+    def add(self, signal, key, tensor, activation=None):
+        """Notes a tensor. Eager tensors are reduced at once, so that none is kept.
+
+        Args:
+            signal: Name of a signal; nothing happens unless it is gathered.
+            key: `schema.TensorKey` of the tensor.
+            tensor: A `reachable` tensor.
+            activation: The function that is applied to it, if it is a pre-activation.
+        """
+        if signal not in self.signals:
+            return
+        reduction = _reduction(signal, tensor.shape, activation)
+        row = _row(signal, key, tensor.shape, reduction)
+        if self._graph is None:
+            tensor = self._reduced([signal], [tensor], [reduction])
+        self._seen[signal][key] = row, tensor, reduction
 
     def awaits(self, key):
         """Whether the gradient of an output is to be tapped; if so, it is awaited."""
@@ -110,54 +138,45 @@ class Collector:
         """Reduces what was seen. Call it when the step is complete.
 
         Returns:
-            The layout, a tuple of `(signal, keys, units of each key)` with keys in
-            forward order, and for each signal a tuple of values: a float64 tensor of
-            shape `(1, keys, partials)`, a float32 one of shape `(1, profiles, units)`
-            and, with histograms, an int32 one of shape `(1, keys, bins)`. The leading
-            axis is that of replicas.
+            A tuple of layouts and one of as many dicts: for the signals of layers and
+            for those of weights, where there are any, a tuple of `Row`s by signal and
+            in forward order, and tensors as `stats.reduce` gives them, each with a
+            leading axis of 1: that of replicas.
         """
-        layout, values = [], []
-        for signal, seen in self._seen.items():
-            if not seen:
-                continue
-            keys = tuple(sorted(seen, key=self._depth))
-            with tf.name_scope(f"keras_initkit/{signal}"):
-                reduced = [seen[key] for key in keys]
-                if self._graph is not None:
-                    reduced = [self._reduced(signal, tensor) for tensor in reduced]
-                rows, profiles, *counts = zip(*reduced, strict=True)
-                layout.append((signal, keys, tuple(p.shape[1] for p in profiles)))
-                stacked = [
-                    tf.stack(rows),
-                    tf.concat(profiles, 1),
-                    *map(tf.stack, counts),
-                ]
-                values.append(tuple(value[None] for value in stacked))
-        return tuple(layout), tuple(values)
+        packs = [self._pack(source) for source in ("layer", "weight")]
+        return tuple(zip(*filter(None, packs), strict=True)) or ((), ())
 
-    def _reduced(self, signal, tensor):
-        tensor = readable(tensor)
-        wanted = False if self._histograms is None else self._histograms
-        row, *others = self._reduction(signal, tensor.shape)(tensor, wanted)
-        if signal == "backprop" and self._scale is not None:
-            row = stats.unscale(row, self._scale)
-        return row, *others
+    def _pack(self, source):
+        noted = [
+            seen[key]
+            for signal, seen in self._seen.items()
+            if schema.SIGNALS[signal].source == source
+            for key in sorted(seen, key=self._depth)
+        ]
+        if not noted:
+            return None
+        layout, tensors, reductions = zip(*noted, strict=True)
+        with tf.name_scope(f"keras_initkit/{source}"):
+            if self._graph is None:
+                values = stats.joined(tensors)
+            else:
+                signals = [row.signal for row in layout]
+                values = self._reduced(signals, map(readable, tensors), reductions)
+            return layout, {name: value[None] for name, value in values.items()}
 
-    def _reduction(self, signal, shape):
-        """What is computed of a tensor: what the statistics of its signal need."""
-        statistics = schema.statistics_of(signal)
-        has_units = shape.rank is not None and shape.rank > 1
-        of_layer = schema.SIGNALS[signal].source == "layer"
-        sizes = [TYPICAL_BATCH if size is None else size for size in shape]
-        return stats.Reduction(
-            large=math.prod(sizes) > LARGE,
-            zeros="zero_fraction" in statistics,
-            units="distinct_units" in statistics and has_units,
-            alive="dead_fraction" in statistics and has_units,
-            projected_rows=PROJECTED_ROWS["layer" if of_layer else "weight"],
-            part=replicas.number() if of_layer else 0,
-            histogram=self._histograms is not None,
-            compiled=self._compiled,
+    def _reduced(self, signals, tensors, reductions):
+        if self._scale is not None:
+            scale = tf.cast(self._scale, tf.float32)
+            tensors = [
+                tf.cast(tensor, tf.float32) / scale if signal == "backprop" else tensor
+                for signal, tensor in zip(signals, tensors, strict=True)
+            ]
+        return stats.reduce(
+            list(tensors),
+            reductions,
+            self._histograms,
+            self._compiled,
+            replicas.stacked_rows(),
         )
 
     def _depth(self, key):
@@ -176,6 +195,42 @@ class Collector:
             yield self
         finally:
             _LOCAL.collector = outer
+
+
+def _reduction(signal, shape, activation):
+    """What is computed of a tensor: what the statistics of its signal need."""
+    statistics = schema.statistics_of(signal)
+    rank = -1 if shape.rank is None else shape.rank
+    source = schema.SIGNALS[signal].source
+    projected = "distinct_units" in statistics and rank > 1
+    return stats.Reduction(
+        counted_above=0 if "zero_fraction" in statistics else _saturation(activation),
+        projected_rows=PROJECTED_ROWS[source] * projected,
+        part=replicas.number() if source == "layer" else 0,
+        ranked="effective_rank" in statistics and rank > 1,
+        timed=signal in schema.TIME_SIGNALS and rank == 3,
+    )
+
+
+def _row(signal, key, shape, reduction):
+    units = shape[-1] if shape.rank else 1
+    return Row(
+        signal,
+        key,
+        counted=0 if reduction.counted_above is None else units,
+        projected=units if reduction.projected_rows else 0,
+        timed=int(reduction.timed),
+    )
+
+
+@functools.cache
+def _saturation(activation):
+    """The magnitude beyond which one of Keras's activations saturates, if it does."""
+    name = getattr(activation, "__name__", "")
+    known = name in theory.activations.names()
+    if known and getattr(keras.activations, name, None) is activation:
+        return theory.saturation(name)
+    return None
 
 
 def _current_graph():

@@ -9,8 +9,8 @@ from keras_initkit import schema
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector
+from keras_initkit.capture.seen import read
 from keras_initkit.capture.selection import Selection
-from keras_initkit.capture.session import _seen
 
 
 def observe(model, compute_loss, histograms=True):
@@ -64,12 +64,8 @@ def observe(model, compute_loss, histograms=True):
         ]
         if reached:
             optimizer.apply(*zip(*reached, strict=True))
-    layout, values = collector.packed()
-    seen = {
-        signal: _seen(signal, keys, units, tensors, histograms)
-        for (signal, keys, units), tensors in zip(layout, values, strict=True)
-    }
-    return float(loss), seen, untapped
+    layouts, values = collector.packed()
+    return float(loss), read(layouts, values, histograms), untapped
 
 
 def _copied_optimizer(model, copies):

@@ -49,6 +49,17 @@ def gathered(arrays):
     ]
 
 
+def stacked_rows():
+    """Returns a function that puts the rows of all replicas one below the other.
+
+    `None` where there is one replica.
+    """
+    context = _context()
+    if context is None:
+        return None
+    return lambda rows: context.all_gather(rows, axis=0)
+
+
 def averaged(array):
     """Readies an array, the same on every replica, for Keras's average over replicas.
 

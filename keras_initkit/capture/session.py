@@ -8,53 +8,17 @@ import typing
 import weakref
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from keras_initkit import schema, stats
+from keras_initkit import schema
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture import replicas, taps
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
+from keras_initkit.capture.seen import read
 from keras_initkit.capture.selection import Selection
 
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
-
-
-class Seen(typing.NamedTuple):
-    """What a monitored step showed of one signal.
-
-    Attributes:
-        keys: Tuple of `schema.TensorKey`, the rows, in forward order.
-        statistics: Float64 array of shape `(keys, statistics)`.
-        histogram: Int32 array of shape `(keys, stats.BINS)`, or `None`.
-    """
-
-    keys: tuple
-    statistics: np.ndarray
-    histogram: np.ndarray | None
-
-    def part(self, layers, histograms):
-        """Returns the rows that belong to a set of layers, with histograms or not."""
-        rows = [row for row, key in enumerate(self.keys) if key.layer in layers]
-        keys = tuple(self.keys[row] for row in rows)
-        histogram = self.histogram
-        if histogram is not None:
-            histogram = histogram[rows] if histograms else None
-        return Seen(keys, self.statistics[rows], histogram)
-
-    def then(self, later):
-        """Returns the rows of both; what a later part shows again is another call."""
-        keys = list(self.keys)
-        for key in later.keys:
-            while key in keys:
-                key = dataclasses.replace(key, call=key.call + 1)
-            keys.append(key)
-        histogram = self.histogram
-        if histogram is not None:
-            histogram = np.concatenate([histogram, later.histogram])
-        statistics = np.concatenate([self.statistics, later.statistics])
-        return Seen(tuple(keys), statistics, histogram)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +101,7 @@ class Session:
         self._lock = threading.Lock()
         with tf.init_scope():
             self._counting = tf.Variable(False, trainable=False)
+        self._counts = False
 
     @property
     def model(self):
@@ -281,19 +246,16 @@ class Session:
     @contextlib.contextmanager
     def _tapping(self, optimizers, count):
         """Has the taps in and, if need be, values counted, while the twin runs."""
-        if bool(self._counting.numpy()) != count:
+        if self._counts != count:
             self._counting.assign(count)
+            self._counts = count
         layers, weights = self._tapped.layers, self._tapped.weights
         with taps.installed(layers, optimizers, weights):
             yield
 
     def _read(self, number, values, count):
         """Returns `{signal: Seen}` of what left a step, laid out as numbered."""
-        layout = self._layouts[int(number)]
-        return {
-            signal: _seen(signal, keys, units, tensors, count)
-            for (signal, keys, units), tensors in zip(layout, values, strict=True)
-        }
+        return read(self._layouts[int(number)], values, count)
 
     def _prepare(self, model, batch):
         """Makes the twin where there is none for what is wanted now."""
@@ -316,7 +278,7 @@ class Session:
         self._understand()
         wishes = self._wishes.values()
         wanted = _Wish(
-            schema.check_signals(tuple(s for wish in wishes for s in wish.signals)),
+            _tapped_signals(signal for wish in wishes for signal in wish.signals),
             tuple({layer: None for wish in wishes for layer in wish.layers}),
             {k: v for wish in wishes for k, v in wish.weights.items()},
             any(wish.histograms for wish in wishes),
@@ -381,6 +343,14 @@ def _optimizers_of(model):
     )
 
 
+def _tapped_signals(signals):
+    """Returns signals in order, with the weights that updates are compared with."""
+    signals = set(signals)
+    return schema.check_signals(
+        (*signals, "weight") if "update" in signals else tuple(signals)
+    )
+
+
 def is_built(model):
     """Whether all layers of a model have their weights."""
     return all(layer.built for layer in model._flatten_layers())
@@ -418,20 +388,12 @@ def _of_one_step(train_function):
 def _of_all_replicas(layout, values):
     """Returns packed values, those of signals of layers with a part a replica."""
     everything = []
-    for (signal, *_), arrays in zip(layout, values, strict=True):
-        if schema.SIGNALS[signal].source == "layer":
-            arrays = replicas.gathered(list(arrays))
-        everything.append(tuple(arrays))
+    for rows, by_name in zip(layout, values, strict=True):
+        arrays = list(by_name.values())
+        if schema.SIGNALS[rows[0].signal].source == "layer":
+            arrays = replicas.gathered(arrays)
+        everything.append(dict(zip(by_name, arrays, strict=True)))
     return tuple(everything)
-
-
-def _seen(signal, keys, units, tensors, count):
-    """Finishes the statistics of a signal; replicas are the first axis of `tensors`."""
-    scalars, profiles, *counts = (np.asarray(tensor) for tensor in tensors)
-    each = np.split(profiles.sum(axis=0), np.cumsum(units)[:-1], axis=1)
-    statistics = stats.finalize(signal, stats.merge(scalars), each)
-    histogram = counts[0].sum(axis=0) if counts and count else None
-    return Seen(keys, statistics, histogram)
 
 
 class _Armed:

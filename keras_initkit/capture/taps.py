@@ -125,7 +125,7 @@ def _tapped_activation(name, original):
         collector = collecting.active()
         if collector is not None and collector.reachable(x):
             key = schema.TensorKey(name, "output", collector.calls[name])
-            collector.add("preactivation", key, x)
+            collector.add("preactivation", key, x, original)
         return original(x, *args, **kwargs)
 
     return activation

@@ -46,7 +46,6 @@ def _merge_two(one, other):
         ("min", np.minimum),
         ("max", np.maximum),
         ("nonfinite", np.add),
-        ("zeros", np.add),
         ("count", np.add),
     ):
         column = _AT[name]
@@ -54,55 +53,88 @@ def _merge_two(one, other):
     return merged
 
 
-def finalize(signal, scalars, profiles=None):
-    """Turns the partials of a signal's tensors into its statistics.
+def finalize(scalars, counted, counts, projected, projections, weights):
+    """Turns the partials of tensors into all statistics.
 
     Args:
-        signal: Name of the signal.
         scalars: Float64 array of shape `(tensors, len(PARTIALS))`.
-        profiles: For each tensor an array of shape `(len(PROFILES), units)`, or `None`
-            for a tensor that has no units.
+        counted: For each tensor, how many of `counts` are its own, 0 for none.
+        counts: Float64 array, the units of the tensors side by side: how many entries
+            of each were counted.
+        projected: For each tensor, how many columns of `projections` are its own.
+        projections: Array of shape `(2, units)`.
+        weights: For each tensor that is an update, the number of the weight that it
+            was made to; -1 for the others.
 
     Returns:
-        Float64 array of shape `(tensors, statistics)`, the columns as in
-        `schema.statistics_of(signal)`. What is not defined for a tensor is NaN (0/0 for
-        an empty one, units of a bias). NaN and infinite entries propagate.
+        Float64 array of shape `(tensors, len(schema.STATISTICS))`. What is not defined
+        for a tensor is NaN (0/0 for an empty one, units of a bias). NaN and infinite
+        entries propagate. `"zero_fraction"` takes the counted entries to be those that
+        are not 0, `"saturation_fraction"` to be those that are saturated.
     """
-    column = {name: np.asarray(scalars, np.float64)[:, _AT[name]] for name in _AT}
-    profiles = profiles or [None] * len(column["count"])
-    count = np.where(column["count"] > 0, column["count"], np.nan)
-    with np.errstate(invalid="ignore", over="ignore"):
+    column = {name: scalars[:, index] for name, index in _AT.items()}
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        count = np.where(column["count"] > 0, column["count"], np.nan)
         variance = np.maximum(column["m2"] / count, 0.0)
         rms = np.sqrt(variance + column["mean"] ** 2)
+        norm = rms * np.sqrt(count)
+        # Of a tensor without counts, and without units: 0/0.
+        entries = _sums(counts, counted) / (counted > 0)
+        silent = _sums(counts == 0, counted) / (counted * (projected > 0))
+        spread = np.where(column["spread"] < 0, np.nan, column["spread"])
+        ratio = np.where(rms == 0, 0.0, norm / norm[weights])
         values = {
             "mean": column["mean"] + 0.0 * count,
             "std": np.sqrt(variance),
             "rms": rms,
-            "norm": rms * np.sqrt(count),
+            "norm": norm,
             "min": column["min"] + 0.0 * count,
             "max": column["max"] + 0.0 * count,
-            "zero_fraction": column["zeros"] / count,
+            "zero_fraction": (count - entries) / count,
             "nonfinite_count": column["nonfinite"],
-            "dead_fraction": np.array([_dead_fraction(p) for p in profiles]),
-            "distinct_units": np.array([_distinct_units(p) for p in profiles]),
+            "dead_fraction": silent,
+            "saturation_fraction": entries / count,
+            "distinct_units": _distinct_units(projections, projected),
+            "effective_rank": spread**2 / column["squared_spread"],
+            "update_to_weight_ratio": np.where(weights < 0, np.nan, ratio),
         }
-    return np.stack([values[name] for name in schema.statistics_of(signal)], axis=1)
+    return np.stack([values[name] for name in schema.STATISTICS], axis=1)
 
 
-def _dead_fraction(profiles):
-    """Share of units that are zero in every row."""
-    if profiles is None or not profiles.size:
-        return np.nan
-    return np.mean(profiles[0] == 0)
+def rms_by_time(sums):
+    """Returns the rms of each time step, NaN behind the end of a sequence.
+
+    Args:
+        sums: Array of shape `(tensors, 2, schema.TIME_STEPS)`: sums of squares and
+            numbers of entries.
+
+    Returns:
+        Float64 array of shape `(tensors, schema.TIME_STEPS)`.
+    """
+    squares, counts = np.moveaxis(np.asarray(sums, np.float64), 1, 0)
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(squares / np.where(counts > 0, counts, np.nan))
 
 
-def _distinct_units(profiles):
+def _sums(values, sizes):
+    """Returns the sums of parts of given sizes, 0 among them."""
+    ends = np.cumsum(sizes)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    return total[ends] - total[ends - sizes]
+
+
+def _distinct_units(projections, sizes):
     """How many units differ, by their projections; NaN ones differ from all."""
-    if profiles is None or not profiles.size:
-        return np.nan
-    first, second = np.asarray(profiles[1:], np.float64)
-    order = np.lexsort((second, first))
-    tolerance = _SAME_UNIT * max(np.abs(first).max(), np.abs(second).max())
-    near = np.abs(np.diff(first[order])) <= tolerance
-    near &= np.abs(np.diff(second[order])) <= tolerance
-    return 1 + np.count_nonzero(~near)
+    distinct = np.full(len(sizes), np.nan)
+    ends = np.cumsum(sizes)
+    for number in np.flatnonzero(sizes):
+        end = ends[number]
+        first, second = np.asarray(
+            projections[:, end - sizes[number] : end], np.float64
+        )
+        order = np.lexsort((second, first))
+        tolerance = _SAME_UNIT * max(np.abs(first).max(), np.abs(second).max())
+        near = np.abs(np.diff(first[order])) <= tolerance
+        near &= np.abs(np.diff(second[order])) <= tolerance
+        distinct[number] = 1 + np.count_nonzero(~near)
+    return distinct

@@ -17,31 +17,55 @@ BINS = 2**11
 SAMPLED_VALUES = 2**17
 
 
-def bincount(rows, wanted, compiled=False):
-    """Counts the values of a tensor by their leading bits.
+def bincounts(rows, wanted, compiled=False):
+    """Counts the values of tensors by their leading bits.
 
     Args:
-        rows: Float32 tensor of shape `(rows, units)`; where it has more values than
-            `SAMPLED_VALUES`, evenly spaced rows are counted.
+        rows: List of float32 tensors of shape `(rows, units)`; where one has more
+            values than `SAMPLED_VALUES`, evenly spaced rows of it are counted.
         wanted: Scalar bool tensor; without it the counts are 0 and cost nothing.
         compiled: Whether XLA compiles the step, which needs another form.
 
     Returns:
-        Int32 tensor of shape `(BINS,)`.
+        Int32 tensor of shape `(tensors, BINS)`.
     """
+    shape = [len(rows), BINS]
 
     def count():
-        taken = tf.maximum(1, SAMPLED_VALUES // tf.maximum(1, tf.shape(rows)[1]))
-        stride = (tf.shape(rows)[0] + taken - 1) // taken
-        # Odd, so that it does not fall in step with a power of two in the shape.
-        sample = rows[:: tf.maximum(1, stride + 1 - stride % 2)]
-        bits = tf.bitcast(tf.reshape(sample, [-1]), tf.uint32)
-        bins = tf.cast(tf.bitwise.right_shift(bits, np.uint32(_SHIFT)), tf.int32)
+        samples = [tf.reshape(_sampled(x), [-1]) for x in rows]
         if compiled:
-            return tf.math.unsorted_segment_sum(tf.ones_like(bins), bins, BINS)
-        return tf.raw_ops.Bincount(arr=bins, size=BINS, weights=tf.zeros([0], tf.int32))
+            bins = [_bins(x) for x in samples]
+            return tf.stack(
+                [
+                    tf.math.unsorted_segment_sum(tf.ones_like(one), one, BINS)
+                    for one in bins
+                ]
+            )
+        # All tensors at once, each with bins of its own.
+        sizes = tf.stack([tf.size(x) for x in samples])
+        first = tf.repeat(tf.range(len(rows)) * BINS, sizes)
+        counts = tf.raw_ops.Bincount(
+            arr=_bins(tf.concat(samples, axis=0)) + first,
+            size=len(rows) * BINS,
+            weights=tf.zeros([0], tf.int32),
+        )
+        return tf.reshape(counts, shape)
 
-    return tf.cond(wanted, count, lambda: tf.zeros([BINS], tf.int32))
+    return tf.cond(wanted, count, lambda: tf.zeros(shape, tf.int32))
+
+
+def _bins(values):
+    bits = tf.bitcast(values, tf.uint32)
+    return tf.cast(tf.bitwise.right_shift(bits, np.uint32(_SHIFT)), tf.int32)
+
+
+def _sampled(x):
+    taken = max(1, SAMPLED_VALUES // (x.shape[1] or SAMPLED_VALUES))
+    if x.shape[0] is not None and x.shape[0] <= taken:
+        return x
+    stride = (tf.shape(x)[0] + taken - 1) // taken
+    # Odd, so that it does not fall in step with a power of two in the shape.
+    return x[:: tf.maximum(1, stride + 1 - stride % 2)]
 
 
 # Bins of one sign below those of infinities and NaN: 255 exponents of four bins.

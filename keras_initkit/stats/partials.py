@@ -1,10 +1,11 @@
-"""What is computed of one tensor on the device: scalar partials and unit profiles.
+"""What is computed of tensors on the device: scalar partials and unit profiles.
 
-A small tensor is bound by the number of ops: its moments are plain sums in float64. A
-large one is bound by bytes: its whole-tensor sums, extremes and matrix products run in
-float32 at memory speed, which is exact enough for a well-scaled tensor, and a careful
-two-pass form runs, under a condition, only where it is not: mean² ≫ variance, squares
-that over- or underflow, non-finite entries.
+A step is watched in many tensors, most of them small: there the number of ops counts,
+and what is done to finish the sums is done for all tensors at once. Large ones are
+bound by bytes: whole-tensor sums, extremes and matrix products run in float32 at
+memory speed. That is exact enough for a well-scaled tensor; a careful two-pass form
+runs, under a condition, only where it is not: mean² ≫ variance, squares that over- or
+underflow, non-finite entries.
 """
 
 import dataclasses
@@ -13,20 +14,34 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from keras_initkit import schema
 from keras_initkit.stats import histogram
 
-# The scalars of a tensor. `m2` is the sum of squared deviations from `mean`.
-PARTIALS = ("count", "mean", "m2", "min", "max", "nonfinite", "zeros")
+# The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; `spread`
+# and `squared_spread` are trace and squared Frobenius norm of the Gram matrix of
+# sampled, centred rows (-1 where they are not computed).
+PARTIALS = (
+    "count",
+    "mean",
+    "m2",
+    "min",
+    "max",
+    "nonfinite",
+    "spread",
+    "squared_spread",
+)
 
-# What is known of each unit (entry of the last axis): in how many rows it is not zero,
-# and its inner product with two fixed directions. Both add up over replicas.
-PROFILES = ("alive", "projection_1", "projection_2")
+# Rows of which the effective rank is computed, evenly spaced where there are more.
+RANKED_ROWS = 128
 
 # Squares of float32 numbers inside these bounds neither overflow in a sum of 1e9 nor
 # underflow (the smallest normal number is 1.2e-38).
 _SMALL, _LARGE = 1e-15, 1e14
 # mean² above this many variances: E[x²] − E[x]² has lost more than two bits.
 _CANCELLATION = 4.0
+# Fewer units than this may go with more rows than float32 counts exactly.
+_NARROW = 8
+_MISSING = -1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,155 +49,180 @@ class Reduction:
     """What is to be computed of a tensor beside its moments.
 
     Attributes:
-        large: Whether the tensor is bound by bytes rather than by ops.
-        zeros: Whether zeros are counted (that costs as much as all the moments).
-        units: Whether the profiles of units are computed.
-        alive: Whether, for each unit, the rows are counted in which it is not zero.
-        projected_rows: How many rows enter the projections, evenly spaced where there
-            are more.
-        part: Number of the part where `x` is one of several whose profiles are added
-            up: each is projected on directions of its own.
-        histogram: Whether values are counted by their leading bits, when wanted.
-        compiled: Whether XLA compiles the step.
+        counted_above: For each unit (entry of the last axis) the entries of a larger
+            magnitude are counted: 0 for those that are not 0; `None` for none. That
+            costs as much as all the moments.
+        projected_rows: How many rows enter the projections of the units, evenly spaced
+            where there are more; 0 for a tensor that has no units to compare.
+        part: Number of the part where the tensor is one of several whose projections
+            are added up: each is projected on directions of its own.
+        ranked: Whether the effective rank is computed.
+        timed: Whether the tensor is a sequence, of shape `(batch, time, units)`.
     """
 
-    large: bool = False
-    zeros: bool = False
-    units: bool = False
-    alive: bool = False
-    projected_rows: int = 16384
+    counted_above: float | None = None
+    projected_rows: int = 0
     part: int = 0
-    histogram: bool = False
-    compiled: bool = False
-
-    def __call__(self, x, wanted=True):
-        """Reduces a tensor.
-
-        Args:
-            x: Float tensor of any shape with a static last axis; half precision is
-                computed in float32. Entries of the last axis are the units.
-            wanted: Scalar bool tensor: whether values are counted this time.
-
-        Returns:
-            A tuple of a float64 tensor of shape `(len(PARTIALS),)`, a float32 tensor of
-            shape `(len(PROFILES), units)` or `(len(PROFILES), 0)`, and with histograms
-            an int32 one of shape `(BINS,)`. Counts are exact up to 2**31, those of
-            profiles up to 2**24 rows. NaN and infinite entries propagate into `mean`
-            and `m2` as IEEE 754 has it. What is not computed is -1.
-        """
-        width = (x.shape[-1] or 1) if x.shape.rank else 1
-        rows = tf.reshape(tf.cast(x, tf.float32), [-1, width])
-        return _traced(self)(rows, tf.convert_to_tensor(wanted))
-
-    def of_rows(self, rows, wanted):
-        """Reduces a float32 tensor of shape `(rows, units)`."""
-        flat = tf.reshape(rows, [-1])
-        row = _fast_moments(flat) if self.large else _precise_moments(flat)
-        profiles = tf.zeros([len(PROFILES), 0])
-        zeros = tf.constant(-1.0, tf.float64)
-        counts = -tf.ones([1, tf.shape(rows)[1]])
-        if self.alive:
-            # One matrix product counts the columns at memory speed.
-            nonzero = tf.cast(tf.not_equal(rows, 0.0), tf.float32)
-            counts = tf.linalg.matmul(tf.ones([1, tf.shape(rows)[0]]), nonzero)
-            zeros = tf.cast(tf.size(flat), tf.float64)
-            zeros -= tf.reduce_sum(tf.cast(counts, tf.float64))
-        elif self.zeros:
-            zeros = tf.reduce_sum(tf.cast(tf.equal(flat, 0.0), tf.int32))
-        if self.units:
-            projections = _projections(rows, self.projected_rows, self.part)
-            profiles = tf.concat([counts, projections], axis=0)
-        row = tf.concat([row, [tf.cast(zeros, tf.float64)]], axis=0)
-        if not self.histogram:
-            return row, profiles
-        return row, profiles, histogram.bincount(rows, wanted, self.compiled)
+    ranked: bool = False
+    timed: bool = False
 
 
-@functools.cache
-def _traced(reduction):
-    """A reduction as a function that is traced once for all tensors.
+def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
+    """Reduces the tensors of a step.
 
-    It is optimized once, too, not once a call: inlined, its dozens of copies took
-    longer to optimize than the step itself, and ran no faster.
+    All of it adds up over replicas, but for `"scalars"`, which `merge` merges.
+
+    Args:
+        tensors: List of float tensors of any shape with a static last axis; half
+            precision is computed in float32. Entries of the last axis are the units.
+        reductions: List of as many `Reduction`s.
+        histograms: Scalar bool tensor, whether values are counted by their leading
+            bits this time; `None` where they never are.
+        compiled: Whether XLA compiles the step.
+        gathered: Where the tensors are parts of others: a function that puts the rows
+            of all parts one below the other.
+
+    Returns:
+        A dict of tensors, without those that no reduction asks for.
+
+        - `"scalars"`: float64 `(tensors, len(PARTIALS))`. Counts are exact; NaN and
+          infinite entries propagate into `mean` and `m2` as IEEE 754 has it.
+        - `"counts"`: float64 `(units,)`, the units of those tensors side by side that
+          have entries counted.
+        - `"projections"`: float32 `(2, units)`, products of the units of those tensors
+          that have projected rows with two fixed directions.
+        - `"time"`: float32 `(timed tensors, 2, schema.TIME_STEPS)`, sums of squares
+          and numbers of entries by time step.
+        - `"histogram"`, with histograms: int32 `(tensors, BINS)`.
     """
-    return tf.function(
-        reduction.of_rows,
-        input_signature=[
-            tf.TensorSpec([None, None], tf.float32),
-            tf.TensorSpec([], tf.bool),
-        ],
-        autograph=False,
-        experimental_attributes={"_noinline": True},
-    )
+    tensors = [tf.cast(tensor, tf.float32) for tensor in tensors]
+    rows = [tf.reshape(x, [-1, (x.shape.as_list() or [1])[-1]]) for x in tensors]
+    spreads: list = []
+    counts: list = []
+    projections: list = []
+    time: list = []
+    for tensor, x, reduction in zip(tensors, rows, reductions, strict=True):
+        if reduction.counted_above is not None:
+            counts.append(_counts(x, reduction.counted_above))
+        if reduction.projected_rows:
+            projections.append(
+                _projections(x, reduction.projected_rows, reduction.part)
+            )
+        if reduction.timed:
+            time.append(_squares_by_time(tensor))
+        spreads += _spread(x, gathered) if reduction.ranked else [_MISSING] * 2
+    spread = tf.cast(tf.reshape(tf.stack(spreads), [-1, 2]), tf.float64)
+    reduced = {"scalars": tf.concat([_moments(rows), spread], axis=1)}
+    if counts:
+        reduced["counts"] = tf.concat(counts, axis=0)
+    if projections:
+        reduced["projections"] = tf.concat(projections, axis=1)
+    if time:
+        reduced["time"] = tf.stack(time)
+    if histograms is not None:
+        reduced["histogram"] = histogram.bincounts(rows, histograms, compiled)
+    return reduced
 
 
-def unscale(row, factor):
-    """Returns the scalar partials of a tensor divided by a positive factor."""
-    powers = {"mean": 1.0, "min": 1.0, "max": 1.0, "m2": 2.0}
-    exponents = tf.constant([powers.get(name, 0.0) for name in PARTIALS], tf.float64)
-    return row / tf.cast(factor, tf.float64) ** exponents
+def joined(parts):
+    """Returns what `reduce` gives for several tensors, from that of each."""
+    axes = {"projections": 1}
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {
+        name: tf.concat([p[name] for p in parts if name in p], axis=axes.get(name, 0))
+        for name in names
+    }
 
 
-def _precise_moments(flat):
-    """Returns count, mean, m2, min, max, nonfinite by sums in float64."""
-    n = tf.cast(tf.size(flat), tf.float64)
-    precise = tf.cast(flat, tf.float64)
-    mean = tf.math.divide_no_nan(tf.reduce_sum(precise), n)
-    m2 = 2.0 * tf.nn.l2_loss(precise - mean)
-    nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(flat), tf.int32))
-    extremes = tf.cast([tf.reduce_min(flat), tf.reduce_max(flat)], tf.float64)
-    return tf.concat([[n, mean, m2], extremes, [tf.cast(nonfinite, tf.float64)]], 0)
-
-
-def _fast_moments(flat):
-    """Returns the same by sums in float32, carefully where they need it."""
-    n = tf.cast(tf.size(flat), tf.float64)
-    sums = tf.stack(
-        [
-            tf.reduce_sum(flat),
-            tf.nn.l2_loss(flat),
-            tf.reduce_min(flat),
-            tf.reduce_max(flat),
-        ]
-    )
-    total, half_square, low, high = tf.unstack(tf.cast(sums, tf.float64))
-    mean = tf.math.divide_no_nan(total, n)
-    square = tf.math.divide_no_nan(2.0 * half_square, n)
+def _moments(rows):
+    """Returns count, mean, m2, min, max, nonfinite: float64 `(tensors, 6)`."""
+    sums = []
+    for x in rows:
+        sums += [tf.reduce_sum(x), tf.nn.l2_loss(x), tf.reduce_min(x), tf.reduce_max(x)]
+    sums = tf.cast(tf.reshape(tf.stack(sums), [-1, 4]), tf.float64)
+    sizes = [x.shape.num_elements() or tf.size(x) for x in rows]
+    count = tf.cast(tf.stack(sizes), tf.float64)
+    total, half_square, low, high = tf.unstack(sums, axis=1)
+    mean = tf.math.divide_no_nan(total, count)
+    square = tf.math.divide_no_nan(2.0 * half_square, count)
     variance = square - mean * mean
     peak = tf.maximum(tf.abs(low), tf.abs(high))
     # NaN anywhere makes both false.
     well_scaled = (peak > _SMALL) & (peak < _LARGE)
     well_conditioned = mean * mean < _CANCELLATION * variance
     all_zero = (peak == 0.0) & (square == 0.0)
-    middle = tf.cond(
-        (well_scaled & well_conditioned) | all_zero,
-        lambda: tf.stack([mean, n * variance, tf.zeros([], tf.float64)]),
-        lambda: _careful_moments(flat),
+    settled = (well_scaled & well_conditioned) | all_zero
+    middle = tf.stack([mean, count * variance, tf.zeros_like(mean)], axis=1)
+
+    def with_care():
+        each = zip(rows, tf.unstack(settled), tf.unstack(middle), strict=True)
+        return tf.stack([_careful()(*one) for one in each])
+
+    middle = tf.cond(tf.reduce_all(settled), lambda: middle, with_care)
+    mean, m2, nonfinite = tf.unstack(middle, axis=1)
+    return tf.stack([count, mean, m2, low, high, nonfinite], axis=1)
+
+
+@functools.cache
+def _careful():
+    """The careful moments of a tensor unless they are settled, traced once for all."""
+
+    def unless_settled(rows, settled, middle):
+        return tf.cond(settled, lambda: middle, lambda: _careful_moments(rows))
+
+    return tf.function(
+        unless_settled,
+        input_signature=[
+            tf.TensorSpec([None, None], tf.float32),
+            tf.TensorSpec([], tf.bool),
+            tf.TensorSpec([3], tf.float64),
+        ],
+        autograph=False,
+        experimental_attributes={"_noinline": True},
     )
-    mean, m2, nonfinite = tf.unstack(middle)
-    return tf.stack([n, mean, m2, low, high, nonfinite])
 
 
-def _careful_moments(flat):
-    """Returns mean, m2, nonfinite of a tensor scaled to its peak and then centred."""
-    nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(flat), tf.int32))
-    scale = tf.reduce_max(tf.abs(flat))
+def _careful_moments(x):
+    """Returns mean, m2, nonfinite of a tensor scaled to its peak and then centred.
+
+    What rounding leaves of the mean of the centred values corrects both, the
+    two-pass algorithm of Chan, Golub and LeVeque (1983), equation 1.7.
+    """
+    nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(x), tf.int32))
+    scale = tf.reduce_max(tf.abs(x))
     scale = tf.where((scale > 0) & tf.math.is_finite(scale), scale, 1.0)
-    scaled = flat / scale
-    centre = tf.reduce_mean(scaled)
-    spread = 2.0 * tf.nn.l2_loss(scaled - centre)
-    scale, centre, spread = tf.unstack(
-        tf.cast(tf.stack([scale, centre, spread]), tf.float64)
-    )
-    return tf.stack(
-        [scale * centre, scale * scale * spread, tf.cast(nonfinite, tf.float64)]
-    )
+    scaled = x / scale
+    count = tf.cast(tf.maximum(tf.size(x), 1), tf.float64)
+    centre = tf.reduce_sum(scaled) / tf.cast(count, tf.float32)
+    centred = scaled - centre
+    sums = tf.stack([scale, centre, tf.reduce_sum(centred), tf.nn.l2_loss(centred)])
+    scale, centre, rest, half_square = tf.unstack(tf.cast(sums, tf.float64))
+    mean = scale * (centre + rest / count)
+    m2 = scale * scale * (2.0 * half_square - rest * rest / count)
+    return tf.stack([mean, m2, tf.cast(nonfinite, tf.float64)])
 
 
-def _projections(rows, most, part):
+def _counts(x, limit):
+    """Returns how many entries of each column are above a limit in magnitude.
+
+    Exactly: float64 `(units,)`.
+    """
+    above = tf.not_equal(x, 0.0) if limit == 0 else tf.abs(x) > limit
+    if (x.shape[1] or 1) < _NARROW:
+        return tf.cast(tf.reduce_sum(tf.cast(above, tf.int32), axis=0), tf.float64)
+    # One matrix product adds up the columns at memory speed, in float32.
+    ones = tf.ones([1, tf.shape(x)[0]])
+    return tf.cast(tf.linalg.matmul(ones, tf.cast(above, tf.float32))[0], tf.float64)
+
+
+def _evenly_spaced(x, most):
+    """Returns at most so many rows, evenly spaced."""
+    return x[:: tf.maximum(1, (tf.shape(x)[0] + most - 1) // most)]
+
+
+def _projections(x, most, part):
     """Returns the products of all columns with two directions, shape `(2, units)`."""
-    stride = tf.maximum(1, (tf.shape(rows)[0] + most - 1) // most)
-    sample = rows[::stride]
+    sample = x if (x.shape[0] or most + 1) <= most else _evenly_spaced(x, most)
     directions = tf.constant(_directions(most, part))[:, : tf.shape(sample)[0]]
     return tf.linalg.matmul(directions, sample)
 
@@ -192,3 +232,35 @@ def _directions(length, part):
     """Two pseudo-random directions fixed for a part, float32 of shape `(2, length)`."""
     generator = np.random.Generator(np.random.PCG64(20100513 + part))
     return generator.standard_normal((2, length), np.float32)
+
+
+def _spread(x, gathered):
+    """Returns trace and squared Frobenius norm of the Gram matrix of centred rows.
+
+    Rows are scaled to the largest magnitude: the ratio of the two is what counts.
+    """
+    sample = _evenly_spaced(x, RANKED_ROWS)
+    if gathered is not None:
+        sample = _evenly_spaced(gathered(sample), RANKED_ROWS)
+    # Equal rows differ by exactly 0.
+    sample -= sample[:1]
+    centred = sample - tf.reduce_mean(sample, axis=0)
+    centred = tf.math.divide_no_nan(centred, tf.reduce_max(tf.abs(centred)))
+    gram = tf.linalg.matmul(centred, centred, transpose_b=True)
+    return [2.0 * tf.nn.l2_loss(centred), 2.0 * tf.nn.l2_loss(gram)]
+
+
+def _squares_by_time(x):
+    """Returns sums of squares and numbers of entries by time step.
+
+    Shape `(2, schema.TIME_STEPS)`. Step t of T > `schema.TIME_STEPS` goes to the
+    column `t * schema.TIME_STEPS // T`.
+    """
+    batch, length, units = tf.unstack(tf.shape(x))
+    squares = tf.reduce_sum(tf.reduce_sum(tf.square(x), axis=2), axis=0)
+    columns = schema.TIME_STEPS
+    column = tf.range(length) * columns // tf.maximum(length, columns)
+    each = tf.fill([length], tf.cast(batch * units, tf.float32))
+    return tf.transpose(
+        tf.math.unsorted_segment_sum(tf.stack([squares, each], 1), column, columns)
+    )

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import erf, expit, ndtr
 
 from keras_initkit.theory import _closed_forms as closed
@@ -88,6 +89,40 @@ def resolve(activation: ActivationLike) -> Activation:
 def names() -> tuple[str, ...]:
     """Returns the names of the activations in the table, sorted."""
     return tuple(sorted(_TABLE))
+
+
+# A share of the largest slope that is too small to learn by.
+SATURATED_SLOPE = 0.05
+
+
+def saturation(activation: ActivationLike) -> float | None:
+    """Returns the magnitude above which a squashing activation is saturated.
+
+    There its slope is below 5 % of the largest, which it has at 0.
+
+    Args:
+        activation: As `resolve` takes it.
+
+    Returns:
+        The magnitude, or `None` for a function that does not level off on both sides.
+
+    Example:
+    >>> round(saturation("tanh"), 3), saturation("relu")
+    (2.178, None)
+    """
+    slope = resolve(activation).derivative
+    end = 50.0
+    grid = np.linspace(-end, end, 2001)
+    slopes = np.abs(slope(grid))
+    limit = SATURATED_SLOPE * abs(float(slope(np.array(0.0))))
+    beyond = grid[slopes >= limit]
+    if slopes.max() * SATURATED_SLOPE > limit or abs(beyond).max() >= end:
+        return None
+    low, high = (
+        abs(brentq(lambda z: abs(float(slope(np.array(z)))) - limit, 0.0, sign * end))
+        for sign in (-1, 1)
+    )
+    return max(low, high)
 
 
 def leaky_relu(negative_slope: float) -> Activation:

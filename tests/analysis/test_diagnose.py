@@ -59,9 +59,9 @@ def stack(depth, activation, initializer="glorot_uniform", width=32):
 KINDS = [
     "subclassed",
     "nested",
-    "convolutional",
+    "residual_convolutional",
     "own_train_step",
-    "several_inputs_and_outputs",
+    "dicts_in_and_out",
     pytest.param("bidirectional", marks=pytest.mark.slow),
     pytest.param("mixed_float16", marks=pytest.mark.slow),
 ]

@@ -1,12 +1,10 @@
 """Partials against float64 numpy, over magnitudes, shapes and dtypes."""
 
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_initkit import schema, stats
+from keras_initkit import schema, stats, theory
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.standard_normal((40, 30)).astype(np.float32)
@@ -42,16 +40,29 @@ def reference(x):
     }
 
 
-def scalars(x, large=False):
-    row, _ = stats.Reduction(zeros=True, large=large)(tf.convert_to_tensor(x))
-    return row
+def reduced(*parts, compile_with=lambda f: f, **reduction):
+    """Every statistic of a tensor that comes in one part or several."""
+    options = {"counted_above": 0, "projected_rows": 16384} | reduction
 
+    def of_parts(*parts):
+        return [
+            stats.reduce([part], [stats.Reduction(**options, part=number)])
+            for number, part in enumerate(parts)
+        ]
 
-def computed(x, compile_with, large=False):
-    """The statistics as the monitor computes them for a gradient."""
-    row = compile_with(functools.partial(scalars, large=large))(tf.constant(x))
-    values = stats.finalize("gradient", row.numpy()[None])[0]
-    return dict(zip(schema.statistics_of("gradient"), values, strict=True))
+    found = compile_with(of_parts)(*map(tf.convert_to_tensor, parts))
+    units = [parts[0].shape[-1]]
+    values = stats.finalize(
+        stats.merge([part["scalars"] for part in found]),
+        np.array(units),
+        np.sum([part["counts"] for part in found], axis=0),
+        np.array(units if options["projected_rows"] else [0]),
+        np.sum([part["projections"] for part in found], axis=0)
+        if options["projected_rows"]
+        else None,
+        np.array([-1]),
+    )
+    return dict(zip(schema.STATISTICS, values[0], strict=True))
 
 
 MODES = {
@@ -62,29 +73,43 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize("name", TENSORS)
-def test_scalars_agree_with_float64(name, large, mode):
+def test_scalars_agree_with_float64(name, mode):
     x = TENSORS[name]
-    values, expected = computed(x, MODES[mode], large), reference(x)
+    values, expected = reduced(x, compile_with=MODES[mode]), reference(x)
     for statistic, value in expected.items():
         # The mean may cancel: it is as exact as the values it is a mean of.
         slack = 1e-6 * expected["rms"] if statistic == "mean" else 0.0
         assert values[statistic] == pytest.approx(value, rel=1e-5, abs=slack), statistic
 
 
-@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
-def test_large_mean_keeps_its_variance(large):
-    x = (1e4 + RNG.standard_normal(100_000)).astype(np.float32)
-    assert computed(x, MODES["graph"], large)["std"] == pytest.approx(
-        x.astype(np.float64).std(), rel=1e-5
-    )
+def test_tensors_are_reduced_each_for_itself():
+    """One that needs care changes nothing of its neighbours."""
+    names = list(TENSORS)
+    tensors = [tf.constant(TENSORS[name]) for name in names]
+    together = stats.reduce(tensors, [stats.Reduction(counted_above=0)] * len(names))
+    ends = np.cumsum([x.shape[-1] for x in tensors])
+    counts = np.split(together["counts"].numpy(), ends[:-1])
+    for name, row, count in zip(
+        names, together["scalars"].numpy(), counts, strict=True
+    ):
+        expected = reference(TENSORS[name])
+        found = dict(zip(stats.PARTIALS, row, strict=True))
+        std = np.sqrt(found["m2"] / found["count"])
+        assert std == pytest.approx(expected["std"], rel=1e-5), name
+        assert count.sum() == np.count_nonzero(TENSORS[name]), name
+
+
+def test_large_mean_keeps_its_variance():
+    x = (1e4 + RNG.standard_normal((1000, 100))).astype(np.float32)
+    std = reduced(x, compile_with=tf.function)["std"]
+    assert std == pytest.approx(x.astype(np.float64).std(), rel=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_computed_in_float32(dtype):
     x = tf.cast(NORMAL * 300, dtype)
-    values = computed(x, MODES["graph"])
+    values = reduced(x, compile_with=tf.function)
     expected = reference(tf.cast(x, tf.float64).numpy())
     for statistic, value in expected.items():
         assert values[statistic] == pytest.approx(
@@ -92,74 +117,150 @@ def test_half_precision_is_computed_in_float32(dtype):
         )
 
 
-@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
-def test_nonfinite_entries_are_counted_and_propagate(large):
+def test_nonfinite_entries_are_counted_and_propagate():
     x = NORMAL.copy()
     x[0, :3] = np.nan, np.inf, -np.inf
-    values = computed(x, MODES["graph"], large)
+    values = reduced(x, compile_with=tf.function)
     assert values["nonfinite_count"] == 3
     assert np.isnan([values["mean"], values["std"]]).all()
 
 
-@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
-def test_empty_tensor_has_no_statistics_but_counts(large):
-    values = computed(np.zeros((0, 3), np.float32), MODES["graph"], large)
-    assert values.pop("nonfinite_count") == 0
-    assert np.isnan(list(values.values())).all()
+def test_empty_tensor_has_no_statistics_but_counts():
+    values = reduced(np.zeros((0, 3), np.float32), compile_with=tf.function)
+    assert values["nonfinite_count"] == 0
+    for statistic in ("mean", "std", "rms", "norm", "min", "max", "zero_fraction"):
+        assert np.isnan(values[statistic])
 
 
 @pytest.mark.parametrize("name", ["normal", "large_mean", "huge", "rank_4"])
 def test_merged_parts_equal_the_whole(name):
     x = TENSORS[name]
-    parts = [scalars(part).numpy()[None] for part in np.array_split(x, 3)]
-    merged = stats.finalize("gradient", stats.merge(parts))
-    whole = stats.finalize("gradient", scalars(x).numpy()[None])
+    merged, whole = reduced(*np.array_split(x, 3)), reduced(x)
     scale = reference(x)["rms"]
-    np.testing.assert_allclose(merged[:, 1:], whole[:, 1:], rtol=1e-5)
-    np.testing.assert_allclose(merged[:, 0], whole[:, 0], rtol=1e-5, atol=1e-6 * scale)
+    for statistic, value in reference(x).items():
+        slack = 1e-6 * scale if statistic == "mean" else 0.0
+        for found in (merged, whole):
+            assert found[statistic] == pytest.approx(value, rel=1e-5, abs=slack)
 
 
-def test_unscaled_row_is_that_of_the_divided_tensor():
-    row = stats.unscale(scalars(NORMAL * 512), 512.0).numpy()
-    np.testing.assert_allclose(row, scalars(NORMAL).numpy(), rtol=1e-6)
-
-
-def profile_statistics(x, source="layer"):
-    signal = "activation" if source == "layer" else "weight"
-    reduction = stats.Reduction(zeros=True, units=True, alive=source == "layer")
-    row, profile = reduction(tf.constant(x))
-    row = stats.finalize(signal, row.numpy()[None], [profile.numpy()])[0]
-    return dict(zip(schema.statistics_of(signal), row, strict=True))
+@pytest.mark.slow
+@pytest.mark.parametrize("units", [1, 8, 64])
+def test_counts_are_exact_beyond_two_to_the_24(units):
+    """Float32 cannot count further than 16,777,216."""
+    x = np.ones((2**25 + 8 * units) // units * units, np.float32)
+    x[::1001] = 0
+    zeros = np.count_nonzero(x == 0)
+    values = reduced(x.reshape(-1, units), projected_rows=0)
+    assert values["zero_fraction"] * x.size == pytest.approx(zeros, abs=0.01)
 
 
 def test_dead_fraction_counts_units_silent_over_the_batch():
     x = np.abs(NORMAL) + 0.1
     x[:, :6] = 0.0
     x[3, 6] = 0.0  # silent once, not dead
-    assert profile_statistics(x)["dead_fraction"] == pytest.approx(6 / 30)
+    assert reduced(x)["dead_fraction"] == pytest.approx(6 / 30)
 
 
 @pytest.mark.parametrize("different", [1, 2, 17])
 def test_distinct_units_counts_different_columns(different):
     columns = RNG.standard_normal((50, different)).astype(np.float32)
     x = columns[:, np.arange(40) % different]
-    assert profile_statistics(x, "weight")["distinct_units"] == different
+    assert reduced(x)["distinct_units"] == different
+    assert reduced(*np.array_split(x, 3))["distinct_units"] == different
+
+
+def test_projections_of_parts_use_directions_of_their_own():
+    """Units that change places between replicas are still two."""
+    rows = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 3.0]], np.float32)
+    assert reduced(rows, rows[:, ::-1])["distinct_units"] == 2
+
+
+def test_a_part_without_rows_takes_no_part():
+    rows = NORMAL[:5]
+    values = reduced(rows[:0], rows, rows[:0])
+    for name, value in reference(rows).items():
+        assert values[name] == pytest.approx(value, rel=1e-5, abs=1e-6), name
 
 
 def test_distinct_units_of_continuous_weights_are_all():
     x = RNG.standard_normal((300, 2000)).astype(np.float32) * 1e-12
-    assert profile_statistics(x, "weight")["distinct_units"] == 2000
+    assert reduced(x)["distinct_units"] == 2000
 
 
 def test_distinct_units_sees_a_last_bit_as_the_same_unit():
     x = np.repeat(RNG.standard_normal((64, 1)).astype(np.float32), 8, axis=1)
     x[:, 1] = np.nextafter(x[:, 1], np.float32(10))
-    assert profile_statistics(x, "weight")["distinct_units"] == 1
+    assert reduced(x)["distinct_units"] == 1
     x[:, 1] *= 1.01
-    assert profile_statistics(x, "weight")["distinct_units"] == 2
+    assert reduced(x)["distinct_units"] == 2
 
 
 def test_zero_tensor_has_one_unit_and_it_is_dead():
-    values = profile_statistics(np.zeros((9, 4), np.float32))
+    values = reduced(np.zeros((9, 4), np.float32))
     assert values["distinct_units"] == 1
     assert values["dead_fraction"] == 1
+
+
+@pytest.mark.parametrize("rows", [1, 127, 1000])
+def test_saturated_entries_are_those_beyond_the_limit(rows):
+    x = RNG.standard_normal((rows, 12)).astype(np.float32) * 3
+    limit = theory.saturation("tanh")
+    values = reduced(x, counted_above=limit, projected_rows=0)
+    expected = np.mean(1 - np.tanh(x.astype(np.float64)) ** 2 < 0.05)
+    assert values["saturation_fraction"] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_effective_rank_is_the_participation_ratio_of_the_covariance(scale):
+    x = RNG.standard_normal((100, 5)) @ RNG.standard_normal((5, 60)) + 7
+    x = (scale * x).astype(np.float32)
+    spectrum = np.linalg.eigvalsh(np.cov(x.T.astype(np.float64) / scale))
+    expected = spectrum.sum() ** 2 / (spectrum**2).sum()
+    assert 1 < expected < 5
+    found = reduced(x, ranked=True)["effective_rank"]
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_effective_rank_takes_evenly_spaced_rows():
+    x = RNG.standard_normal((1280, 60)).astype(np.float32)
+    found = reduced(x, ranked=True)["effective_rank"]
+    assert found == pytest.approx(
+        reduced(x[::10], ranked=True)["effective_rank"], rel=1e-6
+    )
+
+
+def test_effective_rank_of_equal_rows_is_not_defined():
+    x = np.repeat(NORMAL[:1], 20, axis=0)
+    assert np.isnan(reduced(x, ranked=True)["effective_rank"])
+
+
+@pytest.mark.parametrize("length", [1, 7, 128, 200, 500])
+def test_rms_by_time_step(length):
+    x = RNG.standard_normal((4, length, 6)) * np.exp(-np.arange(length) / 50)[:, None]
+    x = tf.constant(x, tf.float32)
+    sums = stats.reduce([x], [stats.Reduction(timed=True)])["time"]
+    (found,) = stats.rms_by_time(sums)
+    columns = np.arange(length) * schema.TIME_STEPS // max(length, schema.TIME_STEPS)
+    for column in range(schema.TIME_STEPS):
+        steps = np.flatnonzero(columns == column)
+        if steps.size:
+            expected = np.sqrt(np.mean(x.numpy()[:, steps] ** 2))
+            assert found[column] == pytest.approx(expected, rel=1e-5)
+        else:
+            assert np.isnan(found[column])
+
+
+UPDATES = {"nothing": (0.0, 0.0), "tenth": (0.1, 0.1), "from_zero": (1.0, np.inf)}
+
+
+@pytest.mark.parametrize("case", UPDATES)
+def test_update_to_weight_ratio(case):
+    scale, expected = UPDATES[case]
+    weight = 0.0 * NORMAL if case == "from_zero" else NORMAL
+    tensors = [tf.constant(weight), tf.constant(np.float32(scale) * NORMAL)]
+    scalars = stats.reduce(tensors, [stats.Reduction()] * 2)["scalars"].numpy()
+    none = np.zeros(2, int)
+    values = stats.finalize(scalars, none, np.zeros(0), none, None, np.array([-1, 0]))
+    ratio = values[:, list(schema.STATISTICS).index("update_to_weight_ratio")]
+    assert np.isnan(ratio[0])
+    assert ratio[1] == pytest.approx(expected, rel=1e-6)
