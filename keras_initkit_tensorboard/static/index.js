@@ -127,11 +127,12 @@ class App {
       if (text !== this._indexText) {
         this._indexText = text;
         this.index = index;
-        this.runs = index.runs.map((run, i) => ({
-          ...run,
-          color: colors.get(run.name) ?? colors.get(run.run) ?? host.defaultColor(i),
-          dash: dashOf(i),
-        }));
+        const used = {};
+        this.runs = index.runs.map((run, i) => {
+          const color = colors.get(run.name) ?? colors.get(run.run) ?? host.defaultColor(i);
+          used[color] = (used[color] ?? -1) + 1;
+          return { ...run, color, dash: dashOf(used[color]) };
+        });
         this.api.samples = samplesFor(index);
         this.api.expire();
       }

@@ -47,8 +47,9 @@ const GROUPS_LIGHT = [
 const GROUPS_DARK = [
   '#56b4e9', '#ff8a3d', '#1fd0a0', '#f0a5cf', '#f0e442', '#9ad7ff', '#dddddd',
 ];
-// Where colours come round again, lines differ by their dashes.
-export const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
+// Where colours come round again, lines differ by their dashes; dots and even dashes are
+// kept for step 0 and theory.
+export const DASHES = [[], [14, 3], [14, 3, 3, 3], [14, 3, 3, 3, 3, 3]];
 
 export function groupColor(i) {
   const dark = document.documentElement.dataset.theme === 'dark';
@@ -56,6 +57,7 @@ export function groupColor(i) {
   return colors[i % colors.length];
 }
 
-export function dashOf(i) {
-  return DASHES[Math.floor(i / 7) % DASHES.length];
+/** The dashes of the n-th line of a colour, from 0. */
+export function dashOf(n) {
+  return DASHES[n % DASHES.length];
 }

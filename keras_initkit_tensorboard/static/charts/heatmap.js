@@ -19,7 +19,7 @@ const TOP = 4;
  *   steps: ascending numbers, one a column; a column lasts until the next;
  *   value(column, row): a number, or `null` where there is none;
  *   scale: from `makeScale`;
- *   height; markedRow, markedStep; xLabel;
+ *   height; markedRow, markedStep;
  *   tip(column, row): nodes for the tooltip.
  */
 export class HeatMap {
@@ -89,6 +89,7 @@ export class HeatMap {
       line(context, at, floor, at, floor + 3, colors.muted);
       write(context, text, at, floor + 12, { color: colors.muted, align: 'center' });
     }
+    write(context, 'step', plot.left - 6, floor + 12, { color: colors.muted, align: 'right' });
     if (spec.markedRow >= 0) {
       for (const [color, width] of [['#ffffff', 3.5], ['#000000', 1.5]]) {
         context.strokeStyle = color;

@@ -15,7 +15,7 @@ const SLANT = -Math.PI / 5;
  * A chart of lines.
  *
  * `show(spec)` draws:
- *   x: `{names}` (one place a name) or `{low, high}` (numbers);
+ *   x: `{names}` (one place a name) or `{low, high, title}` (numbers);
  *   y: `{kind, range}` as `makeScale` takes them;
  *   lines: `[{color, dash, width, alpha, points: [[x, y]...], dots}]`, `y` being `null`
  *     where there is no value (the line has a gap);
@@ -134,6 +134,7 @@ export class LineChart {
     line(context, plot.left, floor + lower, right, floor + lower, colors.muted);
     const base = floor + lower + 6;
     if (!labels) {
+      write(context, spec.x.title, plot.left - 6, base + 4, { color: colors.muted, align: 'right' });
       for (const { value, text } of xScale.ticks) {
         write(context, text, x(value), base + 4, { color: colors.muted, align: 'center' });
       }
@@ -147,7 +148,8 @@ export class LineChart {
       context.save();
       context.translate(x(i) + 4, base);
       context.rotate(SLANT);
-      write(context, text, 0, 2, { color: colors.ink, align: 'right' });
+      // The first labels have less room on their left.
+      write(context, shorten(text, Math.max(4, Math.floor(x(i) / 4.6))), 0, 2, { color: colors.ink, align: 'right' });
       context.restore();
     });
   }

@@ -1,6 +1,6 @@
 // Runs in groups (by initializer or another hyperparameter), with bands over seeds.
 
-import { groupColor, DASHES } from '../charts/colors.js';
+import { dashOf, groupColor } from '../charts/colors.js';
 import { LineChart } from '../charts/lines.js';
 import { fill, h, notice, select, swatch } from '../dom.js';
 import { exact, factor, short } from '../format.js';
@@ -142,7 +142,7 @@ export class CompareView {
         const frame = frames.get(run);
         frame.names.forEach((label, j) => columns[place.get(label)]?.push(frame.row[j]));
       }
-      return { name, members: present, color: groupColor(i), dash: DASHES[Math.floor(i / 7) % 4], spreads: columns.map(spread) };
+      return { name, members: present, color: groupColor(i), dash: dashOf(Math.floor(i / 7)), spreads: columns.map(spread) };
     }).filter(({ members }) => members.length);
   }
 
@@ -209,7 +209,7 @@ export class CompareView {
       this._groups.map(({ curve }) => [...curve.values()].flatMap((one) => [one.low, one.high])),
     );
     this._metric.show({
-      x: { low, high },
+      x: { low, high, title: 'step' },
       y: { kind: metricScale(range), range },
       bands: this._groups
         .filter(({ members }) => members.length > 1)

@@ -10,7 +10,7 @@ import {
 import { SCALES, signalSelect, statisticSelect, tipTable, waiting, WEIGHTS } from './common.js';
 import { findingLine, findingsOf } from './findings.js';
 
-const MOST_PINNED = 12; // more runs than this: no lines for step 0
+const MOST_PINNED = 12; // more runs than this: no lines for step 0 and theory
 const VERDICTS = 4;
 
 export class ProfileView {
@@ -31,7 +31,8 @@ export class ProfileView {
         'p.hint',
         {},
         'A healthy network passes on a signal of the same size from layer to layer: flat lines. ' +
-          'Lines that sink with depth vanish, lines that climb explode. Thick: now; thin dotted: step 0.',
+          'Lines that sink with depth vanish, lines that climb explode. Thick: now; dotted: step 0; ' +
+          'dashed: what theory predicts for step 0.',
       ),
       this._layer.element,
       this._table,
@@ -227,7 +228,8 @@ class Profile {
   _lines(runs) {
     const { app } = this;
     const { weights, x, pinned } = app.values;
-    const predicted = app.values.theory && this.statistic === 'rms' && app.signals('prediction').includes(this.signal)
+    const few = runs.length <= MOST_PINNED;
+    const predicted = few && app.values.theory && this.statistic === 'rms' && app.signals('prediction').includes(this.signal)
       ? app.api.statistic(this.signal, 'rms', 'prediction').data
       : null;
     const wanted = (names) => names.filter((name) => isWanted(name, weights));
@@ -254,7 +256,7 @@ class Profile {
       });
       return found;
     };
-    const showFirst = pinned && frames.length <= MOST_PINNED;
+    const showFirst = pinned && few;
     this.lines = frames.map(({ run, now, first, theory }) => ({
       run,
       step: now.step,
@@ -428,7 +430,7 @@ class LayerHistory {
       }
     }
     chart.show({
-      x: { low, high },
+      x: { low, high, title: 'step' },
       y: { kind: scaleKind(app.index.statistics[statistic], app.values.scale), range },
       lines,
       marks: Number.isFinite(app.step) ? [app.step] : [],

@@ -113,7 +113,7 @@ export class TimeView {
     const last = Math.max(1, ...lines.map(({ points }) => points.length - 1));
     this._shown = lines.filter(({ run }) => run);
     this._lines.show({
-      x: { low: 0, high: last },
+      x: { low: 0, high: last, title: 'time step' },
       y: { kind: 'log', range },
       lines,
       height: 320,
