@@ -283,6 +283,9 @@ def prediction_tag(signal: str) -> str:
 # steps so far (above the median of the unmonitored ones; where there are none, the host
 # time of recording and writing only) over the training time so far, in [0, 1].
 OVERHEAD = "monitor_overhead"
+# Name of the metric that tells how many steps a `LossScaleOptimizer` had skipped ahead
+# of a monitored one, since `fit` began, because their gradients were not finite.
+SKIPPED = "skipped_steps"
 
 # Tags of a run's own facts (JSON), of the metrics of the monitored steps, and of the
 # findings: JSON `{"findings": [...]}`, the whole list as it stands at that step, each

@@ -1,50 +1,84 @@
 """Counting optimizer iterations without asking the optimizer at every step."""
 
+import keras
 import numpy as np
 
 
 class StepCount:
     """Tells which optimizer iteration a batch of `fit` is.
 
-    Within an epoch iterations go up with the batches. The optimizer itself is asked
-    where an epoch begins and where a step is monitored: asking may mean waiting for a
-    device. Where the model's optimizer does not count (a train step that uses another
-    one), batches are counted.
+    Within an epoch iterations go up with the batches, by one or, where a train step
+    applies the optimizer several times, by as many. The optimizer itself is asked where
+    an epoch begins, where a step is monitored and behind that: asking may mean waiting
+    for a device. Where the model's optimizer does not count (a train step that uses
+    another one), batches are counted.
 
     Args:
         model: The model that is trained.
         batches: How many batches an epoch has, `None` if that is not known.
+
+    Attributes:
+        pace: Iterations a batch.
+        skipped: Batches that a `LossScaleOptimizer` has skipped, as far as it was
+            asked: their gradients were not finite. `None` with any other optimizer.
     """
 
     def __init__(self, model, batches=None):
         self._model = model
         self._batches = batches
-        # The iteration at which the epoch began, what the optimizer last said, and the
-        # batches of the epoch that are done when the present execution is.
+        scales = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        self.pace = 1
+        self.skipped = 0 if scales else None
+        # The iteration at which the epoch began, what the optimizer last said and ahead
+        # of which batch, whether to ask it ahead of the next, and the batches of the
+        # epoch that are done when the present execution is.
         self._base = self._told = iterations_of(model)
+        self._asked = 0
+        self._asks_again = False
         self._done = 0
 
     def begin_epoch(self):
         """Counts the batches of the epoch that has ended."""
-        self._base += self._done
-        self._done = 0
-        self.ask(0)
+        self._base += self._done * self.pace
+        self._done = self._asked = 0
+        self._resynchronize(0)
 
     def begin_batch(self, batch):
         """Returns the iterations of the execution that begins, a range."""
+        if self._asks_again:
+            self._asks_again = False
+            self._learn_pace(batch)
+            self._resynchronize(batch)
         steps = self._model.steps_per_execution
         self._done = batch + steps
         if self._batches is not None:
             self._done = min(self._done, self._batches)
-        return range(self._base + batch, self._base + batch + steps)
+        first = self._base + batch * self.pace
+        return range(first, first + steps * self.pace)
 
     def ask(self, batch):
         """Asks the optimizer; returns the iteration of a batch that has not begun."""
+        self._asks_again = True
+        self._resynchronize(batch)
+        return self._base + batch * self.pace
+
+    def is_skipped(self, iteration):
+        """Whether the step of an iteration, just done, was skipped."""
+        return self.skipped is not None and iterations_of(self._model) <= iteration
+
+    def _learn_pace(self, batch):
+        batches = batch - self._asked
+        if batches:
+            advanced = iterations_of(self._model) - self._told
+            self.pace = max(1, round(advanced / batches))
+
+    def _resynchronize(self, batch):
         told = iterations_of(self._model)
-        if told != self._told:
-            self._told = told
-            self._base = told - batch
-        return self._base + batch
+        if told != self._told or self.skipped is not None:
+            if self.skipped is not None:
+                self.skipped += max(0, self._base + batch * self.pace - told)
+            self._base = told - batch * self.pace
+        self._told, self._asked = told, batch
 
 
 def iterations_of(model):

@@ -51,7 +51,11 @@ class SignalMonitor(keras.callbacks.Callback):
         every: Monitor optimizer iterations 0, n, 2n, … (iteration 0 is the step from
             the initial weights), or a schedule: one of `schedules`, such as
             `log_spaced()` or `first(20) | every(100)`, or any function from iteration
-            to bool. Where gradients are accumulated, each batch counts as one.
+            to bool. Where gradients are accumulated, each batch counts as one. A train
+            step that applies the optimizer several times is monitored if one of its
+            iterations is due, and recorded under the first, with an entry of its
+            weights for each (their `call`). A step that a `LossScaleOptimizer` skips is
+            not recorded but counted in the scalar `schema.SKIPPED`; it is no iteration.
         signals: Names out of `schema.SIGNALS`; all by default.
         layers: The layers to watch, with those inside them: names or shell patterns
             (`"block1/*"`), compiled regular expressions, layer classes, functions of a
@@ -105,6 +109,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._schedule = schedules.as_schedule(every)
         self._session: Any = None
         self._run: Any = None
+        self._count: Any = None
         self._meter = OverheadMeter()
         self._judge = Judge(rules, on_finding, severity)
         self._monitored = 0
@@ -158,6 +163,7 @@ class SignalMonitor(keras.callbacks.Callback):
         if not isinstance(loop, capture.Loop):
             loop = capture.Loop(loop, _listed(models), _listed(optimizers))
         self.set_model(loop.trained)
+        self._count = None
         self._begin(loop, loop, loop.first_step)
         order = self._order(loop.first_step)
 
@@ -208,15 +214,21 @@ class SignalMonitor(keras.callbacks.Callback):
         due = self._as_compiled and any(map(self._schedule, expected))
         self._meter.begin(monitored=due)
         if due:
-            self._session.arm(self._order(self._count.ask(batch)))
+            first = self._count.ask(batch)
+            self._session.arm(self._order(first, self._count.pace))
 
-    def _order(self, first):
-        """What is wanted of steps that are counted from one."""
+    def _order(self, first, pace=1):
+        """What is wanted of steps that begin with iterations first, first + pace..."""
+
+        def plan(done):
+            begin = first + done * pace
+            return any(map(self._schedule, range(begin, begin + pace)))
+
         return capture.Order(
             listener=self,
-            plan=lambda done: self._schedule(first + done),
-            count=lambda done: self._wants_histograms(first + done),
-            deliver=lambda done, *seen: self._receive(first + done, *seen),
+            plan=plan,
+            count=lambda done: self._wants_histograms(first + done * pace),
+            deliver=lambda done, *seen: self._receive(first + done * pace, *seen),
             look=self._look,
         )
 
@@ -323,7 +335,9 @@ class SignalMonitor(keras.callbacks.Callback):
             logger.info("%s: %s", self.log_dir, budget.told(estimate))
 
     def _receive(self, step, seen, logs):
-        """Takes in what a monitored step showed."""
+        """Takes in what a monitored step showed, unless it trained nothing."""
+        if self._count is not None and self._count.is_skipped(step):
+            return
         started = time.perf_counter()
         if not self._described:
             self._describe(step, seen)
@@ -347,6 +361,8 @@ class SignalMonitor(keras.callbacks.Callback):
         }
         if self._meter.is_running:
             metrics[schema.OVERHEAD] = self._meter.ratio()
+        if self._count is not None and self._count.skipped is not None:
+            metrics[schema.SKIPPED] = float(self._count.skipped)
         self.record.add_scalars(step, metrics)
         self._write(step, "write_metrics", metrics)
         self._meter.add_host_seconds(time.perf_counter() - started)

@@ -185,4 +185,6 @@ def _about_metric(name: str) -> str:
             "extra time of monitored steps over training time so far; host time of "
             "recording and writing only where there are no others to compare with"
         )
+    if name == schema.SKIPPED:
+        return "steps skipped so far because their scaled gradients were not finite"
     return "running mean since the start of the epoch, as Keras reports it"

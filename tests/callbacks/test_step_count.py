@@ -2,6 +2,7 @@
 
 import types
 
+import keras
 import pytest
 
 from keras_initkit.callbacks.counting import StepCount
@@ -37,3 +38,36 @@ def test_batches_are_counted_where_the_optimizer_does_not():
         begun += [count.begin_batch(batch)[0] for batch in (0, 2, 4)]
         assert count.ask(4) == begun[-1]
     assert begun == [0, 2, 4, 5, 7, 9, 10, 12, 14]
+
+
+def test_iterations_of_a_step_that_applies_twice_are_learnt_behind_the_first():
+    trained = model()
+    count = StepCount(trained, batches=4)
+    count.begin_epoch()
+    assert count.begin_batch(0) == range(1)
+    assert count.ask(0) == 0
+    trained.optimizer.iterations = 2
+    assert count.begin_batch(1) == range(2, 4)
+    assert count.begin_batch(3) == range(6, 8)
+    trained.optimizer.iterations = 8
+    count.begin_epoch()
+    assert count.begin_batch(1) == range(10, 12)
+
+
+def test_skipped_batches_are_counted_and_are_no_iterations():
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+    trained = types.SimpleNamespace(optimizer=optimizer, steps_per_execution=1)
+    count = StepCount(trained, batches=10)
+    count.begin_epoch()
+    count.begin_batch(0)
+    assert count.ask(0) == 0
+    assert count.is_skipped(0)
+    assert count.begin_batch(1) == range(1)
+    assert (count.ask(1), count.skipped) == (0, 1)
+    optimizer.inner_optimizer.iterations.assign(1)
+    assert not count.is_skipped(0)
+    assert count.begin_batch(2) == range(1, 2)
+    optimizer.inner_optimizer.iterations.assign(6)
+    count.begin_batch(9)
+    count.begin_epoch()
+    assert (count.begin_batch(0), count.skipped) == (range(6, 7), 4)
