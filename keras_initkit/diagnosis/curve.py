@@ -82,7 +82,7 @@ def loss_curve(record: RunRecord) -> LossCurve:
         same = np.zeros(len(x), bool)
         same[1:] = epoch[1:] == epoch[:-1]
         before = np.where(same, np.roll(seen, 1), 0)
-        sums = np.where(before > 0, np.roll(y, 1) * before, 0.0)
+        sums = np.where(before > 0, np.roll(y, 1), 0.0) * before
         y = (y * seen - sums) / (seen - before)
     finite = np.isfinite(y)
     return LossCurve(x[finite], y[finite], record.metadata.get("penalty") or 0.0)

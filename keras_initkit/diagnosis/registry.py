@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from keras_initkit import schema
 from keras_initkit.diagnosis.finding import SEVERITIES, Finding
 from keras_initkit.recording.record import RunRecord
@@ -106,9 +108,13 @@ class Rule:
             return [], f"does not hold {joint.join(lacking)}"
         values = {name: t.value for name, t in self.thresholds.items()} | thresholds
         try:
-            return [self._finding(fault) for fault in self.check(record, values)], None
+            # Records may hold any numbers; a ratio of two infinities is NaN, and as such
+            # beyond no threshold.
+            with np.errstate(all="ignore"):
+                faults = list(self.check(record, values))
         except NotJudged as reason:
             return [], str(reason)
+        return [self._finding(fault) for fault in faults], None
 
     def check_thresholds(self, thresholds: Iterable[str]) -> None:
         """Raises `ValueError` if the rule has no threshold of one of the names."""

@@ -539,6 +539,29 @@ def test_nonfinite_gradient_starts_at_the_last_layer():
     assert (finding.layer, finding.step) == ("dense_2", 20)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_rules_get_along_with_any_numbers(value):
+    draft = Draft()
+    for statistics in draft.values.values():
+        for values in statistics.values():
+            values[:] = value
+    for values in (*draft.histograms.values(), *draft.time_steps.values()):
+        values[:] = value
+    draft.loss = np.full(len(STEPS), value)
+    found = {f.rule for f in diagnosis.judge(draft.record())}
+    assert ("NonFinite" in found) == (value != 0)
+    assert ("NoGradient" in found) == (value == 0)
+
+
+def test_gradient_that_falls_all_along_is_not_called_exploding_behind():
+    draft = Draft(layers=tuple("abcdefghi"), units=(8,) * 9)
+    draft.values["gradient"]["rms"][:, ::2] = 1e-6 * 10.0 ** np.arange(9)
+    rules = [f.rule for f in diagnosis.judge(draft.record()) if f.layer != "b"]
+    assert set(rules) == {"VanishingGradient"}
+    draft.values["gradient"]["rms"][:, ::2] = 1e2 * 0.1 ** np.arange(9)
+    assert {f.rule for f in diagnosis.judge(draft.record())} == {"ExplodingGradient"}
+
+
 def test_zero_head_blocks_the_first_gradient_only():
     draft = Draft()
     draft.values["weight"]["rms"][0, 6] = 0

@@ -163,6 +163,14 @@ def gradient_is_at_fault(record: RunRecord) -> bool:
     return any(RULES[name].judge(record) for name in _OF_GRADIENTS if name in RULES)
 
 
+def row_medians(values: np.ndarray) -> np.ndarray:
+    """Returns the median of each row's numbers, NaN for a row without any."""
+    medians = np.full(len(values), np.nan)
+    known = ~np.isnan(values).all(axis=1)
+    medians[known] = np.nanmedian(values[known], axis=1)
+    return medians
+
+
 def columns_of(
     record: RunRecord, signal: str, layers: set[str]
 ) -> Iterator[tuple[int, TensorKey]]:

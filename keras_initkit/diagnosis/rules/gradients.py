@@ -91,8 +91,8 @@ def vanishing_gradient(
         "residual connections, `x = keras.layers.add([x, block(x)])`, or "
         "normalisation, `keras.layers.BatchNormalization()`."
     )
-    falls = np.array([p.change >= limits["decades"] for _, p in profiles], bool)
-    row = _common.persistent(falls)
+    changes = [p.change for _, p in profiles]
+    row = _common.persistent(np.array([c >= limits["decades"] for c in changes]))
     if row is not None:
         step, p = profiles[row]
         yield Fault(
@@ -158,8 +158,8 @@ def exploding_gradient(
         "`keras.optimizers.Adam(1e-3, global_clipnorm=1.0)`, or normalise, "
         "`keras.layers.BatchNormalization()`."
     )
-    rises = np.array([-p.change >= limits["decades"] for _, p in profiles], bool)
-    row = _common.persistent(rises)
+    changes = [p.change for _, p in profiles]
+    row = _common.persistent(np.array([-c >= limits["decades"] for c in changes]))
     if row is not None:
         step, p = profiles[row]
         yield Fault(
@@ -275,7 +275,7 @@ def _reach(row: np.ndarray, faint: float) -> float:
 
 def _first_to_last(row: np.ndarray) -> float:
     """Ratio of the first time step's value to the last one's; NaN without two."""
-    there = row[row > 0]
+    there = row[(row > 0) & np.isfinite(row)]
     return float(there[0] / there[-1]) if len(there) > 1 else np.nan
 
 
@@ -302,11 +302,11 @@ def _far_from_median(
         return
     values = np.stack([p.values for _, p in profiles])
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = values / np.nanmedian(values, axis=1, keepdims=True)
+        ratios = values / _common.row_medians(values)[:, None]
         logs = np.where(values > 0, np.log(values), np.nan)
-        slopes = np.nanmedian(np.diff(logs, axis=1), axis=1, keepdims=True)
+        slopes = _common.row_medians(np.diff(logs, axis=1))[:, None]
         level = logs - slopes * np.arange(values.shape[1])
-        steady = np.exp(level - np.nanmedian(level, axis=1, keepdims=True))
+        steady = np.exp(level - _common.row_medians(level)[:, None])
         far = np.isfinite(ratios) & (values > 0) & is_far(ratios) & is_far(steady)
     for column, key in enumerate(profiles[0][1].keys):
         row = _common.persistent(far[:, column])

@@ -206,7 +206,7 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     if gain >= limits["gain"] or curve.is_falling():
         return
     # What else keeps a model from learning is told by the rules about it.
-    if _common.gradient_is_at_fault(record) or _rate_is_at_fault(record):
+    if _common.gradient_is_at_fault(record) or _training_is_at_fault(record):
         raise NotJudged("has other faults, which explain that the loss does not fall")
     yield Fault(
         layer=None,
@@ -279,8 +279,13 @@ def _is_recurrent(record: RunRecord) -> bool:
     return any(_RECURRENT.search(layer["class_name"]) for layer in layers)
 
 
-def _rate_is_at_fault(record: RunRecord) -> bool:
-    names = ("LearningRateTooHigh", "LearningRateTooLow", "UnchangedTensor")
+def _training_is_at_fault(record: RunRecord) -> bool:
+    names = (
+        "LearningRateTooHigh",
+        "LearningRateTooLow",
+        "UnchangedTensor",
+        "OverRegularization",
+    )
     return any(RULES[name].judge(record) for name in names)
 
 

@@ -164,7 +164,7 @@ def weight_update_ratio(
     steps = _common.steps_of(record, "update")
     keys = [k for k in _common.tensors_of(record, "update") if is_kernel(k)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = ratios / _median(ratios)[:, None]
+        relative = ratios / _common.row_medians(ratios)[:, None]
         large = (ratios >= limits["large"]) & (relative >= limits["above"])
         small = (ratios <= limits["small"]) & (relative <= limits["below"])
         small &= ratios > 0  # none at all is what UnchangedTensor judges
@@ -251,14 +251,6 @@ def update_ratios(record: RunRecord) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _median(ratios: np.ndarray) -> np.ndarray:
-    """Median over the kernels, NaN at steps where none has a ratio."""
-    known = np.isfinite(ratios).any(axis=1)
-    median = np.full(len(ratios), np.nan)
-    median[known] = np.nanmedian(ratios[known], axis=1)
-    return median
-
-
 def median_update_ratio(record: RunRecord) -> np.ndarray:
     """Returns the median of the kernels' ratios, float64 `(steps,)`."""
-    return _median(update_ratios(record))
+    return _common.row_medians(update_ratios(record))
