@@ -43,11 +43,11 @@ function tidy(text) {
   return String(number).replace('-', '−');
 }
 
-/** 10ⁿ. */
-export function powerOfTen(exponent) {
+/** 10ⁿ, or another base. */
+export function powerOfTen(exponent, base = 10) {
   if (exponent === 0) return '1';
   const digits = [...String(Math.abs(exponent))].map((d) => SUPERSCRIPTS[d]).join('');
-  return `10${exponent < 0 ? '⁻' : ''}${digits}`;
+  return `${base}${exponent < 0 ? '⁻' : ''}${digits}`;
 }
 
 /** A factor in words: "×2.1", "÷4,000", "÷10⁹". */

@@ -129,6 +129,7 @@ export class LineChart {
     }
     for (const { value, text } of scale.ticks) {
       line(context, plot.left, y(value), right, y(value), colors.grid);
+      if (spec.y.range.nonfinite && y(value) < plot.top + 8) continue; // the lane's name
       write(context, text, plot.left - 6, y(value), { color: colors.muted, align: 'right' });
     }
     line(context, plot.left, floor + lower, right, floor + lower, colors.muted);

@@ -1,9 +1,9 @@
 // Layer × step for each run, and the histogram of one layer over the steps.
 
 import { HeatMap, legend } from '../charts/heatmap.js';
-import { linearScale, makeScale } from '../charts/scale.js';
+import { makeScale } from '../charts/scale.js';
 import { fill, h, notice, select, swatch } from '../dom.js';
-import { exact, powerOfTen } from '../format.js';
+import { exact, powerOfTen, short } from '../format.js';
 import { display, isWanted, layerOf, rangeOf, robustRange, scaleKind, stepsOf } from '../model.js';
 import { SCALES, signalSelect, statisticSelect, tipTable, waiting, WEIGHTS } from './common.js';
 import { ProfileView } from './profile.js';
@@ -256,7 +256,12 @@ class Histogram {
     const beside = ['nonfinite', 'above'].filter((name) => at(name) >= 0 && steps.some((_, c) => value(c, at(name)) > 0));
     const below = ['below', 'zero'].filter((name) => at(name) >= 0 && steps.some((_, c) => value(c, at(name)) > 0));
     const list = [...beside.map((name) => [name, at(name)]), ...kept, ...below.map((name) => [name, at(name)])];
-    const scale = { ...linearScale(0, 1), at: (share) => Math.sqrt(share), kind: 'linear' };
+    let most = 0;
+    for (const [, i] of list) {
+      for (let column = 0; column < steps.length; column++) most = Math.max(most, value(column, i));
+    }
+    // Shares of a few thousandths are to be seen, too.
+    const scale = { kind: 'linear', at: (share) => Math.sqrt(share / most) };
     const cells = (column, row) => {
       const share = value(column, list[row][1]);
       if (!share) return null;
@@ -275,7 +280,7 @@ class Histogram {
       markedRow: -1,
       markedStep: Number.isFinite(app.step) ? app.step : null,
       tip: (column, row) => [
-        h('div.tip-title', {}, `${octaveText(list[row][0])}, step ${steps[column]}`),
+        h('div.tip-title', {}, `${octaveRange(list[row][0])}, step ${steps[column]}`),
         h('div', {}, `share of the values: ${exact(value(column, list[row][1]))}`),
       ],
     });
@@ -284,9 +289,14 @@ class Histogram {
 
 const OTHERS = { nonfinite: 'NaN, ∞', above: 'larger', below: 'smaller', zero: 'zero' };
 
-/** "2^-3" as the magnitude at which the octave begins. */
+/** "2^-3" as "2⁻³". */
 function octaveText(name) {
+  return name.startsWith('2^') ? powerOfTen(Number(name.slice(2)), 2) : (OTHERS[name] ?? name);
+}
+
+/** The magnitudes of an octave. */
+function octaveRange(name) {
   if (!name.startsWith('2^')) return OTHERS[name] ?? name;
-  const value = 2 ** Number(name.slice(2));
-  return value >= 0.01 && value < 1000 ? `${Number(value.toPrecision(2))}` : `≈${powerOfTen(Math.round(Math.log10(value)))}`;
+  const least = 2 ** Number(name.slice(2));
+  return `magnitudes from ${short(least)} to ${short(2 * least)}`;
 }
