@@ -350,9 +350,8 @@ class SignalMonitor(keras.callbacks.Callback):
                 share = stats.magnitudes(one.histogram)
                 self.record.add_histogram(signal, step, share)
                 counts[signal] = one.histogram
-            through_time = getattr(one, "time", None)
-            if through_time is not None:
-                self.record.add_time_steps(signal, step, *through_time)
+            if one.time is not None:
+                self.record.add_time_steps(signal, step, *one.time)
         self._write(step, "write_step", self.record, tuple(seen), counts)
         metrics = {
             name: float(value)
