@@ -108,7 +108,7 @@ class Rule:
             return [], f"does not hold {joint.join(lacking)}"
         values = {name: t.value for name, t in self.thresholds.items()} | thresholds
         try:
-            # Records may hold any numbers; a ratio of two infinities is NaN, and as such
+            # Records may hold any numbers: a ratio of two infinities is NaN, which is
             # beyond no threshold.
             with np.errstate(all="ignore"):
                 faults = list(self.check(record, values))
