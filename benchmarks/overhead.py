@@ -1,0 +1,341 @@
+"""What monitoring costs, beside a bare `fit` and what people write by hand.
+
+    python benchmarks/overhead.py [--models mnist_mlp,...] [--every 1,16] [--rounds 5]
+    python benchmarks/overhead.py --scaling       # against depth and width
+    python benchmarks/overhead.py --memory        # peak memory, a process each
+
+All ways of a model take turns in one process, so that a busy machine slows all of them
+alike; a figure is the median over the rounds of the ratio to the bare `fit` of the same
+round, with the quartiles behind it. The ways:
+
+- ours: `SignalMonitor`, all signals, histograms as by default, written to disk;
+- keras: `keras.callbacks.TensorBoard(histogram_freq=1, update_freq=every)`, which sees
+  weights only, once an epoch;
+- probe: by hand, a second forward and backward pass under a `GradientTape` and a model
+  of all activations on the same batch, mean, standard deviation and histogram of each
+  tensor by `tf.summary`.
+"""
+
+import argparse
+import collections
+import contextlib
+import functools
+import os
+import pathlib
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_initkit as kik
+from keras_initkit.callbacks import monitor as monitoring
+from keras_initkit.capture import session
+
+BATCH = 128
+MODELS = ("mnist_mlp", "cifar10_cnn", "cifar10_resnet", "imdb_lstm")
+# Steps of one turn, where `every` asks for no more.
+STEPS = {"mnist_mlp": 60, "cifar10_cnn": 16, "cifar10_resnet": 16, "imdb_lstm": 16}
+
+
+def batches(name):
+    """One batch, again and again, as a data set: what it holds costs nothing."""
+    rng = np.random.default_rng(0)
+    if name.startswith("imdb"):
+        x = rng.integers(1, 9000, (BATCH, 200)).astype("int32")
+        y = rng.integers(0, 2, BATCH)
+    else:
+        shape = (28, 28, 1) if name.startswith("mnist") else (32, 32, 3)
+        x = rng.standard_normal((BATCH, *shape)).astype("float32")
+        y = rng.integers(0, 10, BATCH)
+    return tf.data.Dataset.from_tensors((x, y)).repeat().prefetch(2)
+
+
+def build(name):
+    return kik.models.build(name, initializer="he_normal", seed=1)
+
+
+class Probe(keras.callbacks.Callback):
+    """What people write today where they want gradients and activations logged."""
+
+    def __init__(self, log_dir, every, batch):
+        super().__init__()
+        self.every = every
+        self.x, self.y = batch
+        self.writer = tf.summary.create_file_writer(str(log_dir))
+        self.steps = 0
+
+    def on_train_begin(self, logs=None):
+        layers = [one for one in self.model.layers if one.weights or one.count_params]
+        outputs = [one.output for one in layers]
+        names = [one.name for one in layers]
+        model = keras.Model(self.model.inputs, [*outputs, self.model.output])
+
+        @tf.function
+        def look(x, y):
+            with tf.GradientTape() as tape:
+                *activations, prediction = model(x, training=True)
+                loss = self.model.compute_loss(x=x, y=y, y_pred=prediction)
+            weights = [v.value for v in self.model.trainable_variables]
+            return activations, tape.gradient(loss, weights)
+
+        self.look, self.names = look, names
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.steps % self.every == 0:
+            activations, gradients = self.look(self.x, self.y)
+            paths = [v.path for v in self.model.trainable_variables]
+            with self.writer.as_default(step=self.steps):
+                for name, tensor in zip(
+                    [*self.names, *paths], [*activations, *gradients], strict=True
+                ):
+                    tensor = tf.convert_to_tensor(tensor)
+                    tf.summary.scalar(f"{name}/mean", tf.reduce_mean(tensor))
+                    tf.summary.scalar(f"{name}/std", tf.math.reduce_std(tensor))
+                    tf.summary.histogram(name, tensor)
+        self.steps += 1
+
+
+class Stopwatch:
+    """Two callbacks, ahead of all others and behind: the time of an epoch's steps."""
+
+    def __init__(self):
+        self.seconds = 0.0
+        start = keras.callbacks.Callback()
+        stop = keras.callbacks.Callback()
+        start.on_epoch_begin = self._start
+        stop.on_epoch_end = self._stop
+        self.around = lambda callbacks: [start, *callbacks, stop]
+
+    def _start(self, epoch, logs=None):
+        self._from = time.perf_counter()
+
+    def _stop(self, epoch, logs=None):
+        self.seconds = time.perf_counter() - self._from
+
+
+class Way:
+    """A model of its own, trained with the callbacks of one way, a turn at a time."""
+
+    def __init__(self, name, make_callbacks, data):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="overhead-"))
+        self.model = build(name)
+        self.callbacks = make_callbacks(self.directory)
+        self.data = data
+        self.first = self.turn(1)
+
+    def turn(self, steps):
+        watch = Stopwatch()
+        self.model.fit(
+            self.data,
+            steps_per_epoch=steps,
+            verbose=0,
+            callbacks=watch.around(self.callbacks),
+        )
+        return watch.seconds
+
+    def written(self):
+        files = (f for f in self.directory.rglob("*") if f.is_file())
+        return sum(file.stat().st_size for file in files)
+
+    def close(self):
+        shutil.rmtree(self.directory)
+
+
+def ways(every, data):
+    batch = next(iter(data))
+    return {
+        "bare": lambda directory: [],
+        "ours": lambda directory: [kik.SignalMonitor(directory, every=every)],
+        "keras": lambda directory: [
+            keras.callbacks.TensorBoard(
+                str(directory), histogram_freq=1, update_freq=every
+            )
+        ],
+        "probe": lambda directory: [Probe(directory, every, batch)],
+    }
+
+
+def spread(values):
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return f"{middle:7.3f} ({low:.3f} to {high:.3f})"
+
+
+@contextlib.contextmanager
+def clocked(**methods):
+    """Sums up the seconds inside methods, `{name: (class, method name)}`."""
+    seconds = collections.Counter()
+    originals = {}
+    for name, (owner, method) in methods.items():
+        originals[name] = original = getattr(owner, method)
+
+        @functools.wraps(original)
+        def timed(*args, _original=original, _name=name, **kwargs):
+            start = time.perf_counter()
+            try:
+                return _original(*args, **kwargs)
+            finally:
+                seconds[_name] += time.perf_counter() - start
+
+        setattr(owner, method, timed)
+    try:
+        yield seconds
+    finally:
+        for name, (owner, method) in methods.items():
+            setattr(owner, method, originals[name])
+
+
+def compare(name, every, rounds):
+    """Prints one line of the table: a model at one cadence."""
+    data = batches(name)
+    steps = -(-STEPS[name] // every) * every
+    contestants = {
+        way: Way(name, callbacks, data) for way, callbacks in ways(every, data).items()
+    }
+    for contestant in contestants.values():
+        contestant.turn(2)
+    before = contestants["ours"].written()
+    seconds = {way: [] for way in contestants}
+    with clocked(
+        monitored=(session.Session, "run"),
+        host=(session.Session, "_read"),
+        receive=(monitoring.SignalMonitor, "_receive"),
+        write=(monitoring.SignalMonitor, "_write"),
+    ) as clock:
+        for _ in range(rounds):
+            for way, contestant in contestants.items():
+                seconds[way].append(contestant.turn(steps))
+    bare = np.array(seconds["bare"])
+    monitored = rounds * steps / every
+    step = 1e3 * np.median(bare) / steps
+    cells = [spread(np.array(seconds[w]) / bare) for w in ("ours", "keras", "probe")]
+    first = contestants["ours"].first / contestants["bare"].first
+    ours, probe = (np.median(np.array(seconds[w]) - bare) for w in ("ours", "probe"))
+    print(f"{name:15}{every:5}{step:9.2f} " + "  ".join(cells), flush=True)
+    phases = {key: 1e3 * value / monitored for key, value in clock.items()}
+    device = phases["monitored"] - phases["host"] - phases["receive"]
+    written = (contestants["ours"].written() - before) / monitored / 1024
+    print(
+        f"{'':20} first step {first:.2f} of bare; a monitored step: {device:.2f} ms in "
+        f"TensorFlow, finishing {phases['host']:.2f}, keeping "
+        f"{phases['receive'] - phases['write']:.2f}, writing {phases['write']:.2f}; "
+        f"{written:.1f} kB; the probe costs {probe / max(ours, 1e-9):.1f} times as much",
+        flush=True,
+    )
+    for contestant in contestants.values():
+        contestant.close()
+
+
+def peak_memory(name, way):
+    """Peak memory of a process that trains 20 steps, in MB."""
+    if way is None:
+        return {
+            way: float(
+                subprocess.run(
+                    [sys.executable, __file__, "--peak", name, way],
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                ).stdout
+            )
+            for way in ("bare", "ours", "probe")
+        }
+    data = batches(name)
+    Way(name, ways(1, data)[way], data).turn(20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def plain(depth, width):
+    inputs = keras.Input((width,))
+    x = inputs
+    for _ in range(depth):
+        x = keras.layers.Dense(width, "relu", kernel_initializer="he_normal")(x)
+    model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    model.compile("sgd", "mse")
+    return model
+
+
+def scaling(rounds):
+    """Prints what every monitored step and the first one cost more, by size."""
+    print(f"{'depth':>7}{'width':>7}  extra ms a step    ...a layer  extra s at first")
+    for depth, width in (
+        *((depth, 16) for depth in (10, 100, 1000)),
+        *((4, width) for width in (64, 512, 4096)),
+    ):
+        x = np.random.default_rng(0).standard_normal((BATCH, width)).astype("float32")
+        y = np.zeros((BATCH, 1), "float32")
+        data = tf.data.Dataset.from_tensors((x, y)).repeat()
+        models = {"bare": plain(depth, width), "ours": plain(depth, width)}
+        callbacks = {"bare": [], "ours": [kik.SignalMonitor(None, every=1, rules=None)]}
+        first, seconds = {}, {"bare": [], "ours": []}
+        steps = 10
+        for turn in range(rounds + 1):
+            for way, model in models.items():
+                watch = Stopwatch()
+                around = watch.around(callbacks[way])
+                model.fit(
+                    data,
+                    steps_per_epoch=steps if turn else 1,
+                    verbose=0,
+                    callbacks=around,
+                )
+                if turn:
+                    seconds[way].append(watch.seconds)
+                else:
+                    first[way] = watch.seconds
+        extra = np.median(np.subtract(seconds["ours"], seconds["bare"])) / steps * 1e3
+        print(
+            f"{depth:7}{width:7}{extra:17.2f}{extra / (depth + 1):14.3f}"
+            f"{first['ours'] - first['bare']:18.2f} (bare {first['bare']:.2f})",
+            flush=True,
+        )
+        keras.utils.clear_session()
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--every", default="1,10,16,100")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scaling", action="store_true")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--peak", nargs=2, metavar=("MODEL", "WAY"))
+    arguments = parser.parse_args()
+    if arguments.peak:
+        print(peak_memory(*arguments.peak))
+        return
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}, TensorFlow {tf.__version__}, Keras "
+        f"{keras.__version__}, {time.strftime('%Y-%m-%d')}, batches of {BATCH}",
+        flush=True,
+    )
+    names = arguments.models.split(",")
+    if arguments.scaling:
+        scaling(arguments.rounds)
+    elif arguments.memory:
+        for name in names:
+            peaks = peak_memory(name, None)
+            cells = (
+                f"{w} {m:.0f} MB ({m / peaks['bare']:.3f})" for w, m in peaks.items()
+            )
+            print(f"{name:15} " + "  ".join(cells), flush=True)
+    else:
+        print(f"{'model':15}every  ms/step  ours / bare  keras / bare  probe / bare")
+        for name in names:
+            for every in map(int, arguments.every.split(",")):
+                compare(name, every, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
