@@ -227,7 +227,7 @@ def compare(name, every, rounds):
         f"{'':20} first step {first:.2f} of bare; a monitored step: {device:.2f} ms in "
         f"TensorFlow, finishing {phases['host']:.2f}, keeping "
         f"{phases['receive'] - phases['write']:.2f}, writing {phases['write']:.2f}; "
-        f"{written:.1f} kB; the probe costs {probe / max(ours, 1e-9):.1f} times as much",
+        f"{written:.1f} kB; the probe {probe / max(ours, 1e-9):.1f} times as dear",
         flush=True,
     )
     for contestant in contestants.values():
