@@ -25,7 +25,8 @@ def filled():
         values[0, :3] = (np.nan, np.inf, -np.inf)
         record.add("gradient", KEYS, step, values)
         record.add_scalars(step, {"loss": np.inf if step else 1 / 3})
-    record.add("activation", KEYS[:1], 0, np.ones((1, columns + 1)))
+    columns = len(schema.statistics_of("activation"))
+    record.add("activation", KEYS[:1], 0, np.ones((1, columns)))
     record.add_histogram("activation", 0, np.ones((1, len(schema.HISTOGRAM_COLUMNS))))
     record.add_time_steps("activation", 0, KEYS[:1], np.ones((1, schema.TIME_STEPS)))
     return record
