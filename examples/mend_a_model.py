@@ -92,12 +92,13 @@ def draw(cases, path):
         for label, colour, (diagnosis, losses, accuracy) in zip(
             ("as it was", "mended"), ("#D55E00", "#0072B2"), versions, strict=True
         ):
-            back = [row.backprop for row in diagnosis.profile]
+            # What is exactly 0 has no place on a logarithmic axis: it lies at the edge.
+            back = [max(row.backprop, 1e-24) for row in diagnosis.profile]
             style = {"color": colour, "label": f"{label}: accuracy {accuracy:.3f}"}
             panels[0, column].plot(back, marker="o", markersize=3, **style)
             panels[1, column].plot(losses, **style)
-        panels[0, column].set(title=name, xlabel="weight layer", yscale="symlog")
-        panels[0, column].set_yscale("symlog", linthresh=1e-22)
+        panels[0, column].set(title=name, xlabel="weight layer", yscale="log")
+        panels[0, column].set_ylim(1e-24, 1)
         panels[1, column].set(xlabel="optimizer step", ylim=(0, 2.6))
         panels[1, column].legend(frameon=False)
     panels[0, 0].set_ylabel("rms of dL/d(output) before training")
