@@ -13,11 +13,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.S))
-def test_python_snippets_run(code, tmp_path, monkeypatch, capsys):
+def test_python_snippets_run_as_one_session(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
-    assert "hidden" in capsys.readouterr().out
+    session = {}
+    for code in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(compile(code, "README.md", "exec"), session)
+        assert "hidden" in capsys.readouterr().out or "print" not in code
     assert any(tmp_path.rglob("events.out.tfevents.*"))
 
 
