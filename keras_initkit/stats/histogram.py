@@ -5,6 +5,8 @@ number the bins: four a factor of two, from 1e-38 to 3e38, of either sign. NaN a
 infinities have bins of their own, so nothing fails on them.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -72,11 +74,13 @@ def _sampled(x):
 _FINITE = 255 * 4
 
 
+@functools.cache
 def _edges():
     """Edges of the bins of finite positive numbers, `_FINITE + 1` in float64."""
     bits = np.arange(_FINITE + 1, dtype=np.uint32) << np.uint32(_SHIFT)
     edges = bits.view(np.float32).astype(np.float64)
     edges[-1] = 2.0**128
+    edges.flags.writeable = False
     return edges
 
 
