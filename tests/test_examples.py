@@ -5,6 +5,8 @@ import runpy
 
 import pytest
 
+import keras_initkit as kik
+
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 TINY = ["--source", "standin", "--limit", "256", "--epochs", "1"]
 ARGUMENTS = {
@@ -27,3 +29,25 @@ def test_example_runs(name, tmp_path, capsys):
     main([*ARGUMENTS[name], "--log-dir", str(tmp_path / "log")])
     assert capsys.readouterr().out
     assert list((tmp_path / "log").rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_three_models_fail_on_real_mnist_and_learn_it_once_mended(tmp_path):
+    main = runpy.run_path(str(EXAMPLES / "mend_a_model.py"))["main"]
+    try:
+        cases = main(["--source", "real", "--log-dir", str(tmp_path)])
+    except kik.data.DataUnavailableError as error:
+        pytest.skip(str(error))
+    named = {
+        "sigmoid_30": "VanishingGradient",
+        "relu_30_glorot": "VanishingGradient",
+        "zero_cnn": "SymmetricUnits",
+    }
+    assert cases.keys() == named.keys()
+    for name, (failed, mended) in cases.items():
+        assert named[name] in {finding.rule for finding in failed[0].findings}
+        assert named[name] not in {finding.rule for finding in mended[0].findings}
+        assert failed[2] < 0.15
+        assert mended[2] > 0.7
+    assert (tmp_path / "mend_a_model.png").stat().st_size < 200_000
