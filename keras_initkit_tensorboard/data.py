@@ -28,8 +28,9 @@ from keras_initkit_tensorboard import schema
 KINDS = ("statistics", "histogram", "time", "prediction")
 # More than a tag can hold: the provider's own sampling is random.
 _ALL = 10**9
-# What to ask the provider for at once; its replies are limited to 256 MiB.
-_BATCH_BYTES = 64 * 2**20
+# What to ask the provider for at once: its replies are limited to 256 MiB, and larger
+# ones than this are no faster.
+_BATCH_BYTES = 8 * 2**20
 _PART = re.compile(r"#(\d{1,6})(?=/|@|$)")
 
 Array: TypeAlias = "np.ndarray[Any, Any]"

@@ -1,11 +1,14 @@
 """The tab in a real browser, in a real TensorBoard, over a really trained run."""
 
 import csv
+import functools
+import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import keras
@@ -414,8 +417,26 @@ def test_run_colors_are_those_of_tensorboard(page, server):
     assert f"#{red:02x}{green:02x}{blue:02x}" == expected
 
 
-def test_new_steps_and_runs_appear(page, server, log_dir):
-    frame = page.open(server)
+@pytest.fixture
+def unpolled(browser):
+    """A page whose tab asks for news only when TensorBoard says so."""
+    page = Page(browser)
+    page.page.add_init_script(
+        "const every = setInterval;"
+        "window.setInterval = (f, ms) => (ms === 10_000 ? 0 : every(f, ms));"
+    )
+    yield page
+    page.context.close()
+
+
+def reload(page):
+    """Presses TensorBoard's reload button."""
+    page.page.locator(".reload-button").first.click()
+    page.settle()
+
+
+def test_new_steps_and_runs_appear(unpolled, server, log_dir):
+    frame = unpolled.open(server)
     before = frame.locator(".runs li").count()
     run = logs.Run(log_dir / "while_open")
     for step in (0, 60):
@@ -423,12 +444,65 @@ def test_new_steps_and_runs_appear(page, server, log_dir):
     run.close()
     for _ in range(20):
         time.sleep(0.5)
-        page.page.locator(".reload-button").first.click()
-        page.settle()
+        reload(unpolled)
         if frame.locator(".runs li").count() > before:
             break
     assert frame.locator(".runs li").count() == before + 1
     frame.locator("output.step", has_text="step 60 (latest)").wait_for()
+    unpolled.check()
+
+
+def test_silent_server_is_told_and_forgiven(unpolled, server):
+    frame = unpolled.open(server)
+    alert = frame.locator("[role=alert]")
+    assert not alert.is_visible()
+    unpolled.page.route("**/initkit/index", lambda route: route.abort())
+    reload(unpolled)
+    alert.wait_for()
+    assert "TensorBoard does not answer" in alert.inner_text()
+    assert frame.locator("figure canvas").first.is_visible()
+    unpolled.page.unroute("**/initkit/index")
+    reload(unpolled)
+    alert.wait_for(state="hidden")
+
+
+@pytest.fixture
+def notebook(server, tmp_path):
+    """Address of a page that shows TensorBoard in a frame, as `%tensorboard` does."""
+    frame = f"<iframe src='{server}#initkit&p.initkit.view=card' width=900 height=600>"
+    (tmp_path / "notebook.html").write_text(f"<link rel=icon href='data:,'>{frame}")
+    handler = functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=tmp_path
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as outer:
+        threading.Thread(target=outer.serve_forever, daemon=True).start()
+        yield f"http://localhost:{outer.server_port}/notebook.html"
+        outer.shutdown()
+
+
+def test_tab_inside_the_frame_of_a_notebook(page, notebook):
+    page.page.goto(notebook)
+    outer = page.page.frame_locator("iframe")
+    outer.frame_locator("iframe").locator(".runs li").first.wait_for()
+    (page.frame,) = [f for f in page.page.frames if "plugin_entry" in f.url]
+    page.settle()
+    chosen = page.frame.locator("[role=tab][aria-selected=true]")
+    assert chosen.inner_text() == "Run card"
+    assert page.frame.locator(".runcard h2").is_visible()
+
+
+def test_theory_stands_beside_what_was_measured(page, server, log_dir):
+    frame = page.open(server)
+    frame.get_by_title("Show full alone").click(force=True)
+    page.key("figure canvas >> nth=0", "ArrowRight", "ArrowRight")
+    series = kik.RunRecord.load(log_dir / "full").signal("activation")
+    rms = series.statistic("rms")[:, 1]
+    heads = frame.locator(".tooltip th").all_inner_texts()
+    assert heads == ["", "now", "step 0", "theory"]
+    assert page.tip() == {"full": [number(rms[-1]), number(rms[0]), "0.5"]}
+    frame.get_by_label("theory").uncheck()
+    page.key("figure canvas >> nth=0", "Escape", "ArrowRight")
+    assert frame.locator(".tooltip th").all_inner_texts() == ["", "now", "step 0"]
 
 
 def test_python_reader_shows_the_same(browser, log_dir, record):
