@@ -38,7 +38,7 @@ def pytest_terminal_summary(terminalreporter):
         )
     write("")
     write(f"{len(rows)} kinds. Worst error by signal:")
-    for signal in rows[0]["worst"]:
+    for signal in max((row["worst"] for row in rows), key=len):
         worst = max(rows, key=lambda row: row["worst"].get(signal, 0.0))
         error = worst["worst"].get(signal, 0.0)
         write(f"  {signal:13} {error:.1e} ({worst['name']})")

@@ -351,7 +351,10 @@ KINDS = {
     "shared_layer": Kind(shared, X, Y),
     "shared_model": Kind(shared_model, X, Y, untapped=("tower",)),
     "dicts_in_and_out": Kind(
-        several, {"left": X, "right": X[::-1]}, {"class": Y, "value": T}
+        several,
+        {"left": X, "right": X[::-1]},
+        {"class": Y, "value": T},
+        untapped=("both",),
     ),
     "layer_of_several_outputs": Kind(parts, X, Y, untapped=("chosen",)),
     "weights_shared_by_layers": Kind(tied, WORDS, WORDS[:, 0]),
