@@ -20,7 +20,7 @@ layers = keras.layers
 CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def deep(name, activation, width=64, depth=30):
+def deep(name, activation, depth, width=64):
     """A plain stack of dense layers, as Keras initializes them by default."""
     hidden = [
         layers.Dense(width, activation, name=f"hidden_{n}") for n in range(1, depth + 1)
@@ -42,12 +42,15 @@ def zero_cnn(name):
     return keras.Sequential(parts, name=name)
 
 
-def broken_models():
+def broken_models(depth):
     """Returns the three models, each with what makes its optimizer."""
     return (
-        (deep("sigmoid_30", "sigmoid"), lambda: keras.optimizers.Adam(1e-3)),
         (
-            deep("relu_30_glorot", "relu"),
+            deep(f"sigmoid_{depth}", "sigmoid", depth),
+            lambda: keras.optimizers.Adam(1e-3),
+        ),
+        (
+            deep(f"relu_{depth}_glorot", "relu", depth),
             lambda: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
         ),
         (zero_cnn("zero_cnn"), lambda: keras.optimizers.Adam(1e-3)),
@@ -113,6 +116,7 @@ def draw(cases, path):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--depth", type=int, default=30, help="hidden layers")
     parser.add_argument("--limit", type=int, default=10_000, help="training examples")
     parser.add_argument("--source", default="auto", help="auto, real or standin")
     parser.add_argument("--log-dir", default="logdir/examples/mend_a_model")
@@ -123,7 +127,7 @@ def main(argv=None):
     log_dir = pathlib.Path(args.log_dir)
     keras.utils.set_random_seed(0)
     cases = []
-    for model, optimizer in broken_models():
+    for model, optimizer in broken_models(args.depth):
         start = model.get_weights()
         runs = log_dir / model.name
         failed = examine(model, optimizer, data, args.epochs, runs / "as_it_was")

@@ -11,7 +11,7 @@ EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 TINY = ["--source", "standin", "--limit", "256", "--epochs", "1"]
 ARGUMENTS = {
     "train_mnist.py": [*TINY, "--initializer", "he"],
-    "mend_a_model.py": [*TINY, "--limit", "128"],
+    "mend_a_model.py": [*TINY, "--depth", "2"],
     "train_cifar10.py": [*TINY, "--model", "cifar10_mlp"],
     "train_imdb.py": [*TINY, "--model", "imdb_rnn", "--maxlen", "20"],
     "use_in_your_model.py": ["--epochs", "1"],
