@@ -131,7 +131,13 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
+SLOW = ("own_train_step", "half")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in KINDS],
+)
 def test_state_is_bit_equal_and_record_is_that_of_training(name):
     keras.utils.set_random_seed(1)
     model = KINDS[name]()
