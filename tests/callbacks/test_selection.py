@@ -46,7 +46,7 @@ INSIDE_BLOCK = {"conv[1]", "norm"}
         (lambda layer: getattr(layer, "units", 0) > 3, {"conv[1]"}),
         (["logits", layers.RNN], {"memory", "logits"}),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_layers_and_exclude_take_every_kind_of_name(model, selector, expected):
     chosen = tapped(model, selector)
