@@ -151,7 +151,7 @@ def time_browser(server):
             frame.evaluate("new Promise((done) => setTimeout(done, 100))")
             draws.append(frame.evaluate(DRAWN))
         browser.close()
-    print(f"  {'first picture, all data, from its own start':48}{min(first):8.3f} s")
+    print(f"  {'first picture, from the start of its own frame':48}{min(first):8.3f} s")
     print(f"  {'the same from navigation to TensorBoard':48}{min(total):8.3f} s")
     print(
         f"  {'slider redraw, median and worst':48}{np.median(draws):8.1f} ms "
