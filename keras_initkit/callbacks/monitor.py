@@ -375,6 +375,7 @@ class SignalMonitor(keras.callbacks.Callback):
             model=self.model.name,
             layers=choosing.describe(self.model),
             untapped=[[one.layer, one.reason] for one in untapped],
+            schedule=repr(self._schedule),
             **self._facts,
         )
         of_weights = {"gradient", "weight", "update"}

@@ -285,6 +285,7 @@ def test_model_with_an_optimizer_of_its_own_counts_batches():
     for signal in ("activation", "gradient", "update"):
         assert monitor.record.signal(signal).steps.tolist() == [0, 4, 8]
     assert not monitor.record.metadata["untapped"]
+    assert monitor.record.metadata["schedule"] == "every(4)"
 
 
 def test_weights_that_no_optimizer_updates_are_told():
