@@ -187,7 +187,11 @@ KINDS = {
     "conv_lstm": Kind(films, FILMS, Y, untapped=("conv_lstm_cell", "flat")),
     "attention": Kind(attention, WORDS, Y, untapped=("softmax", "dropout")),
     "MobileNetV3Small": Kind(
-        lambda: application("MobileNetV3Small"), PICTURES, Y, again="eager"
+        lambda: application("MobileNetV3Small"),
+        PICTURES,
+        Y,
+        again="graph",
+        untapped=("flatten", "rescaling", "predictions"),
     ),
     "EfficientNetB0": Kind(
         lambda: application("EfficientNetB0"), PICTURES, Y, again="eager"

@@ -9,7 +9,6 @@ after the step. Statistics are numpy's in float64, from their definitions.
 import collections
 import contextlib
 import dataclasses
-import functools
 from unittest import mock
 
 import keras
@@ -68,25 +67,22 @@ def run(model, state, batch, scale=1.0, graph=False):
     batch = (x, *batch[1:])
     if not all(layer.built for layer in model._flatten_layers()):
         _forward(model, x)
-    for variable, value in zip(model.variables, state, strict=True):
-        variable.assign(value)
     spies = []
 
-    def step(signals=SIGNALS):
+    def step(batch, signals=SIGNALS):
         spies.append(_Spy(model))
         tensors = _tensors(model, batch, scale, spies[-1])
         return {signal: tensors[signal] for signal in signals}
 
     if graph:
-        # Apart, for who reads a preactivation divides a kernel of the graph.
-        parts = (SIGNALS[:1], SIGNALS[1:])
-        functions = [
-            tf.function(functools.partial(step, part), autograph=False)
-            for part in parts
-        ]
-        tensors = {k: v for function in functions for k, v in function().items()}
+        # Apart, for who reads a tensor may divide a kernel of the graph.
+        tensors = {}
+        for signal in SIGNALS:
+            _assign(model, state)
+            tensors |= _in_graph(step, batch, (signal,))
     else:
-        tensors = step()
+        _assign(model, state)
+        tensors = step(batch)
     scales = {"backprop": scale, "gradient": scale}
     arrays = {
         signal: {
@@ -100,6 +96,25 @@ def run(model, state, batch, scale=1.0, graph=False):
     return Step(
         arrays, spies[-1].closed - {number for number, *_ in arrays["activation"]}
     )
+
+
+def _assign(model, state):
+    for variable, value in zip(model.variables, state, strict=True):
+        variable.assign(value)
+
+
+def _in_graph(step, batch, *args):
+    """Runs a step on what a bare `fit` gives it: a batch whose size no graph knows."""
+    known = tuple(part for part in batch if part is not None)
+    batches = tf.data.Dataset.from_tensor_slices(known)
+    size = batches.cardinality().numpy()
+
+    @tf.function(autograph=False)
+    def in_graph(iterator):
+        batch = keras.utils.unpack_x_y_sample_weight(next(iterator))
+        return step(batch, *args)
+
+    return in_graph(iter(batches.batch(size)))
 
 
 def _tensors(model, batch, scale, spy):
