@@ -370,7 +370,8 @@ KINDS = {
     "cloned": Kind(cloned, X, Y),
     "reloaded": Kind(reloaded, X, Y, again="eager"),
     "rematerialized": Kind(rematerialized, IMAGES, Y, untapped=("again", "flatten")),
-    "softmax_output": Kind(probabilities, X, Y),
+    # The loss goes back to the logits.
+    "softmax_output": Kind(probabilities, X, Y, untapped=("p",)),
     "regularized": Kind(regularized, X, Y),
     "layer_in_a_loop": Kind(repeated, X, Y, untapped=("inner",)),
     "changing_and_zero_sizes": Kind(
