@@ -1,5 +1,7 @@
 """Prints the table of kinds × promises after a run of `test_kinds_table.py`."""
 
+import json
+
 LEGEND = """\
 bit-equal: variables after all steps equal those of a bare fit, bit by bit
 traced:    neither the plain step nor its twin is traced more often than in a bare fit
@@ -13,7 +15,7 @@ true:      statistics within 1e-5 of the tensor's rms of those of a second step,
 
 def pytest_terminal_summary(terminalreporter):
     rows = [
-        dict(report.user_properties)["kind"]
+        json.loads(dict(report.user_properties)["kind"])
         for reports in terminalreporter.stats.values()
         for report in reports
         if getattr(report, "when", None) == "call"

@@ -6,6 +6,7 @@
 
 import collections
 import contextlib
+import json
 from unittest import mock
 
 import keras
@@ -219,17 +220,16 @@ def test_kind(name, record_property):
         "complete": completeness(kind, watched[0], monitor, expected, seen.closed),
         "true": wrong,
     }
-    record_property(
-        "kind",
-        {
-            "name": name,
-            "promises": {promise: not faults for promise, faults in promises.items()},
-            "tensors": sum(
-                len(at_step(monitor.record, signal, kind.step)) for signal in expected
-            ),
-            "untapped": monitor.record.metadata["untapped"],
-            "worst": worst,
-            "again": kind.again,
-        },
-    )
+    # As text, which goes from one process to another.
+    row = {
+        "name": name,
+        "promises": {promise: not faults for promise, faults in promises.items()},
+        "tensors": sum(
+            len(at_step(monitor.record, signal, kind.step)) for signal in expected
+        ),
+        "untapped": monitor.record.metadata["untapped"],
+        "worst": worst,
+        "again": kind.again,
+    }
+    record_property("kind", json.dumps(row, default=float))
     assert promises == {promise: [] for promise in promises}
