@@ -96,7 +96,7 @@ STATISTICS = {
             "1",
             0,
             1,
-            ("activation", "gradient"),
+            ("activation", "gradient", "weight", "update"),
             "share of entries equal to 0",
         ),
         Statistic(

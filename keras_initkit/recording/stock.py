@@ -26,7 +26,7 @@ STATISTICS: tuple[tuple[float, dict[str, tuple[str, ...]]], ...] = (
             "preactivation": ("std",),
             "backprop": ("rms",),
             "gradient": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
-            "weight": ("rms", "mean", "std", "nonfinite_count"),
+            "weight": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
             "update": ("rms",),
         },
     ),
