@@ -85,7 +85,7 @@ def test_findings_exit_with_1_from_the_severity_on(invoke, files, tmp_path):
 
 def test_less_grave_findings_pass(invoke, files, tmp_path):
     keras.utils.set_random_seed(0)
-    hidden = [layers.Dense(16, "sigmoid") for _ in range(20)]
+    hidden = [layers.Dense(16, "sigmoid") for _ in range(10)]
     deep = keras.Sequential([layers.Input((8,)), *hidden, layers.Dense(3)])
     deep.save(tmp_path / "deep.keras")
     arguments = "diagnose", str(tmp_path / "deep.keras"), *data(files)

@@ -59,7 +59,8 @@ def log_dir(tmp_path_factory, browser):
             keras.layers.Dense(8, "relu", name="first"),
             keras.layers.Dense(8, "relu", name="second"),
             keras.layers.Dense(3, name="logits"),
-        ]
+        ],
+        name="sequential",
     )
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     monitor = kik.SignalMonitor(root / "trained", every=2)
