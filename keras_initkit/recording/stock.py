@@ -20,7 +20,7 @@ from keras_initkit.recording.record import SignalSeries
 # it may make: the first that keeps within its limit is taken.
 STATISTICS: tuple[tuple[float, dict[str, tuple[str, ...]]], ...] = (
     (
-        120,
+        300,
         {
             "activation": ("std", "mean", "rms", "zero_fraction", "nonfinite_count"),
             "preactivation": ("std",),
@@ -31,7 +31,7 @@ STATISTICS: tuple[tuple[float, dict[str, tuple[str, ...]]], ...] = (
         },
     ),
     (
-        300,
+        600,
         {
             "activation": ("std", "zero_fraction"),
             "preactivation": ("std",),
