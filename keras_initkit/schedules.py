@@ -5,6 +5,7 @@ twenty, `every(10) & first(1000)` every tenth of the first thousand. Any functio
 iteration to bool can take part.
 """
 
+import abc
 import dataclasses
 import math
 import numbers
@@ -13,11 +14,12 @@ from collections.abc import Callable
 Function = Callable[[int], bool]
 
 
-class Schedule:
+class Schedule(abc.ABC):
     """A schedule that combines with others by `|` (either) and `&` (both)."""
 
+    @abc.abstractmethod
     def __call__(self, iteration: int) -> bool:
-        raise NotImplementedError
+        """Says whether to look at an iteration."""
 
     def __or__(self, other: Function) -> "Schedule":
         return _Either(self, other) if callable(other) else NotImplemented
