@@ -3,7 +3,16 @@
 from keras_initkit.callbacks.monitor import SignalMonitor
 
 
-class ActivationMonitor(SignalMonitor):
+class _OneKind(SignalMonitor):
+    """A `SignalMonitor` of the signals that its class names."""
+
+    kind: tuple[str, ...]
+
+    def __init__(self, log_dir, every=10, **options):
+        super().__init__(log_dir, every, signals=self.kind, **options)
+
+
+class ActivationMonitor(_OneKind):
     """`SignalMonitor` of what flows forward: activations and pre-activations.
 
     The three monitors of one kind may be used together in one `fit`, on one log
@@ -15,12 +24,10 @@ class ActivationMonitor(SignalMonitor):
         **options: Further arguments of `SignalMonitor`, but for `signals`.
     """
 
-    def __init__(self, log_dir, every=10, **options):
-        signals = ("activation", "preactivation")
-        super().__init__(log_dir, every, signals=signals, **options)
+    kind = ("activation", "preactivation")
 
 
-class GradientMonitor(SignalMonitor):
+class GradientMonitor(_OneKind):
     """`SignalMonitor` of what flows back: gradients of outputs and of weights.
 
     Args:
@@ -29,12 +36,10 @@ class GradientMonitor(SignalMonitor):
         **options: Further arguments of `SignalMonitor`, but for `signals`.
     """
 
-    def __init__(self, log_dir, every=10, **options):
-        signals = ("backprop", "gradient")
-        super().__init__(log_dir, every, signals=signals, **options)
+    kind = ("backprop", "gradient")
 
 
-class WeightMonitor(SignalMonitor):
+class WeightMonitor(_OneKind):
     """`SignalMonitor` of the trainable weights and of what each step changes them by.
 
     Args:
@@ -43,6 +48,4 @@ class WeightMonitor(SignalMonitor):
         **options: Further arguments of `SignalMonitor`, but for `signals`.
     """
 
-    def __init__(self, log_dir, every=10, **options):
-        signals = ("weight", "update")
-        super().__init__(log_dir, every, signals=signals, **options)
+    kind = ("weight", "update")
