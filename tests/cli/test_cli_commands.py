@@ -10,28 +10,11 @@ import sys
 import time
 
 import pytest
-from typer.testing import CliRunner
 
 from keras_initkit import __version__
 from keras_initkit.cli import _console, _names
-from keras_initkit.cli.main import app
 
 ARGUMENTS = ["--source", "standin", "--limit", "200", "--epochs", "2"]
-
-
-@pytest.fixture
-def invoke(tmp_path, monkeypatch):
-    """Runs a command in an empty directory, as in a terminal of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-
-    def run(*arguments):
-        result = CliRunner().invoke(app, list(arguments), prog_name="keras-initkit")
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
 
 
 def start(*arguments, cwd, **options):

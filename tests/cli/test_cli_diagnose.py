@@ -6,25 +6,8 @@ import re
 import keras
 import numpy as np
 import pytest
-from typer.testing import CliRunner
-
-from keras_initkit.cli.main import app
 
 layers = keras.layers
-
-
-@pytest.fixture
-def invoke(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-
-    def run(*arguments):
-        result = CliRunner().invoke(app, list(arguments), prog_name="keras-initkit")
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
 
 
 @pytest.fixture(scope="module")
