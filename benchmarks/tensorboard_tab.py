@@ -50,10 +50,10 @@ def write_run(directory, signals, layers, steps, rng):
                 "columns": schema.statistics_of(signal),
             }
             tag = schema.matrix_tag(signal)
-            matrices.append(events.matrix(tag, value, content))
+            matrices.append(events.packed(tag, value, content))
             if step == 0:
                 first = tag + schema.FIRST_SUFFIX
-                matrices.append(events.matrix(first, value, content))
+                matrices.append(events.packed(first, value, content))
         file.write(step, matrices)
     file.close()
 

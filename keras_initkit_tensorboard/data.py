@@ -6,6 +6,7 @@ left out and named in the notes of its run.
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import (
     Callable,
@@ -15,14 +16,14 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from tensorboard import errors
 from tensorboard.data import provider
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
-from keras_initkit_tensorboard import schema
+from keras_initkit_tensorboard import packing, schema
 
 # Kinds of matrices whose rows are tensors.
 KINDS = ("statistics", "histogram", "time", "prediction")
@@ -65,6 +66,11 @@ class Series:
         """All tags that its matrices stand under."""
         return (self.tag,) if self.first is None else (self.first, self.tag)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of each of its matrices."""
+        return len(self.tensors), len(self.columns)
+
 
 @dataclasses.dataclass
 class Run:
@@ -97,6 +103,14 @@ class Part:
     names: tuple[str, ...]
     steps: Sequence[int]
     values: Array
+
+
+class _Cut(NamedTuple):
+    """What is wanted of matrices, and what the values are then called."""
+
+    names: tuple[str, ...]
+    row: packing.Index = slice(None)
+    column: packing.Index = slice(None)
 
 
 class Logs:
@@ -135,11 +149,11 @@ class Logs:
         def choose(run: Run) -> list[Series]:
             return [s for s in _of(run, kind, signal) if column in s.columns]
 
-        def pick(series: Series, matrix: Array) -> Array:
-            return matrix[:, series.columns.index(column)]
+        def cut(series: Series) -> _Cut:
+            return _Cut(series.tensors, column=series.columns.index(column))
 
         return [
-            (run, _parts(run, chosen, data, lambda s: s.tensors, pick, samples))
+            (run, _parts(run, chosen, data, cut, samples))
             for run, chosen, data in self._read(runs, choose, samples)
         ]
 
@@ -151,11 +165,11 @@ class Logs:
         def choose(run: Run) -> list[Series]:
             return [s for s in _of(run, kind, signal) if tensor in s.tensors]
 
-        def pick(series: Series, matrix: Array) -> Array:
-            return matrix[series.tensors.index(tensor)]
+        def cut(series: Series) -> _Cut:
+            return _Cut(series.columns, row=series.tensors.index(tensor))
 
         return [
-            (run, _parts(run, chosen, data, lambda s: s.columns, pick, samples))
+            (run, _parts(run, chosen, data, cut, samples))
             for run, chosen, data in self._read(runs, choose, samples)
         ]
 
@@ -168,9 +182,7 @@ class Logs:
                 [
                     part
                     for series in chosen
-                    for part in _parts(
-                        run, [series], data, lambda s: s.columns, _only_row, samples
-                    )
+                    for part in _parts(run, [series], data, _only_row, samples)
                 ],
             )
             for run, chosen, data in read
@@ -253,7 +265,7 @@ def _batches(
     total = 0
     for run, series in chosen:
         size = sum(
-            4 * len(s.tensors) * len(s.columns) * (s.last_step + 1 if all_steps else 2)
+            4 * math.prod(s.shape) * (s.last_step + 1 if all_steps else 2)
             for s in series
         )
         if batch and total + size > _BATCH_BYTES:
@@ -269,36 +281,49 @@ def _parts(
     run: Run,
     chosen: Iterable[Series],
     data: Mapping[str, Any],
-    names: Callable[[Series], tuple[str, ...]],
-    pick: Callable[[Series, Array], Array],
+    cut: Callable[[Series], _Cut],
     samples: int,
 ) -> list[Part]:
     """Cuts what is wanted out of matrices, for series that follow each other."""
     parts: list[Part] = []
     for series in chosen:
-        shape = (len(series.tensors), len(series.columns))
-        frames: dict[int, Array] = {}
+        first, others = data.get(series.first or "", ()), data.get(series.tag, ())
+        planes: dict[int, bytes] = {}
         broken = 0
-        for datum in _in_order(
-            data.get(series.first or "", ()), data.get(series.tag, ())
-        ):
-            if datum.numpy.shape == shape and datum.numpy.dtype.kind == "f":
-                frames[datum.step] = pick(series, datum.numpy)
-            else:
+        for datum in _spread(_in_order(first, others), samples):
+            try:
+                planes[datum.step] = _planes(series, datum.numpy)
+            except ValueError:
                 broken += 1
         if broken:
             run.notes.append(f"{series.tag}: {broken} matrices of a wrong shape")
-        if not frames:
+        if not planes:
             continue
-        parts = _cut(parts, next(iter(frames)))
-        steps = _spread(list(frames), samples)
-        values = np.stack([frames[step] for step in steps])
-        parts.append(Part(names(series), steps, values))
+        steps = list(planes)
+        parts = _before(parts, steps[0])
+        wanted = cut(series)
+        values = packing.cut_out(
+            list(planes.values()), *series.shape, wanted.row, wanted.column
+        )
+        parts.append(Part(wanted.names, steps, values))
     return parts
 
 
-def _only_row(series: Series, matrix: Array) -> Array:
-    return matrix[0]
+def _planes(series: Series, stored: Array) -> bytes:
+    """Returns the planes of a matrix, packed or, as in version 1, not.
+
+    Raises:
+        ValueError: If it is none of the shape it should have.
+    """
+    if stored.dtype.kind == "f" and stored.shape == series.shape:
+        return packing.to_planes(stored)
+    if stored.dtype == object and stored.size == 1:
+        return packing.inflate(stored.item(), *series.shape)
+    raise ValueError(f"{stored.dtype} of shape {stored.shape}")
+
+
+def _only_row(series: Series) -> _Cut:
+    return _Cut(series.columns, row=0)
 
 
 def _of(run: Run, kind: str, signal: str) -> list[Series]:
@@ -376,7 +401,7 @@ def _in_order(first: Sequence[Any], data: Sequence[Any]) -> list[Any]:
     return [d for d in first[:1] if not kept or d.step < kept[0].step] + kept
 
 
-def _cut(parts: Iterable[Part], step: int) -> list[Part]:
+def _before(parts: Iterable[Part], step: int) -> list[Part]:
     """Returns what is left of `parts` where another part begins at `step`."""
     left = []
     for part in parts:
@@ -386,9 +411,9 @@ def _cut(parts: Iterable[Part], step: int) -> list[Part]:
     return left
 
 
-def _spread(steps: list[int], samples: int) -> list[int]:
-    """Returns at most `samples` of the steps, evenly spaced, with both ends."""
-    if len(steps) <= samples:
-        return steps
-    chosen = np.linspace(0, len(steps) - 1, samples).round().astype(int)
-    return [steps[i] for i in np.unique(chosen)]
+def _spread(data: list[Any], samples: int) -> list[Any]:
+    """Returns at most `samples` of the data, evenly spaced, with both ends."""
+    if len(data) <= samples:
+        return data
+    chosen = np.linspace(0, len(data) - 1, samples).round().astype(int)
+    return [data[i] for i in np.unique(chosen)]

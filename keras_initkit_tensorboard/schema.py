@@ -9,7 +9,9 @@ import math
 import re
 
 PLUGIN_NAME = "initkit"
-DATA_VERSION = 1
+# Version 1 had matrices as float32 tensors; since 2 those that grow with the steps and
+# the layers are packed (`packing`).
+DATA_VERSION = 2
 # The event file of the matrices lies in a run of its own below the user's run, so that
 # two writers never share a directory.
 RECORD_RUN = "initkit"

@@ -4,10 +4,9 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from keras_initkit import schema
-from keras_initkit.recording import events, stock
+from keras_initkit.recording import stock
+from keras_initkit_tensorboard import packing
 
 # Bytes around an event and what it holds: record framing, step and time, lengths.
 _EVENT = 64
@@ -114,5 +113,4 @@ def _size(signal: str, kind: str, keys: Sequence[schema.TensorKey]) -> int:
     }[kind]
     # Where rows change, the number of the series makes the tag longer.
     tag = schema.matrix_tag(f"{signal}#999", kind)
-    matrix = np.zeros((len(keys), len(columns)), np.float32)
-    return int(events.matrix(tag, matrix).ByteSize()) + 8
+    return _bytes(tag, packing.most_bytes(len(keys), len(columns)))

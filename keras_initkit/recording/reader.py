@@ -12,6 +12,7 @@ from tensorboard.util import tensor_util
 
 from keras_initkit import schema
 from keras_initkit.recording.record import RunRecord
+from keras_initkit_tensorboard import packing
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def read_record(log_dir: str | pathlib.Path, thin: bool = True) -> RunRecord:
         elif "kind" in content and not value.tag.endswith(schema.FIRST_SUFFIX):
             steps = matrices.setdefault(value.tag, {})
             steps.pop(step, None)
-            steps[step] = tensor_util.make_ndarray(value.tensor)
+            steps[step] = _matrix(value.tensor, content)
     for tag, steps in matrices.items():
         _take_in(record, tag, contents[tag], steps)
     return record
@@ -70,6 +71,14 @@ def _values(files: list[pathlib.Path]) -> Iterator[tuple[int, Any]]:
         for event in event_file_loader.EventFileLoader(str(file)).Load():
             for value in event.summary.value:
                 yield event.step, value
+
+
+def _matrix(tensor: Any, content: dict[str, Any]) -> np.ndarray:
+    values = tensor_util.make_ndarray(tensor)
+    if values.dtype != object:
+        return values
+    rows, columns = len(content["tensors"]), len(content["columns"])
+    return packing.unpack(values.item(), rows, columns)
 
 
 def _take_in(

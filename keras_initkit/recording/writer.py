@@ -127,12 +127,12 @@ class RunWriter:
         tag = schema.matrix_tag(name, kind)
         last = series.last()
         if self._matrices.describes(tag):
-            return [events.matrix(tag, last)]
+            return [events.packed(tag, last)]
         content = _content(kind, series.signal, series.tensors, series.statistics)
-        values = [events.matrix(tag, last, content)]
+        values = [events.packed(tag, last, content)]
         if tag not in self._started:
             # Once more under a tag of one event, which no sampling can drop.
-            values.append(events.matrix(tag + schema.FIRST_SUFFIX, last, content))
+            values.append(events.packed(tag + schema.FIRST_SUFFIX, last, content))
         self._started.add(tag)
         return values
 

@@ -18,6 +18,8 @@ HOSTILE_RUN = "<b onclick='x()'>run & \"co\""
 
 STEPS = tuple(range(0, 50, 5))
 LAYERS = ("dense", "dense_1", "dense_2")
+# As many as make matrices that are packed.
+DEEP = tuple(f"block/layer_{i}" for i in range(40))
 
 
 def keys(*labels):
@@ -84,6 +86,7 @@ def write_all(root):
         )
     _write_parts(root / "parts")
     _write_rewound(root / "rewound")
+    _write_deep(root)
     run = Run(root / HOSTILE_RUN)
     tensors = tuple(schema.TensorKey(name, "output") for name in HOSTILE)
     run.step(0, tensors)
@@ -164,6 +167,19 @@ def _write_rewound(log_dir):
     )
 
 
+def _write_deep(root):
+    """A run of today, and one as version 1 wrote it."""
+    run = Run(root / "deep")
+    for step in STEPS:
+        run.step(step, keys(*DEEP))
+    run.close()
+    tag, old = schema.matrix_tag("activation"), content(1, tensors=list(DEEP))
+    write_events(
+        root / "old",
+        *((step, [events.matrix(tag, matrix(len(DEEP), step), old)]) for step in STEPS),
+    )
+
+
 def _write_broken(root):
     tag = schema.matrix_tag("activation")
     values = matrix(3, 0)
@@ -176,6 +192,7 @@ def _write_broken(root):
         (0, [_with_metadata("initkit/backprop", b'{"v": "1", "kind": []}')]),
         (0, [_with_metadata("initkit/weight", b"[]")]),
         (0, [events.matrix("initkit/update", values, content(tensors=[1, 2, 3]))]),
+        (0, [_packed_wrongly("initkit/preactivation")]),
         (0, [events.matrix(schema.FINDINGS_TAG, values, {"v": 1})]),
         (0, [_with_metadata(schema.RUN_TAG, json.dumps({"v": 1}).encode())]),
     )
@@ -190,6 +207,17 @@ def _write_broken(root):
     empty = root / "empty" / schema.RECORD_RUN
     empty.mkdir(parents=True)
     (empty / "events.out.tfevents.1.host.1.1.initkit").write_bytes(b"")
+
+
+def _packed_wrongly(tag):
+    """A packed matrix with a byte changed."""
+    tensors = list(DEEP)
+    described = content(signal="preactivation", tensors=tensors)
+    value = events.packed(tag, matrix(len(DEEP), 0), described)
+    packed = bytearray(value.tensor.string_val[0])
+    packed[20] ^= 0xFF
+    value.tensor.string_val[0] = bytes(packed)
+    return value
 
 
 def _with_metadata(tag, metadata):

@@ -68,6 +68,32 @@ def test_statistic_equals_the_record(tab, log_dir, statistic):
     np.testing.assert_array_equal(values, record.statistic(statistic))
 
 
+@pytest.mark.parametrize("run", ["deep", "old"])
+def test_large_matrices_come_through_packed_or_not(tab, log_dir, run):
+    record = RunRecord.load(log_dir / run).signal("activation")
+    expected = np.stack([logs.matrix(len(logs.DEEP), step) for step in logs.STEPS])
+    np.testing.assert_array_equal(record.values, expected)
+
+    found = tab.values("/statistic", signal="activation", column="max")
+    ((names, steps, values),) = found[f"{run}/initkit"]
+    assert (tuple(names), tuple(steps)) == (logs.DEEP, logs.STEPS)
+    column = schema.statistics_of("activation").index("max")
+    np.testing.assert_array_equal(values, expected[:, :, column])
+
+    found = tab.values("/tensor", signal="activation", tensor=logs.DEEP[7])
+    ((_, _, values),) = found[f"{run}/initkit"]
+    np.testing.assert_array_equal(values, expected[:, 7])
+
+
+def test_packing_makes_logs_smaller(log_dir):
+    sizes = [
+        sum(path.stat().st_size for path in (log_dir / run / "initkit").iterdir())
+        for run in ("deep", "old")
+    ]
+    # The run of today tells its first step twice.
+    assert sizes[0] < 0.7 * sizes[1]
+
+
 def test_non_finite_values_arrive_as_they_are(tab):
     last = [
         tab.values("/statistic", signal="activation", column=name, run="full/initkit")[
@@ -186,7 +212,7 @@ def test_malformed_data_are_left_out_with_a_note(tab):
     run = run_of(tab.json("/index"), "malformed")
     unreadable = "its description cannot be read"
 
-    assert [s["signal"] for s in run["series"]] == ["activation"]
+    assert [s["signal"] for s in run["series"]] == ["activation", "preactivation"]
     assert run["notes"] == [
         f"initkit/{name}: {unreadable}"
         for name in ("backprop", "gradient", "update", "weight")
@@ -195,8 +221,9 @@ def test_malformed_data_are_left_out_with_a_note(tab):
     assert facts["facts"] == {}
     assert facts["notes"][-1] == "initkit/run: not the JSON text it should be"
     assert "malformed/initkit" not in tab.json("/findings")["runs"]
-    query = {"signal": "activation", "column": "rms", "run": "malformed/initkit"}
-    assert tab.values("/statistic", **query) == {"malformed/initkit": []}
+    for signal in ("activation", "preactivation"):
+        query = {"signal": signal, "column": "rms", "run": "malformed/initkit"}
+        assert tab.values("/statistic", **query) == {"malformed/initkit": []}
 
 
 def test_signals_and_kinds_of_other_versions_are_left_out(tab):
