@@ -2,6 +2,46 @@
 
 import { h, select, swatch } from '../dom.js';
 import { exact } from '../format.js';
+import { stepsOf } from '../model.js';
+
+/** What shows one statistic of one signal: the chosen ones, or those that there are. */
+export class SignalView {
+  constructor(app) {
+    this.app = app;
+  }
+
+  get signal() {
+    const signals = this.app.signals();
+    const { signal } = this.app.values;
+    return signals.includes(signal) ? signal : (signals[0] ?? '');
+  }
+
+  get statistic() {
+    const { stat } = this.app.values;
+    return this.app.statistics(this.signal).includes(stat) ? stat : 'rms';
+  }
+
+  /** The runs that have it, with their parts of the reply. */
+  runs() {
+    return this.signal ? this.app.partsOf(this._entry().data) : [];
+  }
+
+  steps() {
+    return stepsOf(this.runs());
+  }
+
+  /** What stands in for the charts of `runs` while their data are missing, else `null`. */
+  missing(runs) {
+    const { signal, statistic } = this;
+    if (!signal) return ['No signals here', 'None of the runs has recorded any.'];
+    const text = `None of the selected runs has recorded ${signal} ${statistic}.`;
+    return waiting(this._entry(), runs.length, [`No ${signal} here`, text]);
+  }
+
+  _entry() {
+    return this.app.api.statistic(this.signal, this.statistic);
+  }
+}
 
 /** A <select> of the signals that were recorded. */
 export function signalSelect(app, label, value, onpick, kind = 'statistics', extra = []) {

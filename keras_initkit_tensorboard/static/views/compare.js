@@ -6,18 +6,17 @@ import { fill, h, notice, select, swatch } from '../dom.js';
 import { exact, factor, short } from '../format.js';
 import {
   display, emptyRange, frameAt, history, include, isWanted, layerOf, mergeOrder, metricScale,
-  robustRange, scaleKind, spread, stepsOf, throughDepth,
+  robustRange, scaleKind, spread, throughDepth,
 } from '../model.js';
-import { SCALES, signalSelect, statisticSelect, tipTable, waiting, WEIGHTS } from './common.js';
+import { SCALES, signalSelect, SignalView, statisticSelect, tipTable, WEIGHTS } from './common.js';
 import { findingsOf } from './findings.js';
-import { ProfileView } from './profile.js';
 
 // What tells repetitions of the same thing apart.
 const REPETITION = /^(seed|trial|replica|repetition|fold)$/i;
 
-export class CompareView {
+export class CompareView extends SignalView {
   constructor(app) {
-    this.app = app;
+    super(app);
     this._controls = h('div.controls');
     this._profile = new LineChart({
       label: 'Profiles of groups over the layers',
@@ -36,15 +35,6 @@ export class CompareView {
     this._empty = h('div');
     this._table = h('div.scroll');
     this.element = h('div', {}, this._controls, this._empty, this._pair, this._hint, this._table);
-  }
-
-  get signal() {
-    const signals = this.app.signals();
-    return signals.includes(this.app.values.signal) ? this.app.values.signal : (signals[0] ?? '');
-  }
-
-  get statistic() {
-    return ProfileView.statisticOf(this.app, this.signal);
   }
 
   /** Hyperparameters to group by, the telling ones first. */
@@ -84,21 +74,10 @@ export class CompareView {
     return new Map([...groups].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  runs() {
-    return this.app.partsOf(this.app.api.statistic(this.signal, this.statistic).data);
-  }
-
-  steps() {
-    return stepsOf(this.runs());
-  }
-
   update() {
-    const { app, signal, statistic } = this;
     this._updateControls();
     const runs = this.runs();
-    const missing = waiting(app.api.statistic(signal, statistic), runs.length, [
-      `No ${signal} here`, `None of the selected runs has recorded ${signal} ${statistic}.`,
-    ]);
+    const missing = this.missing(runs);
     for (const part of [this._pair, this._hint, this._table]) part.hidden = missing !== null;
     fill(this._empty, missing && notice(...missing));
     if (missing) return;

@@ -4,15 +4,14 @@ import { HeatMap, legend } from '../charts/heatmap.js';
 import { makeScale } from '../charts/scale.js';
 import { fill, h, notice, select, swatch } from '../dom.js';
 import { exact, powerOfTen, short } from '../format.js';
-import { display, isWanted, layerOf, rangeOf, robustRange, scaleKind, stepsOf } from '../model.js';
-import { SCALES, signalSelect, statisticSelect, tipTable, waiting, WEIGHTS } from './common.js';
-import { ProfileView } from './profile.js';
+import { display, isWanted, layerOf, rangeOf, robustRange, scaleKind } from '../model.js';
+import { SCALES, signalSelect, SignalView, statisticSelect, tipTable, waiting, WEIGHTS } from './common.js';
 
 const MOST_MAPS = 12;
 
-export class HeatView {
+export class HeatView extends SignalView {
   constructor(app) {
-    this.app = app;
+    super(app);
     this._controls = h('div.controls');
     this._legend = h('canvas', { 'aria-label': 'Key to the colours', role: 'img' });
     this._maps = new Map();
@@ -26,31 +25,11 @@ export class HeatView {
     );
   }
 
-  get signal() {
-    const { app } = this;
-    const signals = app.signals();
-    return signals.includes(app.values.signal) ? app.values.signal : (signals[0] ?? '');
-  }
-
-  get statistic() {
-    return ProfileView.statisticOf(this.app, this.signal);
-  }
-
-  runs() {
-    return this.app.partsOf(this.app.api.statistic(this.signal, this.statistic).data);
-  }
-
-  steps() {
-    return stepsOf(this.runs());
-  }
-
   update() {
     const { app, signal, statistic } = this;
     this._updateControls();
     const runs = this.runs();
-    const missing = waiting(app.api.statistic(signal, statistic), runs.length, [
-      `No ${signal} here`, `None of the selected runs has recorded ${signal} ${statistic}.`,
-    ]);
+    const missing = this.missing(runs);
     this._grid.hidden = missing !== null;
     fill(this._empty, missing && notice(...missing));
     if (missing) return;

@@ -4,10 +4,10 @@ import { LineChart } from '../charts/lines.js';
 import { checkbox, fill, h, notice, select, swatch } from '../dom.js';
 import { factor, short } from '../format.js';
 import {
-  display, frameAt, history, isWanted, layerOf, mergeOrder, rangeOf, scaleKind, stepsOf,
+  display, emptyRange, frameAt, history, isWanted, layerOf, mergeOrder, rangeOf, scaleKind, stepsOf,
   throughDepth, include,
 } from '../model.js';
-import { SCALES, signalSelect, statisticSelect, tipTable, waiting, WEIGHTS } from './common.js';
+import { SCALES, signalSelect, SignalView, statisticSelect, tipTable, WEIGHTS } from './common.js';
 import { findingLine, findingsOf } from './findings.js';
 
 const MOST_PINNED = 12; // more runs than this: no lines for step 0 and theory
@@ -36,11 +36,6 @@ export class ProfileView {
       this._layer.element,
       this._table,
     );
-  }
-
-  /** The statistic shown of a signal: the chosen one, or rms where it has none such. */
-  static statisticOf(app, signal) {
-    return app.statistics(signal).includes(app.values.stat) ? app.values.stat : 'rms';
   }
 
   steps() {
@@ -154,9 +149,9 @@ export class ProfileView {
 }
 
 /** One chart: a signal's profile at the chosen step. */
-class Profile {
+class Profile extends SignalView {
   constructor(app, key) {
-    this.app = app;
+    super(app);
     this._key = key;
     this._caption = h('figcaption');
     this._chart = new LineChart({
@@ -175,28 +170,14 @@ class Profile {
     return signals[0] ?? '';
   }
 
-  get statistic() {
-    return ProfileView.statisticOf(this.app, this.signal);
-  }
-
-  runs() {
-    if (!this.signal) return [];
-    return this.app.partsOf(this.app.api.statistic(this.signal, this.statistic).data);
-  }
-
   update() {
-    const { app, signal, statistic } = this;
     this._updateCaption();
     this.lines = [];
     this.order = [];
-    this.element.classList.toggle('folded', !signal);
-    if (!signal) return this._state(h('span'));
-    const entry = app.api.statistic(signal, statistic);
+    this.element.classList.toggle('folded', !this.signal);
+    if (!this.signal) return this._state(h('span'));
     const runs = this.runs();
-    const missing = waiting(entry, runs.length, [
-      `No ${signal} here`,
-      `None of the selected runs has recorded ${signal} ${statistic}.`,
-    ]);
+    const missing = this.missing(runs);
     if (missing) return this._state(notice(...missing));
     this._state(null);
     this._lines(runs);
@@ -419,7 +400,7 @@ class LayerHistory {
           };
         });
     });
-    const range = { low: Infinity, high: -Infinity, least: Infinity, zero: false, nonfinite: false };
+    const range = emptyRange();
     let [low, high] = [Infinity, -Infinity];
     for (const { points } of lines) {
       for (const [step, value] of points) {
