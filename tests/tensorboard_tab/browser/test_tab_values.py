@@ -1,0 +1,152 @@
+"""What each view shows is what the run recorded."""
+
+import pytest
+import tab_page
+
+import keras_initkit as kik
+
+# One worker for all tests in this directory: they share a server and a browser.
+pytestmark = pytest.mark.xdist_group("browser")
+
+# The last step of the trained run, and a layer of it.
+LAST = 22
+LAYER = "sequential/second"
+
+
+def test_profile_shows_the_values_of_the_record(page, server, record):
+    frame = page.open(server)
+    assert frame.locator("[role=tab][aria-selected=true]").inner_text() == (
+        "Depth profile"
+    )
+    frame.get_by_title("Show trained alone").click(force=True)
+    page.settle()
+    keys, now = record.profile("activation", "rms")
+    _, first = record.profile("activation", "rms", 0)
+
+    for place, key in enumerate(keys):
+        page.key("figure canvas >> nth=0", "ArrowRight")
+        assert frame.locator(".tip-title").inner_text() == key.layer
+        assert page.tip() == {
+            "trained": [tab_page.number(now[place]), tab_page.number(first[place])]
+        }
+    downloaded = page.csv()
+    shown = {
+        row["tensor"]: float(row["value"])
+        for row in downloaded
+        if row["signal"] == "activation"
+    }
+    assert shown == {key.label: float(v) for key, v in zip(keys, now, strict=True)}
+    assert {row["step"] for row in downloaded} == {str(LAST)}
+
+
+def test_slider_moves_through_the_steps(page, server, record):
+    frame = page.open(server)
+    frame.get_by_title("Show trained alone").click(force=True)
+    page.settle()
+    assert page.step() == f"step {LAST} (latest)"
+    page.key("input[type=range]", "Home", "ArrowRight", "ArrowRight")
+    assert page.step() == f"step 4 of {LAST}"
+    values = {
+        row["tensor"]: float(row["value"])
+        for row in page.csv()
+        if (row["run"], row["signal"]) == ("trained", "activation")
+    }
+    keys, expected = record.profile("activation", "rms", 4)
+    assert values == {k.label: float(v) for k, v in zip(keys, expected, strict=True)}
+    assert "p.initkit.step=4" in page.page.url
+
+    frame.get_by_role("button", name="▶").click()
+    frame.locator("output.step", has_text="(latest)").wait_for()
+    assert "p.initkit.step" not in page.page.url
+
+
+def test_signal_statistic_and_runs_are_chosen(page, server, record):
+    frame = page.open(server)
+    frame.get_by_label("Signal", exact=True).first.select_option("gradient")
+    frame.get_by_label("Weights").first.select_option("all")
+    frame.get_by_label("Statistic").first.select_option("zero_fraction")
+    page.settle()
+    frame.get_by_role("button", name="None").click()
+    assert frame.get_by_text("No run is selected").is_visible()
+    frame.get_by_label("Show trained").check()
+    page.settle()
+
+    rows = [row for row in page.csv() if row["signal"] == "gradient"]
+    keys, values = record.profile("gradient", "zero_fraction")
+    assert [row["tensor"] for row in rows] == [key.label for key in keys]
+    assert [float(row["value"]) for row in rows] == values.tolist()
+    assert {row["run"] for row in rows} == {"trained"}
+
+
+def test_heat_map_and_histogram_of_a_layer(page, server, record):
+    hidden = '["parts","rewound","truncated","malformed","unknown"]'
+    frame = page.open(server, view="heat", run="trained", layer=LAYER, hidden=hidden)
+    page.key('canvas[aria-label^="trained: layers"]', "ArrowRight", "ArrowDown")
+    assert frame.locator(".tip-title").inner_text() == LAYER
+    expected = record.signal("activation").statistic("rms")[0, 1]
+    assert page.tip() == {"trained, step 0": [tab_page.number(expected)]}
+    page.key('canvas[aria-label^="trained: layers"]', "Enter")
+    assert "p.initkit.step=0" in page.page.url
+    assert frame.get_by_label("Layer", exact=True).input_value() == LAYER
+    page.key('canvas[aria-label^="Magnitudes"]', "ArrowRight")
+    assert "share of the values" in frame.locator(".tooltip").inner_text()
+
+
+def test_groups_by_initializer(page, server):
+    frame = page.open(server, view="compare")
+    assert frame.get_by_label("Group by").input_value() == "initializer"
+    rows = frame.locator("table.summary tr").all_inner_texts()[1:]
+    assert [row.split("\t")[:2] for row in rows][1:] == [
+        ["he_normal", "1"],
+        ["zeros", "1"],
+    ]
+    assert rows[0].startswith("(none)")
+
+
+def test_signals_through_time(page, server):
+    frame = page.open(server, view="time")
+    page.key('canvas[aria-label="Signal over the time steps"]', *["ArrowRight"] * 3)
+    assert frame.locator(".tip-title").inner_text() == "time step 2"
+    assert page.tip() == {"full, step 45": ["49"]}
+
+
+def test_theory_stands_beside_what_was_measured(page, server, log_dir):
+    frame = page.open(server)
+    frame.get_by_title("Show full alone").click(force=True)
+    page.key("figure canvas >> nth=0", "ArrowRight", "ArrowRight")
+    series = kik.RunRecord.load(log_dir / "full").signal("activation")
+    rms = series.statistic("rms")[:, 1]
+    heads = frame.locator(".tooltip th").all_inner_texts()
+    assert heads == ["", "now", "step 0", "theory"]
+    assert page.tip() == {
+        "full": [tab_page.number(rms[-1]), tab_page.number(rms[0]), "0.5"]
+    }
+    frame.get_by_label("theory").uncheck()
+    page.key("figure canvas >> nth=0", "Escape", "ArrowRight")
+    assert frame.locator(".tooltip th").all_inner_texts() == ["", "now", "step 0"]
+
+
+def test_card_tells_what_a_run_is(page, server, record):
+    frame = page.open(server, view="card", run="trained")
+    text = frame.locator(".runcard").inner_text()
+    for word in ("trained", "Layers (3)", "sequential", "second", "Dense", "relu"):
+        assert word in text
+
+
+def test_python_reader_shows_the_same(browser, log_dir, record):
+    process, address = tab_page.start_tensorboard(log_dir, "--load_fast=false")
+    page = tab_page.Page(browser)
+    try:
+        page.open(address)
+        keys, now = record.profile("activation", "rms")
+        shown = {
+            row["tensor"]: float(row["value"])
+            for row in page.csv()
+            if (row["run"], row["signal"]) == ("trained", "activation")
+        }
+        assert shown == {k.label: float(v) for k, v in zip(keys, now, strict=True)}
+        page.check()
+    finally:
+        page.context.close()
+        process.terminate()
+        process.wait()
