@@ -383,11 +383,7 @@ def _prediction(model, x, notes):
     if found.untreated:
         layer, reason = found.untreated[0]
         notes.append(f"Theory's expectation ends at {layer}: {reason.rstrip('.')}.")
-    rows: dict[Any, Any] = {}
-    for row in found.layers:
-        call = sum(1 for layer, _ in rows if layer == row.layer)
-        rows[row.layer, call] = row
-    return rows
+    return found.by_call()
 
 
 def _profile(record, prediction):

@@ -14,6 +14,7 @@ from keras_initkit import capture, schedules, schema, stats
 from keras_initkit.callbacks.counting import StepCount, iterations_of
 from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
+from keras_initkit.callbacks.predicting import Expectation
 from keras_initkit.capture import facts
 from keras_initkit.capture import layers as choosing
 from keras_initkit.recording import RunRecord, RunShare, budget
@@ -195,6 +196,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._described = False
         self._expected = None
         self._facts = {}
+        self._expectation = None
         self._judge.begin(training)
         self._tell_budget()
 
@@ -318,6 +320,8 @@ class SignalMonitor(keras.callbacks.Callback):
         """Gathers what is known ahead of the first monitored step of a `fit`."""
         if not self._facts:
             self._facts = facts.gather(self.model, batch, self.params, self._began)
+        if self._run is not None and not self._monitored:
+            self._expectation = Expectation(self.model, self._facts.get("input", ()))
         self._tell_budget()
 
     def _tell_budget(self):
@@ -392,6 +396,9 @@ class SignalMonitor(keras.callbacks.Callback):
             # Layers of a subclassed model that are called more than once.
             self._budget_for({s: one.keys for s, one in seen.items()}, sequences)
         self._write(step, "write_run", self.record.metadata)
+        if self._expectation is not None:
+            for signal, told in self._expectation.of_signals(seen).items():
+                self._write(step, "write_prediction", signal, *told)
 
     def _write(self, step, method, *args):
         """Writes, if there is a directory to write to."""

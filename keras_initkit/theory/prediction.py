@@ -19,7 +19,8 @@ class LayerPrediction:
             without weights.
         activation: `E[a²]` of its output.
         mean: `E[a]` of its output.
-        backprop: `E[(dL/da)²]`, relative to that at the model's output.
+        backprop: `E[(dL/da)²]`, relative to that at the model's output, or, where that
+            has no prediction, at what the layers without a rule take in.
         note: What is approximate; `""` if nothing is.
         kernels: Variables whose scale sets `preactivation`.
         bias: What the bias adds to `preactivation`.
@@ -48,6 +49,15 @@ class Prediction:
     layers: tuple[LayerPrediction, ...]
     untreated: tuple[tuple[str, str], ...]
 
+    def by_call(self) -> dict[tuple[str, int], LayerPrediction]:
+        """Returns the predictions by layer and number of its call, from 0."""
+        calls: collections.Counter[str] = collections.Counter()
+        found = {}
+        for row in self.layers:
+            found[row.layer, calls[row.layer]] = row
+            calls[row.layer] += 1
+        return found
+
 
 def predict(
     model: Any,
@@ -73,7 +83,7 @@ def predict(
         input_moments: Second moment of the inputs, or `(mean, second_moment)`; of all
             inputs alike.
         training: Whether normalization uses batch statistics and dropout drops.
-        output_gradient: Second moment of dL/d(output).
+        output_gradient: Second moment of dL/d(output), see `LayerPrediction.backprop`.
         target: Function of a layer: the second moment to which its preactivation is
             taken to be scaled, or `None` for its present one. `preactivation` is then
             what it would be *without* that layer's own scaling, those before it done:
@@ -97,7 +107,7 @@ def predict(
     inputs = _graph(model).inputs
     outputs = walk.forward(model, [Signal(second, mean)] * len(inputs))
     grads: dict[Any, float] = collections.defaultdict(float)
-    for key in outputs:
+    for key in outputs or walk.ends:
         grads[key] += output_gradient
     walk.backward(grads)
     layers = tuple(
@@ -137,6 +147,8 @@ class _Walk:
         self.target = target
         self.records: list[_Record] = []
         self.untreated: list[tuple[str, str]] = []
+        # Tensors that go into a layer without a rule.
+        self.ends: list[int] = []
         self.signals: dict[int, Signal] = {}
 
     def new(self, signal: Signal) -> int:
@@ -179,6 +191,7 @@ class _Walk:
             )
         except Untreatable as reason:
             self.untreated.append((name, str(reason)))
+            self.ends += keys
             return
         output = self.new(result.output)
         known[id(node.output_tensors[0])] = output

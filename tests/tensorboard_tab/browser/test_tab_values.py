@@ -1,5 +1,7 @@
 """What each view shows is what the run recorded."""
 
+import math
+
 import pytest
 import tab_page
 
@@ -13,7 +15,7 @@ LAST = 22
 LAYER = "sequential/second"
 
 
-def test_profile_shows_the_values_of_the_record(page, server, record):
+def test_profile_shows_the_record_and_theory(page, server, record, trained):
     frame = page.open(server)
     assert frame.locator("[role=tab][aria-selected=true]").inner_text() == (
         "Depth profile"
@@ -22,13 +24,15 @@ def test_profile_shows_the_values_of_the_record(page, server, record):
     page.settle()
     keys, now = record.profile("activation", "rms")
     _, first = record.profile("activation", "rms", 0)
+    _, told = trained
 
     for place, key in enumerate(keys):
         page.key("figure canvas >> nth=0", "ArrowRight")
         assert frame.locator(".tip-title").inner_text() == key.layer
-        assert page.tip() == {
-            "trained": [tab_page.number(now[place]), tab_page.number(first[place])]
-        }
+        *measured, theory = page.tip()["trained"]
+        assert measured == [tab_page.number(now[place]), tab_page.number(first[place])]
+        expected = math.sqrt(told.layers[place].activation)
+        assert float(theory) == pytest.approx(expected, rel=1e-6)
     downloaded = page.csv()
     shown = {
         row["tensor"]: float(row["value"])

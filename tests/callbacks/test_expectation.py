@@ -1,0 +1,143 @@
+"""What theory expects stands in the log beside what was measured."""
+
+import json
+import logging
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing import event_file_loader
+from tensorboard.util import tensor_util
+
+import keras_initkit as kik
+from keras_initkit import schema
+
+layers = keras.layers
+
+
+def deep(width=256, depth=4, softmax=True):
+    """Wide enough that a draw is close to the average that theory tells of."""
+    keras.utils.set_random_seed(0)
+    stack = [
+        layers.Dense(width, "relu", kernel_initializer="he_normal", name=f"d{i}")
+        for i in range(depth)
+    ]
+    head = layers.Dense(10, "softmax" if softmax else None, name="head")
+    model = keras.Sequential([layers.Input((width,)), *stack, head], name="net")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    return model
+
+
+def train(model, monitor, **options):
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.5, 2.0, (64, 256)).astype(np.float32)
+    y = rng.integers(0, 10, 64)
+    model.fit(x, y, 32, verbose=0, callbacks=[monitor], **options)
+
+
+def expected(log_dir):
+    """Returns `[(step, signal, {layer: rms})]` as they stand in the event files."""
+    found = []
+    for file in sorted((log_dir / schema.RECORD_RUN).iterdir()):
+        for event in event_file_loader.EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if not value.tag.startswith(schema.prediction_tag("")):
+                    continue
+                content = json.loads(value.metadata.plugin_data.content)
+                assert (content["kind"], content["columns"]) == ("prediction", ["rms"])
+                rms = tensor_util.make_ndarray(value.tensor)[:, 0].tolist()
+                rows = dict(zip(content["tensors"], rms, strict=True))
+                found.append((event.step, content["signal"], rows))
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained model's log, its record, and theory's word on its first weights."""
+    path = tmp_path_factory.mktemp("run")
+    model = deep()
+    told = kik.theory.predict(model, (0.5, 0.25 + 4.0)).by_call()
+    monitor = kik.SignalMonitor(path, every=1)
+    train(model, monitor, epochs=2)
+    return expected(path), monitor.record, told
+
+
+@pytest.mark.parametrize("signal", ["activation", "preactivation"])
+def test_forward_signals_are_expected_as_theory_says(run, signal):
+    found, record, told = run
+    ((step, rms),) = [(step, rows) for step, name, rows in found if name == signal]
+
+    assert step == 0
+    assert list(rms) == [f"net/d{i}" for i in range(4)]  # softmax has no rule
+    # The batch's moments are those of 8,192 draws: within 5 standard errors.
+    for layer, value in rms.items():
+        moment = getattr(told[layer, 0], signal)
+        np.testing.assert_allclose(value, np.sqrt(moment), rtol=5 / np.sqrt(2 * 8192))
+    measured = record.signal(signal).statistic("rms")[0, :4]
+    # A layer of 256 units is off by about 1 / sqrt(256); four of them add up.
+    np.testing.assert_allclose(list(rms.values()), measured, rtol=5 * np.sqrt(4 / 256))
+
+
+def test_backward_signal_ends_at_what_was_measured(run):
+    found, record, told = run
+    ((_, rms),) = [(step, rows) for step, name, rows in found if name == "backprop"]
+    measured = record.signal("backprop").statistic("rms")[0, :4]
+
+    values = list(rms.values())
+    assert values[-1] == pytest.approx(measured[-1], rel=1e-6)
+    ratios = [
+        np.sqrt(told[f"net/d{i}", 0].backprop / told["net/d3", 0].backprop)
+        for i in (0, 1)
+    ]
+    np.testing.assert_allclose(np.array(values[:2]) / values[-1], ratios, rtol=1e-6)
+    # He's initialization: gradients keep their size.
+    np.testing.assert_allclose(values, measured, rtol=5 * np.sqrt(4 / 256))
+
+
+def test_expectation_is_written_once(run, tmp_path):
+    found, _, _ = run
+    assert [(step, signal) for step, signal, _ in found] == [
+        (0, "activation"),
+        (0, "preactivation"),
+        (0, "backprop"),
+    ]
+    model, monitor = deep(depth=1), kik.SignalMonitor(tmp_path, every=1)
+    for _ in range(2):
+        train(model, monitor)
+    assert [step for step, _, _ in expected(tmp_path)] == [0, 0, 0]
+
+
+def test_monitor_of_gradients_expects_gradients(tmp_path):
+    train(deep(depth=1, softmax=False), kik.GradientMonitor(tmp_path))
+    ((_, signal, rms),) = expected(tmp_path)
+    assert (signal, list(rms)) == ("backprop", ["net/d0", "net/head"])
+
+
+def test_model_without_a_theory_is_monitored_in_silence(tmp_path, caplog):
+    class Code(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.body = deep(depth=1)
+
+        def call(self, x):
+            return self.body(x)
+
+    model = Code()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    caplog.set_level(logging.INFO, "keras_initkit.callbacks.predicting")
+    train(model, kik.SignalMonitor(tmp_path, rules=None))
+    assert expected(tmp_path) == []
+    assert caplog.record_tuples == []
+
+
+def test_token_numbers_are_no_matter_to_embeddings(tmp_path):
+    ones = {"embeddings_initializer": "ones", "name": "words"}
+    stack = [layers.Embedding(5, 4, **ones), layers.Flatten(), layers.Dense(1)]
+    model = keras.Sequential([layers.Input((3,), dtype="int32"), *stack], name="net")
+    model.compile("sgd", "mse")
+    monitor = kik.SignalMonitor(tmp_path, rules=None)
+    tokens = np.full((8, 3), 4, np.int32)
+    model.fit(tokens, np.ones(8), verbose=0, callbacks=[monitor])
+    rms = {signal: rows for _, signal, rows in expected(tmp_path)}
+    assert rms["activation"]["net/words"] == 1
