@@ -5,49 +5,154 @@
     tensorboard --logdir logdir/examples/cifar10
 
 `--model cifar10_mlp` is the small dense network of many lessons, `cifar10_resnet` a
-ResNet-20.
+ResNet-20. Images are mirrored and moved at random (`--no-augment` leaves them).
+
+An interrupted run (Ctrl-C, a crash, a lost machine) goes on after its last whole epoch
+when the same command is given again; with `--deterministic` it ends at the weights of
+an undisturbed run, bit for bit.
 """
 
 import argparse
+import math
+import pathlib
 
 import keras
+import tensorflow as tf
 
 import keras_initkit as kik
+from keras_initkit.recording import hparams
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--model", default="cifar10_cnn", help="or cifar10_mlp, cifar10_resnet")
+    add("--initializer", default="he_normal", help="see `keras-initkit catalog`")
+    add("--epochs", type=int, default=12, help="at most")
+    add("--patience", type=int, default=3, help="epochs without a better validation")
+    add("--batch-size", type=int, default=64)
+    add("--learning-rate", type=float, default=1e-3)
+    add("--seed", type=int, default=0, help="of weights and batches")
+    add("--limit", type=int, help="training examples; None: all")
+    add("--source", default="auto", help="auto, real, standin, or a folder of .npz")
+    add("--log-dir", default="logdir/examples/cifar10")
+    add("--every", type=int, default=20, help="monitor every so many steps")
+    add("--augment", action=argparse.BooleanOptionalAction, default=True)
+    add("--precision", default="float32", help="or mixed_bfloat16, mixed_float16")
+    add("--strategy", choices=("none", "mirrored"), default="none", help="of all GPUs")
+    add("--deterministic", action="store_true", help="the same bits in every run")
+    add("--restart", action="store_true", help="forget an interrupted run")
+    return parser.parse_args(argv)
+
+
+def augmented(image, seed):
+    """Mirrors an image or not and moves it by up to 4 pixels, as `seed` decides."""
+    mirror, move = tf.unstack(tf.random.split(seed))
+    image = tf.image.stateless_random_flip_left_right(image, mirror)
+    image = tf.pad(image, [[4, 4], [4, 4], [0, 0]], "REFLECT")
+    return tf.image.stateless_random_crop(image, (32, 32, 3), move)
+
+
+def batches(x, y, size, seed, epochs, augment):
+    """Shuffled batches, epoch after epoch.
+
+    Order and augmentation follow from seed and epoch alone, so that an epoch is the
+    same whether or not the run was interrupted before it. (Keras's layers for
+    augmentation, and `shuffle`, depend on all that was drawn before.)
+    """
+
+    def examples(epoch):
+        def example(row):
+            image = tf.gather(x, row)
+            if augment:
+                image = augmented(image, tf.random.fold_in([seed, epoch], row))
+            return image, tf.gather(y, row)
+
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(y)), [seed, epoch]
+        )
+        rows = tf.data.Dataset.from_tensor_slices(order)
+        return rows.map(example, tf.data.AUTOTUNE).batch(size)
+
+    x, y = tf.constant(x), tf.constant(y)
+    return (
+        tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32)
+        .flat_map(examples)
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="cifar10_cnn")
-    parser.add_argument("--initializer", default="he_normal")
-    parser.add_argument("--epochs", type=int, help="default: the model's own")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=int, help="training examples (default: all)")
-    parser.add_argument("--source", default="auto", help="auto, real or standin")
-    parser.add_argument("--log-dir", default="logdir/examples/cifar10")
-    args = parser.parse_args(argv)
-
+    args = arguments(argv)
+    run = pathlib.Path(args.log_dir, args.model, f"{args.initializer}-seed{args.seed}")
     keras.utils.set_random_seed(args.seed)
+    keras.config.set_dtype_policy(args.precision)
+    if args.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = tf.distribute.get_strategy()
+    if args.strategy == "mirrored":
+        strategy = tf.distribute.MirroredStrategy()
+
     data = kik.data.load("cifar10", source=args.source, limit=args.limit)
     print(data)
+    held_out = len(data.x_train) // 10  # for early stopping, not the test set
+    x, x_held_out = data.x_train[:-held_out], data.x_train[-held_out:]
+    y, y_held_out = data.y_train[:-held_out], data.y_train[-held_out:]
 
-    spec = kik.models.spec_of(args.model)
-    model = kik.models.build(args.model, initializer=args.initializer, seed=args.seed)
-    monitor = kik.SignalMonitor(
-        f"{args.log_dir}/{args.model}/{args.initializer}-seed{args.seed}", every=20
+    with strategy.scope():
+        model = kik.models.build(  # or your own compiled model
+            args.model,
+            initializer=args.initializer,
+            learning_rate=args.learning_rate,
+            seed=args.seed,
+        )
+    monitor = kik.SignalMonitor(run, every=args.every)
+    monitor.record.metadata["data"] = data.origin
+    stopping = keras.callbacks.EarlyStopping(
+        "val_accuracy", patience=args.patience, restore_best_weights=True
     )
-    model.fit(
-        data.x_train,
-        data.y_train,
-        batch_size=spec.batch_size,
-        epochs=args.epochs or spec.epochs,
-        validation_data=(data.x_test, data.y_test),
-        callbacks=[monitor],
-        verbose=2,
+    resume = kik.ResumePoint(run / "resume.npz", callbacks=[stopping])
+    if args.restart:
+        resume.clear()
+    epochs = resume.restore(model, args.epochs)
+    if resume.epoch:
+        print(f"Goes on after epoch {resume.epoch} of the interrupted run in {run}.")
+    else:
+        for file in run.rglob("events.out.tfevents.*"):
+            file.unlink()  # of an earlier run
+        print(kik.diagnose(model, x, y))
+
+    facts = ("initializer", "seed", "batch_size", "learning_rate", "augment")
+    hparams.write_session_start(
+        run,
+        {name: getattr(args, name) for name in facts},
+        metrics={"accuracy": "on the test set, after training"},
     )
+    try:
+        model.fit(
+            batches(x, y, args.batch_size, args.seed, epochs, args.augment),
+            shuffle=False,  # they are
+            steps_per_epoch=math.ceil(len(x) / args.batch_size),
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
+            validation_data=(x_held_out, y_held_out),
+            callbacks=[monitor, stopping, resume],
+            verbose=2,
+        )
+    except KeyboardInterrupt:
+        print(f"Stopped after {resume.epoch} epochs; the same command goes on.")
+        raise SystemExit(130) from None
 
     loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
     print(f"test loss {loss:.4f}, test accuracy {accuracy:.4f}")
-    for finding in kik.diagnosis.judge(monitor.record):
+    model.save(run / "model.keras")
+    steps = int(model.optimizer.iterations.numpy())
+    hparams.write_session_end(run, {"accuracy": accuracy}, steps)
+    resume.clear()
+    for finding in kik.diagnosis.judge(kik.RunRecord.load(run)):
         print(finding)
     return accuracy
 

@@ -5,59 +5,142 @@
     tensorboard --logdir logdir/examples/imdb
 
 A recurrent kernel meets itself at every word: its initializer decides whether the
-signal of the first words reaches the end.
+signal of the first words reaches the end (the view "through time" of the tab InitKit).
+
+An interrupted run (Ctrl-C, a crash, a lost machine) goes on after its last whole epoch
+when the same command is given again; with `--deterministic` it ends at the weights of
+an undisturbed run, bit for bit.
 """
 
 import argparse
+import math
+import pathlib
 
 import keras
+import tensorflow as tf
 
 import keras_initkit as kik
+from keras_initkit.recording import hparams
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--model", default="imdb_lstm", help="or imdb_rnn")
+    add("--initializer", default="glorot_uniform", help="of the kernels")
+    add("--recurrent-initializer", default="orthogonal", help="of the recurrent kernel")
+    add("--epochs", type=int, default=6, help="at most")
+    add("--patience", type=int, default=2, help="epochs without a better validation")
+    add("--batch-size", type=int, default=128)
+    add("--learning-rate", type=float, default=1e-3)
+    add("--seed", type=int, default=0, help="of weights and batches")
+    add("--limit", type=int, help="training examples; None: all")
+    add("--maxlen", type=int, default=200, help="words of a review")
+    add("--source", default="auto", help="auto, real, standin, or a folder of .npz")
+    add("--log-dir", default="logdir/examples/imdb")
+    add("--every", type=int, default=20, help="monitor every so many steps")
+    add("--precision", default="float32", help="or mixed_bfloat16, mixed_float16")
+    add("--strategy", choices=("none", "mirrored"), default="none", help="of all GPUs")
+    add("--deterministic", action="store_true", help="the same bits in every run")
+    add("--restart", action="store_true", help="forget an interrupted run")
+    return parser.parse_args(argv)
+
+
+def batches(x, y, size, seed, epochs):
+    """Shuffled batches, epoch after epoch; the order follows from seed and epoch."""
+
+    def rows(epoch):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(y)), [seed, epoch]
+        )
+        return tf.data.Dataset.from_tensor_slices(order).batch(size)
+
+    x, y = tf.constant(x), tf.constant(y)
+    return (
+        tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32)
+        .flat_map(rows)
+        .map(lambda row: (tf.gather(x, row), tf.gather(y, row)), tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="imdb_lstm")
-    parser.add_argument("--initializer", default="glorot_uniform")
-    parser.add_argument("--recurrent-initializer", default="orthogonal")
-    parser.add_argument("--epochs", type=int, help="default: the model's own")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=int, help="training examples (default: all)")
-    parser.add_argument("--maxlen", type=int, default=200, help="words of a review")
-    parser.add_argument("--source", default="auto", help="auto, real or standin")
-    parser.add_argument("--log-dir", default="logdir/examples/imdb")
-    args = parser.parse_args(argv)
-
+    args = arguments(argv)
+    name = f"{args.initializer}-{args.recurrent_initializer}-seed{args.seed}"
+    run = pathlib.Path(args.log_dir, args.model, name)
     keras.utils.set_random_seed(args.seed)
+    keras.config.set_dtype_policy(args.precision)
+    if args.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = tf.distribute.get_strategy()
+    if args.strategy == "mirrored":
+        strategy = tf.distribute.MirroredStrategy()
+
     data = kik.data.load(
         "imdb", source=args.source, limit=args.limit, maxlen=args.maxlen
     )
     print(data)
     print(f"{data.class_names[data.y_train[0]]}: {data.decode(data.x_train[0])[:80]}…")
+    held_out = len(data.x_train) // 10  # for early stopping, not the test set
+    x, x_held_out = data.x_train[:-held_out], data.x_train[-held_out:]
+    y, y_held_out = data.y_train[:-held_out], data.y_train[-held_out:]
 
-    spec = kik.models.spec_of(args.model)
-    model = kik.models.build(
-        args.model,
-        initializer=args.initializer,
-        recurrent_initializer=args.recurrent_initializer,
-        seed=args.seed,
-        maxlen=args.maxlen,
+    with strategy.scope():
+        model = kik.models.build(  # or your own compiled model
+            args.model,
+            initializer=args.initializer,
+            recurrent_initializer=args.recurrent_initializer,
+            learning_rate=args.learning_rate,
+            seed=args.seed,
+            maxlen=args.maxlen,
+        )
+    monitor = kik.SignalMonitor(run, every=args.every)
+    monitor.record.metadata["data"] = data.origin
+    stopping = keras.callbacks.EarlyStopping(
+        "val_accuracy", patience=args.patience, restore_best_weights=True
     )
-    name = f"{args.initializer}-{args.recurrent_initializer}-seed{args.seed}"
-    monitor = kik.SignalMonitor(f"{args.log_dir}/{args.model}/{name}", every=20)
-    model.fit(
-        data.x_train,
-        data.y_train,
-        batch_size=spec.batch_size,
-        epochs=args.epochs or spec.epochs,
-        validation_data=(data.x_test, data.y_test),
-        callbacks=[monitor],
-        verbose=2,
+    resume = kik.ResumePoint(run / "resume.npz", callbacks=[stopping])
+    if args.restart:
+        resume.clear()
+    epochs = resume.restore(model, args.epochs)
+    if resume.epoch:
+        print(f"Goes on after epoch {resume.epoch} of the interrupted run in {run}.")
+    else:
+        for file in run.rglob("events.out.tfevents.*"):
+            file.unlink()  # of an earlier run
+        print(kik.diagnose(model, x, y))
+
+    facts = ("initializer", "recurrent_initializer", "seed", "learning_rate", "maxlen")
+    hparams.write_session_start(
+        run,
+        {name: getattr(args, name) for name in facts},
+        metrics={"accuracy": "on the test set, after training"},
     )
+    try:
+        model.fit(
+            batches(x, y, args.batch_size, args.seed, epochs),
+            shuffle=False,  # they are
+            steps_per_epoch=math.ceil(len(x) / args.batch_size),
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
+            validation_data=(x_held_out, y_held_out),
+            callbacks=[monitor, stopping, resume],
+            verbose=2,
+        )
+    except KeyboardInterrupt:
+        print(f"Stopped after {resume.epoch} epochs; the same command goes on.")
+        raise SystemExit(130) from None
 
     loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
     print(f"test loss {loss:.4f}, test accuracy {accuracy:.4f}")
-    for finding in kik.diagnosis.judge(monitor.record):
+    model.save(run / "model.keras")
+    steps = int(model.optimizer.iterations.numpy())
+    hparams.write_session_end(run, {"accuracy": accuracy}, steps)
+    resume.clear()
+    for finding in kik.diagnosis.judge(kik.RunRecord.load(run)):
         print(finding)
     return accuracy
 

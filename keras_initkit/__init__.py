@@ -32,6 +32,7 @@ _PUBLIC = {
     "ActivationMonitor": "callbacks",
     "GradientMonitor": "callbacks",
     "WeightMonitor": "callbacks",
+    "ResumePoint": "callbacks",
     "TrainingFault": "callbacks",
     "RunRecord": "recording",
     "Finding": "diagnosis",

@@ -1,0 +1,228 @@
+"""`ResumePoint`: an interrupted training ends as one that was never interrupted."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_initkit as kik
+
+EPOCHS, BATCHES = 5, 4
+X = np.random.default_rng(0).normal(size=(BATCHES * 8, 6)).astype("float32")
+Y = (X[:, :1] * X[:, 1:2]).astype("float32")
+
+
+def build(optimizer="adam"):
+    """A model with everything that has a state of its own."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.layers.Input((6,)),
+            keras.layers.Dense(16, "relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile(optimizer, "mse", metrics=["mae"])
+    return model
+
+
+def batches(epochs):
+    """Batches whose order follows from the number of the epoch."""
+
+    def rows(epoch):
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(X)), [0, epoch])
+        return tf.data.Dataset.from_tensor_slices(order).batch(8)
+
+    numbers = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32)
+    return numbers.flat_map(rows).map(
+        lambda row: (tf.gather(X, row), tf.gather(Y, row))
+    )
+
+
+class Interruption(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.interrupts = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.interrupts and batch == BATCHES // 2:
+            raise KeyboardInterrupt
+
+
+def stateful_callbacks():
+    """Callbacks whose memory decides how this training goes."""
+    return [
+        keras.callbacks.ReduceLROnPlateau("loss", 0.5, patience=2, min_delta=0.5),
+        keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True),
+    ]
+
+
+def train(path, model, interrupted=None, others=stateful_callbacks):
+    """Trains as far as it gets; returns the numbers of the epochs begun."""
+    callbacks = others()
+    resume = kik.ResumePoint(path, callbacks=callbacks)
+    epochs = resume.restore(model, EPOCHS)
+    begun = []
+    told = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: begun.append(epoch)
+    )
+    interruption = [] if interrupted is None else [Interruption(interrupted)]
+    try:
+        model.fit(
+            batches(epochs),
+            shuffle=False,
+            steps_per_epoch=BATCHES,
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
+            # Gets worse while the model learns.
+            validation_data=(X[:16], -Y[:16]) if callbacks else None,
+            callbacks=[*callbacks, told, resume, *interruption],
+            verbose=0,
+        )
+    except KeyboardInterrupt:
+        assert interrupted is not None
+    return begun
+
+
+def state_of(model):
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
+
+
+def put_back(model, state):
+    variables = [*model.variables, *model.optimizer.variables]
+    for variable, value in zip(variables, state, strict=True):
+        variable.assign(value)
+
+
+def assert_same_bits(one, other):
+    for a, b in zip(state_of(one), state_of(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    model = build()
+    begun = train(tmp_path_factory.mktemp("whole") / "resume.npz", model)
+    assert begun == [0, 1, 2, 3]  # stopped early
+    return model
+
+
+@pytest.mark.parametrize("interrupted", [0, 2])
+def test_goes_on_to_the_same_bits(undisturbed, tmp_path, interrupted):
+    path = tmp_path / "run" / "resume.npz"
+    begun = train(path, build(), interrupted)
+    assert begun == [*range(interrupted + 1)]
+
+    model = build()
+    begun = train(path, model)
+
+    assert begun == [*range(interrupted, 4)]
+    assert_same_bits(model, undisturbed)
+
+
+OPTIMIZERS = {
+    "loss scaled": lambda: keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.Adam(), initial_scale=2.0**20, dynamic_growth_steps=3
+    ),
+    "averaged, accumulated, scheduled": lambda: keras.optimizers.SGD(
+        keras.optimizers.schedules.CosineDecay(1e-2, EPOCHS * BATCHES),
+        momentum=0.9,
+        use_ema=True,
+        gradient_accumulation_steps=3,
+    ),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_goes_on_with_what_the_optimizer_keeps(tmp_path, optimizer):
+    model = build(optimizer())
+    path = tmp_path / "resume.npz"
+    train(tmp_path / "whole.npz", model, others=list)
+    # One model again and again, put back to its start: it is traced only once.
+    ends, start = state_of(model), state_of(build(optimizer()))
+    put_back(model, start)
+    train(path, model, interrupted=2, others=list)
+    put_back(model, start)
+    assert train(path, model, others=list) == [2, 3, 4]
+    for now, end in zip(state_of(model), ends, strict=True):
+        np.testing.assert_array_equal(now, end)
+
+
+def test_a_training_that_has_ended_does_not_go_on(undisturbed, tmp_path):
+    path = tmp_path / "resume.npz"
+    train(path, build())
+    model = build()
+    assert train(path, model) == []
+    assert_same_bits(model, undisturbed)  # the best weights, not the last
+
+    callbacks = stateful_callbacks()
+    resume = kik.ResumePoint(path, callbacks=callbacks)
+    assert resume.restore(build(), epochs=2) == range(4, 4)
+    resume.clear()
+    assert resume.restore(build(), epochs=2) == range(2)
+
+
+def small():
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense(1, dtype="bfloat16")
+    model = keras.Sequential([keras.layers.Input((6,)), dense])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    return model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small model whose file holds all epochs, and the file."""
+    model, path = small(), tmp_path_factory.mktemp("trained") / "resume.npz"
+    train(path, model, others=list)
+    return model, path
+
+
+def test_weights_of_half_precision_come_back(trained):
+    model, path = trained
+    resumed = small()
+    kik.ResumePoint(path).restore(resumed, EPOCHS)
+    assert resumed.layers[0].kernel.dtype == "bfloat16"
+    assert_same_bits(resumed, model)
+
+
+def test_a_longer_training_goes_on_where_a_shorter_ended(trained):
+    resume = kik.ResumePoint(trained[1])
+    assert resume.restore(small(), epochs=9) == range(EPOCHS, 9)
+    assert len(resume.restore(small(), epochs=3)) == 0
+    assert resume.epoch == EPOCHS
+
+
+def test_a_crash_while_the_file_is_written_loses_that_epoch_only(tmp_path, monkeypatch):
+    path = tmp_path / "resume.npz"
+    model = small()
+    train(path, model, interrupted=1, others=list)
+
+    def crash(file, **state):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", crash)
+        train(path, model, interrupted=EPOCHS, others=list)
+    assert kik.ResumePoint(path).restore(small(), EPOCHS) == range(1, EPOCHS)
+
+
+def test_state_of_another_model_or_other_callbacks_is_refused(trained):
+    _, path = trained
+    other = keras.Sequential([keras.layers.Input((6,)), keras.layers.Dense(2)])
+    other.compile("adam", "mse")
+    before = state_of(other)
+    with pytest.raises(ValueError, match=r"`path` must hold .* of this model: 8 v"):
+        kik.ResumePoint(path).restore(other, EPOCHS)
+    for now, then in zip(state_of(other), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    with pytest.raises(ValueError, match=r"`callbacks` must be those .* 0 of them"):
+        kik.ResumePoint(path, callbacks=stateful_callbacks()).restore(small(), EPOCHS)
