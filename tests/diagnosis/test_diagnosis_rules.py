@@ -210,6 +210,14 @@ TRIPS = {
         profile("activation", "std", 1.0, 0.5),
         ("PoorWeightInitialization", "warning", "logits", 0, 1.5, 1),
     ),
+    "signal shrinks in one layer": (
+        edit("activation", "std", ALL, slice(2, None), 0.01),
+        ("PoorWeightInitialization", "warning", "dense_2", 0, -2.4, -1),
+    ),
+    "signal grows on its way back through one layer": (
+        edit("backprop", "rms", ALL, slice(2), 1.0),
+        ("PoorWeightInitialization", "warning", "dense_2", 0, 3.6, 3),
+    ),
     "signal shrinks on its way back": (
         profile("backprop", "rms", 1e-6, 1.1),
         ("PoorWeightInitialization", "warning", "dense", 0, -3.3, -3),
@@ -247,6 +255,10 @@ TRIPS = {
             edit(*RATIO, ALL, ALL, 1e-5),
             loss(*np.linspace(2.3, 2.22, len(STEPS))),
         ),
+        ("LearningRateTooLow", "warning", None, 0, 1e-5, 1e-4),
+    ),
+    "steps too small to leave chance": (
+        both(edit(*RATIO, ALL, ALL, 1e-5), flat_loss(2.7, 2.42)),
         ("LearningRateTooLow", "warning", None, 0, 1e-5, 1e-4),
     ),
     "loss at init": (
@@ -324,106 +336,208 @@ def normalized(draft):
 
 PIXELS = fact("input", value=[moments(33.0, 78.0, 0.0, 255.0)])
 
-# Name: what is just not wrong.
+# Name: the rule, and what it is just not wrong about.
 NEAR_MISSES = {
-    "gradient vanishes at one step": lambda d: d.values["gradient"]["rms"].__setitem__(
-        (1, slice(None, None, 2)), 1e-5 * depth(1.0)
+    "numbers at the end of their range": (
+        "NonFinite",
+        both(
+            edit("activation", "max", ALL, 1, 3e38), edit("weight", "rms", ALL, 0, 3e38)
+        ),
     ),
-    "gradient fades a little": profile("gradient", "rms", 1e-3, 0.6),
-    "gradient of one is small": edit("gradient", "rms", ALL, 2, 2e-5),
-    "gradient grows a little": profile("gradient", "rms", 1.0, -0.6),
-    "gradient of one is large": edit("gradient", "rms", ALL, 4, 5.0),
-    "gradient is 0 at some steps": edit("gradient", "rms", slice(1, None), 2, 0),
-    "gradient fades through time": over_time(3.0),
-    "gradient grows a little through time": over_time(0.85),
-    "last time step alone is used": last_step_only,
-    "short sequence": over_time(20.0, length=6),
-    "kernel starts at zero and learns": lambda d: edit(
-        "weight", "distinct_units", 0, 6, 1
-    )(d),
-    "layer of one unit": lambda d: (
-        edit("weight", "distinct_units", ALL, 6, 1)(d),
-        edit("gradient", "distinct_units", ALL, 6, 1)(d),
-        d.metadata["layers"][3]["weights"].update(kernel=[11, 1]),
+    "gradient vanishes at one step": (
+        "VanishingGradient",
+        lambda d: d.values["gradient"]["rms"].__setitem__(
+            (1, slice(None, None, 2)), 1e-5 * depth(1.0)
+        ),
     ),
-    "dead at one step": edit("activation", "zero_fraction", 3, 0, 1),
-    "dead until it recovers": edit("activation", "zero_fraction", slice(5), 0, 1),
-    "few dead units": edit("activation", "dead_fraction", ALL, 1, 0.8),
-    "sparse ReLU": edit("activation", "zero_fraction", ALL, 1, 0.99),
-    "sparse linear layer": edit("activation", "zero_fraction", ALL, 3, 0.99),
-    "saturated output": edit("preactivation", "saturation_fraction", ALL, 3, 0.99),
-    "a little saturated": edit("preactivation", "saturation_fraction", ALL, 1, 0.4),
-    "no squashing activation": edit(
-        "preactivation", "saturation_fraction", ALL, ALL, np.nan
+    "gradient fades a little": (
+        "VanishingGradient",
+        profile("gradient", "rms", 1e-3, 0.6),
     ),
-    "outputs grow and stay small": edit("activation", "rms", slice(5, None), 2, 900),
-    "outputs are large from the start": edit("activation", "rms", ALL, 2, 1e5),
-    "large numbers in float32": edit("activation", "max", ALL, 1, 1e6),
-    "large numbers in float16": both(
-        half("dense_1"), edit("activation", "max", ALL, 1, 3e4)
+    "gradient of one is small": (
+        "VanishingGradient",
+        edit("gradient", "rms", ALL, 2, 2e-5),
     ),
-    "small gradients in float32": octaves(up40=1),
-    "small gradients in float16": both(half("dense_1"), octaves(up14=0.6, up15=0.4)),
-    "small gradients scaled": both(
-        half("dense_1"), octaves(up28=1), fact("optimizer", loss_scale=2.0**14)
+    "gradient grows a little": (
+        "ExplodingGradient",
+        profile("gradient", "rms", 1.0, -0.6),
     ),
-    "low rank from the start": edit("activation", "effective_rank", ALL, ALL, 1.1),
-    "low rank at the output": edit("activation", "effective_rank", ALL, 3, 1.0),
-    "low rank after training": edit(
-        "activation", "effective_rank", slice(1, None), 2, 1.0
+    "gradient of one is large": (
+        "ExplodingGradient",
+        edit("gradient", "rms", ALL, 4, 5.0),
     ),
-    "predictions start equal": edit("activation", "effective_rank", 0, 3, np.nan),
-    "layer without units": both(
-        edit("activation", "effective_rank", ALL, 3, np.nan),
-        edit("activation", "distinct_units", ALL, 3, np.nan),
+    "gradient is 0 at some steps": (
+        "NoGradient",
+        edit("gradient", "rms", slice(1, None), 2, 0),
     ),
-    "batches of one": both(
-        edit("activation", "effective_rank", ALL, ALL, np.nan),
-        lambda d: d.metadata["input"][0].update(shape=[1, 4]),
+    "gradient fades through time": ("VanishingThroughTime", over_time(3.0)),
+    "gradient grows a little through time": ("ExplodingGradient", over_time(0.85)),
+    "last time step alone is used": ("VanishingThroughTime", last_step_only),
+    "short sequence": ("VanishingThroughTime", over_time(20.0, length=6)),
+    "kernel starts at zero and learns": (
+        "SymmetricUnits",
+        lambda d: edit("weight", "distinct_units", 0, 6, 1)(d),
     ),
-    "signal shrinks a little": profile("activation", "std", 1.0, -0.3),
-    "signal shrinks a little on its way back": profile("backprop", "rms", 1e-6, 0.9),
-    "kernel a little large": edit("weight", "std", 0, 2, 2.0),
-    "last kernel small": edit("weight", "std", 0, 6, 1e-4),
-    "kernel zero": edit("weight", "std", 0, 2, 0.0),
-    "steps of one large": edit(*RATIO, ALL, 2, 0.02),
-    "steps of one small": edit(*RATIO, ALL, 2, 1e-5),
-    "steps of a zero kernel": edit(*RATIO, 0, 6, np.inf),
-    "unchanged for some steps": edit("update", "rms", slice(2, 9), 2, 0),
-    "unchanged without a gradient": both(
-        edit("update", "rms", slice(7, None), 2, 0),
-        edit("gradient", "rms", slice(7, None), 2, 0),
+    "layer of one unit": (
+        "SymmetricUnits",
+        lambda d: (
+            edit("weight", "distinct_units", ALL, 6, 1)(d),
+            edit("gradient", "distinct_units", ALL, 6, 1)(d),
+            d.metadata["layers"][3]["weights"].update(kernel=[11, 1]),
+        ),
     ),
-    "large steps that learn": edit(*RATIO, ALL, KERNELS, 0.4),
-    "small steps that learn": edit(*RATIO, ALL, KERNELS, 1e-5),
-    "confident start": loss(*np.linspace(4.6, 1.0, len(STEPS))),
-    "confident start of a penalized model": both(
-        loss(*np.linspace(7.6, 1.0, len(STEPS))), fact("penalty", value=3.2)
+    "dead at one step": ("DeadRelu", edit("activation", "zero_fraction", 3, 0, 1)),
+    "dead until it recovers": (
+        "DeadRelu",
+        edit("activation", "zero_fraction", slice(5), 0, 1),
     ),
-    "penalized": both(
-        fact("penalty", value=9.0), loss(*np.linspace(11.3, 3, len(STEPS)))
+    "few dead units": ("DeadRelu", edit("activation", "dead_fraction", ALL, 1, 0.8)),
+    "sparse ReLU": ("DeadRelu", edit("activation", "zero_fraction", ALL, 1, 0.99)),
+    "sparse linear layer": (
+        "AllZero",
+        edit("activation", "zero_fraction", ALL, 3, 0.99),
     ),
-    "shrunk without a penalty": both(
-        edit("weight", "rms", slice(3, None), KERNELS, 0.006),
-        fact("penalty", value=0.0),
+    "saturated output": (
+        "SaturatedActivation",
+        edit("preactivation", "saturation_fraction", ALL, 3, 0.99),
     ),
-    "usual dropout": fact("dropout", value=[["drop", 0.7]]),
-    "all classes": fact("target", max=9.0),
-    "recurrent model learns late": both(
-        flat_loss(2.7, 2.42),
-        lambda d: d.metadata["layers"][1].update(class_name="LSTMCell"),
+    "a little saturated": (
+        "SaturatedActivation",
+        edit("preactivation", "saturation_fraction", ALL, 1, 0.4),
     ),
-    "labels learnt slowly": loss(2.7, *np.linspace(2.42, 2.36, len(STEPS) - 1)),
-    "loss falls by steps": loss(*[2.3] * 7, *[2.0] * 6),
-    "pixels of a normalized model": both(PIXELS, normalized),
-    "words": both(PIXELS, embedded),
-    "inputs a little large": fact("input", value=[moments(3.0, 7.0, 0.0, 20.0)]),
-    "classes are no prices": fact("target", value=0, rms=300.0),
-    "targets a little large": both(
-        fact("target", value=0, **moments(22.0, 9.0, 5.0, 50.0)),
-        fact("loss", name="mean_squared_error"),
+    "no squashing activation": (
+        "SaturatedActivation",
+        edit("preactivation", "saturation_fraction", ALL, ALL, np.nan),
+    ),
+    "outputs grow and stay small": (
+        "ExplodingTensor",
+        edit("activation", "rms", slice(5, None), 2, 900),
+    ),
+    "outputs are large from the start": (
+        "ExplodingTensor",
+        edit("activation", "rms", ALL, 2, 1e5),
+    ),
+    "large numbers in float32": (
+        "Float16Overflow",
+        edit("activation", "max", ALL, 1, 1e6),
+    ),
+    "large numbers in float16": (
+        "Float16Overflow",
+        both(half("dense_1"), edit("activation", "max", ALL, 1, 3e4)),
+    ),
+    "small gradients in float32": ("Float16Underflow", octaves(up40=1)),
+    "small gradients in float16": (
+        "Float16Underflow",
+        both(half("dense_1"), octaves(up14=0.6, up15=0.4)),
+    ),
+    "small gradients scaled": (
+        "Float16Underflow",
+        both(half("dense_1"), octaves(up28=1), fact("optimizer", loss_scale=2.0**14)),
+    ),
+    "low rank from the start": (
+        "RankCollapse",
+        edit("activation", "effective_rank", ALL, ALL, 1.1),
+    ),
+    "low rank at the output": (
+        "RankCollapse",
+        edit("activation", "effective_rank", ALL, 3, 1.0),
+    ),
+    "low rank after training": (
+        "RankCollapse",
+        edit("activation", "effective_rank", slice(1, None), 2, 1.0),
+    ),
+    "predictions start equal": (
+        "ConstantOutput",
+        edit("activation", "effective_rank", 0, 3, np.nan),
+    ),
+    "layer without units": (
+        "ConstantOutput",
+        both(
+            edit("activation", "effective_rank", ALL, 3, np.nan),
+            edit("activation", "distinct_units", ALL, 3, np.nan),
+        ),
+    ),
+    "batches of one": (
+        "RepresentationCollapse",
+        both(
+            edit("activation", "effective_rank", ALL, ALL, np.nan),
+            lambda d: d.metadata["input"][0].update(shape=[1, 4]),
+        ),
+    ),
+    "signal shrinks a little": (
+        "PoorWeightInitialization",
+        profile("activation", "std", 1.0, -0.3),
+    ),
+    "signal shrinks a little on its way back": (
+        "PoorWeightInitialization",
+        profile("backprop", "rms", 1e-6, 0.9),
+    ),
+    "kernel a little large": ("TensorVariance", edit("weight", "std", 0, 2, 2.0)),
+    "last kernel small": ("TensorVariance", edit("weight", "std", 0, 6, 1e-4)),
+    "kernel zero": ("TensorVariance", edit("weight", "std", 0, 2, 0.0)),
+    "steps of one large": ("WeightUpdateRatio", edit(*RATIO, ALL, 2, 0.02)),
+    "steps of one small": ("WeightUpdateRatio", edit(*RATIO, ALL, 2, 1e-5)),
+    "steps of a zero kernel": ("WeightUpdateRatio", edit(*RATIO, 0, 6, np.inf)),
+    "unchanged for some steps": (
+        "UnchangedTensor",
+        edit("update", "rms", slice(2, 9), 2, 0),
+    ),
+    "unchanged without a gradient": (
+        "UnchangedTensor",
+        both(
+            edit("update", "rms", slice(7, None), 2, 0),
+            edit("gradient", "rms", slice(7, None), 2, 0),
+        ),
+    ),
+    "large steps that learn": ("LearningRateTooHigh", edit(*RATIO, ALL, KERNELS, 0.4)),
+    "small steps that learn": ("LearningRateTooLow", edit(*RATIO, ALL, KERNELS, 1e-5)),
+    "confident start": ("LossAtInit", loss(*np.linspace(4.6, 1.0, len(STEPS)))),
+    "confident start of a penalized model": (
+        "LossAtInit",
+        both(loss(*np.linspace(7.6, 1.0, len(STEPS))), fact("penalty", value=3.2)),
+    ),
+    "penalized": (
+        "OverRegularization",
+        both(fact("penalty", value=9.0), loss(*np.linspace(11.3, 3, len(STEPS)))),
+    ),
+    "shrunk without a penalty": (
+        "OverRegularization",
+        both(
+            edit("weight", "rms", slice(3, None), KERNELS, 0.006),
+            fact("penalty", value=0.0),
+        ),
+    ),
+    "usual dropout": ("OverRegularization", fact("dropout", value=[["drop", 0.7]])),
+    "all classes": ("DamagedTargets", fact("target", max=9.0)),
+    "recurrent model learns late": (
+        "DamagedTargets",
+        both(
+            flat_loss(2.7, 2.42),
+            lambda d: d.metadata["layers"][1].update(class_name="LSTMCell"),
+        ),
+    ),
+    "labels learnt slowly": (
+        "DamagedTargets",
+        loss(2.7, *np.linspace(2.42, 2.36, len(STEPS) - 1)),
+    ),
+    "loss falls by steps": ("DamagedTargets", loss(*[2.3] * 7, *[2.0] * 6)),
+    "pixels of a normalized model": ("UnscaledInput", both(PIXELS, normalized)),
+    "words": ("UnscaledInput", both(PIXELS, embedded)),
+    "inputs a little large": (
+        "UnscaledInput",
+        fact("input", value=[moments(3.0, 7.0, 0.0, 20.0)]),
+    ),
+    "classes are no prices": ("UnscaledTarget", fact("target", value=0, rms=300.0)),
+    "targets a little large": (
+        "UnscaledTarget",
+        both(
+            fact("target", value=0, **moments(22.0, 9.0, 5.0, 50.0)),
+            fact("loss", name="mean_squared_error"),
+        ),
     ),
 }
+# Near misses that rules do not spare but leave alone.
+UNJUDGED = ("batches of one", "recurrent model learns late")
 
 
 def judged(change, **options):
@@ -454,12 +568,18 @@ def test_rule_trips_on_its_fault_and_names_the_place(case):
 
 @pytest.mark.parametrize("case", NEAR_MISSES)
 def test_rules_spare_the_near_miss(case):
-    assert judged(NEAR_MISSES[case]) == []
+    rule, change = NEAR_MISSES[case]
+    assert judged(change) == []
+    draft = Draft()
+    change(draft)
+    if case not in UNJUDGED:
+        assert rule not in diagnosis.not_judged(draft.record())
 
 
-def test_every_rule_has_a_case():
+def test_every_rule_has_a_case_and_a_near_miss():
     cases = {expected[0] for _, expected in TRIPS.values()}
     assert cases | {ALONE} == set(diagnosis.RULES)
+    assert {rule for rule, _ in NEAR_MISSES.values()} | {ALONE} == set(diagnosis.RULES)
 
 
 @pytest.mark.parametrize("name", diagnosis.RULES)
@@ -495,6 +615,8 @@ def test_rule_without_metadata_says_the_same_or_that_it_cannot_judge(case):
         rule in diagnosis.not_judged(record)
         # Whether there is a penalty, NaN in the data or a ReLU is told by facts alone.
         or case in ("penalty", "shrunk", "dropout", "nan in the inputs", "mostly dead")
+        # What a constant guess attains is told by the entropy of the labels.
+        or case == "steps too small to leave chance"
     )
     assert found == (set() if silent else {same})
 
@@ -628,6 +750,19 @@ def test_labels_are_not_blamed_for_what_has_another_reason():
     record = draft.record()
     assert diagnosis.judge(record, rules=["DamagedTargets"]) == []
     assert "other faults" in diagnosis.not_judged(record)["DamagedTargets"]
+    for change in (
+        fact("loss", from_logits=False),  # of a linear layer
+        edit(*RATIO, ALL, ALL, 1e-5),
+    ):
+        draft = Draft()
+        TRIPS["labels of others"][0](draft)
+        change(draft)
+        assert "DamagedTargets" in diagnosis.not_judged(draft.record())
+    draft = Draft()
+    TRIPS["labels of others"][0](draft)
+    draft.metadata["outputs"][0]["activation"] = "softmax"
+    fact("loss", from_logits=False)(draft)
+    assert diagnosis.not_judged(draft.record()) == {}
 
 
 def test_weighted_loss_is_not_compared_with_a_uniform_guess():

@@ -40,6 +40,7 @@ _OF_GRADIENTS = (
     "SaturatedActivation",
     "AllZero",
     "RepresentationCollapse",
+    "PoorWeightInitialization",
 )
 
 # What shows at this share of the recorded steps is persistent...
@@ -97,6 +98,13 @@ def steps_of(record: RunRecord, signal: str) -> list[int]:
 def label(key: TensorKey) -> str:
     """Returns how a message names a tensor."""
     return repr(key.layer if key.tensor == "output" else f"{key.layer}/{key.tensor}")
+
+
+def at_each(steps: int) -> str:
+    """Returns how a message says that something shows at all recorded steps."""
+    return (
+        "at the one recorded step" if steps == 1 else f"at all {steps} recorded steps"
+    )
 
 
 def layers_in_order(record: RunRecord) -> list[str]:

@@ -31,34 +31,34 @@ from keras_initkit.recording.record import RunRecord
 def dead_relu(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """A ReLU layer, or most of its units, puts out nothing but zeros, persistently."""
     layers = _common.relu_layers(record)
-    dead = set()
-    remedy = (
-        "Lower the learning rate, start from "
-        '`kernel_initializer="he_normal", bias_initializer="zeros"`, or use '
-        '`activation="leaky_relu"`.'
-    )
-    for layer, step, share in _filled(record, "zero_fraction", limits, layers):
-        dead.add(layer)
-        yield Fault(
-            layer=layer,
-            step=step,
-            measured=share,
-            threshold=limits["zero_fraction"],
-            message=f"{share:.0%} of the outputs of ReLU layer {layer!r} are 0 "
-            f"from step {step} on: no signal and no gradient passes.",
-            remedy=remedy,
-        )
-    for layer, step, share in _filled(record, "dead_fraction", limits, layers - dead):
-        yield Fault(
-            layer=layer,
-            step=step,
-            measured=share,
-            threshold=limits["dead_fraction"],
-            message=f"{share:.0%} of the units of ReLU layer {layer!r} are 0 for every "
-            f"example from step {step} on: they pass no gradient and do not learn.",
-            remedy=remedy,
-            severity="warning",
-        )
+    for name, (severity, what) in _DEAD.items():
+        for layer, step, share in _filled(record, name, limits, layers):
+            layers = layers - {layer}  # a dead layer's units are dead as well
+            yield Fault(
+                layer=layer,
+                step=step,
+                measured=share,
+                threshold=limits[name],
+                message=f"{share:.0%} {what.format(layer=layer, step=step)}.",
+                remedy="Lower the learning rate, start from "
+                '`kernel_initializer="he_normal", bias_initializer="zeros"`, or use '
+                '`activation="leaky_relu"`.',
+                severity=severity,
+            )
+
+
+_DEAD = {
+    "zero_fraction": (
+        "error",
+        "of the outputs of ReLU layer {layer!r} are 0 from step {step} on: no signal "
+        "and no gradient passes",
+    ),
+    "dead_fraction": (
+        "warning",
+        "of the units of ReLU layer {layer!r} are 0 for every example from step {step} "
+        "on: they pass no gradient and do not learn",
+    ),
+}
 
 
 @rule(

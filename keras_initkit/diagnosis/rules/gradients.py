@@ -34,8 +34,8 @@ def no_gradient(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
                 step=steps[0],
                 measured=0,
                 threshold=0,
-                message=f"the gradient of {layer!r} is exactly 0 at each of "
-                f"{len(steps)} recorded steps: the layer cannot learn.",
+                message=f"the gradient of {layer!r} is exactly 0 "
+                f"{_common.at_each(len(steps))}: the layer cannot learn.",
                 remedy="Look for zero kernels or dead units behind this layer, and "
                 "for outputs that the loss does not use. " + _common.RANDOM_START,
             )
@@ -91,29 +91,9 @@ def vanishing_gradient(
         "residual connections, `x = keras.layers.add([x, block(x)])`, or "
         "normalisation, `keras.layers.BatchNormalization()`."
     )
-    changes = [p.change for _, p in profiles]
-    row = _common.persistent(np.array([c >= limits["decades"] for c in changes]))
-    if row is not None:
-        step, p = profiles[row]
-        yield Fault(
-            layer=p.keys[0].layer,
-            step=step,
-            measured=p.change,
-            threshold=limits["decades"],
-            message=f"the gradient's rms falls by {p.change:.1f} decades from the last "
-            f"to the first weight layer (factor {10**-p.slope:.2g} a layer).",
-            remedy=remedy,
-        )
-    for key, step, ratio in _far_from_median(profiles, lambda r: r < limits["ratio"]):
-        yield Fault(
-            layer=key.layer,
-            step=step,
-            measured=ratio,
-            threshold=limits["ratio"],
-            message=f"the gradient of {_common.label(key)} is {ratio:.1g} of the "
-            "median over all kernels.",
-            remedy=remedy,
-        )
+    limit = limits["ratio"]
+    yield from _trend(profiles, 1, limits["decades"], "falls", remedy)
+    yield from _outliers(profiles, lambda r: r < limit, limit, "of", remedy)
     for step, p in profiles[:1]:
         tiny = (p.values > 0) & (p.values < limits["floor"])
         if tiny.any():
@@ -158,29 +138,9 @@ def exploding_gradient(
         "`keras.optimizers.Adam(1e-3, global_clipnorm=1.0)`, or normalise, "
         "`keras.layers.BatchNormalization()`."
     )
-    changes = [p.change for _, p in profiles]
-    row = _common.persistent(np.array([-c >= limits["decades"] for c in changes]))
-    if row is not None:
-        step, p = profiles[row]
-        yield Fault(
-            layer=p.keys[0].layer,
-            step=step,
-            measured=-p.change,
-            threshold=limits["decades"],
-            message=f"the gradient's rms grows by {-p.change:.1f} decades from the "
-            f"last to the first weight layer (factor {10**-p.slope:.2g} a layer).",
-            remedy=remedy,
-        )
-    for key, step, ratio in _far_from_median(profiles, lambda r: r > limits["ratio"]):
-        yield Fault(
-            layer=key.layer,
-            step=step,
-            measured=ratio,
-            threshold=limits["ratio"],
-            message=f"the gradient of {_common.label(key)} is {ratio:.1g} times the "
-            "median over all kernels.",
-            remedy=remedy,
-        )
+    limit = limits["ratio"]
+    yield from _trend(profiles, -1, limits["decades"], "grows", remedy)
+    yield from _outliers(profiles, lambda r: r > limit, limit, "times", remedy)
     for key, series, values in _through_time(record):
         growth = np.array([_first_to_last(row) for row in values])
         at = _common.persistent(growth >= limits["time"])
@@ -288,6 +248,50 @@ def _gradient_profiles(record: RunRecord) -> list[tuple[int, Profile]]:
     columns = values[:, first.columns].astype(np.float64)
     steps = _common.steps_of(record, "gradient")
     return [(s, first._replace(values=v)) for s, v in zip(steps, columns, strict=True)]
+
+
+def _trend(
+    profiles: list[tuple[int, Profile]],
+    sign: int,
+    limit: float,
+    verb: str,
+    remedy: str,
+) -> Iterator[Fault]:
+    """Yields the fault of gradients that fall (1) or grow (-1) on their way back."""
+    changes = sign * np.array([p.change for _, p in profiles])
+    row = _common.persistent(changes >= limit)
+    if row is None:
+        return
+    step, p = profiles[row]
+    yield Fault(
+        layer=p.keys[0].layer,
+        step=step,
+        measured=changes[row],
+        threshold=limit,
+        message=f"the gradient's rms {verb} by {changes[row]:.1f} decades from the "
+        f"last to the first weight layer (factor {10**-p.slope:.2g} a layer).",
+        remedy=remedy,
+    )
+
+
+def _outliers(
+    profiles: list[tuple[int, Profile]],
+    is_far: Callable[[np.ndarray], np.ndarray],
+    limit: float,
+    relation: str,
+    remedy: str,
+) -> Iterator[Fault]:
+    """Yields the faults of single kernels whose gradients are far from the others'."""
+    for key, step, ratio in _far_from_median(profiles, is_far):
+        yield Fault(
+            layer=key.layer,
+            step=step,
+            measured=ratio,
+            threshold=limit,
+            message=f"the gradient of {_common.label(key)} is {ratio:.1g} {relation} "
+            "the median over all kernels.",
+            remedy=remedy,
+        )
 
 
 def _far_from_median(

@@ -199,9 +199,11 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     _plainly_averaged(record)
     if target["entropy"] <= 0.05:
         raise NotJudged("has a first batch of one class")
+    if _needs_probabilities(record):
+        raise NotJudged("has a last layer that does not give what the loss takes")
     steps = limits["recurrent_steps" if _is_recurrent(record) else "steps"]
     curve = _long_enough(record, steps)
-    entropy = _label_entropy(record)
+    entropy = label_entropy(record) or math.nan
     gain = 1 - (curve.end - curve.penalty) / entropy
     if gain >= limits["gain"] or curve.is_falling():
         return
@@ -264,14 +266,32 @@ def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
     )
 
 
-def _label_entropy(record: RunRecord) -> float:
-    """Returns the entropy of the labels, its bias by the size of a batch taken off."""
-    target, outputs = record.metadata["target"], record.metadata["outputs"]
+def label_entropy(record: RunRecord) -> float | None:
+    """Returns the loss that a constant guess attains, `None` where it is not known.
+
+    It is the entropy of the first batch's labels, its bias by the size of a batch taken
+    off, where the loss is a cross-entropy and a plain mean over the batch.
+    """
+    loss, target = record.metadata.get("loss"), record.metadata.get("target") or {}
+    outputs = record.metadata.get("outputs")
+    if not loss or not outputs or target.get("entropy") is None:
+        return None
+    if loss["name"] not in (*_CATEGORICAL, _BINARY) or not _is_plain(record):
+        return None
     classes = max(2, outputs[0]["units"] or 2)
     bias = (classes - 1) / (2 * (target["shape"] or [1])[0])
-    if record.metadata["loss"]["name"] == _BINARY:
+    if loss["name"] == _BINARY:
         classes = 2
     return float(min(target["entropy"] + bias, math.log(classes)))
+
+
+def _needs_probabilities(record: RunRecord) -> bool:
+    """Whether a loss of probabilities gets something else."""
+    given = record.metadata["outputs"][0]["activation"]
+    probabilities = ("softmax", "sigmoid", "hard_sigmoid", None)  # None: not known
+    return record.metadata["loss"]["from_logits"] is False and (
+        given not in probabilities
+    )
 
 
 def _is_recurrent(record: RunRecord) -> bool:
@@ -305,10 +325,15 @@ def _uniform_guess(record: RunRecord) -> float:
 
 def _plainly_averaged(record: RunRecord) -> None:
     """Raises `NotJudged` unless the loss is a plain mean over the batch."""
+    if not _is_plain(record):
+        raise NotJudged("has a loss that is weighted or not a mean over the batch")
+
+
+def _is_plain(record: RunRecord) -> bool:
+    """Whether the loss is a plain mean over the batch."""
     loss = record.metadata["loss"]
     weighted = loss["weighted"] or record.metadata.get("weighted", True)
-    if weighted or loss["reduction"] != "sum_over_batch_size":
-        raise NotJudged("has a loss that is weighted or not a mean over the batch")
+    return not weighted and loss["reduction"] == "sum_over_batch_size"
 
 
 def _long_enough(record: RunRecord, steps: float) -> LossCurve:

@@ -7,6 +7,7 @@ import numpy as np
 from keras_initkit.diagnosis.curve import loss_curve
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
+from keras_initkit.diagnosis.rules.loss import label_entropy
 from keras_initkit.diagnosis.rules.weights import median_update_ratio
 from keras_initkit.recording.record import RunRecord
 
@@ -98,7 +99,10 @@ def learning_rate_too_low(
     if _common.gradient_is_at_fault(record):
         raise NotJudged("has gradients at fault, which make steps small")
     row = _common.persistent((ratios > 0) & (ratios < limits["ratio"]))
-    if row is None or not curve.fall < limits["fall"]:
+    # Down from a bad start to what a constant guess attains is nothing learnt.
+    entropy = label_entropy(record)
+    guesses = entropy is not None and curve.end - curve.penalty >= entropy
+    if row is None or not (curve.fall < limits["fall"] or guesses):
         return
     rate = _common.learning_rate_of(record)
     better = None if rate is None else rate * _HEALTHY / ratios[row]

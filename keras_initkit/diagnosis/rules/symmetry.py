@@ -52,9 +52,9 @@ def symmetric_units(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             step=first,
             measured=1,
             threshold=1,
-            message=f"{width} of {layer!r} are identical at each of {len(counts[0])} "
-            "recorded steps: equal weights get equal gradients, so the layer computes "
-            "one feature only.",
+            message=f"{width} of {layer!r} are identical "
+            f"{_common.at_each(len(counts[0]))}: equal weights get equal gradients, so "
+            "the layer computes one feature only.",
             remedy=_common.RANDOM_START,
         )
 

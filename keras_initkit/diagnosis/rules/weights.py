@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import depth_profile, is_kernel
+from keras_initkit.diagnosis.depth import Profile, depth_profile, is_kernel
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -70,7 +70,7 @@ def poor_weight_initialization(
         what = "the activations' std" if forward else "the back-propagated rms"
         factor = 10 ** (slope if forward else -slope)
         yield Fault(
-            layer=profile.keys[-1 if forward else 0].layer,
+            layer=profile.keys[_place(profile, forward)].layer,
             step=steps[0],
             measured=change if forward else -change,
             threshold=np.copysign(decades, change if forward else -change),
@@ -82,6 +82,23 @@ def poor_weight_initialization(
         return  # the way back follows from the way forth
     if not judged:
         raise NotJudged("does not hold the start of training")
+
+
+def _place(profile: Profile, forward: bool) -> int:
+    """Returns which layer to name: one that makes most of the change, or the last.
+
+    Args:
+        profile: Signals over depth that drift.
+        forward: Whether the signal goes forward; backward, the last is the first layer.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        jumps = np.diff(np.log10(profile.values)) * np.sign(profile.change)
+    jumps = np.nan_to_num(jumps, nan=0.0, posinf=0.0, neginf=0.0)
+    largest = int(jumps.argmax())
+    if len(jumps) > 1 and jumps[largest] > 0.5 * jumps[jumps > 0].sum():
+        # Both ways, the weights between two layers are those of the later one.
+        return largest + 1
+    return len(profile.keys) - 1 if forward else 0
 
 
 @rule(
