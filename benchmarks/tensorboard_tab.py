@@ -34,14 +34,44 @@ PICTURE = "performance.getEntriesByName('initkit: first picture')[0]?.startTime"
 DRAWN = "performance.getEntriesByName('initkit: draw')[0].duration"
 
 
+class Walk:
+    """Statistics as those of ReLU layers of 256 units: some wander, some are still."""
+
+    def __init__(self, signal, layers, rng):
+        self._names = schema.statistics_of(signal)
+        self._rng = rng
+        self._logs = np.zeros((5, layers))
+        self._still = np.zeros(layers)
+
+    def step(self):
+        """Returns the matrix of the next step, a row a layer."""
+        self._logs += 0.02 * self._rng.normal(size=self._logs.shape)
+        mean, std, low, high, other = np.exp(self._logs)
+        rms = np.sqrt(mean**2 + std**2)
+        known = {
+            "mean": mean,
+            "std": std,
+            "rms": rms,
+            "norm": rms * np.sqrt(256 * 128),
+            "min": -low,
+            "max": high,
+            "zero_fraction": np.round(self._rng.normal(2**14, 99, len(std))) / 2**15,
+            "distinct_units": self._still + 256,
+            "effective_rank": 40 * other,
+            "saturation_fraction": self._still + np.nan,
+            "update_to_weight_ratio": 1e-3 * other,
+        }
+        return np.stack([known.get(name, self._still) for name in self._names], axis=1)
+
+
 def write_run(directory, signals, layers, steps, rng):
     file = events.EventFile(directory / schema.RECORD_RUN)
     labels = [f"block_{i // 5}/dense_{i}" for i in range(layers)]
-    values = {s: np.ones((layers, len(schema.statistics_of(s)))) for s in signals}
+    walks = {signal: Walk(signal, layers, rng) for signal in signals}
     for step in range(steps):
         matrices = []
-        for signal, value in values.items():
-            value *= np.exp(0.02 * rng.normal(size=value.shape))
+        for signal, walk in walks.items():
+            value = walk.step()
             content = {
                 "v": schema.DATA_VERSION,
                 "kind": "statistics",

@@ -4,10 +4,12 @@ Nothing here trusts a file: what cannot be read, or was written by a newer versi
 left out and named in the notes of its run.
 """
 
+import collections
 import dataclasses
 import json
 import math
 import re
+import threading
 from collections.abc import (
     Callable,
     Collection,
@@ -16,6 +18,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from concurrent import futures
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -32,6 +35,8 @@ _ALL = 10**9
 # What to ask the provider for at once: its replies are limited to 256 MiB, and larger
 # ones than this are no faster.
 _BATCH_BYTES = 8 * 2**20
+# Matrices that are kept in memory: three signals of 20 runs x 50 layers x 400 steps.
+_KEPT_BYTES = 64 * 2**20
 _PART = re.compile(r"#(\d{1,6})(?=/|@|$)")
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -49,6 +54,7 @@ class Series:
         tensors: Labels of the rows, in forward order.
         columns: Names of the columns.
         last_step: Newest step.
+        last_time: Wall time of the newest.
         first: Tag that holds the first matrix once more, `None` if there is none.
     """
 
@@ -59,6 +65,7 @@ class Series:
     tensors: tuple[str, ...]
     columns: tuple[str, ...]
     last_step: int
+    last_time: float
     first: str | None = None
 
     @property
@@ -113,6 +120,51 @@ class _Cut(NamedTuple):
     column: packing.Index = slice(None)
 
 
+class _Matrices(NamedTuple):
+    """Some matrices of a series: their planes by step, and how many were broken."""
+
+    planes: dict[int, bytes]
+    broken: int
+
+
+class Cache:
+    """What was read last, so that the next statistic of a signal is there at once.
+
+    Args:
+        most: Bytes of matrices that are kept.
+    """
+
+    def __init__(self, most: int = _KEPT_BYTES):
+        self._most = most
+        self._kept: collections.OrderedDict[Any, _Matrices] = collections.OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Any) -> _Matrices | None:
+        """Returns what was put under a key, if it is still there."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: Any, matrices: _Matrices) -> None:
+        """Keeps matrices; those that have not been asked for the longest make room."""
+        with self._lock:
+            self._drop(key)
+            self._kept[key] = matrices
+            self._size += _bytes_of(matrices)
+            while self._size > self._most:
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: Any) -> None:
+        if key in self._kept:
+            self._size -= _bytes_of(self._kept.pop(key))
+
+
+def _bytes_of(matrices: _Matrices) -> int:
+    return sum(map(len, matrices.planes.values()))
+
+
 class Logs:
     """All runs of an experiment.
 
@@ -120,11 +172,13 @@ class Logs:
         data_provider: TensorBoard's.
         context: A `RequestContext`.
         experiment: An experiment id.
+        cache: Where to keep what was read.
     """
 
-    def __init__(self, data_provider: Any, context: Any, experiment: str):
+    def __init__(self, data_provider: Any, context: Any, experiment: str, cache: Cache):
         self._provider = data_provider
         self._where = {"ctx": context, "experiment_id": experiment}
+        self._cache = cache
 
     def runs(self, wanted: Collection[str] = ()) -> list[Run]:
         """Lists the runs that hold anything of ours, sorted by name.
@@ -153,8 +207,8 @@ class Logs:
             return _Cut(series.tensors, column=series.columns.index(column))
 
         return [
-            (run, _parts(run, chosen, data, cut, samples))
-            for run, chosen, data in self._read(runs, choose, samples)
+            (run, _parts(run, read, cut))
+            for run, read in self._read(runs, choose, samples)
         ]
 
     def tensor(
@@ -169,23 +223,17 @@ class Logs:
             return _Cut(series.columns, row=series.tensors.index(tensor))
 
         return [
-            (run, _parts(run, chosen, data, cut, samples))
-            for run, chosen, data in self._read(runs, choose, samples)
+            (run, _parts(run, read, cut))
+            for run, read in self._read(runs, choose, samples)
         ]
 
     def metrics(self, runs: list[Run], samples: int) -> list[tuple[Run, list[Part]]]:
         """Reads the metrics of the monitored steps, a part per set of names."""
-        read = self._read(runs, lambda run: _of(run, "metrics", ""), samples)
         return [
-            (
-                run,
-                [
-                    part
-                    for series in chosen
-                    for part in _parts(run, [series], data, _only_row, samples)
-                ],
+            (run, [part for one in read for part in _parts(run, [one], _only_row)])
+            for run, read in self._read(
+                runs, lambda run: _of(run, "metrics", ""), samples
             )
-            for run, chosen, data in read
         ]
 
     def text(self, run: Run, tag: str) -> Any:
@@ -241,21 +289,51 @@ class Logs:
         runs: Iterable[Run],
         choose: Callable[[Run], list[Series]],
         samples: int,
-    ) -> Iterator[tuple[Run, list[Series], Mapping[str, Any]]]:
+    ) -> list[tuple[Run, list[tuple[Series, _Matrices]]]]:
         """Reads series of many runs, as many runs at a time as one reply may hold.
 
         Of two samples the provider needs to read only the last, as the first has a tag
         of its own.
         """
-        chosen = [(run, series) for run in runs if (series := choose(run))]
-        for batch in _batches(chosen, all_steps=samples > 2):
-            read = self._tensors(
+        chosen = [(run, each) for run in runs if (each := choose(run))]
+
+        found: dict[Any, _Matrices] = {}
+
+        def key(run: Run, series: Series) -> Any:
+            return self._where["experiment_id"], run.run, series, samples
+
+        def is_kept(run: Run, series: Series) -> bool:
+            kept = self._cache.get(key(run, series))
+            if kept is not None:
+                found[key(run, series)] = kept
+            return kept is not None
+
+        missing = [
+            (run, left)
+            for run, each in chosen
+            if (left := [series for series in each if not is_kept(run, series)])
+        ]
+
+        def read(batch: list[tuple[Run, list[Series]]]) -> Mapping[str, Any]:
+            return self._tensors(
                 {run.run for run, _ in batch},
-                {tag for _, series in batch for s in series for tag in s.tags},
+                {tag for _, each in batch for series in each for tag in series.tags},
                 _ALL if samples > 2 else 1,
             )
-            for run, series in batch:
-                yield run, series, read.get(run.run, {})
+
+        batches = list(_batches(missing, all_steps=samples > 2))
+        # While one batch is unpacked, the reader prepares the next.
+        with futures.ThreadPoolExecutor(1) as ahead:
+            for batch, data in zip(batches, ahead.map(read, batches), strict=True):
+                for run, each in batch:
+                    for series in each:
+                        matrices = _matrices(series, data.get(run.run, {}), samples)
+                        found[key(run, series)] = matrices
+                        self._cache.put(key(run, series), matrices)
+        return [
+            (run, [(series, found[key(run, series)]) for series in each])
+            for run, each in chosen
+        ]
 
 
 def _batches(
@@ -279,22 +357,12 @@ def _batches(
 
 def _parts(
     run: Run,
-    chosen: Iterable[Series],
-    data: Mapping[str, Any],
+    read: Iterable[tuple[Series, _Matrices]],
     cut: Callable[[Series], _Cut],
-    samples: int,
 ) -> list[Part]:
     """Cuts what is wanted out of matrices, for series that follow each other."""
     parts: list[Part] = []
-    for series in chosen:
-        first, others = data.get(series.first or "", ()), data.get(series.tag, ())
-        planes: dict[int, bytes] = {}
-        broken = 0
-        for datum in _spread(_in_order(first, others), samples):
-            try:
-                planes[datum.step] = _planes(series, datum.numpy)
-            except ValueError:
-                broken += 1
+    for series, (planes, broken) in read:
         if broken:
             run.notes.append(f"{series.tag}: {broken} matrices of a wrong shape")
         if not planes:
@@ -309,6 +377,19 @@ def _parts(
     return parts
 
 
+def _matrices(series: Series, data: Mapping[str, Any], samples: int) -> _Matrices:
+    """Returns so many matrices of a series, of those that were read under its tags."""
+    first, others = data.get(series.first or "", ()), data.get(series.tag, ())
+    planes: dict[int, bytes] = {}
+    broken = 0
+    for datum in _spread(_in_order(first, others), samples):
+        try:
+            planes[datum.step] = _planes(series, datum.numpy)
+        except ValueError:
+            broken += 1
+    return _Matrices(planes, broken)
+
+
 def _planes(series: Series, stored: Array) -> bytes:
     """Returns the planes of a matrix, packed or, as in version 1, not.
 
@@ -317,8 +398,8 @@ def _planes(series: Series, stored: Array) -> bytes:
     """
     if stored.dtype.kind == "f" and stored.shape == series.shape:
         return packing.to_planes(stored)
-    if stored.dtype == object and stored.size == 1:
-        return packing.inflate(stored.item(), *series.shape)
+    if stored.dtype == np.uint8:
+        return packing.inflate(stored.tobytes(), *series.shape)
     raise ValueError(f"{stored.dtype} of shape {stored.shape}")
 
 
@@ -345,7 +426,7 @@ def _parse_run(name: str, tags: Mapping[str, Any]) -> Run:
                     "this run"
                 )
             elif "kind" in content:
-                run.series += _parse_series(tag, content, listed.max_step, tags)
+                run.series += _parse_series(tag, content, tags)
             else:
                 run.texts.add(tag)
         except (KeyError, TypeError, ValueError):
@@ -355,13 +436,14 @@ def _parse_run(name: str, tags: Mapping[str, Any]) -> Run:
 
 
 def _parse_series(
-    tag: str, content: Mapping[str, Any], last_step: int, tags: Collection[str]
+    tag: str, content: Mapping[str, Any], tags: Mapping[str, Any]
 ) -> list[Series]:
     """Returns the series that `content` describes, none for kinds of other versions."""
     kind = content["kind"]
+    last = tags[tag].max_step, tags[tag].max_wall_time
     if kind == "metrics":
         names = _strings(content["metrics"])
-        return [Series(tag, kind, "", 0, ("metrics",), names, last_step)]
+        return [Series(tag, kind, "", 0, ("metrics",), names, *last)]
     if kind not in KINDS or content["signal"] not in schema.SIGNALS:
         return []
     part = _PART.search(tag)
@@ -374,7 +456,7 @@ def _parse_series(
             int(part[1]) if part else 0,
             _strings(content["tensors"]),
             _strings(content["columns"]),
-            last_step,
+            *last,
             first if first in tags else None,
         )
     ]

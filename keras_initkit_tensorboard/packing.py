@@ -1,4 +1,4 @@
-"""Matrices of float32 packed without loss, as event files hold them.
+"""Matrices of float32 packed without loss, as event files hold them (tensors of bytes).
 
 A matrix lies there column by column, as values of a column are alike, and in four
 planes: the first byte of every value (sign and most of the exponent), then the second
@@ -50,10 +50,15 @@ def inflate(packed: bytes, rows: int, columns: int) -> bytes:
     Raises:
         ValueError: If `packed` is no packed matrix of this shape.
     """
+    if len(packed) > most_bytes(rows, columns):
+        # Not to be unpacked: it may grow a thousandfold.
+        raise ValueError(
+            f"`packed` must hold {rows} x {columns} values. "
+            f"Received: {len(packed)} packed bytes"
+        )
     size = 4 * rows * columns
     try:
-        # Not one byte more is made than should be there.
-        planes = zlib.decompressobj().decompress(packed, size + 1)
+        planes = zlib.decompress(packed, bufsize=size)
     except zlib.error as error:
         raise ValueError(f"`packed` must be a packed matrix ({error}).") from error
     if len(planes) != size:

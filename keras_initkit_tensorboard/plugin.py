@@ -67,6 +67,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
 
     def __init__(self, context: Any):
         self._data_provider = context.data_provider
+        self._cache = data.Cache()
 
     def is_active(self) -> bool:
         # TensorBoard enables the tab by itself where a run has data of this plugin.
@@ -234,6 +235,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
             self._data_provider,
             plugin_util.context(request.environ),
             plugin_util.experiment_id(request.environ),
+            self._cache,
         )
 
 

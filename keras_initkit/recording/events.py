@@ -152,8 +152,9 @@ def packed(
     """
     if 4 * values.size < _PACKED_FROM:
         return matrix(tag, values, content)
+    content_bytes = np.frombuffer(packing.pack(values), np.uint8)
     metadata = None if content is None else _own_metadata(content)
-    return _value(tag, _bytes(packing.pack(values)), metadata)
+    return _value(tag, _tensor(types_pb2.DT_UINT8, content_bytes), metadata)
 
 
 def text(tag: str, content: Mapping[str, Any]) -> summary_pb2.Summary.Value:

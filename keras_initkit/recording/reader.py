@@ -75,10 +75,10 @@ def _values(files: list[pathlib.Path]) -> Iterator[tuple[int, Any]]:
 
 def _matrix(tensor: Any, content: dict[str, Any]) -> np.ndarray:
     values = tensor_util.make_ndarray(tensor)
-    if values.dtype != object:
+    if values.dtype != np.uint8:
         return values
     rows, columns = len(content["tensors"]), len(content["columns"])
-    return packing.unpack(values.item(), rows, columns)
+    return packing.unpack(values.tobytes(), rows, columns)
 
 
 def _take_in(

@@ -214,9 +214,9 @@ def _packed_wrongly(tag):
     tensors = list(DEEP)
     described = content(signal="preactivation", tensors=tensors)
     value = events.packed(tag, matrix(len(DEEP), 0), described)
-    packed = bytearray(value.tensor.string_val[0])
+    packed = bytearray(value.tensor.tensor_content)
     packed[20] ^= 0xFF
-    value.tensor.string_val[0] = bytes(packed)
+    value.tensor.tensor_content = bytes(packed)
     return value
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tab_logs as logs
 from tab_readers import ROOT, Tab, python_provider
+from tensorboard import context
 
 from keras_initkit import schema
 from keras_initkit.recording import RunRecord
@@ -395,3 +396,72 @@ def test_reading_in_batches_changes_nothing(tab, monkeypatch):
     at_once = tab.get("/statistic", **query).get_data()
     monkeypatch.setattr(data, "_BATCH_BYTES", 1)
     assert tab.get("/statistic", **query).get_data() == at_once
+
+
+class Counting:
+    """A data provider that counts how often values are read."""
+
+    def __init__(self, provider):
+        self._provider = provider
+        self.list_tensors = provider.list_tensors
+        self.reads = 0
+
+    def read_tensors(self, *args, **options):
+        self.reads += 1
+        return self._provider.read_tensors(*args, **options)
+
+
+def logs_over(provider, cache):
+    return data.Logs(provider, context.RequestContext(), "", cache)
+
+
+def test_next_statistic_of_a_signal_is_not_read_again(log_dir):
+    with python_provider(log_dir, 100) as provider:
+        counting, cache = Counting(provider), data.Cache()
+        for column in ("rms", "std"):
+            found = logs_over(counting, cache)
+            runs = found.runs(["deep/initkit", "malformed/initkit"])
+            parts = found.statistic(runs, "statistics", "activation", column, 400)
+            # What was broken is told again.
+            assert runs[1].notes[-1] == (
+                "initkit/activation: 1 matrices of a wrong shape"
+            )
+            ((_, (part,)), _) = parts
+            at = schema.statistics_of("activation").index(column)
+            expected = [logs.matrix(len(logs.DEEP), step)[:, at] for step in logs.STEPS]
+            np.testing.assert_array_equal(part.values, expected)
+        assert counting.reads == 1
+        found.statistic(runs, "statistics", "activation", "rms", 2)
+        assert counting.reads == 2
+
+
+def test_new_steps_are_read(tmp_path):
+    cache = data.Cache()
+    run = logs.Run(tmp_path / "growing")
+    for step in (0, 10):
+        run.step(step)
+        with python_provider(tmp_path, 100) as provider:
+            found = logs_over(provider, cache)
+            ((_, (part,)),) = found.statistic(
+                found.runs(), "statistics", "activation", "rms", 400
+            )
+        assert part.steps[-1] == step
+    run.close()
+
+
+def test_cache_forgets_what_was_not_asked_for_the_longest():
+    cache = data.Cache(most=10)
+    first, second, third = (data._Matrices({step: bytes(4)}, 0) for step in range(3))
+    cache.put("first", first)
+    cache.put("second", second)
+    assert cache.get("first") is first
+    cache.put("third", third)
+    assert [cache.get(key) for key in ("first", "second", "third")] == [
+        first,
+        None,
+        third,
+    ]
+    cache.put("large", data._Matrices({0: bytes(11)}, 0))
+    assert cache.get("large") is None
+    cache.put("first", first)
+    assert cache.get("first") is first

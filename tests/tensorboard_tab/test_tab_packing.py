@@ -62,11 +62,11 @@ def test_rows_and_columns_are_cut_out_of_many():
 @pytest.mark.parametrize(
     ("packed", "message"),
     [
-        (b"", "Received: 0 bytes"),
+        (b"", "incomplete or truncated stream"),
         (b"no zlib", "incorrect header check"),
-        (packing.pack(MATRIX)[:-9], "values"),
+        (packing.pack(MATRIX)[:-9], "incomplete or truncated stream"),
         (packing.pack(MATRIX[:3]), "must hold 4 x 3 values. Received: 36 bytes"),
-        (zlib.compress(bytes(10**8)), "must hold 4 x 3 values. Received: 49 bytes"),
+        (zlib.compress(bytes(10**6)), r"4 x 3 values. Received: \d+ packed bytes"),
     ],
     ids=["empty", "other", "truncated", "smaller", "bomb"],
 )
