@@ -1,0 +1,57 @@
+"""Refresh the sample of runs that comes with a clone: four initializers on MNIST.
+
+    python examples/refresh_logdir.py
+    tensorboard --logdir logdir
+
+Five layers of 64 ReLU units see the training set once, from weights that are zero,
+"random" (a standard deviation of 1), and what lessons call Xavier and He. Event files
+have the name of their machine in their own; here they are numbered instead.
+"""
+
+import argparse
+import pathlib
+
+import keras_initkit as kik
+
+INITIALIZERS = ("zero", "random", "xavier", "he")
+
+
+def mnist_mlp(initializer, seed):
+    return kik.models.build(
+        "mnist_mlp", depth=5, width=64, initializer=initializer, seed=seed
+    )
+
+
+def number_event_files(run):
+    """Renames the event files of a run, in their order."""
+    for file in sorted(run.rglob("events.out.tfevents.*")):
+        number = len(list(file.parent.glob("events.out.tfevents.*.sample.initkit")))
+        file.rename(file.with_name(f"events.out.tfevents.{number:010d}.sample.initkit"))
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--limit", type=int, help="training examples (default: all)")
+    parser.add_argument("--source", default="real", help="auto, real or standin")
+    parser.add_argument("--log-dir", default="logdir/sample")
+    args = parser.parse_args(argv)
+
+    data = kik.data.load("mnist", source=args.source, limit=args.limit)
+    comparison = kik.compare(
+        mnist_mlp,
+        data,
+        INITIALIZERS,
+        seeds=1,
+        epochs=1,
+        batch_size=128,
+        every=117,
+        log_dir=args.log_dir,
+    )
+    print(comparison)
+    for run in comparison.runs:
+        number_event_files(pathlib.Path(run.log_dir))
+    return comparison
+
+
+if __name__ == "__main__":
+    main()
