@@ -28,8 +28,8 @@ export function decode(buffer) {
   return unpacked;
 }
 
-async function request(url) {
-  const response = await fetch(url);
+async function request(url, begun = fetch(url)) {
+  const response = await begun;
   if (!response.ok) {
     throw new Error(`${response.status} ${(await response.text()).slice(0, 300)}`);
   }
@@ -46,9 +46,9 @@ export class Api {
     this.samples = 400;
   }
 
-  /** Asks for the index of all runs, now. */
-  index() {
-    return request('./index');
+  /** Asks for the index of all runs, now, unless the request has begun. */
+  index(begun) {
+    return request('./index', begun);
   }
 
   /** From now on replies are out of date; they are shown until newer ones arrive. */

@@ -39,8 +39,8 @@ export function connect(onreload) {
 }
 
 /** Colours of runs by name, as in the Scalars dashboard. */
-export async function runColors() {
-  const response = await fetch('../../runs');
+export async function runColors(begun = fetch('../../runs')) {
+  const response = await begun;
   const runs = response.ok ? await response.json() : [];
   return new Map(runs.map((run, i) => [run, RUN_COLORS[i % RUN_COLORS.length]]));
 }

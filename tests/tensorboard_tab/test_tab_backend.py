@@ -345,8 +345,15 @@ def test_static_files_are_served_and_their_imports_exist(log_dir, path):
     assert response.headers["Content-Type"].startswith(kind)
     text = response.get_data(as_text=True)
     assert text == path.read_text()
-    for name in re.findall(r"from '(\.[^']*)'", text):
+    for name in re.findall(r"(?:from |import\()'(\.[^']*)'", text):
         assert (path.parent / name).resolve() in STATIC
+
+
+def test_entry_asks_for_every_module_at_once():
+    text = (plugin.STATIC / "index.js").read_text()
+    asked = re.findall(r"^  '(.+)',$", text, re.MULTILINE)
+    modules = {path.relative_to(plugin.STATIC).as_posix() for path in STATIC}
+    assert sorted(asked) == sorted(modules - {"index.js", "style.css"})
 
 
 def test_front_end_never_writes_markup():

@@ -32,7 +32,7 @@ export class Sidebar {
   update() {
     const { app } = this;
     const { hidden, filter, run: focus } = app.values;
-    const findings = app.api.findings().data;
+    const findings = app.index && app.api.findings().data;
     const worst = app.runs.map((run) => worstOf(findings, run));
     const key = JSON.stringify([
       app.runs.map(({ name, color, notes }) => [name, color, notes.length]),
