@@ -260,9 +260,7 @@ class Session:
     def _prepare(self, model, batch):
         """Makes the twin where there is none for what is wanted now."""
         if not is_built(model) or _builds_in_first_trace(model):
-            # As `fit` does under a distribution strategy; no value comes out otherwise,
-            # and a step that makes variables is traced twice.
-            model._symbolic_build(data_batch=batch)
+            _build(model, batch)
         if not self._wants_another():
             return
         step = self._instrumented_step(model)
@@ -354,6 +352,20 @@ def _tapped_signals(signals):
 def is_built(model):
     """Whether all layers of a model have their weights."""
     return all(layer.built for layer in model._flatten_layers())
+
+
+def _build(model, batch):
+    """Builds a model on a batch, as `fit` does under a distribution strategy.
+
+    No value comes out of an unbuilt one, and a step that makes variables is traced
+    twice. Loss and metrics need targets, which a train step of the user's own may do
+    without: it builds them itself.
+    """
+    try:
+        model._symbolic_build(data_batch=batch)
+    except ValueError:
+        if type(model).train_step is keras.Model.train_step or not is_built(model):
+            raise
 
 
 def _builds_in_first_trace(model):

@@ -26,6 +26,42 @@ def test_updates_are_accumulated_and_clipped_and_gradients_are_not():
     assert (monitor.record.signal("gradient").statistic("norm")[0] > 0.01).all()
 
 
+class WithoutTargets(keras.Model):
+    """Compares its outputs with its inputs, and is built by its first step."""
+
+    def __init__(self):
+        super().__init__(name="without_targets")
+        self.encoder = keras.layers.Dense(3, "relu", name="encoder")
+        self.decoder = keras.layers.Dense(6, name="decoder")
+
+    def call(self, x):
+        return self.decoder(self.encoder(x))
+
+    def train_step(self, x):
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(y=x, y_pred=self(x, training=True))
+        weights = self.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        return {"loss": loss}
+
+
+def test_own_step_does_without_targets():
+    def trained(*callbacks):
+        keras.utils.set_random_seed(1)
+        model = WithoutTargets()
+        model.compile("adam", "mse")
+        kinds_base.train_once(
+            kinds_base.Kind(None, kinds_base.X, None), model, callbacks
+        )
+        return model
+
+    bare, monitor = trained(), kik.SignalMonitor(None, every=7)
+    watched = trained(monitor)
+    for one, other in zip(watched.get_weights(), bare.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert monitor.record.signal("backprop").steps.tolist() == [0, 7, 14]
+
+
 class OwnFunction(keras.Model):
     """Makes its train function itself, as Keras says one may."""
 
