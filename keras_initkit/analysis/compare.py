@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import scipy.stats
 
 from keras_initkit import data as data_room
 from keras_initkit import initializers as initializers_room
@@ -41,6 +42,21 @@ class Spread(NamedTuple):
         array = np.asarray(values, np.float64)
         std = float(array.std(ddof=1)) if len(array) > 1 else math.nan
         return cls(float(array.mean()), std, len(array))
+
+    @property
+    def margin(self) -> float:
+        """Half width of the mean's 95 % confidence interval; NaN for a single run."""
+        return float(margin_of_mean(self.std, self.runs))
+
+
+def margin_of_mean(std: Any, runs: int) -> Any:
+    """Returns the half width of a mean's 95 % confidence interval (Student's t).
+
+    Args:
+        std: Sample standard deviation, a number or an array of them.
+        runs: Number of independent runs, at least 2 for a number that is not NaN.
+    """
+    return scipy.stats.t.ppf(0.975, runs - 1) * std / math.sqrt(runs)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,20 +3,16 @@
 import os
 import pathlib
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_initkit.analysis import drawing
 from keras_initkit.analysis.run import RunResult
 
 if TYPE_CHECKING:
     from keras_initkit.analysis.compare import Comparison, Row
 
-# Okabe and Ito's colours, told apart by the colour-blind; yellow is left out (too pale
-# for lines). Markers and dashes tell the lines apart in black and white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
-_MARKERS = "osD^vPX*<>"
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _WHY_WIDTH = 120  # characters a line under the picture
 
 
@@ -32,19 +28,13 @@ def save_plot(comparison: "Comparison", path: str | os.PathLike[str]) -> pathlib
         ImportError: If matplotlib is not installed.
         ValueError: If no run has finished.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "`plot` needs matplotlib: pip install 'keras-initkit[plot]'"
-        ) from error
     if not comparison.runs:
         raise ValueError("`plot` needs at least one finished run. Received: none")
     rows = comparison.table()
-    styles = _styles(comparison.initializers)
+    styles = drawing.styles(comparison.initializers)
     lines = _explanations(rows)
-    figure = Figure(figsize=(12, 8.2 + 0.17 * len(lines)), layout="constrained")
-    panels = figure.subplots(2, 2, width_ratios=(3, 2))
+    size = (12, 8.2 + 0.17 * len(lines))
+    figure, panels = drawing.new_figure(2, 2, size, width_ratios=(3, 2))
     _draw_curves(panels[0, 0], comparison, rows, styles)
     _draw_accuracies(panels[0, 1], comparison, rows, styles)
     _draw_depth(
@@ -66,10 +56,7 @@ def save_plot(comparison: "Comparison", path: str | os.PathLike[str]) -> pathlib
     figure.supxlabel(
         "\n".join(lines), x=0.01, ha="left", fontsize=9, family="monospace"
     )
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    return path
+    return drawing.save(figure, path)
 
 
 def _explanations(rows: list["Row"]) -> list[str]:
@@ -86,20 +73,6 @@ def _explanations(rows: list["Row"]) -> list[str]:
     return lines
 
 
-def _styles(initializers: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Returns a colour, marker and dash for each initializer, the same everywhere."""
-    return {
-        name: {
-            "color": _COLOURS[i % len(_COLOURS)],
-            "marker": _MARKERS[i % len(_MARKERS)],
-            "linestyle": _DASHES[i % len(_DASHES)],
-            "markersize": 5,
-            "linewidth": 1.6,
-        }
-        for i, name in enumerate(initializers)
-    }
-
-
 def _draw_curves(axes, comparison, rows, styles):
     for row in rows:
         curves = [run.loss_curve() for run in comparison.of(row.initializer)]
@@ -112,16 +85,14 @@ def _draw_curves(axes, comparison, rows, styles):
         mean = losses.mean(axis=0)
         every = max(1, len(steps) // 12)
         axes.plot(steps, mean, label=row.initializer, markevery=every, **style)
-        axes.fill_between(
-            steps, losses.min(0), losses.max(0), color=style["color"], alpha=0.15, lw=0
-        )
+        drawing.draw_range(axes, steps, losses.min(0), losses.max(0), style)
     axes.set(
         title="Training loss (line: mean, band: range over seeds)",
         xlabel="optimizer step",
         ylabel="loss of the batches",
         yscale="log",
     )
-    _finish(axes)
+    drawing.finish(axes)
     if axes.lines:
         axes.legend(fontsize=9, ncols=2)
 
@@ -150,7 +121,7 @@ def _draw_accuracies(axes, comparison, rows, styles):
     axes.set(
         title="Test accuracy (bar: mean, marks: seeds)", xlabel="accuracy", xlim=(0, 1)
     )
-    _finish(axes, axis="x")
+    drawing.finish(axes, axis="x")
 
 
 def _draw_depth(axes, comparison, rows, styles, what, title, label):
@@ -158,37 +129,16 @@ def _draw_depth(axes, comparison, rows, styles, what, title, label):
         row.initializer: _mean_profile(comparison.of(row.initializer), *what)
         for row in rows
     }
-    every = np.concatenate([values.ravel() for _, _, values in profiles.values()])
-    positive = every[np.isfinite(every) & (every > 0)]
-    floor = 10.0 ** (np.floor(np.log10(positive.min(initial=1.0))) - 1)
     ticks: dict[float, str] = {}
-    any_zero = False
-    for name, (depths, labels, values) in profiles.items():
-        if not len(depths):
-            continue
+    for depths, labels, _ in profiles.values():
         ticks.update(zip(depths.tolist(), labels, strict=True))
-        style = styles[name]
-        shown = np.where(values == 0, floor, values)
-        middle = 10 ** np.mean(np.log10(shown), axis=0)
-        any_zero = any_zero or bool((values == 0).any())
-        axes.plot(depths, middle, label=name, clip_on=False, zorder=3, **style)
-        axes.fill_between(
-            depths, shown.min(0), shown.max(0), color=style["color"], alpha=0.15, lw=0
-        )
-    axes.set(
-        title=title,
-        xlabel="weight layer, from input to output",
-        ylabel=label,
-        yscale="log",
+    drawing.draw_depth(
+        axes,
+        {name: depths for name, (depths, _, _) in profiles.items()},
+        {name: values for name, (_, _, values) in profiles.items()},
+        styles,
     )
-    if any_zero:
-        axes.set_ylim(bottom=floor)
-        axes.axhline(floor, color="0.6", lw=1)
-        axes.annotate(
-            "exactly 0", (0.25, floor), xycoords=axes.get_yaxis_transform(),
-            xytext=(0, 4), textcoords="offset points",
-            ha="center", va="bottom", fontsize=9, color="0.3",
-        )  # fmt: skip
+    axes.set(title=title, xlabel="weight layer, from input to output", ylabel=label)
     rotated = len(ticks) > 6
     axes.set_xticks(
         list(ticks),
@@ -197,7 +147,7 @@ def _draw_depth(axes, comparison, rows, styles, what, title, label):
         rotation=60 if rotated else 0,
         ha="right" if rotated else "center",
     )
-    _finish(axes)
+    drawing.finish(axes)
 
 
 def _mean_profile(
@@ -220,10 +170,3 @@ def _mean_profile(
         for text, key, n in zip(labels, keys, kernels, strict=True)
     ]
     return depths + turn / kernels, labels, np.stack([p.values for p in profiles])
-
-
-def _finish(axes, axis="both"):
-    axes.grid(visible=True, axis=axis, which="major", color="0.9")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.title.set_fontsize(11)

@@ -1,0 +1,181 @@
+"""What pictures share: a style for each initializer, axes, curves with their range."""
+
+import itertools
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from keras_initkit.analysis.compare import margin_of_mean
+
+# An initializer looks the same in every picture. Colours of Okabe and Ito (yellow, too
+# pale for lines, left out) and of Tol's muted scheme, told apart by the colour-blind;
+# markers and dashes tell the lines apart in black and white.
+_KNOWN = {
+    "zero": ("#000000", "o", "-"),
+    "random": ("#CC79A7", "D", "-."),
+    "xavier": ("#56B4E9", "s", "--"),
+    "he": ("#E69F00", "P", "--"),
+    "glorot_uniform": ("#0072B2", "^", "-"),
+    "he_normal": ("#D55E00", "X", "-"),
+    "orthogonal": ("#009E73", "v", ":"),
+    "constant": ("#882255", "p", ":"),
+    "lsuv": ("#44AA99", "*", "-."),
+    "recommended": ("#332288", "<", "-"),
+}
+_SAME = {"zeros": "zero", "ones": "constant"}
+_OTHERS = (
+    ("#999933", ">", "--"),
+    ("#661100", "h", "-."),
+    ("#88CCEE", "d", ":"),
+    ("#AA4499", "H", (0, (5, 1, 1, 1, 1, 1))),
+    ("#117733", "8", (0, (8, 2))),
+)
+
+
+def styles(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Returns how to draw each label: colour, marker and dashes.
+
+    Well-known initializers look the same in every picture. Other labels take the
+    styles that are left, in their order.
+
+    Example:
+    >>> [style["color"] for style in styles(["zero", "mine"]).values()]
+    ['#000000', '#999933']
+    """
+    found = {}
+    others = itertools.cycle(_OTHERS)
+    for label in labels:
+        colour, marker, dashes = _KNOWN.get(_SAME.get(label, label)) or next(others)
+        found[label] = {
+            "color": colour,
+            "marker": marker,
+            "linestyle": dashes,
+            "markersize": 5,
+            "linewidth": 1.6,
+        }
+    return found
+
+
+def new_figure(rows: int = 1, columns: int = 1, size: Any = None, **grid: Any) -> Any:
+    """Returns a figure, apart from pyplot, and its panels, shape `(rows, columns)`.
+
+    Args:
+        rows: Rows of panels.
+        columns: Columns of panels.
+        size: Width and height in inches.
+        **grid: More for `matplotlib.figure.Figure.subplots`.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    figure_class = matplotlib_figure()
+    size = size or (6 * columns, 4 * rows)
+    figure = figure_class(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **grid)
+
+
+def matplotlib_figure() -> Any:
+    """Returns matplotlib's `Figure`.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "`plot` needs matplotlib: pip install 'keras-initkit[plot]'"
+        ) from error
+    return Figure
+
+
+def save(figure: Any, path: str | os.PathLike[str]) -> pathlib.Path:
+    """Writes a figure as what the suffix says, and returns the path."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def draw_range(axes: Any, x: Any, low: Any, high: Any, style: dict[str, Any]) -> None:
+    """Draws a band in the colour of a style."""
+    axes.fill_between(x, low, high, color=style["color"], alpha=0.15, lw=0)
+
+
+def draw_depth(
+    axes: Any,
+    depths: Any,
+    profiles: dict[str, np.ndarray],
+    styles: dict[str, dict[str, Any]],
+) -> None:
+    """Draws profiles over depth on a logarithmic axis: geometric mean and range.
+
+    What is exactly 0 has no place on such an axis and stands on a line of its own.
+
+    Args:
+        axes: Axes of matplotlib.
+        depths: `{label: positions}`, or positions for all labels.
+        profiles: `{label: values of shape (runs, positions)}`.
+        styles: `{label: style}`.
+    """
+    every = np.concatenate([np.ravel(values) for values in profiles.values()])
+    positive = every[np.isfinite(every) & (every > 0)]
+    floor = 10.0 ** (np.floor(np.log10(positive.min(initial=1.0))) - 1)
+    axes.set_yscale("log")
+    for label, values in profiles.items():
+        x = depths[label] if isinstance(depths, dict) else depths
+        if not len(x):
+            continue
+        shown = np.where(values == 0, floor, values)
+        middle = 10 ** np.mean(np.log10(shown), axis=0)
+        axes.plot(x, middle, label=label, clip_on=False, zorder=3, **styles[label])
+        draw_range(axes, x, shown.min(0), shown.max(0), styles[label])
+    if (every == 0).any():
+        mark_zero(axes, floor)
+
+
+def draw_intervals(
+    axes: Any,
+    x: Any,
+    runs: dict[str, np.ndarray],
+    styles: dict[str, dict[str, Any]],
+) -> None:
+    """Draws curves: mean over the runs and its 95 % confidence interval.
+
+    Args:
+        axes: Axes of matplotlib.
+        x: Positions, shape `(n,)`.
+        runs: `{label: values of shape (runs, n)}`.
+        styles: `{label: style}`.
+    """
+    for label, values in runs.items():
+        count, mean = len(values), values.mean(axis=0)
+        style = {**styles[label], "markevery": max(1, len(mean) // 10)}
+        axes.plot(x, mean, label=label, **style)
+        if count > 1:
+            margin = margin_of_mean(values.std(axis=0, ddof=1), count)
+            # A symmetric interval may reach below what was ever seen, and below 0.
+            low = np.maximum(mean - margin, values.min(axis=0))
+            draw_range(axes, x, low, mean + margin, style)
+
+
+def mark_zero(axes: Any, floor: float, at: float = 0.25) -> None:
+    """Draws the line on a logarithmic axis that stands for exactly 0."""
+    axes.set_ylim(bottom=floor)
+    axes.axhline(floor, color="0.6", lw=1)
+    axes.annotate(
+        "exactly 0", (at, floor), xycoords=axes.get_yaxis_transform(),
+        xytext=(0, 4), textcoords="offset points",
+        ha="center", va="bottom", fontsize=9, color="0.3",
+    )  # fmt: skip
+
+
+def finish(axes: Any, axis: str = "both") -> None:
+    """Gives axes their grid, and takes the frame off."""
+    axes.grid(visible=True, axis=axis, which="major", color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.title.set_fontsize(11)
