@@ -8,11 +8,13 @@ from keras_initkit.analysis.compare import (
     compare,
     labelled,
 )
+from keras_initkit.analysis.reuse import Reused
 from keras_initkit.analysis.run import RunResult, train_run
 from keras_initkit.analysis.run_log import LogDirError
 
 __all__ = [
     "compare",
+    "Reused",
     "labelled",
     "check_jobs",
     "Comparison",

@@ -1,5 +1,7 @@
-"""Reference models for many runs: built once, traced once, started afresh each time."""
+"""Models for many runs: built once, traced once, started afresh each time."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,31 +9,34 @@ import keras
 from keras_initkit import capture, models
 
 
-class ReferenceBuilder:
-    """Builds a reference model for run after run, tracing its functions only once.
+class Reused:
+    """Builds the same model for run after run, tracing its functions only once.
 
-    What differs between two runs of a reference model is its variables alone: each call
-    builds the model anew, and from the second on copies its variables into the first
-    model, whose train, test and monitored functions are compiled already. Nothing of an
-    earlier run is left: the variables of the optimizer go back to what they were, those
-    of the metrics are reset by Keras itself.
+    What differs between two runs is the model's variables alone: each call builds the
+    model anew, and from the second on copies its variables into the first model, whose
+    train, test and monitored functions are compiled already. Nothing of an earlier run
+    is left: the variables of the optimizer go back to what they were, those of the
+    metrics are reset by Keras itself.
 
-    Called like the `build_model` of `compare`. Only one of its models is in use at a
-    time.
+    Called like the `build_model` of `compare`, in whose place it stands. Only one of
+    its models is in use at a time.
 
     Args:
-        name: Name of a reference model.
+        build_model: Function `(initializer, seed)` that gives a compiled model. All its
+            models must be alike but for the values of their variables: same layers,
+            loss and optimizer, and nothing drawn from TensorFlow's generator.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, build_model: Callable[[Any, int], keras.Model]) -> None:
+        self.__name__ = getattr(build_model, "__name__", type(build_model).__name__)
+        self._build = build_model
         self._model: keras.Model | None = None
         self._optimizer: list[Any] = []
         self._session: capture.Session | None = None
 
     def __call__(self, initializer: Any, seed: int) -> keras.Model:
         """Returns the model with the initial weights of `(initializer, seed)`."""
-        fresh = models.build(self.name, initializer=initializer, seed=seed)
+        fresh = self._build(initializer, seed)
         if self._model is None:
             fresh.optimizer.build(fresh.trainable_variables)
             self._optimizer = [v.numpy() for v in fresh.optimizer.variables]
@@ -47,8 +52,27 @@ class ReferenceBuilder:
             variable.assign(value)
         return self._model
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._build,)
+
+
+class ReferenceBuilder(Reused):
+    """A reference model to be used again.
+
+    Args:
+        name: Name of a reference model.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(functools.partial(_build, name))
+        self.__name__ = self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
         return _builder_of_process, (self.name,)
+
+
+def _build(name: str, initializer: Any, seed: int) -> keras.Model:
+    return models.build(name, initializer=initializer, seed=seed)
 
 
 _BUILDERS: dict[str, ReferenceBuilder] = {}

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_initkit import diagnosis
 from keras_initkit.analysis.batches import ShuffledBatches
-from keras_initkit.analysis.reuse import ReferenceBuilder
+from keras_initkit.analysis.reuse import Reused
 from keras_initkit.analysis.run_log import RunLog
 from keras_initkit.callbacks import SignalMonitor
 from keras_initkit.recording import RunRecord, hparams
@@ -279,8 +279,8 @@ def train_run(
 
 
 def _seed_generators(seed: int, build_model: Any) -> None:
-    if isinstance(build_model, ReferenceBuilder):
-        # Reference models draw nothing from TensorFlow's generator, and seeding it
+    if isinstance(build_model, Reused):
+        # These models draw nothing from TensorFlow's generator, and seeding it
         # throws away all that is compiled, the functions to be used again included.
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 (Keras's own rule of seeding)
