@@ -26,7 +26,14 @@ def _is_command_line():
 if not _is_command_line():
     from keras_initkit import initializers as initializers
 
-_ROOMS = ("initializers", "data", "models", "theory", "diagnosis", "schedules")
+_ROOMS = (
+    "initializers",
+    "data",
+    "models",
+    "theory",
+    "diagnosis",
+    "schedules",
+)
 _PUBLIC = {
     "SignalMonitor": "callbacks",
     "ActivationMonitor": "callbacks",
@@ -39,6 +46,7 @@ _PUBLIC = {
     "lint": "diagnosis",
     "compare": "analysis",
     "diagnose": "analysis.diagnose",
+    "over_draws": "analysis.draws",
     "recommend": "analysis.recommend",
     "reinitialize": "analysis.reinitialize",
     "lsuv": "analysis.lsuv",

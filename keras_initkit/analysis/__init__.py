@@ -8,6 +8,7 @@ from keras_initkit.analysis.compare import (
     compare,
     labelled,
 )
+from keras_initkit.analysis.draws import Draws, Estimate, over_draws
 from keras_initkit.analysis.reuse import Reused
 from keras_initkit.analysis.run import RunResult, train_run
 from keras_initkit.analysis.run_log import LogDirError
@@ -20,6 +21,9 @@ __all__ = [
     "Comparison",
     "Row",
     "Spread",
+    "over_draws",
+    "Draws",
+    "Estimate",
     "train_run",
     "RunResult",
     "LogDirError",
