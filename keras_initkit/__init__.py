@@ -33,6 +33,7 @@ _ROOMS = (
     "theory",
     "diagnosis",
     "schedules",
+    "lessons",
 )
 _PUBLIC = {
     "SignalMonitor": "callbacks",

@@ -23,8 +23,9 @@ LEVELS = {
     "models": 4,
     "callbacks": 4,
     "analysis": 5,
-    "cli": 6,
-    "__main__": 7,
+    "lessons": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 # The face of the package and its rooms on demand.
 FACE = "__init__"

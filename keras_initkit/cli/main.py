@@ -8,6 +8,7 @@ from keras_initkit._version import __version__
 from keras_initkit.cli.catalog import catalog
 from keras_initkit.cli.compare import compare
 from keras_initkit.cli.diagnose import diagnose
+from keras_initkit.cli.lesson import lesson
 from keras_initkit.cli.recommend import recommend
 from keras_initkit.cli.train import train
 
@@ -15,7 +16,7 @@ app = typer.Typer(
     name="keras-initkit",
     help="Watch what an initializer does to a Keras model while it trains.",
     epilog="Results go to standard output, everything else to standard error. "
-    "Exit codes: 0 done, 1 findings (diagnose), 2 misuse, 130 interrupted.",
+    "Exit codes: 0 done, 1 findings (diagnose, lesson), 2 misuse, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -25,6 +26,7 @@ app.command()(compare)
 app.command()(diagnose)
 app.command()(recommend)
 app.command()(catalog)
+app.command()(lesson)
 
 
 def _show_version(asked: bool) -> None:

@@ -1,0 +1,120 @@
+"""Lesson 6: the slide's He, U(±√(2/fan_in)), loses a factor 3 a ReLU layer; He's not.
+
+    python examples/lessons/06_he.py
+
+He's uniform limit is √(6/fan_in): a variance of 2/fan_in, twice Glorot's, because ReLU
+keeps half. Ten ReLU layers over many draws, and thirty of them trained on digits.
+"""
+
+import keras
+import numpy as np
+
+import keras_initkit as kik
+from keras_initkit.analysis import Reused, drawing
+from keras_initkit.lessons import Check, Result
+
+DEPTH, WIDTH = 10, 256
+SQUARE = slice(1, DEPTH)
+EXPECTED = {"he": 1 / 3, "glorot_uniform": 1 / 2, "he_normal": 1.0}
+
+
+def train(data, deep, log_dir, epochs):
+    """Trains a network of so many ReLU layers from each rule."""
+
+    def build(initializer, seed):
+        model = kik.models.build(
+            "mnist_mlp", initializer, depth=deep, width=64, seed=seed
+        )
+        sgd = keras.optimizers.SGD(0.01, momentum=0.9)
+        model.compile(sgd, model.loss, metrics=["accuracy"])
+        return model
+
+    start, rules = Reused(build), list(EXPECTED)
+    return kik.compare(start, data, rules, 1, epochs, log_dir, batch_size=64, every=20)
+
+
+def draw(draws, runs, deep, path):
+    """Draws the second moment against depth, and the losses of the deep networks."""
+    figure, (panels,) = drawing.new_figure(1, 2, (11.5, 4.2))
+    styles = drawing.styles(draws)
+    depths = np.arange(1, DEPTH + 1)
+    sizes = {name: one.second_moments[:, :DEPTH] for name, one in draws.items()}
+    drawing.draw_depth(panels[0], depths, sizes, styles)
+    for name, one in draws.items():
+        theory = one.second_moments[:, 0].mean() * EXPECTED[name] ** (depths - 1)
+        panels[0].plot(depths, theory, color="0.5", lw=4, alpha=0.4, zorder=1)
+    panels[0].plot([], [], color="0.5", lw=4, alpha=0.4, label="theory")
+    panels[0].set(
+        title="Before training: mean and range of the draws",
+        xlabel="ReLU layer",
+        ylabel="mean square of the outputs",
+    )
+    for run in runs:
+        steps, losses = run.loss_curve()
+        style = {**styles[run.initializer], "markevery": max(1, len(steps) // 8)}
+        panels[1].plot(steps, losses, label=run.initializer, **style)
+    panels[1].set(
+        title=f"Training {deep} ReLU layers",
+        xlabel="optimizer step",
+        ylabel="loss (nats)",
+        ylim=(0, 3),
+    )
+    for axes in panels:
+        axes.legend(frameon=False)
+        drawing.finish(axes)
+    return drawing.save(figure, path)
+
+
+def run(log_dir, source="auto", draws=40, deep=30, limit=12_800, epochs=2):
+    data = kik.data.load("mnist", source=source, limit=limit)
+    model = kik.models.build("mnist_mlp", depth=DEPTH, width=WIDTH)
+    x = data.x_train[:128]
+    many = {name: kik.over_draws(model, x, name, draws) for name in EXPECTED}
+    factor = {name: one.factor(SQUARE) for name, one in many.items()}
+    runs = {run.initializer: run for run in train(data, deep, log_dir, epochs).runs}
+    accuracy = {name: run.accuracy for name, run in runs.items()}
+    return Result(
+        slide=6,
+        title="He",
+        claim="U(±√(2/fan_in)) keeps the variance of the signal through ReLU layers.",
+        deck="the rule, under the name He",
+        measured=f"the slide's rule multiplies the second moment by {factor['he']} a "
+        f"layer, He's by {factor['he_normal']}",
+        checks=(
+            Check(
+                "the slide's rule keeps the signal",
+                f"×{factor['he']} a ReLU layer",
+                factor["he"].agrees(1.0),
+                by_slide=True,
+            ),
+            Check(
+                "the slide's rule loses a factor 3 a ReLU layer",
+                f"×{factor['he']}; 1/3 = 0.3333",
+                factor["he"].agrees(EXPECTED["he"]),
+            ),
+            Check(
+                "He's variance of 2/fan_in keeps it, Glorot's loses a half",
+                f"×{factor['he_normal']} and ×{factor['glorot_uniform']}",
+                factor["he_normal"].agrees(1.0)
+                and factor["glorot_uniform"].agrees(EXPECTED["glorot_uniform"]),
+            ),
+            Check(
+                f"only He's trains {deep} ReLU layers",
+                ", ".join(f"{name} {value:.3f}" for name, value in accuracy.items())
+                + " (test accuracy)",
+                accuracy["he_normal"]
+                > 2 * max(accuracy["he"], accuracy["glorot_uniform"]),
+            ),
+        ),
+        figures={f"factor_{name}": one.mean for name, one in factor.items()}
+        | {f"factor_{name}_error": one.standard_error for name, one in factor.items()}
+        | {f"accuracy_{name}": value for name, value in accuracy.items()},
+        picture=str(draw(many, runs.values(), deep, log_dir / "he.png")),
+        log_dir=str(log_dir),
+        origin=data.origin,
+        is_standin=data.is_standin,
+    )
+
+
+if __name__ == "__main__":
+    kik.lessons.main(run)

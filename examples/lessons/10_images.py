@@ -1,0 +1,135 @@
+"""Lesson 10: CIFAR-10 from zeros stays at chance, in every network; He's rule learns.
+
+    python examples/lessons/10_images.py
+    tensorboard --logdir logdir/lessons/10_images
+
+The slide's network of 3072-64-32-10 sees random images with random labels. Here it sees
+photographs, and so do a convolutional and a residual network.
+"""
+
+import math
+
+import numpy as np
+
+import keras_initkit as kik
+from keras_initkit.analysis import drawing
+from keras_initkit.lessons import Check, Result
+
+# Model, initializers, training examples, examples a step.
+TRAININGS = {
+    "3072-64-32-10": (
+        "cifar10_mlp",
+        ("zero", "random", "xavier", "he", "he_normal"),
+        12_800,
+        64,
+    ),
+    "CNN": ("cifar10_cnn", ("zero", "he_normal"), 1_920, 32),
+    "ResNet-20": ("cifar10_resnet", ("zero", "he_normal"), 1_280, 32),
+}
+TEST = 1000
+
+
+def unseen_loss(run):
+    """Returns the loss of the last third of the batches."""
+    _, losses = run.loss_curve()
+    return float(np.mean(losses[-len(losses) // 3 :]))
+
+
+def draw(comparisons, path):
+    """Draws training losses and test accuracies of each network."""
+    figure, panels = drawing.new_figure(1, len(comparisons), (14, 4.4))
+    for axes, (name, comparison) in zip(panels[0], comparisons.items(), strict=True):
+        styles = drawing.styles(comparison.initializers)
+        for run in comparison.runs:
+            steps, losses = run.loss_curve()
+            style = {**styles[run.initializer], "markevery": max(1, len(steps) // 8)}
+            label = f"{run.initializer}: accuracy {run.accuracy:.3f}"
+            axes.plot(steps, losses, label=label, **style)
+        axes.axhline(math.log(10), color="0.6", lw=1)
+        axes.set(title=name, xlabel="optimizer step", ylim=(1, 4))
+        axes.legend(frameon=False, fontsize=9)
+        drawing.finish(axes)
+    panels[0, 0].set_ylabel("training loss (nats); grey: log 10, a guess")
+    figure.suptitle("CIFAR-10: one seed, test accuracy at the end", fontweight="bold")
+    return drawing.save(figure, path)
+
+
+def run(log_dir, source="auto", part=1.0):
+    comparisons = {}
+    for title, (model, names, limit, batch) in TRAININGS.items():
+        data = kik.data.load(
+            "cifar10", source=source, limit=int(limit * part), test_limit=TEST
+        )
+        comparisons[title] = kik.compare(
+            model, data, names, 1, 1, log_dir / title, batch_size=batch, every=10
+        )
+    accuracy = {
+        model: {run.initializer: run.accuracy for run in comparison.runs}
+        for model, comparison in comparisons.items()
+    }
+    chance = 1 / 10
+    # One epoch: each batch is new to the network, its loss that of unseen images.
+    loss = {
+        model: {run.initializer: unseen_loss(run) for run in comparison.runs}
+        for model, comparison in comparisons.items()
+    }
+    # Five standard errors of a guess on so many test images.
+    above = chance + 5 * math.sqrt(chance * (1 - chance) / TEST)
+    guess = math.log(10)
+    zero = {model: one["zero"] for model, one in accuracy.items()}
+    he = {model: one["he_normal"] for model, one in loss.items()}
+    mlp = accuracy["3072-64-32-10"]
+    return Result(
+        slide=10,
+        title="images",
+        claim="On images a network of zeros stays at an accuracy of 0.10; from He it "
+        "reaches 0.37.",
+        deck="zero 0.10, He 0.37, on random images and random labels",
+        measured=", ".join(f"{name} {value:.3f}" for name, value in mlp.items())
+        + " (3072-64-32-10 on CIFAR-10)",
+        checks=(
+            Check(
+                "from zeros the accuracy is that of a guess",
+                ", ".join(f"{model} {value:.3f}" for model, value in zero.items()),
+                all(abs(value - chance) < 1e-6 for value in zero.values()),
+                by_slide=True,
+            ),
+            Check(
+                "from the slide's He it learns",
+                f"{mlp['he']:.3f}; on random labels no better than 0.10 can be learned",
+                mlp["he"] > above,
+                by_slide=True,
+            ),
+            Check(
+                "from zeros every network answers one class, for every image",
+                "accuracy " + ", ".join(f"{value:.4f}" for value in zero.values()),
+                all(abs(value - chance) < 1e-6 for value in zero.values()),
+            ),
+            Check(
+                "He's rule learns in each: unseen images cost less than a guess",
+                ", ".join(f"{model} {value:.3f}" for model, value in he.items())
+                + f"; log 10 = {guess:.3f}, from zeros "
+                + ", ".join(f"{one['zero']:.3f}" for one in loss.values()),
+                all(value < guess - 0.1 for value in he.values())
+                and all(abs(one["zero"] - guess) < 0.01 for one in loss.values()),
+            ),
+        ),
+        figures={
+            f"accuracy_{model}_{name}": value
+            for model, one in accuracy.items()
+            for name, value in one.items()
+        }
+        | {
+            f"loss_{model}_{name}": value
+            for model, one in loss.items()
+            for name, value in one.items()
+        },
+        picture=str(draw(comparisons, log_dir / "images.png")),
+        log_dir=str(log_dir),
+        origin=data.origin,
+        is_standin=data.is_standin,
+    )
+
+
+if __name__ == "__main__":
+    kik.lessons.main(run)

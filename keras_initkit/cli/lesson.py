@@ -1,0 +1,114 @@
+"""`keras-initkit lesson`: the claims of an introductory slide deck, put to the test."""
+
+import pathlib
+from typing import TYPE_CHECKING, Annotated
+
+import rich.markup
+import rich.table
+import typer
+
+from keras_initkit.cli import _console, _names
+from keras_initkit.cli.train import Json, Source
+
+if TYPE_CHECKING:
+    from keras_initkit.lessons import Result
+
+
+def lesson(
+    which: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[N|NAME|all]",
+            help="Number of a slide, name of a lesson, or all. Default: list them.",
+            show_default=False,
+        ),
+    ] = None,
+    log_dir: Annotated[
+        pathlib.Path,
+        typer.Option(help="Each lesson has a directory NN_NAME below this one."),
+    ] = pathlib.Path("logdir/lessons"),
+    source: Source = "auto",
+    json: Json = False,
+) -> None:
+    """Run lessons: what fourteen slides say of initializers, and what is measured.
+
+    Exit codes: 0 the lessons show what they state, 1 one does not, 2 misuse.
+    """
+    with _console.results_only(), _console.interruptible():
+        _console.import_keras()
+        from keras_initkit import data, lessons
+        from keras_initkit.analysis import drawing
+
+        with _console.misuse():
+            names = () if which is None else lessons.choose(which)
+            drawing.matplotlib_figure()
+    if which is None:
+        _list({name: lessons.summary(name) for name in lessons.NAMES}, as_json=json)
+        return
+    results = []
+    for name in names:
+        with (
+            _console.results_only(),
+            _console.loud_warnings(),
+            _console.interruptible(),
+        ):
+            _console.stderr().print(f"[dim]lesson {name}[/]")
+            try:
+                results.append(lessons.run(name, log_dir, source))
+            except data.DataError as error:
+                _console.fail(str(error))
+        if not json:
+            typer.echo(f"{results[-1]}\n")
+    if json:
+        _console.print_json({"lessons": [result.to_dict() for result in results]})
+    elif len(results) > 1:
+        _console.stdout().print(_table(results))
+    _console.stderr().print(
+        "[bold]Next:[/] tensorboard --logdir "
+        f"{rich.markup.escape(_names.shell_word(log_dir))}",
+        soft_wrap=True,
+    )
+    if not all(result.is_shown for result in results):
+        raise typer.Exit(1)
+
+
+def _list(summaries: dict[str, str], as_json: bool) -> None:
+    """Prints the lessons there are."""
+    if as_json:
+        _console.print_json(
+            {
+                "lessons": [
+                    {"slide": number, "name": name, "summary": text}
+                    for number, (name, text) in enumerate(summaries.items(), start=1)
+                ]
+            }
+        )
+        return
+    table = rich.table.Table(title=f"{len(summaries)} lessons", title_style="bold")
+    for column in ("slide", "name", "what it shows"):
+        table.add_column(column)
+    for number, (name, text) in enumerate(summaries.items(), start=1):
+        text = text.partition(": ")[2] or text
+        table.add_row(str(number), name, rich.markup.escape(text))
+    _console.stdout().print(table)
+
+
+def _table(results: "list[Result]") -> rich.table.Table:
+    """Returns the table at the end: each slide's claim, the figures, the verdict."""
+    table = rich.table.Table(
+        title="Fourteen slides, put to the test",
+        title_style="bold",
+        caption="verdict: of the slide's claim; shown: whether all holds that the "
+        "lesson states instead",
+        show_lines=True,
+    )
+    for column in ("slide", "its claim", "the deck's figure", "measured", "verdict"):
+        table.add_column(column)
+    table.add_column("shown")
+    for result in results:
+        cells = [f"{result.slide} {result.title}", result.claim, result.deck]
+        cells += [result.measured, result.verdict]
+        table.add_row(
+            *map(rich.markup.escape, cells), "yes" if result.is_shown else "NO"
+        )
+    return table

@@ -1,0 +1,15 @@
+"""The lessons: fourteen claims of an introductory slide deck, put to the test.
+
+Each is a file of its own, `examples/lessons/NN_name.py`, with a function
+`run(log_dir, source="auto")` that returns a `Result`. This room finds and runs them.
+"""
+
+from keras_initkit.lessons._files import NAMES as NAMES
+from keras_initkit.lessons._files import choose as choose
+from keras_initkit.lessons._files import main as main
+from keras_initkit.lessons._files import run as run
+from keras_initkit.lessons._files import summary as summary
+from keras_initkit.lessons._result import Check as Check
+from keras_initkit.lessons._result import Result as Result
+
+__all__ = ["NAMES", "choose", "run", "main", "summary", "Check", "Result"]

@@ -1,0 +1,98 @@
+"""Where the lessons are, and how one is run."""
+
+import argparse
+import ast
+import pathlib
+import runpy
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_initkit.analysis import drawing
+from keras_initkit.lessons._result import Result
+
+Lesson = Callable[..., Result]
+
+LOG_DIR = "logdir/lessons"
+
+
+def _directory() -> pathlib.Path:
+    """Where the files are: a wheel carries them along, a clone has them at its top."""
+    here = pathlib.Path(__file__).parent
+    packed = here / "files"
+    return packed if packed.is_dir() else here.parents[1] / "examples" / "lessons"
+
+
+# In the order of the slides: {"zero_trap": .../01_zero_trap.py}
+_FILES = {
+    path.stem.partition("_")[2]: path for path in sorted(_directory().glob("??_*.py"))
+}
+NAMES = tuple(_FILES)
+
+
+def choose(which: str) -> tuple[str, ...]:
+    """Returns the names of the lessons that a word stands for.
+
+    Args:
+        which: A name, the number of a slide, or `"all"`.
+
+    Raises:
+        ValueError: If there is no such lesson.
+
+    Example:
+    >>> choose("5")
+    ('xavier',)
+    """
+    if which == "all":
+        return NAMES
+    if which in NAMES:
+        return (which,)
+    if which.isdigit() and 1 <= int(which) <= len(NAMES):
+        return (NAMES[int(which) - 1],)
+    raise ValueError(
+        f"`which` must be 'all', a number from 1 to {len(NAMES)}, or one of {NAMES}. "
+        f"Received: which={which!r}."
+    )
+
+
+def summary(name: str) -> str:
+    """Returns the first line of what a lesson's file says of itself."""
+    text = ast.get_docstring(ast.parse(_FILES[name].read_text())) or ""
+    return text.partition("\n")[0]
+
+
+def run(
+    name: str, log_dir: Any = LOG_DIR, source: str = "auto", **settings: Any
+) -> Result:
+    """Runs a lesson.
+
+    Args:
+        name: One of `NAMES`.
+        log_dir: Its picture and event files go to a directory of its own below this
+            one, called as its file.
+        source: Source of the data, as for `kik.data.load`.
+        **settings: Keyword arguments of the lesson's own, to make it shorter or longer.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    lesson = runpy.run_path(str(_FILES[name]))["run"]
+    return _run(lesson, log_dir, source, settings)
+
+
+def main(lesson: Lesson, argv: list[str] | None = None) -> None:
+    """Runs the lesson of a file that was called by itself, and prints its result."""
+    text = getattr(lesson, "__globals__", {}).get("__doc__") or ""
+    parser = argparse.ArgumentParser(description=text.partition("\n")[0])
+    parser.add_argument("--log-dir", default=LOG_DIR, help=f"default: {LOG_DIR}")
+    parser.add_argument("--source", default="auto", help="auto, real or standin")
+    args = parser.parse_args(argv)
+    print(_run(lesson, args.log_dir, args.source, {}))
+
+
+def _run(lesson: Lesson, log_dir: Any, source: str, settings: dict[str, Any]) -> Result:
+    drawing.matplotlib_figure()  # missed before an hour of training, not after
+    stem = pathlib.Path(getattr(lesson, "__globals__", {})["__file__"]).stem
+    keras.utils.set_random_seed(0)
+    return lesson(pathlib.Path(log_dir) / stem, source=source, **settings)
