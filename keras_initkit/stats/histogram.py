@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit import schema
+from keras_initkit.stats.rows import evenly_spaced
 
 # Sign (1 bit), exponent (8), leading mantissa (2).
 _SHIFT = 32 - 11
@@ -23,8 +24,8 @@ def bincounts(rows, wanted, compiled=False):
     """Counts the values of tensors by their leading bits.
 
     Args:
-        rows: List of float32 tensors of shape `(rows, units)`; where one has more
-            values than `SAMPLED_VALUES`, evenly spaced rows of it are counted.
+        rows: List of `Rows`; where one has more values than `SAMPLED_VALUES`, evenly
+            spaced rows of it are counted.
         wanted: Scalar bool tensor; without it the counts are 0 and cost nothing.
         compiled: Whether XLA compiles the step, which needs another form.
 
@@ -44,7 +45,7 @@ def bincounts(rows, wanted, compiled=False):
                 ]
             )
         # All tensors at once, each with bins of its own.
-        sizes = tf.stack([tf.size(x) for x in samples])
+        sizes = [x.shape[0] or tf.size(x) for x in samples]
         first = tf.repeat(tf.range(len(rows)) * BINS, sizes)
         counts = tf.raw_ops.Bincount(
             arr=_bins(tf.concat(samples, axis=0)) + first,
@@ -61,13 +62,9 @@ def _bins(values):
     return tf.cast(tf.bitwise.right_shift(bits, np.uint32(_SHIFT)), tf.int32)
 
 
-def _sampled(x):
-    taken = max(1, SAMPLED_VALUES // (x.shape[1] or SAMPLED_VALUES))
-    if x.shape[0] is not None and x.shape[0] <= taken:
-        return x
-    stride = (tf.shape(x)[0] + taken - 1) // taken
-    # Odd, so that it does not fall in step with a power of two in the shape.
-    return x[:: tf.maximum(1, stride + 1 - stride % 2)]
+def _sampled(rows):
+    most = max(1, SAMPLED_VALUES // (rows.units or SAMPLED_VALUES))
+    return evenly_spaced(rows, most, odd=True)
 
 
 # Bins of one sign below those of infinities and NaN: 255 exponents of four bins.

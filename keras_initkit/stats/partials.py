@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_initkit import schema
 from keras_initkit.stats import histogram
+from keras_initkit.stats.rows import as_rows, evenly_spaced
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; `spread`
 # and `squared_spread` are trace and squared Frobenius norm of the Gram matrix of
@@ -95,8 +96,8 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
           and numbers of entries by time step.
         - `"histogram"`, with histograms: int32 `(tensors, BINS)`.
     """
-    tensors = [tf.cast(tensor, tf.float32) for tensor in tensors]
-    rows = [tf.reshape(x, [-1, (x.shape.as_list() or [1])[-1]]) for x in tensors]
+    rows = [as_rows(tensor) for tensor in tensors]
+    missing = [tf.constant(_MISSING)] * 2
     spreads: list = []
     counts: list = []
     projections: list = []
@@ -109,12 +110,12 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
                 _projections(x, reduction.projected_rows, reduction.part)
             )
         if reduction.timed:
-            time.append(_squares_by_time(tensor))
-        spreads += _spread(x, gathered) if reduction.ranked else [_MISSING] * 2
+            time.append(_squares_by_time(tf.cast(tensor, tf.float32)))
+        spreads += _spread(x, gathered) if reduction.ranked else missing
     spread = tf.cast(tf.reshape(tf.stack(spreads), [-1, 2]), tf.float64)
     reduced = {"scalars": tf.concat([_moments(rows), spread], axis=1)}
     if counts:
-        reduced["counts"] = tf.concat(counts, axis=0)
+        reduced["counts"] = tf.concat(counts, axis=1)[0]
     if projections:
         reduced["projections"] = tf.concat(projections, axis=1)
     if time:
@@ -136,12 +137,17 @@ def joined(parts):
 
 def _moments(rows):
     """Returns count, mean, m2, min, max, nonfinite: float64 `(tensors, 6)`."""
+    axes = tf.constant([0, 1])
     sums = []
-    for x in rows:
-        sums += [tf.reduce_sum(x), tf.nn.l2_loss(x), tf.reduce_min(x), tf.reduce_max(x)]
+    for x, _ in rows:
+        sums += [
+            tf.reduce_sum(x, axes),
+            tf.nn.l2_loss(x),
+            tf.reduce_min(x, axes),
+            tf.reduce_max(x, axes),
+        ]
     sums = tf.cast(tf.reshape(tf.stack(sums), [-1, 4]), tf.float64)
-    sizes = [x.shape.num_elements() or tf.size(x) for x in rows]
-    count = tf.cast(tf.stack(sizes), tf.float64)
+    count = tf.cast(tf.stack([x.size for x in rows]), tf.float64)
     total, half_square, low, high = tf.unstack(sums, axis=1)
     mean = tf.math.divide_no_nan(total, count)
     square = tf.math.divide_no_nan(2.0 * half_square, count)
@@ -156,7 +162,7 @@ def _moments(rows):
 
     def with_care():
         each = zip(rows, tf.unstack(settled), tf.unstack(middle), strict=True)
-        return tf.stack([_careful()(*one) for one in each])
+        return tf.stack([_careful()(x.values, *known) for x, *known in each])
 
     middle = tf.cond(tf.reduce_all(settled), lambda: middle, with_care)
     mean, m2, nonfinite = tf.unstack(middle, axis=1)
@@ -202,29 +208,31 @@ def _careful_moments(x):
     return tf.stack([mean, m2, tf.cast(nonfinite, tf.float64)])
 
 
-def _counts(x, limit):
+def _counts(rows, limit):
     """Returns how many entries of each column are above a limit in magnitude.
 
-    Exactly: float64 `(units,)`.
+    Exactly: float64 `(1, units)`.
     """
+    x = rows.values
     above = tf.not_equal(x, 0.0) if limit == 0 else tf.abs(x) > limit
-    if (x.shape[1] or 1) < _NARROW:
-        return tf.cast(tf.reduce_sum(tf.cast(above, tf.int32), axis=0), tf.float64)
-    # One matrix product adds up the columns at memory speed, in float32.
-    ones = tf.ones([1, tf.shape(x)[0]])
-    return tf.cast(tf.linalg.matmul(ones, tf.cast(above, tf.float32))[0], tf.float64)
+    if (rows.units or 1) < _NARROW:
+        counts = tf.reduce_sum(tf.cast(above, tf.int32), axis=0, keepdims=True)
+    else:
+        # One matrix product adds up the columns at memory speed, in float32.
+        counts = tf.linalg.matmul(tf.ones([1, rows.count]), tf.cast(above, tf.float32))
+    return tf.cast(counts, tf.float64)
 
 
-def _evenly_spaced(x, most):
-    """Returns at most so many rows, evenly spaced."""
-    return x[:: tf.maximum(1, (tf.shape(x)[0] + most - 1) // most)]
-
-
-def _projections(x, most, part):
+def _projections(rows, most, part):
     """Returns the products of all columns with two directions, shape `(2, units)`."""
-    sample = x if (x.shape[0] or most + 1) <= most else _evenly_spaced(x, most)
-    directions = tf.constant(_directions(most, part))[:, : tf.shape(sample)[0]]
-    return tf.linalg.matmul(directions, sample)
+    sample = evenly_spaced(rows, most)
+    directions = _directions(most, part)
+    length = sample.shape[0]
+    if length is None:
+        return tf.linalg.matmul(
+            tf.constant(directions)[:, : tf.shape(sample)[0]], sample
+        )
+    return tf.linalg.matmul(tf.constant(directions[:, :length]), sample)
 
 
 @functools.cache
@@ -234,14 +242,14 @@ def _directions(length, part):
     return generator.standard_normal((2, length), np.float32)
 
 
-def _spread(x, gathered):
+def _spread(rows, gathered):
     """Returns trace and squared Frobenius norm of the Gram matrix of centred rows.
 
     Rows are scaled to the largest magnitude: the ratio of the two is what counts.
     """
-    sample = _evenly_spaced(x, RANKED_ROWS)
+    sample = evenly_spaced(rows, RANKED_ROWS)
     if gathered is not None:
-        sample = _evenly_spaced(gathered(sample), RANKED_ROWS)
+        sample = evenly_spaced(as_rows(gathered(sample)), RANKED_ROWS)
     # Equal rows differ by exactly 0.
     sample -= sample[:1]
     centred = sample - tf.reduce_mean(sample, axis=0)
