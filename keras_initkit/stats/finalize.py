@@ -126,15 +126,21 @@ def _sums(values, sizes):
 def _distinct_units(projections, sizes):
     """How many units differ, by their projections; NaN ones differ from all."""
     distinct = np.full(len(sizes), np.nan)
-    ends = np.cumsum(sizes)
-    for number in np.flatnonzero(sizes):
-        end = ends[number]
-        first, second = np.asarray(
-            projections[:, end - sizes[number] : end], np.float64
-        )
-        order = np.lexsort((second, first))
-        tolerance = _SAME_UNIT * max(np.abs(first).max(), np.abs(second).max())
-        near = np.abs(np.diff(first[order])) <= tolerance
-        near &= np.abs(np.diff(second[order])) <= tolerance
-        distinct[number] = 1 + np.count_nonzero(~near)
+    tensors = np.flatnonzero(sizes)
+    if not tensors.size:
+        return distinct
+    sizes = sizes[tensors]
+    first, second = projections = np.asarray(projections, np.float64)
+    largest = np.maximum.reduceat(
+        np.abs(projections).max(axis=0), np.cumsum(sizes) - sizes
+    )
+    # Sorted within each tensor, like units lie side by side.
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((second, first, owner))
+    tolerance = _SAME_UNIT * largest[owner[1:]]
+    near = np.diff(owner) == 0
+    near &= np.abs(np.diff(first[order])) <= tolerance
+    near &= np.abs(np.diff(second[order])) <= tolerance
+    same = np.bincount(owner[1:], weights=near, minlength=len(sizes))
+    distinct[tensors] = sizes - same
     return distinct
