@@ -47,8 +47,7 @@ class StepCount:
         """Returns the iterations of the execution that begins, a range."""
         if self._asks_again:
             self._asks_again = False
-            self._learn_pace(batch)
-            self._resynchronize(batch)
+            self._resynchronize(batch, learns_pace=True)
         steps = self._model.steps_per_execution
         self._done = batch + steps
         if self._batches is not None:
@@ -59,21 +58,19 @@ class StepCount:
     def ask(self, batch):
         """Asks the optimizer; returns the iteration of a batch that has not begun."""
         self._asks_again = True
-        self._resynchronize(batch)
+        if batch != self._asked:
+            self._resynchronize(batch)
         return self._base + batch * self.pace
 
     def is_skipped(self, iteration):
         """Whether the step of an iteration, just done, was skipped."""
         return self.skipped is not None and iterations_of(self._model) <= iteration
 
-    def _learn_pace(self, batch):
-        batches = batch - self._asked
-        if batches:
-            advanced = iterations_of(self._model) - self._told
-            self.pace = max(1, round(advanced / batches))
-
-    def _resynchronize(self, batch):
+    def _resynchronize(self, batch, learns_pace=False):
+        """Asks the optimizer ahead of a batch."""
         told = iterations_of(self._model)
+        if learns_pace and batch != self._asked:
+            self.pace = max(1, round((told - self._told) / (batch - self._asked)))
         if told != self._told or self.skipped is not None:
             if self.skipped is not None:
                 self.skipped += max(0, self._base + batch * self.pace - told)
