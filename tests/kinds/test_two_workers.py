@@ -6,8 +6,6 @@ import socket
 import distribution_cases as cases
 import pytest
 
-import keras_initkit as kik
-
 
 def free_ports(count):
     sockets = [socket.socket() for _ in range(count)]
@@ -36,14 +34,8 @@ def directories(tmp_path_factory):
     return directory / "0", directory / "1"
 
 
-def test_workers_train_as_if_nobody_watched(directories):
-    for directory in directories:
-        cases.assert_training_did_not_notice(directory)
-
-
-def test_statistics_are_those_of_the_global_batch(directories):
-    record = kik.RunRecord.load(directories[0] / "fit_run")
-    cases.assert_statistics_of_the_global_batch(record)
+def test_two_workers(directories, record_property):
+    cases.assert_promises("two_workers", directories, "fit", record_property)
 
 
 def test_only_the_chief_writes(directories):

@@ -46,6 +46,9 @@ class Kind:
         again: How they are recomputed: by the same model in `"float64"`; where it draws
             random numbers or rounds by design, in its own types, `"eager"`; or in a
             `"graph"`, where the graph rounds less often than ops one by one.
+        deep: Where rounding in the model's own types grows beyond the tolerance, a
+            third way to recompute them: a statistic may then differ from the second by
+            a small multiple of what the third differs from it.
         histograms: Whether histograms are recorded, too.
         no_weights: Whether weights are not trained by `model.optimizer`.
         untapped: Names (last part of the path) of layers that are listed with a reason
@@ -61,6 +64,7 @@ class Kind:
     step: int = 14
     skipped: int = 0
     again: str = "float64"
+    deep: str = ""
     histograms: bool = False
     no_weights: bool = False
     untapped: tuple[str, ...] = ()

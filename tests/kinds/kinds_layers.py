@@ -191,10 +191,18 @@ KINDS = {
         PICTURES,
         Y,
         again="graph",
+        deep="float64",
         untapped=("flatten", "rescaling", "predictions"),
     ),
     "EfficientNetB0": Kind(
-        lambda: application("EfficientNetB0"), PICTURES, Y, again="eager"
+        lambda: application("EfficientNetB0"),
+        PICTURES,
+        Y,
+        again="graph",
+        deep="eager",
+        untapped=("rescaling", "normalization", "rescaling_1"),
     ),
-    "ResNet50": Kind(lambda: application("ResNet50"), PICTURES, Y),
+    "ResNet50": Kind(
+        lambda: application("ResNet50"), PICTURES, Y, again="graph", deep="float64"
+    ),
 }

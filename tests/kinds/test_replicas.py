@@ -3,8 +3,6 @@
 import distribution_cases as cases
 import pytest
 
-import keras_initkit as kik
-
 
 @pytest.fixture(scope="module")
 def mirrored(tmp_path_factory):
@@ -15,11 +13,6 @@ def mirrored(tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ["fit", "loop"])
-def test_mirrored_training_does_not_notice(mirrored, way):
-    cases.assert_training_did_not_notice(mirrored, way)
-
-
-@pytest.mark.parametrize("way", ["fit", "loop"])
-def test_mirrored_statistics_are_those_of_the_global_batch(mirrored, way):
-    record = kik.RunRecord.load(mirrored / f"{way}_run")
-    cases.assert_statistics_of_the_global_batch(record)
+def test_two_replicas(mirrored, way, record_property):
+    name = f"two_replicas_in_{way}"
+    cases.assert_promises(name, [mirrored], way, record_property)
