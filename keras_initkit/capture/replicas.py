@@ -57,7 +57,13 @@ def stacked_rows():
     context = _context()
     if context is None:
         return None
-    return lambda rows: context.all_gather(rows, axis=0)
+
+    def stacked(rows):
+        everything = context.all_gather(rows, axis=0)
+        everything.set_shape([None, *rows.shape[1:]])
+        return everything
+
+    return stacked
 
 
 def averaged(array):

@@ -57,4 +57,6 @@ def evenly_spaced(rows, most, odd=False):
     stride = (count + most - 1) // most
     if odd:
         stride += 1 - stride % 2
-    return rows.values[:: stride if known else tf.maximum(1, stride)]
+    taken = rows.values[:: stride if known else tf.maximum(1, stride)]
+    taken.set_shape([None, rows.units])
+    return taken
