@@ -90,7 +90,8 @@ class Session:
         self._heard: dict = {}
         self._wishes: dict = {}
         self._untapped: dict = {}
-        # What was not seen for all that it was tapped: `{layer: reason}`.
+        # The layers that were called, and what was not seen of them: `{layer: reason}`.
+        self._called: set = set()
         self._unseen: dict = {}
         self._layouts: list = []
         # What the twin taps, the function it is the twin of, one step of it, the twin.
@@ -138,13 +139,20 @@ class Session:
 
     def untapped(self, listener):
         """Lists the `layers.Untapped` among a listener's layers, after a step."""
-        own = self._wishes[listener].owners()
-        unseen = [
-            choosing.Untapped(layer, reason)
-            for layer, reason in self._unseen.items()
-            if layer in own
+        wish = self._wishes[listener]
+        own = wish.owners()
+        unseen = {
+            **{
+                name: "is not called in the train step"
+                for name, _ in wish.layers
+                if name not in self._called
+            },
+            **{layer: why for layer, why in self._unseen.items() if layer in own},
+        }
+        return [
+            *self._untapped[listener],
+            *(choosing.Untapped(*one) for one in unseen.items()),
         ]
-        return [*self._untapped[listener], *unseen]
 
     def expected(self, listener):
         """Tells what a monitored step will show a listener, if the model is built.
@@ -205,8 +213,9 @@ class Session:
 
         Step by step: each gets its batch as data, so that no step starts on an iterator
         that has run out (it would count examples before it fails). In a graph the batch
-        comes as an optional: of its shape no more is known than in that of a bare
-        `fit`, so that the same kernels are chosen, and as seldom traced.
+        comes as an optional, or with the specification of all the batches of several
+        replicas: of its shape no more is known than in that of a bare `fit`, so that
+        the same kernels are chosen, and as seldom traced.
         """
         model = self._model()
         model.train_function = self._plain
@@ -221,13 +230,14 @@ class Session:
             due = [order for order in orders if order.plan(done)]
             for order in due:
                 order.look(batch)
-            in_graph = isinstance(iterator, tf.data.Iterator) and not model.run_eagerly
-            given = optional if in_graph else batch
+            given = _as_given_to_graphs(iterator, optional, batch)
+            if model.run_eagerly:
+                given = batch, None
             if due:
                 count = any(order.count(done) for order in due)
                 logs, seen = self._monitored_step(model, given, count)
             else:
-                logs = self._plain_step(given)
+                logs = self._plain_step(*given)
             for order in due:
                 wish = self._wishes[order.listener]
                 order.deliver(done, wish.part_of(seen, order.count(done)), logs)
@@ -235,11 +245,11 @@ class Session:
             raise StopIteration
         return logs
 
-    def _monitored_step(self, model, batch, count):
+    def _monitored_step(self, model, given, count):
         """Runs one instrumented step; returns its logs and `{signal: Seen}`."""
         optimizers = _optimizers_of(model)
         with self._tapping(optimizers, count):
-            outputs = self._twin(batch)
+            outputs = self._twin(*given)
         ((number, values),) = outputs["seen"].items()
         return outputs["logs"], self._read(number, values, count)
 
@@ -283,7 +293,8 @@ class Session:
         )
         if self._twin is not None and wanted == self._tapped:
             return False
-        self._tapped, self._twin, self._unseen = wanted, None, {}
+        self._tapped, self._twin = wanted, None
+        self._called, self._unseen = set(), {}
         return True
 
     def _instrumented_step(self, model):
@@ -315,9 +326,7 @@ class Session:
             )
             with collector.listening():
                 outputs = function(*args, **kwargs)
-            for name, _ in wanted.layers:
-                if name not in collector.calls:
-                    collector.note(name, "is not called in the train step")
+            self._called.update(collector.calls)
             self._unseen.update(collector.unseen())
             layout, values = collector.packed()
             values = _of_all_replicas(layout, values)
@@ -381,18 +390,39 @@ def _builds_in_first_trace(model):
     )
 
 
+def _as_given_to_graphs(iterator, optional, batch):
+    """Returns a batch as `_of_one_step` takes it for graphs, and its specification."""
+    if isinstance(iterator, tf.data.Iterator):
+        return optional, None
+    return batch, iterator.element_spec
+
+
 def _of_one_step(train_function):
-    """Makes a function of a batch, or an optional of one, of a train function."""
+    """Makes a function of a batch, or an optional of one, of a train function.
+
+    A batch that comes with a specification is given to one graph for all that agree
+    with it.
+    """
 
     def of_optional(optional):
         return train_function([optional.get_value()])
 
-    traced = tf.function(of_optional, autograph=False)
+    def of_batch(batch):
+        return train_function([batch])
 
-    def one_step(batch):
+    traced = tf.function(of_optional, autograph=False)
+    by_specification: dict = {}
+
+    def one_step(batch, specification=None):
         if isinstance(batch, tf.experimental.Optional):
             return traced(batch)
-        return train_function([batch])
+        if specification is None:
+            return of_batch(batch)
+        if specification not in by_specification:
+            by_specification[specification] = tf.function(
+                of_batch, input_signature=[specification], autograph=False
+            )
+        return by_specification[specification](batch)
 
     return one_step
 
