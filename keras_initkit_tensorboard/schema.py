@@ -129,7 +129,7 @@ STATISTICS = {
             ("activation", "gradient", "weight"),
             "how many different units a tensor of rank 2 or more has, compared by two "
             "fixed random projections (of at most 1,024 rows of an activation and "
-            "16,384 rows of a weight, evenly spaced), equal within 1e-5 of the largest",
+            "16,384 rows of a weight, spread evenly), equal within 1e-5 of the largest",
         ),
         Statistic(
             "effective_rank",
@@ -138,7 +138,7 @@ STATISTICS = {
             _INF,
             ("activation",),
             "participation ratio (tr C)²/tr C² of the covariance C of the units over "
-            "at most 128 rows, evenly spaced; NaN where all rows are equal",
+            "at most 128 rows, spread evenly; NaN where all rows are equal",
         ),
         Statistic(
             "update_to_weight_ratio",

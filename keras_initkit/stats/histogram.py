@@ -64,7 +64,7 @@ def _bins(values):
 
 def _sampled(rows):
     most = max(1, SAMPLED_VALUES // (rows.units or SAMPLED_VALUES))
-    return evenly_spaced(rows, most, odd=True)
+    return evenly_spaced(rows, most)
 
 
 # Bins of one sign below those of infinities and NaN: 255 exponents of four bins.

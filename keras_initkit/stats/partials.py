@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_initkit import schema
 from keras_initkit.stats import histogram
-from keras_initkit.stats.rows import as_rows, evenly_spaced
+from keras_initkit.stats.rows import as_rows, spread_out
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; `spread`
 # and `squared_spread` are trace and squared Frobenius norm of the Gram matrix of
@@ -32,7 +32,7 @@ PARTIALS = (
     "squared_spread",
 )
 
-# Rows of which the effective rank is computed, evenly spaced where there are more.
+# Rows of which the effective rank is computed, spread out where there are more.
 RANKED_ROWS = 128
 
 # Squares of float32 numbers inside these bounds neither overflow in a sum of 1e9 nor
@@ -53,7 +53,7 @@ class Reduction:
         counted_above: For each unit (entry of the last axis) the entries of a larger
             magnitude are counted: 0 for those that are not 0; `None` for none. That
             costs as much as all the moments.
-        projected_rows: How many rows enter the projections of the units, evenly spaced
+        projected_rows: How many rows enter the projections of the units, spread out
             where there are more; 0 for a tensor that has no units to compare.
         part: Number of the part where the tensor is one of several whose projections
             are added up: each is projected on directions of its own.
@@ -225,7 +225,7 @@ def _counts(rows, limit):
 
 def _projections(rows, most, part):
     """Returns the products of all columns with two directions, shape `(2, units)`."""
-    sample = evenly_spaced(rows, most)
+    sample = spread_out(rows, most)
     directions = _directions(most, part)
     length = sample.shape[0]
     if length is None:
@@ -247,9 +247,9 @@ def _spread(rows, gathered):
 
     Rows are scaled to the largest magnitude: the ratio of the two is what counts.
     """
-    sample = evenly_spaced(rows, RANKED_ROWS)
+    sample = spread_out(rows, RANKED_ROWS)
     if gathered is not None:
-        sample = evenly_spaced(as_rows(gathered(sample)), RANKED_ROWS)
+        sample = spread_out(as_rows(gathered(sample)), RANKED_ROWS)
     # Equal rows differ by exactly 0.
     sample -= sample[:1]
     centred = sample - tf.reduce_mean(sample, axis=0)

@@ -1,11 +1,13 @@
-"""A tensor as a matrix of rows, and evenly spaced ones of them.
+"""A tensor as a matrix of rows, and a sample of them.
 
 What is known of a shape when a step is traced is computed then, not in every step: each
 op less makes tracing and small models faster.
 """
 
+import functools
 import typing
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -41,22 +43,43 @@ def as_rows(tensor):
     return Rows(values, tf.size(values) if size is None else size)
 
 
-def evenly_spaced(rows, most, odd=False):
+def evenly_spaced(rows, most):
     """Returns at most so many rows of `Rows`, evenly spaced.
 
-    Args:
-        rows: `Rows`.
-        most: How many to take at most.
-        odd: Whether the stride is to be odd, so that it does not fall in step with a
-            power of two in the shape.
+    The stride is odd: it does not fall in step with a power of two in the shape.
     """
     count = rows.count
     known = isinstance(count, int)
     if known and count <= most:
         return rows.values
     stride = (count + most - 1) // most
-    if odd:
-        stride += 1 - stride % 2
+    stride += 1 - stride % 2
     taken = rows.values[:: stride if known else tf.maximum(1, stride)]
     taken.set_shape([None, rows.units])
     return taken
+
+
+def spread_out(rows, most):
+    """Returns at most so many rows of `Rows`, one of each of as many equal stretches.
+
+    Where in its stretch it stands changes by the golden ratio: evenly spaced rows would
+    meet the same few pixels of each image, such as black borders.
+    """
+    count = rows.count
+    known = isinstance(count, int)
+    if known and count <= most:
+        return rows.values
+    stretch = (count + most - 1) // most
+    stretch = stretch if known else tf.maximum(1, stretch)
+    starts = tf.range(count // stretch) * stretch
+    places = tf.constant(_golden(most))[: tf.shape(starts)[0]]
+    within = tf.cast(places * tf.cast(stretch, tf.float32), tf.int32)
+    taken = tf.gather(rows.values, starts + within)
+    taken.set_shape([None, rows.units])
+    return taken
+
+
+@functools.cache
+def _golden(length):
+    """Multiples of the golden ratio modulo 1, float32 of shape `(length,)`."""
+    return (np.arange(length) * ((np.sqrt(5) - 1) / 2) % 1).astype(np.float32)

@@ -221,12 +221,23 @@ def test_effective_rank_is_the_participation_ratio_of_the_covariance(scale):
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_effective_rank_takes_evenly_spaced_rows():
-    x = RNG.standard_normal((1280, 60)).astype(np.float32)
+def test_effective_rank_takes_a_row_of_each_stretch():
+    x = RNG.standard_normal((1285, 60)).astype(np.float32)
+    stretch = 11  # the fewest that leave 128 or fewer
+    number = np.arange(1285 // stretch)
+    rows = stretch * number + (number * 0.6180339887 % 1 * stretch).astype(int)
     found = reduced(x, ranked=True)["effective_rank"]
     assert found == pytest.approx(
-        reduced(x[::10], ranked=True)["effective_rank"], rel=1e-6
+        reduced(x[rows], ranked=True)["effective_rank"], rel=1e-6
     )
+
+
+def test_black_borders_of_images_hide_neither_rank_nor_units():
+    x = np.zeros((64, 28, 28, 6), np.float32)
+    x[:, 4:24, 4:24] = np.abs(RNG.standard_normal((64, 20, 20, 6)))
+    values = reduced(x, ranked=True, projected_rows=1024)
+    assert 2 < values["effective_rank"] <= 6
+    assert values["distinct_units"] == 6
 
 
 def test_effective_rank_of_equal_rows_is_not_defined():
