@@ -765,6 +765,16 @@ def test_labels_are_not_blamed_for_what_has_another_reason():
     assert diagnosis.not_judged(draft.record()) == {}
 
 
+def test_rate_is_not_blamed_for_a_loss_that_gets_no_probabilities():
+    draft = Draft()
+    TRIPS["steps too small to leave chance"][0](draft)
+    fact("loss", from_logits=False)(draft)
+    record = draft.record()
+    assert diagnosis.judge(record, rules=["LearningRateTooLow"]) == []
+    reason = diagnosis.not_judged(record)["LearningRateTooLow"]
+    assert reason == "has gradients at fault, which make steps small"
+
+
 def test_weighted_loss_is_not_compared_with_a_uniform_guess():
     draft = Draft()
     TRIPS["loss at init"][0](draft)

@@ -199,7 +199,7 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     _plainly_averaged(record)
     if target["entropy"] <= 0.05:
         raise NotJudged("has a first batch of one class")
-    if _needs_probabilities(record):
+    if needs_probabilities(record):
         raise NotJudged("has a last layer that does not give what the loss takes")
     steps = limits["recurrent_steps" if _is_recurrent(record) else "steps"]
     curve = _long_enough(record, steps)
@@ -285,13 +285,14 @@ def label_entropy(record: RunRecord) -> float | None:
     return float(min(target["entropy"] + bias, math.log(classes)))
 
 
-def _needs_probabilities(record: RunRecord) -> bool:
-    """Whether a loss of probabilities gets something else."""
-    given = record.metadata["outputs"][0]["activation"]
-    probabilities = ("softmax", "sigmoid", "hard_sigmoid", None)  # None: not known
-    return record.metadata["loss"]["from_logits"] is False and (
-        given not in probabilities
-    )
+def needs_probabilities(record: RunRecord) -> bool:
+    """Whether a loss of probabilities is known to get something else."""
+    loss, outputs = record.metadata.get("loss"), record.metadata.get("outputs")
+    if not loss or not outputs or loss["from_logits"] is not False:
+        return False
+    unknown = None
+    given = outputs[0]["activation"]
+    return given not in ("softmax", "sigmoid", "hard_sigmoid", unknown)
 
 
 def _is_recurrent(record: RunRecord) -> bool:
@@ -305,6 +306,7 @@ def _training_is_at_fault(record: RunRecord) -> bool:
         "LearningRateTooLow",
         "UnchangedTensor",
         "OverRegularization",
+        "LossAtInit",
     )
     return any(RULES[name].judge(record) for name in names)
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras_initkit.diagnosis.curve import loss_curve
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
-from keras_initkit.diagnosis.rules.loss import label_entropy
+from keras_initkit.diagnosis.rules.loss import label_entropy, needs_probabilities
 from keras_initkit.diagnosis.rules.weights import median_update_ratio
 from keras_initkit.recording.record import RunRecord
 
@@ -96,7 +96,7 @@ def learning_rate_too_low(
         raise NotJudged(
             f"spans {curve.span} iterations, {limits['steps']:.0f} are needed"
         )
-    if _common.gradient_is_at_fault(record):
+    if _common.gradient_is_at_fault(record) or needs_probabilities(record):
         raise NotJudged("has gradients at fault, which make steps small")
     row = _common.persistent((ratios > 0) & (ratios < limits["ratio"]))
     # Down from a bad start to what a constant guess attains is nothing learnt.
