@@ -4,6 +4,7 @@ import pathlib
 import runpy
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_initkit as kik
 
@@ -15,9 +16,18 @@ ARGUMENTS = {
     "train_cifar10.py": [*TINY, "--model", "cifar10_mlp"],
     "train_imdb.py": [*TINY, "--model", "imdb_rnn", "--maxlen", "20"],
     "use_in_your_model.py": ["--epochs", "1"],
+    "use_saved_model.py": [],
+    "use_with_applications.py": TINY,
+    "use_with_custom_train_step.py": TINY,
+    "use_with_keras_tuner.py": TINY,
+    "use_with_tensorboard_callback.py": TINY,
 }
-
-
+OWN_TESTS = {
+    "use_saved_model.py",
+    "use_with_applications.py",
+    "use_with_keras_tuner.py",
+    "use_with_tensorboard_callback.py",
+}
 # Run by a test of its own: tests/tensorboard_tab/test_tab_sample.py.
 ELSEWHERE = {"refresh_logdir.py"}
 
@@ -26,13 +36,59 @@ def test_every_example_is_run():
     assert set(ARGUMENTS) | ELSEWHERE == {path.name for path in EXAMPLES.glob("*.py")}
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def run(name, log_dir):
+    main = runpy.run_path(str(EXAMPLES / name))["main"]
+    return main([*ARGUMENTS[name], "--log-dir", str(log_dir)])
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() - OWN_TESTS))
 @pytest.mark.filterwarnings("ignore::keras_initkit.data.StandInWarning")
 def test_example_runs(name, tmp_path, capsys):
-    main = runpy.run_path(str(EXAMPLES / name))["main"]
-    main([*ARGUMENTS[name], "--log-dir", str(tmp_path / "log")])
+    run(name, tmp_path / "log")
     assert capsys.readouterr().out
     assert list((tmp_path / "log").rglob("events.out.tfevents.*"))
+
+
+def test_saved_model_is_the_same_in_another_process(tmp_path, capsys):
+    assert run("use_saved_model.py", tmp_path / "log")
+    assert "DeltaOrthogonal FanInUniform" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore::keras_initkit.data.StandInWarning")
+def test_gradients_are_beside_what_the_tensorboard_callback_writes(tmp_path):
+    monitor = run("use_with_tensorboard_callback.py", tmp_path)
+    runs = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert runs == {"train", "initkit"}
+    events = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
+    kernels = {"gradient/hidden_1:kernel", "gradient/hidden_2:kernel"}
+    assert kernels <= set(events.Tags()["tensors"])
+    assert monitor.record.series.keys() == {"gradient", "update"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::keras_initkit.data.StandInWarning")
+def test_only_the_new_head_of_a_pretrained_model_is_drawn_and_trained(tmp_path, capsys):
+    base, model = run("use_with_applications.py", tmp_path / "log")
+    assert "pretrained weights are as they were: True" in capsys.readouterr().out
+    assert not base.trainable
+    assert {v.path.split("/")[0] for v in model.trainable_variables} == {
+        "head_hidden",
+        "head_logits",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::keras_initkit.data.StandInWarning")
+def test_keras_tuner_gives_each_initializer_a_run(tmp_path):
+    pytest.importorskip("keras_tuner")
+    tuner = run("use_with_keras_tuner.py", tmp_path)
+    initializers = {"zero", "glorot_uniform", "he"}
+    trials = tuner.oracle.get_best_trials(num_trials=10)
+    assert {
+        trial.hyperparameters.get("initializer") for trial in trials
+    } == initializers
+    for name in initializers:
+        assert kik.RunRecord.load(tmp_path / name).signal("gradient") is not None
 
 
 @pytest.mark.slow
