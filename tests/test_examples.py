@@ -62,7 +62,7 @@ def test_gradients_are_beside_what_the_tensorboard_callback_writes(tmp_path):
     events = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
     kernels = {"gradient/hidden_1:kernel", "gradient/hidden_2:kernel"}
     assert kernels <= set(events.Tags()["tensors"])
-    assert monitor.record.series.keys() == {"gradient", "update"}
+    assert monitor.record.series.keys() == {"backprop", "gradient"}
 
 
 @pytest.mark.slow
