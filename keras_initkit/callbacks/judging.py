@@ -87,6 +87,11 @@ class Judge:
             case.finding for case in self._cases.values() if case.cleared is None
         )
 
+    @property
+    def has_rules(self):
+        """Whether there are rules to ask."""
+        return bool(self._rules)
+
     def begin(self, history):
         """A `fit` begins, which has this `History`."""
         self._begun, self._spent = time.perf_counter(), 0.0
@@ -97,7 +102,7 @@ class Judge:
         """Whether the rules are to be asked after so many monitored steps."""
         elapsed = time.perf_counter() - self._begun
         return (
-            bool(self._rules)
+            self.has_rules
             and monitored >= max(1, self._due)
             and self._spent <= _SHARE * elapsed
         )

@@ -116,6 +116,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._monitored = 0
         self._described = False
         self._expected: Any = None
+        self._expectation: Any = None
 
     def instrument(self, step_function, models, optimizers):
         """Watches a train step of one's own, outside of `fit`.
@@ -259,9 +260,9 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _newly_found(self):
         """Asks the rules; returns the findings that have opened."""
-        before = self._judge.to_dicts()
         opened = self._judge.ask(self.record, self._last_step, self._monitored)
-        if self._judge.to_dicts() != before:
+        if self._judge.has_rules or self._judge.findings:
+            # An empty list tells that rules were asked and found nothing.
             self._write(self._last_step, "write_findings", self._judge.to_dicts())
         return opened
 

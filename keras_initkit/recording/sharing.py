@@ -60,14 +60,19 @@ class RunShare:
         self.writer.write_run(step, merged(list(self._run.known.values())))
 
     def write_findings(self, step: int, findings: list[dict[str, Any]]) -> None:
-        """Writes what all monitors of the run have found, each fault once."""
+        """Writes what all monitors of the run have found, each fault once.
+
+        Nothing is written where that is what was written last.
+        """
         self._run.found[self] = findings
         each = {
             (one["rule"], one["layer"]): one
             for found in self._run.found.values()
             for one in found
         }
-        self.writer.write_findings(step, list(each.values()))
+        if list(each.values()) != self._run.written:
+            self._run.written = list(each.values())
+            self.writer.write_findings(step, self._run.written)
 
     def close(self) -> None:
         """Gives the share up."""
@@ -88,6 +93,7 @@ class _Run:
         # What each knows, those that have closed included.
         self.known: dict[RunShare, dict[str, Any]] = {}
         self.found: dict[RunShare, list[dict[str, Any]]] = {}
+        self.written: list[dict[str, Any]] | None = None
 
 
 def merged(known: list[dict[str, Any]]) -> dict[str, Any]:

@@ -54,11 +54,30 @@ def ones(**options):
     return kik.SignalMonitor(None, every=1, rules=["SymmetricUnits"], **options)
 
 
-def test_healthy_training_is_silent(caplog):
-    monitor = kik.SignalMonitor(None, every=2)
+def written_findings(log_dir):
+    """Returns the lists of findings in the event files, in order."""
+    accumulator = event_accumulator.EventAccumulator(
+        str(log_dir / schema.RECORD_RUN), size_guidance={"tensors": 0}
+    ).Reload()
+    if schema.FINDINGS_TAG not in accumulator.Tags()["tensors"]:
+        return []
+    return [
+        json.loads(event.tensor_proto.string_val[0])["findings"]
+        for event in accumulator.Tensors(schema.FINDINGS_TAG)
+    ]
+
+
+def test_healthy_training_is_silent(caplog, tmp_path):
+    monitor = kik.SignalMonitor(tmp_path, every=2)
     train(model_of(), monitor)
     assert monitor.findings == []
     assert told(caplog) == []
+    assert written_findings(tmp_path) == [[]]  # judged, and found in order
+
+
+def test_without_rules_nothing_is_told_of_findings(tmp_path):
+    train(model_of(), kik.SignalMonitor(tmp_path, every=2, rules=None))
+    assert written_findings(tmp_path) == []
 
 
 def test_fault_is_told_once_with_its_remedy_and_summed_up(caplog, tmp_path):
@@ -71,11 +90,7 @@ def test_fault_is_told_once_with_its_remedy_and_summed_up(caplog, tmp_path):
     assert "he_normal" in first
     assert re.search(r"The same in 'sequential\w*/two'\.$", first)
     assert summary == "2 findings stand, 0 have cleared: error SymmetricUnits"
-    accumulator = event_accumulator.EventAccumulator(
-        str(tmp_path / schema.RECORD_RUN), size_guidance={"tensors": 0}
-    ).Reload()
-    event = accumulator.Tensors(schema.FINDINGS_TAG)[-1]
-    written = json.loads(event.tensor_proto.string_val[0])["findings"]
+    written = written_findings(tmp_path)[-1]
     assert [one["layer"] for one in written] == [f.layer for f in monitor.findings]
     assert all(one["cleared"] is None for one in written)
 
