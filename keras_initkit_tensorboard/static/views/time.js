@@ -1,9 +1,10 @@
-// Sequence layers: how large a signal is at each time step.
+// Sequence layers: how large a signal is at each time step, forward and backward.
 
 import { HeatMap, legend } from '../charts/heatmap.js';
 import { LineChart } from '../charts/lines.js';
 import { makeScale } from '../charts/scale.js';
 import { fill, h, notice, select, swatch } from '../dom.js';
+import { factor, short } from '../format.js';
 import { display, emptyRange, frameAt, include, layerOf, stepsOf } from '../model.js';
 import { tipTable, waiting } from './common.js';
 
@@ -11,39 +12,29 @@ export class TimeView {
   constructor(app) {
     this.app = app;
     this._controls = h('div.controls');
-    this._lines = new LineChart({ label: 'Signal over the time steps', onpick: () => {} });
-    this._map = new HeatMap({
-      label: 'Time steps over training steps',
-      onpick: (column) => app.set({ step: String(this._columns[column]) }),
-    });
-    this._legend = h('canvas', { role: 'img', 'aria-label': 'Key to the colours' });
-    this._mapCaption = h('figcaption');
-    this._body = h(
-      'div.pair',
-      {},
-      (this._figure = h('figure', {}, h('figcaption', {}, h('strong', {}, 'rms at each time step, at the chosen training step')), this._lines.element)),
-      h('figure', {}, this._mapCaption, this._map.element, this._legend),
-    );
+    this._panels = new Map();
+    this._pair = h('div.pair');
     this._hint = h(
       'p.hint', {},
-      'Gradients that reach only the last time steps vanish through time: the layer cannot learn from what came early.',
+      'Left what goes forward, right the gradient that comes back. A gradient that reaches only the last time steps ' +
+        'vanishes through time: the layer cannot learn from what came early. Thick: now; dotted: step 0.',
     );
+    this._table = h('div.scroll');
     this._empty = h('div');
-    this.element = h('div', {}, this._controls, this._empty, this._body, this._hint);
+    this.element = h('div', {}, this._controls, this._hint, this._empty, this._pair, this._table);
   }
 
-  get signal() {
-    const signals = this.app.signals('time');
-    const { signal, second } = this.app.values;
-    return signals.find((one) => one === signal) ?? signals.find((one) => one === second) ?? signals[0] ?? '';
+  /** The charts of each signal that some run has time steps of. */
+  panels() {
+    return this.app.signals('time').map((signal) => {
+      if (!this._panels.has(signal)) this._panels.set(signal, new Panel(this.app, signal));
+      return this._panels.get(signal);
+    });
   }
 
   tensors() {
-    const { app, signal } = this;
-    const lists = app.shown.flatMap((run) =>
-      run.series
-        .filter((one) => one.kind === 'time' && one.signal === signal)
-        .map((one) => app.index.tables[one.tensors]),
+    const lists = this.app.shown.flatMap((run) =>
+      run.series.filter((one) => one.kind === 'time').map((one) => this.app.index.tables[one.tensors]),
     );
     return [...new Set(lists.flat())];
   }
@@ -53,25 +44,127 @@ export class TimeView {
     return tensors.find((name) => layerOf(name) === this.app.values.layer) ?? tensors[0];
   }
 
-  entry() {
-    return this.app.api.tensors('time', this.signal, this.tensor);
-  }
-
   steps() {
-    return this.tensor === undefined ? null : stepsOf(this.app.partsOf(this.entry().data));
+    const { tensor } = this;
+    return tensor === undefined ? null : stepsOf(this.panels().flatMap((panel) => panel.runs(tensor)));
   }
 
   update() {
-    const { app, signal, tensor } = this;
+    const { tensor } = this;
     this._updateControls();
-    const empty = [
-      'No sequence layers here',
-      'The selected runs have no record of signals through time. It is kept for layers whose output has a time axis (recurrent, attention, 1D convolution).',
-    ];
-    const runs = tensor === undefined ? [] : app.partsOf(this.entry().data);
-    const missing = tensor === undefined ? empty : waiting(this.entry(), runs.length, empty);
-    for (const part of [this._body, this._hint]) part.hidden = missing !== null;
+    const none = tensor === undefined;
+    for (const part of [this._pair, this._hint, this._table]) part.hidden = none;
+    fill(
+      this._empty,
+      none &&
+        notice(
+          'No sequence layers here',
+          'The selected runs have no record of signals through time. It is kept for layers whose output has a time axis (recurrent, attention, 1D convolution).',
+        ),
+    );
+    if (none) return;
+    const panels = this.panels();
+    const key = panels.map(({ signal }) => signal).join();
+    if (key !== this._shownKey) {
+      this._shownKey = key;
+      fill(this._pair, panels.map((panel) => panel.element));
+    }
+    for (const panel of panels) panel.update(tensor);
+    this._updateTable(panels.filter(({ shown }) => shown.length));
+  }
+
+  _updateControls() {
+    const { app, tensor } = this;
+    const tensors = this.tensors();
+    const key = JSON.stringify([tensor, tensors]);
+    if (key === this._key) return;
+    this._key = key;
+    const layers = tensors.map((name) => [layerOf(name), display(name)]);
+    fill(this._controls, tensor !== undefined && select('Layer', layers, layerOf(tensor), (value) => app.set({ layer: value })));
+  }
+
+  _updateTable(panels) {
+    const { app } = this;
+    fill(
+      this._table,
+      panels.length > 0 &&
+        h(
+          'table.summary',
+          {},
+          h('caption', {}, 'From the last time step back to the first, at the chosen step'),
+          h('tr', {}, h('th', {}, 'run'), panels.map(({ signal }) => h('th', { colspan: 2 }, signal))),
+          app.shown.map((run) => {
+            const lines = panels.map(({ shown }) => shown.find((one) => one.run === run));
+            return lines.some(Boolean) && h('tr', {}, h('td.tip-name', {}, swatch(run.color), run.name), lines.map(summary));
+          }),
+        ),
+    );
+  }
+
+  csv() {
+    const rows = [['run', 'signal', 'tensor', 'step', 'time step', 'rms']];
+    for (const { signal, shown } of this.panels()) {
+      for (const { run, step, points } of shown) {
+        for (const [time, value] of points) rows.push([run.name, signal, this.tensor, step, time, value]);
+      }
+    }
+    return rows;
+  }
+}
+
+/** How a line changes on its way back, as two cells. */
+function summary(line) {
+  if (!line?.points.length) return h('td', { colspan: 2 }, '—');
+  const [first, last] = [line.points[0][1], line.points.at(-1)[1]];
+  const ratio = first / last;
+  const extreme = !(Math.abs(Math.log10(ratio)) < 3);
+  return [
+    h('td.number', {}, `${short(last)} → ${short(first)}`),
+    h('td', { class: `number ${extreme ? 'extreme' : ''}` }, factor(ratio)),
+  ];
+}
+
+/** One signal: its lines over the time steps, and the time steps of one run over training. */
+class Panel {
+  constructor(app, signal) {
+    this.app = app;
+    this.signal = signal;
+    this.shown = [];
+    this._lines = new LineChart({ label: `${signal} over the time steps`, onpick: () => {} });
+    this._map = new HeatMap({
+      label: `${signal}: time steps over training steps`,
+      onpick: (column) => app.set({ step: String(this._columns[column]) }),
+    });
+    this._legend = h('canvas', { role: 'img', 'aria-label': 'Key to the colours' });
+    this._caption = h('figcaption');
+    this._figure = h(
+      'figure', {},
+      h('figcaption', {}, h('strong', {}, `${signal} rms at each time step`), h('p.muted', {}, app.index.signals[signal].description)),
+      this._lines.element,
+    );
+    this._mapFigure = h('figure', {}, this._caption, this._map.element, this._legend);
+    this._body = h('div', {}, this._figure, this._mapFigure);
+    this._empty = h('div');
+    this.element = h('div', {}, this._body, this._empty);
+  }
+
+  runs(tensor) {
+    return this.app.partsOf(this._entry(tensor).data);
+  }
+
+  _entry(tensor) {
+    return this.app.api.tensors('time', this.signal, tensor);
+  }
+
+  update(tensor) {
+    const { app, signal } = this;
+    const runs = this.runs(tensor);
+    const missing = waiting(this._entry(tensor), runs.length, [
+      `No ${signal} here`, `None of the selected runs has recorded ${signal} of ${display(tensor)} through time.`,
+    ]);
+    this._body.hidden = missing !== null;
     fill(this._empty, missing && notice(...missing));
+    this.shown = [];
     if (missing) return;
     const range = emptyRange();
     for (const { parts } of runs) {
@@ -83,20 +176,6 @@ export class TimeView {
     this._figure.dataset.title = `${signal} rms of ${display(tensor)} through time`;
     this._showLines(runs, range);
     this._showMap(runs.find(({ run }) => run === app.focused) ?? runs[0], range);
-  }
-
-  _updateControls() {
-    const { app, signal, tensor } = this;
-    const key = JSON.stringify([signal, tensor, this.tensors(), app.signals('time')]);
-    if (key === this._key) return;
-    this._key = key;
-    fill(
-      this._controls,
-      tensor !== undefined && [
-        select('Signal', app.signals('time').map((name) => [name, name, app.index.signals[name].description]), signal, (value) => app.set({ signal: value })),
-        select('Layer', this.tensors().map((name) => [layerOf(name), display(name)]), layerOf(tensor), (value) => app.set({ layer: value })),
-      ],
-    );
   }
 
   _showLines(runs, range) {
@@ -111,15 +190,22 @@ export class TimeView {
       ].filter(Boolean);
     });
     const last = Math.max(1, ...lines.map(({ points }) => points.length - 1));
-    this._shown = lines.filter(({ run }) => run);
+    this.shown = lines.filter(({ run }) => run);
     this._lines.show({
       x: { low: 0, high: last, title: 'time step' },
       y: { kind: 'log', range },
       lines,
-      height: 320,
+      height: 260,
       tip: (at, nearest) => [
         h('div.tip-title', {}, `time step ${at}`),
-        tipTable(null, this._shown.flatMap((one) => (one.points[at] ? [{ color: one.color, name: `${one.run.name}, step ${one.step}`, strong: nearest === one, values: [one.points[at][1]] }] : []))),
+        tipTable(
+          null,
+          this.shown.flatMap((one) =>
+            one.points[at]
+              ? [{ color: one.color, name: `${one.run.name}, step ${one.step}`, strong: nearest === one, values: [one.points[at][1]] }]
+              : [],
+          ),
+        ),
       ],
     });
   }
@@ -135,14 +221,14 @@ export class TimeView {
       return at < lengthOf(part) ? part.values[i * part.names.length + at] : null;
     };
     const scale = makeScale('log', range, 5);
-    fill(this._mapCaption, swatch(run.color), h('span.name', {}, run.name), h('span.muted', {}, 'time steps (last on top) over training'));
-    this._mapCaption.parentElement.dataset.title = `${run.name}: time steps over training`;
+    fill(this._caption, swatch(run.color), h('span.name', {}, run.name), h('span.muted', {}, 'time steps (last on top) over training'));
+    this._mapFigure.dataset.title = `${run.name}: ${this.signal}, time steps over training`;
     this._map.show({
       names: Array.from({ length }, (_, row) => String(length - 1 - row)),
       steps: this._columns,
       value,
       scale,
-      height: 280,
+      height: 200,
       markedRow: -1,
       markedStep: Number.isFinite(this.app.step) ? this.app.step : null,
       tip: (column, row) => [
@@ -151,14 +237,6 @@ export class TimeView {
       ],
     });
     legend(this._legend, scale, 'rms', range);
-  }
-
-  csv() {
-    const rows = [['run', 'signal', 'tensor', 'step', 'time step', 'rms']];
-    for (const { run, step, points } of this._shown ?? []) {
-      for (const [time, value] of points) rows.push([run.name, this.signal, this.tensor, step, time, value]);
-    }
-    return rows;
   }
 }
 

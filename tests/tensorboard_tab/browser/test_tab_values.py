@@ -109,9 +109,11 @@ def test_groups_by_initializer(page, server):
 
 def test_signals_through_time(page, server):
     frame = page.open(server, view="time")
-    page.key('canvas[aria-label="Signal over the time steps"]', *["ArrowRight"] * 3)
+    page.key('canvas[aria-label="activation over the time steps"]', *["ArrowRight"] * 3)
     assert frame.locator(".tip-title").inner_text() == "time step 2"
     assert page.tip() == {"full, step 45": ["49"]}
+    rows = frame.locator("table.summary tr").all_inner_texts()
+    assert rows == ["run\tactivation", "full\t49 → 46\t÷1.1"]
 
 
 def test_theory_stands_beside_what_was_measured(page, server, log_dir):
