@@ -167,11 +167,12 @@ export class HeatMap {
     if (event.key === 'Enter' && this._cursor) return onpick?.(...this._cursor);
     const move = {
       ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
+      Home: [-Infinity, 0], End: [Infinity, 0],
     }[event.key];
     if (!move || !this.spec) return undefined;
     event.preventDefault();
     const { steps, names } = this.spec;
-    const [column, row] = this._cursor ?? [-move[0], -move[1]];
+    const [column, row] = this._cursor ?? [-Math.sign(move[0]), -Math.sign(move[1])];
     this._cursor = [
       Math.min(steps.length - 1, Math.max(0, column + move[0])),
       Math.min(names.length - 1, Math.max(0, row + move[1])),

@@ -236,15 +236,14 @@ export class LineChart {
   _key(event, onpick) {
     if (event.key === 'Escape') return this._leave();
     if (event.key === 'Enter' && this._at !== null) return onpick?.(this._at, this._nearest);
-    const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     if (!move || !this.spec) return undefined;
     event.preventDefault();
     const places = [
       ...new Set(this.spec.lines.flatMap((one) => one.points.map((p) => p[0]))),
     ].sort((a, b) => a - b);
     if (!places.length) return undefined;
-    const now = places.indexOf(this._at);
-    const next = now < 0 ? 0 : Math.min(places.length - 1, Math.max(0, now + move));
+    const next = Math.min(places.length - 1, Math.max(0, places.indexOf(this._at) + move));
     this._at = places[next];
     const [, nearest] = this._find(this._geometry.x(this._at), 0);
     this._nearest = nearest;

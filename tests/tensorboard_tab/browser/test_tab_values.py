@@ -3,9 +3,12 @@
 import math
 
 import pytest
+import tab_logs as logs
 import tab_page
 
 import keras_initkit as kik
+from keras_initkit import schema
+from keras_initkit.recording import events
 
 # One worker for all tests in this directory: they share a server and a browser.
 pytestmark = pytest.mark.xdist_group("browser")
@@ -156,3 +159,36 @@ def test_python_reader_shows_the_same(browser, log_dir, record):
         page.context.close()
         process.terminate()
         process.wait()
+
+
+@pytest.fixture
+def large(tmp_path):
+    """The address of a TensorBoard over 40 runs of 200 layers."""
+    layers = [f"stage_{i // 20}/block_{i}/conv" for i in range(200)]
+    tag = schema.matrix_tag("activation")
+    described = logs.content(tensors=layers)
+    for run in range(40):
+        values = ((step, logs.matrix(200, step + run)) for step in (0, 10))
+        written = ((step, [events.packed(tag, v, described)]) for step, v in values)
+        logs.write_events(tmp_path / f"run_{run:02}", *written)
+    process, address = tab_page.start_tensorboard(tmp_path)
+    yield address
+    process.terminate()
+    process.wait()
+
+
+def test_forty_runs_of_two_hundred_layers(page, large):
+    frame = page.open(large, run="run_39")
+    assert frame.locator(".runs li").count() == 40
+    page.key("figure canvas >> nth=0", "End")
+    assert frame.locator(".tip-title").inner_text() == "stage_9/block_199/conv"
+    rms = schema.statistics_of("activation").index("rms")
+    expected = logs.matrix(200, 10 + 39)[-1, rms]
+    assert page.tip()["run_39"] == [tab_page.number(expected)]
+    assert "and 26 more" in frame.locator(".tooltip").inner_text()
+    page.key("input[type=range]", "Home")
+    assert page.step() == "step 0 of 10"
+    frame.get_by_role("tab", name="Layer × step").click()
+    page.settle()
+    assert frame.get_by_text("28 more runs are selected").is_visible()
+    assert len(page.csv()) == 40 * 200 * 2
