@@ -67,7 +67,7 @@ def draw(small, cnn, path):
     return drawing.save(figure, path)
 
 
-def run(log_dir, source="auto", draws=300, cnn_draws=5):
+def run(log_dir, source="auto", draws=200, cnn_draws=5):
     x = np.asarray(keras.random.normal((16, 5), seed=0))
     small = {name: kik.over_draws(build(), x, name, draws) for name in NAMES}
     data = kik.data.load("mnist", source=source, limit=32)

@@ -23,10 +23,10 @@ TRAININGS = {
         12_800,
         64,
     ),
-    "CNN": ("cifar10_cnn", ("zero", "he_normal"), 1_920, 32),
-    "ResNet-20": ("cifar10_resnet", ("zero", "he_normal"), 1_280, 32),
+    "CNN": ("cifar10_cnn", ("zero", "he_normal"), 1_600, 32),
+    "ResNet-20": ("cifar10_resnet", ("zero", "he_normal"), 960, 32),
 }
-TEST = 1000
+TEST = 500
 
 
 def unseen_loss(run):

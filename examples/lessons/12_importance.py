@@ -40,6 +40,12 @@ def unevenness(run):
     return float(values.max() / values.min()) if values.min() > 0 else math.inf
 
 
+def gradient_size(run):
+    """Returns the geometric mean of the gradient rms of the hidden kernels."""
+    with np.errstate(divide="ignore"):
+        return np.exp(np.mean(np.log(run.profile("gradient", "rms").values[:DEPTH])))
+
+
 def steps_to_learn(run):
     """Returns the first recorded step with a loss below `LEARNED`, or infinity."""
     steps, losses = run.loss_curve()
@@ -97,6 +103,8 @@ def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
     accuracy = {
         name: Spread.of([r.accuracy for r in runs]) for name, runs in of.items()
     }
+    size = {name: gradient_size(runs[0]) for name, runs in of.items()}
+    smaller = size["he_normal"] / size["xavier"]
     told = {
         name: "never" if math.inf in many else f"{np.mean(many):.0f} steps"
         for name, many in steps.items()
@@ -125,7 +133,8 @@ def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
             ),
             Check(
                 "the slide's Xavier keeps gradients of one size (within a factor 3)",
-                f"largest over smallest of the hidden layers: {uneven['xavier']:.2g}",
+                f"largest over smallest of the hidden layers: {uneven['xavier']:.2g}; "
+                f"but all are {smaller:.0f} times smaller than from He's rule",
                 uneven["xavier"] < 3,
                 by_slide=True,
             ),
@@ -149,6 +158,7 @@ def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
         ),
         figures={f"factor_{name}": value for name, value in factor.items()}
         | {f"unevenness_{name}": value for name, value in uneven.items()}
+        | {"gradients_smaller": smaller}
         | {f"steps_{name}": float(np.mean(many)) for name, many in steps.items()}
         | {f"accuracy_{name}": one.mean for name, one in accuracy.items()},
         picture=str(draw(comparison, log_dir / "importance.png")),
