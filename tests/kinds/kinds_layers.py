@@ -144,6 +144,8 @@ def application(name, **options):
     return model
 
 
+EFFICIENT_BLOCKS = "1a 2a 2b 3a 3b 4a 4b 4c 5a 5b 5c 6a 6b 6c 6d 7a".split()
+
 KINDS = {
     "residual_convolutional": Kind(residual, IMAGES, Y, histograms=True),
     "depthwise_and_grouped": Kind(convolutions, IMAGES, Y, untapped=("flat",)),
@@ -199,10 +201,19 @@ KINDS = {
         PICTURES,
         Y,
         again="graph",
-        deep="eager",
-        untapped=("rescaling", "normalization", "rescaling_1"),
+        untapped=(
+            *(f"block{block}_se_reshape" for block in EFFICIENT_BLOCKS),
+            "rescaling",
+            "normalization",
+            "stem_conv_pad",
+            "predictions",
+        ),
     ),
     "ResNet50": Kind(
-        lambda: application("ResNet50"), PICTURES, Y, again="graph", deep="float64"
+        lambda: application("ResNet50"),
+        PICTURES,
+        Y,
+        again="graph",
+        untapped=("conv1_pad", "predictions"),
     ),
 }
