@@ -7,7 +7,6 @@ from benchmarks.faults.settings import Setting, SetUp
 from benchmarks.faults.trainings import (
     ATTENTION,
     ATTENTION_IMDB,
-    ATTENTION_TIME,
     CIFAR,
     CLUSTERS,
     CNN,
@@ -21,7 +20,6 @@ from benchmarks.faults.trainings import (
     MLP,
     MLP_SGD,
     RESNET,
-    RESNET_CIFAR,
     RNN,
     SGD,
     SPIRALS,
@@ -113,13 +111,6 @@ MLPS = (
         DEEP_TANH,
         (*hidden(16), "logits"),
         kernel=orthogonal(0.7),
-    ),
-    fault(
-        "mlp-mnist-deep-tanh-chaotic",
-        "weights too large",
-        DEEP_TANH,
-        (*hidden(16), "logits"),
-        kernel=orthogonal(3.0),
     ),
     fault(
         "mlp-mnist-tanh-normal-2",
@@ -314,12 +305,6 @@ CNNS = (
         at={"conv_1": {"bias_initializer": constant(-20.0)}},
     ),
     fault("cnn-mnist-adam-0.3", "rate too high", CNN, rate=0.3),
-    fault(
-        "cnn-cifar10-pixels",
-        "input scale",
-        dataclasses.replace(CIFAR, rate=0.01, **SGD),
-        damage=(("inputs times", 255),),
-    ),
     fault("cnn-cifar10-shuffled", "labels", CIFAR, damage=(("targets shuffled",),)),
     fault("cnn-mnist-nan", "NaN in the data", CNN, damage=(("inputs NaN", 0.02),)),
     fault("cnn-mnist-dropout-0.97", "regularization", CNN, dropout=0.97),
@@ -344,12 +329,6 @@ RESNETS = (
         normalized=False,
     ),
     fault("resnet-mnist-adam-3", "rate too high", RESNET, rate=3.0),
-    fault(
-        "resnet-cifar10-shuffled",
-        "labels",
-        RESNET_CIFAR,
-        damage=(("targets shuffled",),),
-    ),
     fault("resnet-mnist-l2-3", "regularization", RESNET, penalty=3.0),
 )
 RECURRENT = (
@@ -418,13 +397,6 @@ RECURRENT = (
 )
 ATTENTIONS = (
     fault(
-        "attention-words-zeros",
-        "symmetry",
-        dataclasses.replace(ATTENTION, residual=False),
-        ("block_0_expand", "block_0_contract"),
-        kernel="zeros",
-    ),
-    fault(
         "attention-words-embeddings-zeros",
         "symmetry",
         ATTENTION,
@@ -439,25 +411,7 @@ ATTENTIONS = (
         ATTENTION_IMDB,
         damage=(("targets shuffled",),),
     ),
-    fault(
-        "attention-tendency-inputs-times-1000",
-        "input scale",
-        dataclasses.replace(ATTENTION_TIME, normalized=False),
-        damage=(("inputs times", 1000),),
-    ),
     fault("attention-words-dropout-0.95", "regularization", ATTENTION, dropout=0.95),
-    fault(
-        "attention-words-deep-without-shortcuts",
-        "collapse",
-        dataclasses.replace(ATTENTION, depth=6, width=16, rate=1e-3),
-        tuple(
-            f"block_{n}_{part}"
-            for n in range(6)
-            for part in ("attention", "expand", "contract")
-        ),
-        residual=False,
-        normalized=False,
-    ),
 )
 
 FAULTY = MLPS + CNNS + RESNETS + RECURRENT + ATTENTIONS

@@ -21,7 +21,6 @@ from benchmarks.faults.trainings import (
     MLP,
     MLP_SGD,
     RESNET,
-    RESNET_CIFAR,
     RNN,
     SPIRALS,
     TANH,
@@ -74,7 +73,6 @@ HEALTHY = (
     healthy("cnn-mnist-sgd", CNN_SGD),
     healthy("cnn-cifar10-adam", CIFAR),
     healthy("resnet-mnist-adam", RESNET),
-    healthy("resnet-cifar10-adam", RESNET_CIFAR),
     healthy("resnet-mnist-plain", RESNET, normalized=False),
     healthy(
         "resnet-mnist-zero-branches",

@@ -38,6 +38,7 @@ KINDS = {
             "LearningRateTooLow",
             "DeadRelu",
             "ConstantOutput",
+            "RepresentationCollapse",
         ),
     ),
     # A stack whose gradients fade, by its activation or its weights.
@@ -139,8 +140,9 @@ KINDS = {
         ),
     ),
     "exploding in time": Kind(
-        ("ExplodingGradient", "NonFinite", "ExplodingTensor"),
+        ("ExplodingGradient", "RecurrentScale", "ExplodingTensor"),
         (
+            "NonFinite",
             "SaturatedActivation",
             "LossAtInit",
             "PoorWeightInitialization",
@@ -150,7 +152,7 @@ KINDS = {
         ),
     ),
     "vanishing in time": Kind(
-        ("VanishingThroughTime", "ForgetBias"),
+        ("VanishingThroughTime", "ForgetBias", "RecurrentScale"),
         ("VanishingGradient", "TensorVariance", "DamagedTargets"),
     ),
     "float16 underflow": Kind(

@@ -59,10 +59,7 @@ CIFAR = Setting(
     rate=2e-3,
     steps=300,
 )
-RESNET = Setting("mnist", "resnet", depth=2, width=8, normalized=True)
-RESNET_CIFAR = Setting(
-    "cifar10", "resnet", depth=2, width=16, normalized=True, rate=3e-3, steps=300
-)
+RESNET = Setting("mnist", "resnet", depth=2, width=8, normalized=True, rate=5e-3)
 LSTM = Setting("imdb", "rnn", depth=1, width=32, rate=5e-3, steps=300)
 RNN = Setting("tendency", "rnn", depth=1, width=32, cell="SimpleRNN", rate=3e-3)
 GRU = Setting("tendency", "rnn", depth=1, width=32, cell="GRU", rate=3e-3)

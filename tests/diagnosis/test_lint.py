@@ -55,6 +55,11 @@ def lstm(**options):
     return sequential(k.LSTM(6, **options), k.Dense(1), shape=(5, 3))
 
 
+def simple_rnn(initializer, activation="tanh"):
+    layer = k.SimpleRNN(8, activation, recurrent_initializer=initializer)
+    return sequential(layer, k.Dense(1), shape=(40, 3))
+
+
 def optimized(optimizer):
     return ends_in(k.Dense(1), loss="mse", optimizer=optimizer)
 
@@ -298,6 +303,26 @@ CASES = {
         lambda: with_bias(-10.0),
         lambda: with_bias(-1.0),
         ("DeadBias", "warning", 0),
+    ),
+    "state that fades at once": (
+        lambda: simple_rnn(keras.initializers.Orthogonal(0.3)),
+        lambda: simple_rnn(keras.initializers.Orthogonal(0.6)),
+        ("RecurrentScale", "warning", 0),
+    ),
+    "no recurrence": (
+        lambda: simple_rnn("zeros"),
+        lambda: simple_rnn(keras.initializers.Orthogonal(3.0)),  # tanh bounds it
+        ("RecurrentScale", "warning", 0),
+    ),
+    "state that blows up": (
+        lambda: simple_rnn(keras.initializers.Identity(1.5), "relu"),
+        lambda: simple_rnn("identity", "relu"),
+        ("RecurrentScale", "warning", 0),
+    ),
+    "state that leaves all numbers": (
+        lambda: simple_rnn(keras.initializers.Identity(1e4), "linear"),
+        lambda: simple_rnn("orthogonal", "linear"),
+        ("RecurrentScale", "warning", 0),
     ),
     "forget bias": (
         lambda: lstm(

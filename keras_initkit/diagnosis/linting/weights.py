@@ -27,6 +27,7 @@ _SELU = "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515"
 _JOZEFOWICZ = (
     "Jozefowicz et al., 2015, http://proceedings.mlr.press/v37/jozefowicz15.html"
 )
+_PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
 # Attributes of a layer that hold a kernel, and the initializer of it.
 _KERNELS = (
     ("kernel", "kernel_initializer"),
@@ -36,6 +37,7 @@ _KERNELS = (
     ("recurrent_kernel", "recurrent_initializer"),
 )
 _DRIFT = 3.0  # decades
+_FADED = 1e-3  # what is left of a state when it is forgotten
 _FAN_FACTOR = _SELU_FACTOR = 1.6
 
 
@@ -239,6 +241,67 @@ def forget_bias(subject: Subject) -> Iterator[Fault]:
                 "`unit_forget_bias=True`, or `bias_initializer="
                 "kik.initializers.ChronoBias(time_steps)` for long sequences.",
             )
+
+
+@lint_rule("RecurrentScale", severity="warning", reference=_PASCANU)
+def recurrent_scale(subject: Subject) -> Iterator[Fault]:
+    """A recurrent kernel by which states fade at once or blow up over the sequence."""
+    for path, layer in subject.layers:
+        cell = getattr(layer, "cell", None)
+        if not isinstance(cell, k.SimpleRNNCell):
+            continue
+        length = _sequence_length(layer)
+        kernel = _array(cell, "recurrent_kernel")
+        if kernel is None or not length:
+            continue
+        name = getattr(cell.activation, "__name__", None)
+        # No state keeps more than this of its difference to another one (tanh, ReLU
+        # and linear have slopes of 1 at most).
+        kept = float(np.linalg.norm(kernel, 2))
+        reach = 0.0 if kept == 0 else math.log(_FADED) / math.log(min(kept, 1 - 1e-9))
+        grown = _growth(kernel, name, length) if name in ("relu", "linear") else 0.0
+        if reach < length / 4:
+            measured, limit = reach, length / 4
+            what = (
+                f"forgets: within {reach:.2g} of {length} time steps less than "
+                f"{_FADED:g} is left of what came before"
+            )
+        elif grown > 1 / _FADED:
+            measured, limit = grown, 1 / _FADED
+            what = f"makes states grow by a factor {grown:.2g} over {length} time steps"
+        else:
+            continue
+        yield Fault(
+            layer=path,
+            step=None,
+            measured=measured,
+            threshold=limit,
+            message=f"the recurrent kernel of {path!r} {what}.",
+            remedy='Start it orthogonal, `recurrent_initializer="orthogonal"`, for a '
+            'ReLU `"identity"`, or use `keras.layers.LSTM(units)`.',
+        )
+
+
+def _sequence_length(layer: Any) -> int | None:
+    """Returns the number of time steps of a recurrent layer, `None` if not known."""
+    try:
+        shape = keras.tree.flatten(layer.input)[0].shape
+    except (AttributeError, ValueError):
+        return None
+    return shape[1] if len(shape) == 3 else None
+
+
+def _growth(kernel: np.ndarray, activation: str, length: int) -> float:
+    """Returns the growth of random states over a sequence, the rms of 32 of them."""
+    states = np.random.default_rng(0).standard_normal((32, len(kernel)))
+    start = np.linalg.norm(states)
+    for _ in range(length):
+        states = states @ kernel.astype(np.float64)
+        if activation == "relu":
+            states = np.maximum(states, 0.0)
+        if not np.isfinite(size := np.linalg.norm(states)) or size > 1e100:
+            return math.inf
+    return float(np.linalg.norm(states) / start)
 
 
 def _kernels(subject: Subject) -> Iterator[tuple[str, Any, str, Any]]:
