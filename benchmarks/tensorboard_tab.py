@@ -6,8 +6,9 @@
 Writes synthetic runs by the real writer's event files, starts stock TensorBoard over
 them under each reader, asks for values as the tab does, and opens the tab in a headless
 Chromium (needs playwright). Times are the best of several, as a busy machine only ever
-slows down; the first picture counts from the start of the tab's own frame, not of
-TensorBoard's. Memory is resident, beside that over an empty directory.
+slows down, with the CPU time of TensorBoard's processes; the first picture counts from
+the start of the tab's own frame, not of TensorBoard's. Memory is resident, beside that
+over an empty directory.
 """
 
 import argparse
@@ -128,9 +129,16 @@ class Server:
 
     def memory(self):
         """Resident MB of the web server, and of the data server if there is one."""
+        return [_resident(pid) for pid in self._pids()]
+
+    def cpu(self):
+        """Seconds of CPU that both have taken so far."""
+        return sum(map(_cpu_seconds, self._pids()))
+
+    def _pids(self):
         own = self._process.pid
         children = pathlib.Path(f"/proc/{own}/task/{own}/children").read_text().split()
-        return [_resident(pid) for pid in (own, *children)]
+        return [own, *children]
 
 
 def _resident(pid):
@@ -138,21 +146,33 @@ def _resident(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
 
-def best(function):
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        reply = function()
-        times.append(time.perf_counter() - start)
-    return min(times), reply
+def _cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def time_reply(server, text, queries):
+    """Times replies to like queries; one more step is another reading to the tab."""
+    walls, cpus = [], []
+    for query in queries:
+        start, before = time.perf_counter(), server.cpu()
+        reply = server.get(f"statistic?signal=activation&{query}")
+        walls.append(time.perf_counter() - start)
+        cpus.append(server.cpu() - before)
+    print(
+        f"  {text:48}{min(walls):8.3f} s  {min(cpus):.2f} s of CPU, "
+        f"{len(reply) / 1e6:.2f} MB"
+    )
 
 
 def time_replies(server):
-    for samples in (2, 400, 1000):
-        query = f"statistic?signal=activation&column=rms&samples={samples}"
-        seconds, reply = best(lambda query=query: server.get(query))
-        line = f"reply, one statistic of all runs, {samples} steps"
-        print(f"  {line:48}{seconds:8.3f} s  {len(reply) / 1e6:.2f} MB")
+    for steps in (400, 1000):
+        text = f"reply, one statistic of all runs, {steps} steps"
+        queries = [f"column=rms&samples={steps - i}" for i in range(REPEATS)]
+        time_reply(server, text, queries)
+    time_reply(server, "another statistic, 400 steps", ["column=std"] * REPEATS)
+    queries = ["column=rms&samples=2"] * REPEATS
+    time_reply(server, "the first and the last step alone", queries)
 
 
 def time_browser(server):

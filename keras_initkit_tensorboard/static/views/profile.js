@@ -31,7 +31,7 @@ export class ProfileView {
         'p.hint',
         {},
         'A healthy network passes on a signal of the same size from layer to layer: flat lines. ' +
-          'Lines that sink with depth vanish, lines that climb explode. Thick: now; dotted: step 0.',
+          'Lines that sink with depth vanish, lines that climb explode. Thick: now; dotted: step 0; dashed: what theory expects there.',
       ),
       this._layer.element,
       this._table,
