@@ -1,0 +1,60 @@
+"""The notebooks: small and without outputs in git, and run from top to bottom."""
+
+import pathlib
+
+import pytest
+
+nbformat = pytest.importorskip(
+    "nbformat", reason="needs nbformat: pip install nbclient"
+)
+
+NOTEBOOKS = pathlib.Path(__file__).parent.parent / "examples" / "notebooks"
+# Tiny settings, put behind the cell of parameters.
+SMALL = {
+    "mnist": "SOURCE, LIMIT, EPOCHS, SEEDS = 'standin', 256, 1, 1",
+    "cifar10": "SOURCE, LIMIT, EPOCHS = 'standin', 128, 1",
+    "imdb": "SOURCE, LIMIT, MAXLEN, EPOCHS = 'standin', 256, 30, 1",
+}
+PICTURES = {"mnist": 4, "cifar10": 4, "imdb": 2}
+
+
+def read(name):
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def test_there_is_a_notebook_for_each_data_set():
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == SMALL.keys()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_notebook_is_valid_and_has_no_outputs(name):
+    notebook = read(name)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_notebook_runs_and_shows_its_pictures(name, tmp_path):
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = read(name)
+    (place,) = (
+        number
+        for number, cell in enumerate(notebook.cells)
+        if "parameters" in cell.metadata.get("tags", [])
+    )
+    small = f"{SMALL[name]}\nLOG_DIR = {str(tmp_path / 'log')!r}"
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(small))
+    nbclient.NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+    ).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == PICTURES[name]
+    assert list((tmp_path / "log").rglob("events.out.tfevents.*"))
