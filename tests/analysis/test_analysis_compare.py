@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import re
 import sys
 
@@ -163,13 +164,21 @@ def test_function_is_given_what_every_keras_layer_takes():
     assert run.steps == 1
 
 
-def test_a_model_used_again_starts_like_a_new_one():
+@pytest.mark.parametrize(
+    "reused",
+    [
+        lambda: reuse.ReferenceBuilder("xor_mlp"),
+        lambda: analysis.Reused(lambda i, s: kik.models.build("xor_mlp", i, seed=s)),
+    ],
+    ids=["by_name", "by_function"],
+)
+def test_a_model_used_again_starts_like_a_new_one(reused):
     def alone(initializer, seed):
         return kik.models.build("xor_mlp", initializer=initializer, seed=seed)
 
     data = kik.data.load("xor")
     pairs = [("random", 0), ("he", 1)]
-    builder = reuse.ReferenceBuilder("xor_mlp")
+    builder = reused()
     models, weights = [], []
     for name, seed in pairs:
         arguments = dict(epochs=7, batch_size=3, every=2)
@@ -185,6 +194,21 @@ def test_a_model_used_again_starts_like_a_new_one():
         weights.append(again.loss_final)
     assert len(set(map(id, models))) == 1
     assert len(set(weights)) == len(pairs)
+
+
+def small_mlp(initializer, seed):
+    return kik.models.build("mnist_mlp", initializer, depth=1, width=4, seed=seed)
+
+
+def test_a_function_used_again_is_named_and_goes_to_other_processes():
+    start = analysis.Reused(small_mlp)
+    first = start("he", 0)
+    assert start("he", 1) is first
+    assert start.__name__ == "small_mlp"
+    sent = pickle.loads(pickle.dumps(start))
+    np.testing.assert_array_equal(
+        sent("he", 1).get_weights()[0], first.get_weights()[0]
+    )
 
 
 def test_ctrl_c_keeps_what_has_finished():
@@ -320,6 +344,9 @@ def test_model_must_be_a_name_or_function():
 def test_spread_is_mean_and_sample_deviation():
     assert analysis.Spread.of([1.0, 3.0]) == (2.0, pytest.approx(math.sqrt(2)), 2)
     assert math.isnan(analysis.Spread.of([1.0]).std)
+    # Student's t with one degree of freedom: 12.706 standard errors.
+    assert analysis.Spread.of([1.0, 3.0]).margin == pytest.approx(12.7062, rel=1e-5)
+    assert math.isnan(analysis.Spread.of([1.0]).margin)
     assert math.isnan(analysis.Spread.of([1.0, math.nan]).mean)
 
 
