@@ -49,9 +49,10 @@ def draw(draws, runs, deep, path):
         xlabel="ReLU layer",
         ylabel="mean square of the outputs",
     )
-    for run in runs:
+    for place, run in enumerate(runs):
         steps, losses = run.loss_curve()
-        style = {**styles[run.initializer], "markevery": max(1, len(steps) // 8)}
+        # Marks side by side tell apart what lies on one line.
+        style = {**styles[run.initializer], "markevery": (place, len(draws))}
         panels[1].plot(steps, losses, label=run.initializer, **style)
     panels[1].set(
         title=f"Training {deep} ReLU layers",
