@@ -188,7 +188,7 @@ TRIPS = {
     ),
     "all zero": (
         edit("activation", "zero_fraction", ALL, 3, 1),
-        ("AllZero", "error", "logits", 0, 1, 1),
+        ("AllZero", "error", "logits", 10, 1, 1),
     ),
     "rank collapses": (
         edit("activation", "effective_rank", 0, slice(1, 3), 1.1),
@@ -682,6 +682,19 @@ def test_gradient_that_falls_all_along_is_not_called_exploding_behind():
     assert set(rules) == {"VanishingGradient"}
     draft.values["gradient"]["rms"][:, ::2] = 1e2 * 0.1 ** np.arange(9)
     assert {f.rule for f in diagnosis.judge(draft.record())} == {"ExplodingGradient"}
+
+
+def test_layer_that_starts_at_zero_is_told_at_once_only_if_it_gets_no_gradient():
+    rules = ["AllZero"]
+    for steps in (1, 2, None):
+        draft = Draft()
+        draft.values["activation"]["zero_fraction"][0, 3] = 1
+        assert diagnosis.judge(draft.record(steps=steps), rules) == []
+    draft.values["gradient"]["rms"][0, 6] = 0  # of its kernel
+    (finding,) = diagnosis.judge(draft.record(steps=1), rules)
+    assert (finding.layer, finding.step) == ("logits", 0)
+    draft.without("gradient/rms")
+    assert diagnosis.judge(draft.record(steps=1), rules) == []
 
 
 def test_zero_head_blocks_the_first_gradient_only():

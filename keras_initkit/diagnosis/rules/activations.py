@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import activation_of, depth_profile
+from keras_initkit.diagnosis.depth import activation_of, depth_profile, is_kernel
 from keras_initkit.diagnosis.registry import Fault, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -119,7 +119,10 @@ def all_zero(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """A layer that owns a kernel, no ReLU, puts out nothing but zeros, persistently."""
     kernels = depth_profile(record, "activation", "zero_fraction")
     layers = {key.layer for key in kernels.keys} - _common.relu_layers(record)
-    for layer, step, share in _filled(record, "zero_fraction", limits, layers):
+    # Last layers and ends of branches may start at zero on purpose. Those that get a
+    # gradient have left it by the next recorded step.
+    stuck = _stuck_layers(record)
+    for layer, step, share in _filled(record, "zero_fraction", limits, layers, stuck):
         yield Fault(
             layer=layer,
             step=step,
@@ -131,17 +134,38 @@ def all_zero(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
         )
 
 
+def _stuck_layers(record: RunRecord) -> set[str]:
+    """Returns the layers whose kernels get no gradient at the first recorded step."""
+    rms = _common.statistic(record, "gradient", "rms")
+    keys = _common.tensors_of(record, "gradient")
+    if rms is None:
+        return set()
+    kernels = [(key.layer, rms[0, i]) for i, key in enumerate(keys) if is_kernel(key)]
+    moving = {layer for layer, size in kernels if size != 0}
+    return {layer for layer, _ in kernels} - moving
+
+
 def _filled(
-    record: RunRecord, name: str, limits: Mapping[str, float], layers: set[str]
+    record: RunRecord,
+    name: str,
+    limits: Mapping[str, float],
+    layers: set[str],
+    at_once: set[str] | None = None,
 ) -> Iterator[tuple[str, int, float]]:
-    """Yields layer, first step and share of those persistently at their limit."""
+    """Yields layer, first step and share of those persistently at their limit.
+
+    All but those in `at_once`, if it is given, are judged from the second recorded step
+    on.
+    """
     shares = _common.statistic(record, "activation", name)
     if shares is None:
         return
     steps = _common.steps_of(record, "activation")
     told = set()
     for column, key in _common.columns_of(record, "activation", layers):
-        row = _common.persistent(np.asarray(shares[:, column] >= limits[name]))
+        first = 0 if at_once is None or key.layer in at_once else 1
+        row = _common.persistent(np.asarray(shares[first:, column] >= limits[name]))
         if row is not None and key.layer not in told:
+            row += first
             told.add(key.layer)
             yield key.layer, steps[row], float(shares[row, column])
