@@ -22,6 +22,10 @@ import tensorflow as tf
 import keras_initkit as kik
 from keras_initkit.recording import hparams
 
+# What makes the run what it is: columns of HParams.
+SETTINGS = ("initializer", "seed", "batch_size", "learning_rate", "precision", "limit")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
 
 def arguments(argv):
     parser = argparse.ArgumentParser(
@@ -29,7 +33,7 @@ def arguments(argv):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--model", default="mnist_mlp", help="mnist_mlp or mnist_cnn")
+    add("--model", choices=("mnist_mlp", "mnist_cnn"), default="mnist_mlp")
     add("--initializer", default="he_normal", help="see `keras-initkit catalog`")
     add("--epochs", type=int, default=10, help="at most")
     add("--patience", type=int, default=3, help="epochs without a better validation")
@@ -39,12 +43,22 @@ def arguments(argv):
     add("--limit", type=int, help="training examples; None: all")
     add("--source", default="auto", help="auto, real, standin, or a folder of .npz")
     add("--log-dir", default="logdir/examples/mnist")
+    add("--name", help="of the run; None: after initializer and seed")
     add("--every", type=int, default=10, help="monitor every so many steps")
-    add("--precision", default="float32", help="or mixed_bfloat16, mixed_float16")
+    add("--precision", choices=PRECISIONS, default="float32")
     add("--strategy", choices=("none", "mirrored"), default="none", help="of all GPUs")
     add("--deterministic", action="store_true", help="the same bits in every run")
-    add("--restart", action="store_true", help="forget an interrupted run")
-    return parser.parse_args(argv)
+    add("--restart", action="store_true", help="forget what the run has done so far")
+    args = parser.parse_args(argv)
+    if min(args.epochs, args.batch_size) < 1:
+        parser.error("--epochs and --batch-size must be at least 1")
+    if args.limit is not None and args.limit < 10:
+        parser.error("--limit must be at least 10: a tenth is held out")
+    try:
+        kik.initializers.get(args.initializer)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
 
 
 def batches(x, y, size, seed, epochs):
@@ -67,7 +81,10 @@ def batches(x, y, size, seed, epochs):
 
 def main(argv=None):
     args = arguments(argv)
-    run = pathlib.Path(args.log_dir, args.model, f"{args.initializer}-seed{args.seed}")
+    name = args.name or f"{args.initializer}-seed{args.seed}"
+    run = pathlib.Path(args.log_dir, args.model, name)
+    if (run / "model.keras").exists() and not args.restart:
+        raise SystemExit(f"{run} is finished: give another --name, or --restart it.")
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(args.precision)
     if args.deterministic:
@@ -94,10 +111,14 @@ def main(argv=None):
     stopping = keras.callbacks.EarlyStopping(
         "val_accuracy", patience=args.patience, restore_best_weights=True
     )
-    resume = kik.ResumePoint(run / "resume.npz", callbacks=[stopping])
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    resume = kik.ResumePoint(run / "resume.npz", [stopping], settings)
     if args.restart:
         resume.clear()
-    epochs = resume.restore(model, args.epochs)
+    try:
+        epochs = resume.restore(model, args.epochs)
+    except ValueError as error:  # begun with other flags
+        raise SystemExit(f"{error} Here that is --restart.") from None
     if resume.epoch:
         print(f"Goes on after epoch {resume.epoch} of the interrupted run in {run}.")
     else:
@@ -105,10 +126,9 @@ def main(argv=None):
             file.unlink()  # of an earlier run
         print(kik.diagnose(model, x, y))
 
-    facts = ("initializer", "seed", "batch_size", "learning_rate", "precision")
     hparams.write_session_start(
         run,
-        {name: getattr(args, name) for name in facts},
+        {name: value for name, value in settings.items() if value is not None},
         metrics={"accuracy": "on the test set, after training"},
     )
     try:

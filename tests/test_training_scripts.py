@@ -109,6 +109,39 @@ def test_a_stopped_run_ends_at_the_bits_of_an_undisturbed_one(name, stops, tmp_p
     np.testing.assert_array_equal(steps, expected)
 
 
+@pytest.mark.parametrize("name", list(SCRIPTS))
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--limit", "5"], "--limit must be at least 10"),
+        (["--epochs", "0"], "--epochs and --batch-size must be at least 1"),
+        (["--initializer", "no_such"], "no_such"),
+        (["--model", "no_such"], "invalid choice: 'no_such'"),
+        (["--precision", "float8"], "invalid choice: 'float8'"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused_before_anything_is_loaded(
+    name, flags, told, capsys
+):
+    main = runpy.run_path(str(EXAMPLES / name))["main"]
+    with pytest.raises(SystemExit) as stopped:
+        main(flags)
+    assert stopped.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", list(SCRIPTS))
+def test_a_finished_run_is_not_overwritten(name, tmp_path):
+    main = runpy.run_path(str(EXAMPLES / name))["main"]
+    model = SCRIPTS[name][SCRIPTS[name].index("--model") + 1]
+    finished = tmp_path / model / "mine" / "model.keras"
+    finished.parent.mkdir(parents=True)
+    finished.touch()
+    flags = ["--log-dir", str(tmp_path), "--name", "mine"]
+    with pytest.raises(SystemExit, match="is finished"):
+        main([*SCRIPTS[name], *flags])
+
+
 @pytest.fixture
 def default_dtype_policy():
     before = keras.config.dtype_policy()

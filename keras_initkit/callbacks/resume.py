@@ -1,5 +1,6 @@
 """`ResumePoint`: an interrupted `fit` goes on after its last whole epoch."""
 
+import json
 import os
 import pathlib
 from typing import Any
@@ -59,19 +60,24 @@ class ResumePoint(keras.callbacks.Callback):
             need be.
         callbacks: The callbacks of this `fit` whose memory is kept, in an order that
             stays the same. In the list that `fit` gets they come before this one.
+        settings: Dict of names to what JSON can tell (numbers, strings): what a run
+            must have in common with the one that it goes on from, such as its learning
+            rate and batch size. The optimizer goes on with its own state whatever the
+            model was compiled with.
 
     Attributes:
         epoch: Number of whole epochs done, 0 before `restore` and the first.
 
     Raises:
-        ValueError: By `restore`, if the file holds the state of another model or other
-            callbacks.
+        ValueError: By `restore`, if the file holds the state of another model, other
+            callbacks or other settings.
     """
 
-    def __init__(self, path, callbacks=()):
+    def __init__(self, path, callbacks=(), settings=None):
         super().__init__()
         self.path = pathlib.Path(path)
         self.epoch = 0
+        self._settings = dict(settings or {})
         self._callbacks = list(callbacks)
         self._memories: list[dict[str, Any]] = [{} for _ in self._callbacks]
 
@@ -91,6 +97,7 @@ class ResumePoint(keras.callbacks.Callback):
             return range(epochs)
         with np.load(self.path) as file:
             state = dict(file)
+        self._check_settings(json.loads(str(state["settings"])))
         _put_back(self.path, _variables(model), _listed(state, "variable"))
         if int(state["callbacks"]) != len(self._callbacks):
             raise ValueError(
@@ -105,6 +112,20 @@ class ResumePoint(keras.callbacks.Callback):
         self.epoch = int(state["epoch"])
         last = self.epoch if state["stopped"] else max(self.epoch, epochs)
         return range(self.epoch, last)
+
+    def _check_settings(self, kept):
+        differing = {
+            name: kept.get(name)
+            for name in {**kept, **self._settings}
+            if kept.get(name) != self._settings.get(name)
+        }
+        if differing:
+            received = {name: self._settings.get(name) for name in differing}
+            raise ValueError(
+                f"`settings` must be those of the run that {str(self.path)!r} goes on "
+                f"from: {differing}. Received: {received}. Call `clear()` to begin "
+                "anew."
+            )
 
     def clear(self):
         """Removes the file: the training is over, or is to begin anew."""
@@ -121,6 +142,7 @@ class ResumePoint(keras.callbacks.Callback):
             "epoch": self.epoch,
             "stopped": self.model.stop_training,
             "callbacks": len(self._callbacks),
+            "settings": json.dumps(self._settings),
             **_numbered("variable", [v.numpy() for v in _variables(self.model)]),
         }
         for number, callback in enumerate(self._callbacks):

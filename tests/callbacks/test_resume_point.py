@@ -226,3 +226,15 @@ def test_state_of_another_model_or_other_callbacks_is_refused(trained):
         np.testing.assert_array_equal(now, then)
     with pytest.raises(ValueError, match=r"`callbacks` must be those .* 0 of them"):
         kik.ResumePoint(path, callbacks=stateful_callbacks()).restore(small(), EPOCHS)
+
+
+def test_other_settings_than_those_of_the_interrupted_run_are_refused(tmp_path):
+    path = tmp_path / "resume.npz"
+    model = small()
+    settings = {"learning_rate": 0.1, "limit": None}
+    resume = kik.ResumePoint(path, settings=settings)
+    model.fit(np.ones((8, 6)), np.ones(8), verbose=0, callbacks=[resume])
+    assert kik.ResumePoint(path, settings=settings).restore(small(), 3) == range(1, 3)
+    other = kik.ResumePoint(path, settings={"learning_rate": 0.5, "limit": None})
+    with pytest.raises(ValueError, match=r"`settings` .*0\.1.* Received: .*0\.5"):
+        other.restore(small(), 3)
