@@ -57,7 +57,8 @@ def arguments(argv):
     add("--log-dir", default="logdir/examples/cifar10")
     add("--name", help="of the run; None: after initializer and seed")
     add("--every", type=int, default=20, help="monitor every so many steps")
-    add("--augment", action=argparse.BooleanOptionalAction, default=True)
+    yes_or_no = argparse.BooleanOptionalAction
+    add("--augment", action=yes_or_no, default=True, help="mirror and move images")
     add("--precision", choices=PRECISIONS, default="float32")
     add("--strategy", choices=("none", "mirrored"), default="none", help="of all GPUs")
     add("--deterministic", action="store_true", help="the same bits in every run")
