@@ -4,7 +4,7 @@
     tensorboard --logdir logdir
 
 Five layers of 64 ReLU units see the training set once, from weights that are zero,
-"random" (a standard deviation of 1), and what lessons call Xavier and He. Event files
+"random" (uniform in ±1), and what introductory slides call Xavier and He. Event files
 have the name of their machine in their own; here they are numbered instead.
 """
 

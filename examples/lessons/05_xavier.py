@@ -1,4 +1,4 @@
-"""Lesson 5: the slide's Xavier, U(±1/√fan_in), loses a factor 3 a layer; Glorot's not.
+"""Lesson 5: the slide's Xavier, U(±1/√fan_in), divides the variance by 3 a layer.
 
     python examples/lessons/05_xavier.py
 
@@ -28,11 +28,13 @@ def gradients(model, data, initializer):
 def draw(draws, back, path):
     """Draws the variance forward and the gradient back, against depth."""
     figure, (panels,) = drawing.new_figure(1, 2, (11.5, 4.2))
-    styles = drawing.styles(NAMES)
+    figure.suptitle(f"{DEPTH} linear layers of {WIDTH} units", fontweight="bold")
+    styles = {NAMES[name]: style for name, style in drawing.styles(NAMES).items()}
     depths = np.arange(1, DEPTH + 1)
-    sizes = {name: one.second_moments[:, :DEPTH] for name, one in draws.items()}
+    sizes = {NAMES[name]: one.second_moments[:, :DEPTH] for name, one in draws.items()}
     drawing.draw_depth(panels[0], depths, sizes, styles)
-    drawing.draw_depth(panels[1], depths, {n: b[None] for n, b in back.items()}, styles)
+    gradients = {NAMES[name]: one[None] for name, one in back.items()}
+    drawing.draw_depth(panels[1], depths, gradients, styles)
     for name, one in draws.items():
         theory = one.second_moments[:, 0].mean() * EXPECTED[name] ** (depths - 1)
         panels[0].plot(depths, theory, color="0.5", lw=4, alpha=0.4, zorder=1)

@@ -1,4 +1,4 @@
-"""Lesson 6: the slide's He, U(±√(2/fan_in)), loses a factor 3 a ReLU layer; He's not.
+"""Lesson 6: the slide's He, U(±√(2/fan_in)), divides the signal by 3 a ReLU layer.
 
     python examples/lessons/06_he.py
 
@@ -15,6 +15,11 @@ from keras_initkit.lessons import Check, Result
 
 DEPTH, WIDTH = 10, 256
 SQUARE = slice(1, DEPTH)
+NAMES = {
+    "he": "the slide's ±√(2/fan_in)",
+    "glorot_uniform": "Glorot's rule",
+    "he_normal": "He's rule",
+}
 EXPECTED = {"he": 1 / 3, "glorot_uniform": 1 / 2, "he_normal": 1.0}
 
 
@@ -36,9 +41,9 @@ def train(data, deep, log_dir, epochs):
 def draw(draws, runs, deep, path):
     """Draws the second moment against depth, and the losses of the deep networks."""
     figure, (panels,) = drawing.new_figure(1, 2, (11.5, 4.2))
-    styles = drawing.styles(draws)
+    styles = {NAMES[name]: style for name, style in drawing.styles(NAMES).items()}
     depths = np.arange(1, DEPTH + 1)
-    sizes = {name: one.second_moments[:, :DEPTH] for name, one in draws.items()}
+    sizes = {NAMES[name]: one.second_moments[:, :DEPTH] for name, one in draws.items()}
     drawing.draw_depth(panels[0], depths, sizes, styles)
     for name, one in draws.items():
         theory = one.second_moments[:, 0].mean() * EXPECTED[name] ** (depths - 1)
@@ -52,8 +57,9 @@ def draw(draws, runs, deep, path):
     for place, run in enumerate(runs):
         steps, losses = run.loss_curve()
         # Marks side by side tell apart what lies on one line.
-        style = {**styles[run.initializer], "markevery": (place, len(draws))}
-        panels[1].plot(steps, losses, label=run.initializer, **style)
+        label = NAMES[run.initializer]
+        style = {**styles[label], "markevery": (place, len(draws))}
+        panels[1].plot(steps, losses, label=label, **style)
     panels[1].set(
         title=f"Training {deep} ReLU layers",
         xlabel="optimizer step",

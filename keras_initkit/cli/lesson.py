@@ -63,11 +63,12 @@ def lesson(
         _console.print_json({"lessons": [result.to_dict() for result in results]})
     elif len(results) > 1:
         _console.stdout().print(_table(results))
-    _console.stderr().print(
-        "[bold]Next:[/] tensorboard --logdir "
-        f"{rich.markup.escape(_names.shell_word(log_dir))}",
-        soft_wrap=True,
-    )
+    if any(log_dir.rglob("events.out.tfevents.*")):
+        _console.stderr().print(
+            "[bold]Next:[/] tensorboard --logdir "
+            f"{rich.markup.escape(_names.shell_word(log_dir))}",
+            soft_wrap=True,
+        )
     if not all(result.is_shown for result in results):
         raise typer.Exit(1)
 

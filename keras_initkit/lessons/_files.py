@@ -35,7 +35,7 @@ def choose(which: str) -> tuple[str, ...]:
     """Returns the names of the lessons that a word stands for.
 
     Args:
-        which: A name, the number of a slide, or `"all"`.
+        which: A name (in letters of either case), the number of a slide, or `"all"`.
 
     Raises:
         ValueError: If there is no such lesson.
@@ -44,15 +44,16 @@ def choose(which: str) -> tuple[str, ...]:
     >>> choose("5")
     ('xavier',)
     """
-    if which == "all":
+    name = which.lower().replace(" ", "_")
+    if name == "all":
         return NAMES
-    if which in NAMES:
-        return (which,)
+    if name in NAMES:
+        return (name,)
     if which.isdigit() and 1 <= int(which) <= len(NAMES):
         return (NAMES[int(which) - 1],)
     raise ValueError(
-        f"`which` must be 'all', a number from 1 to {len(NAMES)}, or one of {NAMES}. "
-        f"Received: which={which!r}."
+        f"A lesson is named 'all', by a number from 1 to {len(NAMES)}, or "
+        f"{', '.join(NAMES)}. Received: {which!r}."
     )
 
 

@@ -25,10 +25,9 @@ class Check:
     by_slide: bool = False
 
     def __str__(self) -> str:
-        who = "slide" if self.by_slide else "shown"
-        return f"[{who}: {'yes' if self.holds else 'NO'}] {self.statement}: " + (
-            self.measured
-        )
+        who = "the slide says" if self.by_slide else "we add"
+        holds = "true" if self.holds else "NOT TRUE"
+        return f"[{who}: {holds}] {self.statement}: {self.measured}"
 
 
 @dataclasses.dataclass(frozen=True)
