@@ -208,8 +208,9 @@ class SignalMonitor(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._count.begin_epoch()
 
-    # There is no `on_train_batch_end`, and must be none: Keras would then wait for the
-    # results of every step, which takes from a GPU the time to prepare the next one.
+    # There is no `on_train_batch_end`, and must be none: a Keras that calls callbacks
+    # asynchronously (3.15 does not on TensorFlow) would then wait for the results of
+    # every step, which takes from a GPU the time to prepare the next one.
 
     def on_train_batch_begin(self, batch, logs=None):
         self._ask_rules()
