@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.capture import taps
+from keras_initkit.capture.building import is_built
 from keras_initkit.capture.layers import Together
-from keras_initkit.capture.session import Session, is_built
+from keras_initkit.capture.session import Session
 
 _as_it_is = tf.autograph.experimental.do_not_convert
 

@@ -11,8 +11,8 @@ import keras
 import tensorflow as tf
 
 from keras_initkit import schema
+from keras_initkit.capture import building, one_step, replicas, taps
 from keras_initkit.capture import layers as choosing
-from keras_initkit.capture import replicas, taps
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
 from keras_initkit.capture.seen import read
@@ -134,7 +134,7 @@ class Session:
         """
         self._wishes.pop(listener, None)
         self._heard[listener] = (tuple(signals), selection or Selection(), histograms)
-        if is_built(self._model()):
+        if building.is_built(self._model()):
             self._understand()
 
     def untapped(self, listener):
@@ -199,7 +199,7 @@ class Session:
             return
         if current is not self._plain:
             self._plain, self._twin = current, None
-            self._plain_step = _of_one_step(current)
+            self._plain_step = one_step.of(current)
         model.train_function = _Armed(self, [order], _training(model))
 
     def call_off(self, iterator):
@@ -212,10 +212,7 @@ class Session:
         """Runs one execution of the train function, in place of the plain one.
 
         Step by step: each gets its batch as data, so that no step starts on an iterator
-        that has run out (it would count examples before it fails). In a graph the batch
-        comes as an optional, or with the specification of all the batches of several
-        replicas: of its shape no more is known than in that of a bare `fit`, so that
-        the same kernels are chosen, and as seldom traced.
+        that has run out (it would count examples before it fails).
         """
         model = self._model()
         model.train_function = self._plain
@@ -230,9 +227,7 @@ class Session:
             due = [order for order in orders if order.plan(done)]
             for order in due:
                 order.look(batch)
-            given = _as_given_to_graphs(iterator, optional, batch)
-            if model.run_eagerly:
-                given = batch, None
+            given = one_step.arguments(iterator, optional, batch, model.run_eagerly)
             if due:
                 count = any(order.count(done) for order in due)
                 logs, seen = self._monitored_step(model, given, count)
@@ -269,8 +264,8 @@ class Session:
 
     def _prepare(self, model, batch):
         """Makes the twin where there is none for what is wanted now."""
-        if not is_built(model) or _builds_in_first_trace(model):
-            _build(model, batch)
+        if not building.is_built(model) or building.builds_in_first_trace(model):
+            building.build(model, batch)
         if not self._wants_another():
             return
         step = self._instrumented_step(model)
@@ -279,7 +274,7 @@ class Session:
             taps.shadowed(model, "train_step", step),
         ):
             model.make_train_function(force=True)
-            self._twin = _of_one_step(model.train_function)
+            self._twin = one_step.of(model.train_function)
 
     def _wants_another(self):
         """Looks up what is wanted now; returns whether that takes another twin."""
@@ -356,75 +351,6 @@ def _tapped_signals(signals):
     return schema.check_signals(
         (*signals, "weight") if "update" in signals else tuple(signals)
     )
-
-
-def is_built(model):
-    """Whether all layers of a model have their weights."""
-    return all(layer.built for layer in model._flatten_layers())
-
-
-def _build(model, batch):
-    """Builds a model on a batch, as `fit` does under a distribution strategy.
-
-    No value comes out of an unbuilt one, and a step that makes variables is traced
-    twice. Loss and metrics need targets, which a train step of the user's own may do
-    without: it builds them itself.
-    """
-    try:
-        model._symbolic_build(data_batch=batch)
-    except ValueError:
-        if type(model).train_step is keras.Model.train_step or not is_built(model):
-            raise
-
-
-def _builds_in_first_trace(model):
-    """Whether Keras's own train step has yet to make an optimizer's or metrics' state.
-
-    What a train step of the user's own builds is not ours to know.
-    """
-    parts = (model.optimizer, model._compile_metrics)
-    return (
-        type(model).train_step is keras.Model.train_step
-        and not model.run_eagerly
-        and any(part is not None and not part.built for part in parts)
-    )
-
-
-def _as_given_to_graphs(iterator, optional, batch):
-    """Returns a batch as `_of_one_step` takes it for graphs, and its specification."""
-    if isinstance(iterator, tf.data.Iterator):
-        return optional, None
-    return batch, iterator.element_spec
-
-
-def _of_one_step(train_function):
-    """Makes a function of a batch, or an optional of one, of a train function.
-
-    A batch that comes with a specification is given to one graph for all that agree
-    with it.
-    """
-
-    def of_optional(optional):
-        return train_function([optional.get_value()])
-
-    def of_batch(batch):
-        return train_function([batch])
-
-    traced = tf.function(of_optional, autograph=False)
-    by_specification: dict = {}
-
-    def one_step(batch, specification=None):
-        if isinstance(batch, tf.experimental.Optional):
-            return traced(batch)
-        if specification is None:
-            return of_batch(batch)
-        if specification not in by_specification:
-            by_specification[specification] = tf.function(
-                of_batch, input_signature=[specification], autograph=False
-            )
-        return by_specification[specification](batch)
-
-    return one_step
 
 
 def _of_all_replicas(layout, values):
