@@ -98,13 +98,13 @@ class ResumePoint(keras.callbacks.Callback):
         with np.load(self.path) as file:
             state = dict(file)
         self._check_settings(json.loads(str(state["settings"])))
-        _put_back(self.path, _variables(model), _listed(state, "variable"))
         if int(state["callbacks"]) != len(self._callbacks):
             raise ValueError(
                 f"`callbacks` must be those that {str(self.path)!r} was written with, "
                 f"{int(state['callbacks'])} of them. Received: "
                 f"{len(self._callbacks)} callbacks."
             )
+        _put_back(self.path, _variables(model), _listed(state, "variable"))
         self._memories = [
             _memory(state, f"callback/{number}")
             for number in range(len(self._callbacks))

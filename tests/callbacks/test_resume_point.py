@@ -224,8 +224,12 @@ def test_state_of_another_model_or_other_callbacks_is_refused(trained):
         kik.ResumePoint(path).restore(other, EPOCHS)
     for now, then in zip(state_of(other), before, strict=True):
         np.testing.assert_array_equal(now, then)
+    model = small()
+    before = state_of(model)
     with pytest.raises(ValueError, match=r"`callbacks` must be those .* 0 of them"):
-        kik.ResumePoint(path, callbacks=stateful_callbacks()).restore(small(), EPOCHS)
+        kik.ResumePoint(path, callbacks=stateful_callbacks()).restore(model, EPOCHS)
+    for now, then in zip(state_of(model), before, strict=True):
+        np.testing.assert_array_equal(now, then)
 
 
 def test_other_settings_than_those_of_the_interrupted_run_are_refused(tmp_path):
