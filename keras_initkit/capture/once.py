@@ -9,7 +9,7 @@ from keras_initkit import schema
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector
-from keras_initkit.capture.seen import read
+from keras_initkit.capture.seen import Reader
 from keras_initkit.capture.selection import Selection
 
 
@@ -65,7 +65,8 @@ def observe(model, compute_loss, histograms=True):
         if reached:
             optimizer.apply(*zip(*reached, strict=True))
     layouts, values = collector.packed()
-    return float(loss), read(layouts, values, histograms), untapped
+    seen = Reader(layouts).read(values, histograms)
+    return float(loss), seen, untapped
 
 
 def _copied_optimizer(model, copies):

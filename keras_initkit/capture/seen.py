@@ -1,8 +1,6 @@
 """From the values that leave a step to what it showed, signal by signal."""
 
 import dataclasses
-import functools
-import itertools
 import typing
 
 import numpy as np
@@ -63,62 +61,95 @@ def _numbered(keys, later):
     return tuple(keys)
 
 
-def read(layouts, values, counted):
-    """Finishes the statistics of a step.
+class Reader:
+    """Finishes the statistics of the steps of one trace.
 
     Args:
-        layouts: Tuple of tuples of `collector.Row`s.
-        values: Tuple of as many dicts as `stats.reduce` gives them, replicas as first
-            axis.
-        counted: Whether values were counted for histograms.
-
-    Returns:
-        `{signal: Seen}`.
+        layouts: Tuple of tuples of `collector.Row`s: what the rows stand for of each of
+            the dicts of values that leave a step.
     """
-    seen = {}
-    for layout, one in zip(layouts, values, strict=True):
-        seen.update(_read_pack(layout, one, counted))
-    return seen
 
-
-def _read_pack(layout, values, counted):
-    values = {name: np.asarray(value) for name, value in values.items()}
-    weights = {row.key: i for i, row in enumerate(layout) if row.signal == "weight"}
-    statistics = stats.finalize(
-        stats.merge(values["scalars"]),
-        np.array([row.counted for row in layout]),
-        values["counts"].sum(axis=0) if "counts" in values else np.zeros(0),
-        np.array([row.projected for row in layout]),
-        values["projections"].sum(axis=0) if "projections" in values else None,
-        np.array(
-            [weights.get(r.key, -1) if r.signal == "update" else -1 for r in layout]
-        ),
-    )
-    if "time" in values:
-        time = stats.rms_by_time(values["time"].sum(axis=0))
-    timed = np.cumsum([row.timed for row in layout])
-    histogram = values["histogram"].sum(axis=0) if counted else None
-    seen = {}
-    for signal, group in itertools.groupby(
-        range(len(layout)), lambda number: layout[number].signal
-    ):
-        own = list(group)
-        sequences = [number for number in own if layout[number].timed]
-        seen[signal] = Seen(
-            tuple(layout[number].key for number in own),
-            statistics[np.ix_(own, _columns(signal))],
-            None if histogram is None else histogram[own],
-            (tuple(layout[n].key for n in sequences), time[timed[sequences] - 1])
-            if sequences
-            else None,
+    def __init__(self, layouts):
+        self.layouts = layouts
+        rows = [row for layout in layouts for row in layout]
+        weights = {row.key: i for i, row in enumerate(rows) if row.signal == "weight"}
+        self._counted = np.array([row.counted for row in rows])
+        self._projected = np.array([row.projected for row in rows])
+        self._weights = np.array(
+            [weights.get(r.key, -1) if r.signal == "update" else -1 for r in rows]
         )
-    return seen
+        numbers: dict = {}
+        for number, row in enumerate(rows):
+            numbers.setdefault(row.signal, []).append(number)
+        self._places = {
+            signal: _Place.of(rows, own, signal) for signal, own in numbers.items()
+        }
+
+    def read(self, values, counted):
+        """Finishes the statistics of a step.
+
+        Args:
+            values: Tuple of as many dicts as `stats.reduce` gives them, replicas as
+                first axis.
+            counted: Whether values were counted for histograms.
+
+        Returns:
+            `{signal: Seen}`.
+        """
+        values = [
+            {name: np.asarray(value) for name, value in one.items()} for one in values
+        ]
+        statistics = stats.finalize(
+            np.concatenate([stats.merge(one["scalars"]) for one in values]),
+            self._counted,
+            _summed("counts", values, axis=0),
+            self._projected,
+            _summed("projections", values, axis=1),
+            self._weights,
+        )
+        histogram = _summed("histogram", values, axis=0) if counted else None
+        time = _summed("time", values, axis=0)
+        if time.size:
+            time = stats.rms_by_time(time)
+        return {
+            signal: Seen(
+                place.keys,
+                statistics[place.cut],
+                None if histogram is None else histogram[place.rows],
+                (place.timed, time[place.times]) if place.timed else None,
+            )
+            for signal, place in self._places.items()
+        }
 
 
-@functools.cache
-def _columns(signal):
-    """The numbers of the statistics that a signal has."""
-    return [list(schema.STATISTICS).index(n) for n in schema.statistics_of(signal)]
+class _Place(typing.NamedTuple):
+    """Where among all rows those of a signal lie, and its statistics."""
+
+    keys: tuple
+    rows: list
+    cut: tuple
+    timed: tuple
+    times: list
+
+    @classmethod
+    def of(cls, rows, own, signal):
+        columns = [
+            list(schema.STATISTICS).index(n) for n in schema.statistics_of(signal)
+        ]
+        timed = [number for number in own if rows[number].timed]
+        return cls(
+            tuple(rows[number].key for number in own),
+            own,
+            np.ix_(own, columns),
+            tuple(rows[number].key for number in timed),
+            [sum(row.timed for row in rows[:number]) for number in timed],
+        )
+
+
+def _summed(name, values, axis):
+    """Adds up what replicas counted, and joins that of all dicts that have it."""
+    parts = [one[name].sum(axis=0) for one in values if name in one]
+    return np.concatenate(parts, axis=axis) if parts else np.zeros((2, 0))
 
 
 def _rows_of(layers, keys, time):

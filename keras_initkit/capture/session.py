@@ -15,7 +15,7 @@ from keras_initkit.capture import building, one_step, replicas, taps
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
-from keras_initkit.capture.seen import read
+from keras_initkit.capture.seen import Reader
 from keras_initkit.capture.selection import Selection
 
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
@@ -93,7 +93,7 @@ class Session:
         # The layers that were called, and what was not seen of them: `{layer: reason}`.
         self._called: set = set()
         self._unseen: dict = {}
-        self._layouts: list = []
+        self._readers: list = []
         # What the twin taps, the function it is the twin of, one step of it, the twin.
         self._tapped: typing.Any = None
         self._plain: typing.Any = None
@@ -260,7 +260,7 @@ class Session:
 
     def _read(self, number, values, count):
         """Returns `{signal: Seen}` of what left a step, laid out as numbered."""
-        return read(self._layouts[int(number)], values, count)
+        return self._readers[int(number)].read(values, count)
 
     def _prepare(self, model, batch):
         """Makes the twin where there is none for what is wanted now."""
@@ -332,9 +332,11 @@ class Session:
     def _number(self, layout):
         """Returns the name by which the host knows the layout of a trace's values."""
         with self._lock:
-            if layout not in self._layouts:
-                self._layouts.append(layout)
-            return str(self._layouts.index(layout))
+            layouts = [reader.layouts for reader in self._readers]
+            if layout not in layouts:
+                self._readers.append(Reader(layout))
+                layouts.append(layout)
+            return str(layouts.index(layout))
 
 
 def _optimizers_of(model):

@@ -64,6 +64,7 @@ OVER_LAYERS = {
     "update": "rms",
 }
 QUANTILES = {"p5": 0.05, "median": 0.5, "p95": 0.95}
+_SHARES = np.array(list(QUANTILES.values()))
 # Zero, and what is smaller, counts as this.
 SMALLEST = 1e-20
 # Vectors, which start at 0 or 1 and are left out where kernels are compared.
@@ -153,11 +154,14 @@ def over_layers_tag(signal: str, quantile: str) -> str:
 def _quantiles(values: np.ndarray) -> np.ndarray:
     """The quantiles of log10 of the finite values, NaN where there are none."""
     values = np.sort(values[np.isfinite(values)])
-    values = np.log10(np.maximum(values, SMALLEST))
     if not values.size:
-        return np.full(len(QUANTILES), np.nan)
-    places = np.array(list(QUANTILES.values())) * (len(values) - 1)
-    return np.interp(places, np.arange(len(values)), values)
+        return np.full(len(_SHARES), np.nan)
+    # As `np.quantile` does, which takes ten times as long over a few values.
+    place = _SHARES * (len(values) - 1)
+    below = place.astype(int)
+    above = np.minimum(below + 1, len(values) - 1)
+    values = np.log10(np.maximum(values, SMALLEST))
+    return values[below] + (place - below) * (values[above] - values[below])
 
 
 def histograms(

@@ -130,17 +130,23 @@ def _distinct_units(projections, sizes):
     if not tensors.size:
         return distinct
     sizes = sizes[tensors]
-    first, second = projections = np.asarray(projections, np.float64)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    projections = np.asarray(projections, np.float64)
     largest = np.maximum.reduceat(
         np.abs(projections).max(axis=0), np.cumsum(sizes) - sizes
     )
-    # Sorted within each tensor, like units lie side by side.
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    order = np.lexsort((second, first, owner))
-    tolerance = _SAME_UNIT * largest[owner[1:]]
-    near = np.diff(owner) == 0
-    near &= np.abs(np.diff(first[order])) <= tolerance
-    near &= np.abs(np.diff(second[order])) <= tolerance
-    same = np.bincount(owner[1:], weights=near, minlength=len(sizes))
+    with np.errstate(invalid="ignore"):
+        first, second = projections / np.where(largest == 0, 1.0, largest)[owner]
+    # Between -1 and 1, so that those of a tensor stay together.
+    first += 4.0 * owner
+    # Only those can be alike that are near another by their first projection, and as a
+    # rule none is: sorted by both, like units lie side by side.
+    ascending = np.argsort(first)
+    near = np.diff(first[ascending]) <= _SAME_UNIT
+    few = ascending[np.append(near, False) | np.append(False, near)]
+    few = few[np.lexsort((second[few], first[few]))]
+    like = np.abs(np.diff(first[few])) <= _SAME_UNIT
+    like &= np.abs(np.diff(second[few])) <= _SAME_UNIT
+    same = np.bincount(owner[few[1:]], weights=like, minlength=len(sizes))
     distinct[tensors] = sizes - same
     return distinct
