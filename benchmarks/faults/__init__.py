@@ -22,6 +22,8 @@ Protocol, fixed before the first run:
   (declared with its kind: zero weights silence ReLUs) and false otherwise. On a healthy
   set-up every warning or error is false. Several findings of one rule in one set-up
   count once, as they are told once.
-- Set-ups fall into two halves by the hash of their name. Thresholds are tuned on the
-  one and never on the other.
+- Thresholds are tuned on the set-ups of `faulty.py` and `healthy.py`, and never on
+  those of `held_back.py`, which were declared as a whole before any rule saw one of
+  them. A held-back half is spent once it was looked at: the next one needs new set-ups,
+  and the old ones join those to tune on.
 """

@@ -1,6 +1,7 @@
 """All set-ups."""
 
-from benchmarks.faults.faulty import FAULTY
-from benchmarks.faults.healthy import HEALTHY
+from benchmarks.faults import faulty, healthy, held_back
 
+FAULTY = faulty.FAULTY + held_back.FAULTY
+HEALTHY = healthy.HEALTHY + held_back.HEALTHY
 SETUPS = FAULTY + HEALTHY

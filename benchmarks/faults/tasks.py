@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import numpy as np
+from sklearn import datasets
 
 import keras_initkit as kik
 
@@ -103,6 +104,80 @@ def _words() -> Task:
     return Task(x.astype("int32"), y.astype("int32"), "classes", 4, 50)
 
 
+def _bundled(name: str, asks: str, units: int, scaled: bool = True) -> Task:
+    """A small real set that scikit-learn brings along; its features scaled or raw."""
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    if scaled:
+        x = (x - x.mean(0)) / (x.std(0) + 1e-7)
+    if asks == "numbers":
+        y = (y - y.mean()) / y.std()
+    order = np.random.default_rng(8).permutation(len(x))
+    return _task(x[order], y[order], asks, units)
+
+
+def _digits() -> Task:
+    """Handwritten digits of 8 by 8 pixels."""
+    task = _bundled("digits", "classes", 10, scaled=False)
+    return dataclasses.replace(task, x=task.x.reshape(-1, 8, 8, 1) / 16)
+
+
+def _rings() -> Task:
+    """Two shells around one centre, in six dimensions."""
+    rng = np.random.default_rng(9)
+    label = rng.integers(0, 2, EXAMPLES)
+    x = rng.standard_normal((EXAMPLES, 6))
+    radius = 1 + label + 0.2 * rng.standard_normal(EXAMPLES)
+    x *= (radius / np.linalg.norm(x, axis=1))[:, None]
+    return _task(x, label, "two classes", 1)
+
+
+def _friedman() -> Task:
+    """Friedman's first function: five of ten inputs matter."""
+    x, y = datasets.make_friedman1(EXAMPLES, noise=0.5, random_state=10)
+    return _task((x - 0.5) * np.sqrt(12), (y - y.mean()) / y.std(), "numbers", 1)
+
+
+def _gratings() -> Task:
+    """Noisy stripes in one of four directions, 16 by 16 pixels."""
+    rng = np.random.default_rng(11)
+    label = rng.integers(0, 4, EXAMPLES)
+    phase, angle = 2 * np.pi * rng.random(EXAMPLES), np.pi * label / 4
+    row, column = np.mgrid[:16, :16]
+    along = np.cos(angle)[:, None, None] * row + np.sin(angle)[:, None, None] * column
+    x = np.sin(1.2 * along + phase[:, None, None])
+    x += 0.8 * rng.standard_normal(x.shape)
+    return _task(x[..., None], label, "classes", 4)
+
+
+def _tones() -> Task:
+    """Noisy oscillations of one of three frequencies, at any phase."""
+    rng = np.random.default_rng(12)
+    label = rng.integers(0, 3, EXAMPLES)
+    phase = 2 * np.pi * rng.random(EXAMPLES)
+    frequency = np.array([0.4, 0.9, 1.6])[label]
+    x = np.sin(frequency[:, None] * np.arange(LENGTH) + phase[:, None])
+    x += 0.3 * rng.standard_normal(x.shape)
+    return _task(x[..., None], label, "classes", 3)
+
+
+def _pulses() -> Task:
+    """Whether the pulse in the first half of a sequence points up, noise around it."""
+    rng = np.random.default_rng(13)
+    x = 0.2 * rng.standard_normal((EXAMPLES, LENGTH, 3))
+    up = rng.integers(0, 2, EXAMPLES)
+    x[np.arange(EXAMPLES), rng.integers(0, LENGTH // 2, EXAMPLES), 1] += 4 * up - 2
+    return _task(x, up, "two classes", 1)
+
+
+def _majority() -> Task:
+    """Which of two words is the more frequent among 24 others and both."""
+    rng = np.random.default_rng(14)
+    x = rng.integers(0, 30, (EXAMPLES, 24))
+    x = np.where(x < 20, x % 2 + 1, x)
+    y = (x == 1).sum(1) > (x == 2).sum(1)
+    return Task(x.astype("int32"), y.astype("int32"), "two classes", 1, 30)
+
+
 def _task(x: np.ndarray, y: np.ndarray, asks: str, units: int) -> Task:
     kind = "float32" if asks == "numbers" else "int32"
     return Task(x.astype("float32"), np.asarray(y).astype(kind), asks, units)
@@ -121,6 +196,17 @@ TASKS = {
         "tendency": _tendency,
         "memory": _memory,
         "words": _words,
+        "digits": _digits,
+        "tumours": lambda: _bundled("breast_cancer", "two classes", 1),
+        "tumours raw": lambda: _bundled("breast_cancer", "two classes", 1, False),
+        "wines": lambda: _bundled("wine", "classes", 3),
+        "diabetes": lambda: _bundled("diabetes", "numbers", 1),
+        "rings": _rings,
+        "friedman": _friedman,
+        "gratings": _gratings,
+        "tones": _tones,
+        "pulses": _pulses,
+        "majority": _majority,
     }.items()
 }
 

@@ -35,7 +35,7 @@ def run(setting: Setting, keep: pathlib.Path) -> dict[str, Any]:
     """
     began = time.process_time()
     keras.backend.clear_session()
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(setting.seed)
     keras.config.set_dtype_policy(setting.policy)
     try:
         task = tasks.load(setting.data, setting.damage)
