@@ -66,7 +66,8 @@ class Diagnosis:
         record: `RunRecord` of the step, as a `SignalMonitor` would have it.
         profile: List of `LayerProfile`, from input to output.
         phases: List of `Phase`: order or chaos, and how deep could be trained.
-        loss: The loss on the batch; `None` if there were no targets.
+        loss: The loss on the batch; `None` if there were no targets, or none that the
+            loss takes.
         chance: Loss of a guess that gives each class the same probability, `None` if
             the loss is no cross-entropy over classes.
         jacobian: `Jacobian` of the outputs, if it was asked for.
@@ -150,8 +151,9 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
         x: One batch of inputs as the model takes them (of more than 256 examples, the
             first 256 are used), or a data set (`tf.data.Dataset`, `PyDataset`,
             iterator) whose first batch is taken, with its targets.
-        y: Targets. Without any, random ones tell how gradients flow; the loss is
-            not judged then.
+        y: Targets. Without any, or with such as the loss does not take (a class that
+            has no unit), random ones tell how gradients flow; the loss is not judged
+            then.
         loss: Keras loss, name of one or function, in place of the compiled one. For a
             model that is not compiled, by default, what targets and outputs suggest:
             cross-entropy for classes and labels, else squared error.
@@ -184,8 +186,8 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
         step = _Step(model, x, y, weights, loss, outputs, notes)
         value, seen, untapped = observe(model, step)
     record = _record(model, step, value, seen, untapped)
-    judged_loss = value if step.has_targets else None
-    if step.has_targets:
+    judged_loss = value if step.has_loss else None
+    if step.has_loss:
         record.add_scalars(0, {"loss": value})
     found = phases(model, x)
     prediction = _prediction(model, x, notes)
@@ -219,8 +221,7 @@ class _Step:
 
     def __init__(self, model, x, y, weights, loss, outputs, notes):
         self.model, self.x, self.y, self.weights = model, x, y, weights
-        self.has_targets = y is not None
-        self.loss = loss
+        self.notes = notes
         compiled = getattr(model, "compiled", False) and loss is None
         own = type(model).compute_loss is not keras.Model.compute_loss
         self.is_compiled = compiled and (y is not None or own)
@@ -229,17 +230,11 @@ class _Step:
                 "The model's own `train_step` was not run: forward pass and compiled "
                 "loss stand in for it."
             )
+        self.has_loss = y is not None
         if self.is_compiled:
-            return
-        if y is None:
-            notes.append(
-                "No targets: gradients are those of random targets, and the loss is "
-                "not judged."
-            )
-            pairs = [random_targets(one) for one in keras.tree.flatten(outputs)]
-            self.y = keras.tree.pack_sequence_as(outputs, [one for one, _ in pairs])
-            self.losses = [one for _, one in pairs]
-            self.loss = None
+            pass
+        elif y is None:
+            self._take_random_targets(outputs, "No targets")
         elif loss is None:
             flat = keras.tree.flatten(outputs), keras.tree.flatten(y)
             self.losses = [default_loss(*pair) for pair in zip(*flat, strict=True)]
@@ -247,6 +242,24 @@ class _Step:
             notes.append(f"Not compiled: the loss is taken to be {', '.join(names)}.")
         else:
             self.losses = [keras.losses.get(one) for one in keras.tree.flatten(loss)]
+        self.known = self._facts()
+        if self._are_impossible():
+            # Such a loss may raise, and what it computes means nothing.
+            self._take_random_targets(outputs, "Targets that the loss does not take")
+
+    def _take_random_targets(self, outputs, why):
+        self.notes.append(
+            f"{why}: gradients are those of random targets, and the loss is not judged."
+        )
+        pairs = [random_targets(one) for one in keras.tree.flatten(outputs)]
+        self.y = keras.tree.pack_sequence_as(outputs, [one for one, _ in pairs])
+        self.losses = [one for _, one in pairs]
+        self.is_compiled = self.has_loss = False
+
+    def _are_impossible(self):
+        """Whether the targets are out of the range of the loss."""
+        found = diagnosis.judge(RunRecord(metadata=self.known), ["DamagedTargets"])
+        return any(finding.severity == "error" for finding in found)
 
     def __call__(self):
         model = self.model
@@ -271,16 +284,16 @@ class _Step:
         ]
         return tf.add_n([*terms, *(tf.cast(t, terms[0].dtype) for t in model.losses)])
 
-    def facts(self):
+    def _facts(self):
         """Returns what the rules want to know of loss, optimizer and batch."""
-        batch = (self.x, self.y if self.has_targets else None, self.weights)
+        batch = (self.x, self.y if self.has_loss else None, self.weights)
         known = facts.gather(self.model, batch, first_step=0)
-        if not self.is_compiled and self.has_targets and len(self.losses) == 1:
+        if not self.is_compiled and self.has_loss and len(self.losses) == 1:
             stand_in = types.SimpleNamespace(
                 _user_loss=self.losses[0], _user_loss_weights=None
             )
             known["loss"] = facts.loss_of(types.SimpleNamespace(_compile_loss=stand_in))
-        if not self.has_targets:
+        if not self.has_loss:
             known.pop("loss", None)
         return {name: fact for name, fact in known.items() if fact is not None}
 
@@ -362,7 +375,7 @@ def _record(model, step, value, seen, untapped):
         model=model.name,
         layers=choosing.describe(model),
         untapped=[[one.layer, one.reason] for one in untapped],
-        **step.facts(),
+        **step.known,
     )
     return record
 

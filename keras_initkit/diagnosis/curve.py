@@ -16,11 +16,14 @@ class LossCurve:
         losses: Mean loss of the batches since the recorded step before, float64 of
             shape `(n,)`, finite.
         penalty: Regularization loss of the weights at the start; 0 if unknown.
+        diverged: Recorded step from which on no loss is finite, after some that were;
+            `None` if the newest is finite.
     """
 
     steps: np.ndarray
     losses: np.ndarray
     penalty: float = 0.0
+    diverged: int | None = None
 
     @property
     def span(self) -> int:
@@ -70,7 +73,7 @@ def loss_curve(record: RunRecord) -> LossCurve:
         record: The run.
 
     Returns:
-        A `LossCurve`; what is not finite is left out.
+        A `LossCurve`, of the finite losses.
     """
     steps, means = record.scalars.get("loss", ((), ()))
     x = np.asarray(steps, np.int64)
@@ -85,4 +88,8 @@ def loss_curve(record: RunRecord) -> LossCurve:
         sums = np.where(before > 0, np.roll(y, 1), 0.0) * before
         y = (y * seen - sums) / (seen - before)
     finite = np.isfinite(y)
-    return LossCurve(x[finite], y[finite], record.metadata.get("penalty") or 0.0)
+    diverged = None
+    if finite.any() and not finite[-1]:
+        diverged = int(x[np.flatnonzero(finite)[-1] + 1])
+    penalty = record.metadata.get("penalty") or 0.0
+    return LossCurve(x[finite], y[finite], penalty, diverged)

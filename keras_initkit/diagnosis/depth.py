@@ -32,6 +32,12 @@ class Profile(NamedTuple):
     columns: np.ndarray
     values: np.ndarray
 
+    def without(self, layers: set[str]) -> "Profile":
+        """Returns the profile of the other layers."""
+        left = [i for i, key in enumerate(self.keys) if key.layer not in layers]
+        keys = tuple(self.keys[i] for i in left)
+        return Profile(keys, self.depths[left], self.columns[left], self.values[left])
+
     @property
     def slope(self) -> float:
         """`depth_slope` of the profile."""
@@ -48,6 +54,11 @@ class Profile(NamedTuple):
 def is_kernel(key: TensorKey) -> bool:
     """Returns whether a weight carries the signal on, as kernels and embeddings do."""
     return not key.tensor.endswith(_NOT_KERNELS)
+
+
+def is_table(key: TensorKey) -> bool:
+    """Returns whether a weight is looked up, row by row, as embeddings are."""
+    return key.tensor.endswith("embeddings")
 
 
 def depth_slope(depths: np.ndarray, values: np.ndarray) -> float:

@@ -288,6 +288,27 @@ def test_without_targets_gradients_flow_and_the_loss_is_not_judged():
     assert "LossAtInit" in found.not_judged
 
 
+@pytest.mark.parametrize("made", [True, False], ids=["compiled", "given"])
+def test_targets_that_the_loss_does_not_take_are_named_where_fit_raises(made):
+    model = stack(2, "relu")
+    before = state(model)
+    loss = None if made else CLASSES
+    diagnosis = kik.diagnose(model, X, Y + 1, loss=loss)
+    (finding,) = (f for f in diagnosis.findings if f.rule == "DamagedTargets")
+    assert (finding.severity, finding.layer, finding.measured) == (
+        "error",
+        "stack/out",
+        3,
+    )
+    assert diagnosis.loss is None
+    assert diagnosis.notes == [
+        "Targets that the loss does not take: gradients are those of random targets, "
+        "and the loss is not judged."
+    ]
+    assert diagnosis.record.signal("gradient") is not None
+    assert_as_before(model, before)
+
+
 def test_first_batch_of_a_data_set_and_long_arrays():
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
     found = kik.diagnose(stack(1, "relu"), data)

@@ -220,10 +220,10 @@ CASES = {
         lambda: hidden_softmax(attention=True),
         (HIDDEN, "warning", 1),
     ),
-    "three sigmoids": (
+    "four sigmoids": (
+        lambda: deep(4, "sigmoid", "glorot_uniform"),
         lambda: deep(3, "sigmoid", "glorot_uniform"),
-        lambda: deep(2, "sigmoid", "glorot_uniform"),
-        (HIDDEN, "warning", 2),
+        (HIDDEN, "warning", 3),
     ),
     "many tanhs": (
         lambda: deep(12, "tanh", "orthogonal"),

@@ -9,8 +9,9 @@ from keras_initkit.diagnosis.registry import Fault
 _GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
 _SIGMOIDS = ("sigmoid", "hard_sigmoid")
 _SATURATING = ("tanh", "hard_tanh", "softsign")
-# Layers one behind the other.
-_DEEP, _DEEP_SATURATING = 3, 12
+# Layers one behind the other. A sigmoid's slope is 1/4 at most: four take more than two
+# decades of the gradient, the fall that VanishingGradient calls a fault.
+_DEEP, _DEEP_SATURATING = 4, 12
 
 
 @lint_rule("UnsuitableHiddenActivation", severity="warning", reference=_GLOROT)
@@ -32,14 +33,14 @@ def unsuitable_hidden_activation(subject: Subject) -> Iterator[Fault]:
                 remedy='Use `activation="relu"` in hidden layers; keep the softmax '
                 "for the last one.",
             )
-    third = _chain(graph, _SIGMOIDS, _DEEP)
-    if third is not None:
+    last = _chain(graph, _SIGMOIDS, _DEEP)
+    if last is not None:
         yield Fault(
-            layer=third.path,
+            layer=last.path,
             step=None,
             measured=_DEEP,
             threshold=_DEEP,
-            message=f"{third.path!r} is the third sigmoid in a row: each takes at "
+            message=f"{last.path!r} is the fourth sigmoid in a row: each takes at "
             "least three quarters of the gradient, and its mean of 0.5 saturates the "
             "next.",
             remedy='Use `activation="relu"` with `kernel_initializer="he_normal"`, or '

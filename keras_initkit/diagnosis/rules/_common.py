@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import activation_of, weight_layers
+from keras_initkit.diagnosis.depth import activation_of, is_table, weight_layers
 from keras_initkit.diagnosis.registry import RULES
 from keras_initkit.recording.record import RunRecord
 from keras_initkit_tensorboard.schema import TensorKey
@@ -42,6 +42,11 @@ _OF_GRADIENTS = (
     "RepresentationCollapse",
     "PoorWeightInitialization",
 )
+
+# Rules whose findings explain large steps and a loss that rises. A signal that shrinks
+# explains neither.
+_OF_SCALE = ("PoorWeightInitialization", "TensorVariance", "LossAtInit")
+_OF_DATA = ("UnscaledInput", "UnscaledTarget")
 
 # What shows at this share of the recorded steps is persistent...
 PERSISTENT = 0.5
@@ -169,6 +174,32 @@ def learning_rate_of(record: RunRecord) -> float | None:
 def gradient_is_at_fault(record: RunRecord) -> bool:
     """Whether a rule about gradients, or what stops them, has findings."""
     return any(RULES[name].judge(record) for name in _OF_GRADIENTS if name in RULES)
+
+
+def scale_is_at_fault(record: RunRecord) -> bool:
+    """Whether weights or data that are too large, or not finite, have findings."""
+    large = any(
+        finding.measured > finding.threshold > 0
+        for name in _OF_SCALE
+        for finding in RULES[name].judge(record)
+    )
+    data = [finding for name in _OF_DATA for finding in RULES[name].judge(record)]
+    data += [f for f in RULES["NonFinite"].judge(record) if f.layer is None]
+    return large or bool(data)
+
+
+def tables_of(record: RunRecord) -> set[str]:
+    """Returns the layers that look up rows of a table, as embeddings do.
+
+    A row is on a scale of its own, gets a gradient from the examples that ask for it
+    only, and has no fan-in: it says nothing of how signals change with depth.
+    """
+    return {
+        key.layer
+        for signal in ("weight", "gradient")
+        for key in tensors_of(record, signal)
+        if is_table(key)
+    }
 
 
 def row_medians(values: np.ndarray) -> np.ndarray:

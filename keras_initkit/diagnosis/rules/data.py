@@ -1,13 +1,15 @@
 """The data: inputs and targets on scales that models do not start from."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from keras_initkit.diagnosis.depth import is_kernel
-from keras_initkit.diagnosis.registry import Fault, Threshold, rule
+from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.recording.record import RunRecord
 from keras_initkit_tensorboard.schema import TensorKey
 
 _LECUN = "LeCun et al., 1998, Efficient BackProp, section 4.3"
+_NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"
 _UMLAUT = "Schoop et al., 2021, UMLAUT (CHI)"
 # Layers that bring their inputs to a scale, or do not compute with their values.
 _SCALING = (
@@ -18,6 +20,19 @@ _SCALING = (
     "Rescaling",
 )
 _LOOKING_UP = ("Embedding", "CategoryEncoding", "Hashing", "IntegerLookup", "OneHot")
+# Lowest and highest value of activations that do not reach every number.
+_RANGES = {
+    "relu": (0.0, math.inf),
+    "relu6": (0.0, 6.0),
+    "softplus": (0.0, math.inf),
+    "exponential": (0.0, math.inf),
+    "elu": (-1.0, math.inf),
+    "sigmoid": (0.0, 1.0),
+    "hard_sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "softsign": (-1.0, 1.0),
+}
 _REGRESSION = (
     "mean_squared_error",
     "mean_absolute_error",
@@ -100,6 +115,48 @@ def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         "are huge or the way is long.",
         remedy="Scale them, `y = (y - mean) / std` with mean and std of the training "
         "set, and undo it on predictions, `model.predict(x) * std + mean`.",
+    )
+
+
+@rule(
+    "LossActivationMismatch",
+    severity="error",
+    needs=("facts/target", "facts/loss", "facts/outputs"),
+    reference=_NEURALINT,
+    thresholds={
+        "beyond": Threshold(
+            0.1,
+            "share of the range of the targets",
+            "how far the targets of the first batch reach beyond what the last "
+            "activation can put out",
+        ),
+    },
+)
+def loss_activation_mismatch(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """The targets of a regression lie beyond the range of the last activation."""
+    target, outputs = record.metadata["target"], record.metadata["outputs"]
+    if len(outputs) != 1 or target["min"] is None:
+        raise NotJudged("has several outputs, or targets that are not finite")
+    activation = outputs[0]["activation"]
+    if record.metadata["loss"]["name"] not in _REGRESSION or activation not in _RANGES:
+        return
+    low, high = _RANGES[activation]
+    below, above = low - target["min"], target["max"] - high
+    beyond = max(below, above) / ((target["max"] - target["min"]) or 1.0)
+    if beyond <= limits["beyond"]:
+        return
+    reach = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
+    yield Fault(
+        layer=outputs[0]["layer"],
+        step=_first_step(record),
+        measured=beyond,
+        threshold=limits["beyond"],
+        message=f"the targets of the first batch lie in [{target['min']:.3g}, "
+        f"{target['max']:.3g}]; {activation} puts out {reach} only.",
+        remedy="End in a linear layer, `Dense(units)`, or bring the targets into that "
+        "range and undo it on predictions.",
     )
 
 

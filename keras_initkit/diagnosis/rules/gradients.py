@@ -1,6 +1,6 @@
 """Gradients that are zero, fade or grow: over depth and through time."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def vanishing_gradient(
     )
     limit = limits["ratio"]
     yield from _trend(profiles, 1, limits["decades"], "falls", remedy)
-    yield from _outliers(profiles, lambda r: r < limit, limit, "of", remedy)
+    yield from _outliers(profiles, -1, limit, "of", remedy)
     for step, p in profiles[:1]:
         tiny = (p.values > 0) & (p.values < limits["floor"])
         if tiny.any():
@@ -118,7 +118,10 @@ def vanishing_gradient(
     thresholds={
         "decades": _FALL,
         "ratio": Threshold(
-            1e3, "1", "gradient rms of one kernel to the median of all kernels"
+            1e3,
+            "1",
+            "gradient rms of one kernel to the median of all kernels, and to the "
+            "largest of those behind it: what explodes has grown on its way back",
         ),
         "time": Threshold(
             1e3,
@@ -140,7 +143,7 @@ def exploding_gradient(
     )
     limit = limits["ratio"]
     yield from _trend(profiles, -1, limits["decades"], "grows", remedy)
-    yield from _outliers(profiles, lambda r: r > limit, limit, "times", remedy)
+    yield from _outliers(profiles, 1, limit, "times", remedy)
     for key, series, values in _through_time(record):
         growth = np.array([_first_to_last(row) for row in values])
         at = _common.persistent(growth >= limits["time"])
@@ -244,7 +247,8 @@ def _gradient_profiles(record: RunRecord) -> list[tuple[int, Profile]]:
     values = _common.statistic(record, "gradient", "rms")
     if values is None:
         return []
-    first = depth_profile(record, "gradient", "rms")
+    tables = _common.tables_of(record)
+    first = depth_profile(record, "gradient", "rms").without(tables)
     columns = values[:, first.columns].astype(np.float64)
     steps = _common.steps_of(record, "gradient")
     return [(s, first._replace(values=v)) for s, v in zip(steps, columns, strict=True)]
@@ -276,13 +280,13 @@ def _trend(
 
 def _outliers(
     profiles: list[tuple[int, Profile]],
-    is_far: Callable[[np.ndarray], np.ndarray],
+    sign: int,
     limit: float,
     relation: str,
     remedy: str,
 ) -> Iterator[Fault]:
-    """Yields the faults of single kernels whose gradients are far from the others'."""
-    for key, step, ratio in _far_from_median(profiles, is_far):
+    """Yields the faults of single kernels with far larger (1) or smaller gradients."""
+    for key, step, ratio in _far_from_others(profiles, sign, limit):
         yield Fault(
             layer=key.layer,
             step=step,
@@ -294,25 +298,34 @@ def _outliers(
         )
 
 
-def _far_from_median(
-    profiles: list[tuple[int, Profile]], is_far: Callable[[np.ndarray], np.ndarray]
+def _far_from_others(
+    profiles: list[tuple[int, Profile]], sign: int, limit: float
 ) -> Iterator[tuple[TensorKey, int, float]]:
-    """Yields the kernels persistently far from the median of all, and since when.
+    """Yields the kernels persistently far above (1) or below (-1) all, and since when.
 
     They must be as far from the trend over depth: on a steady slope, that is the fault,
-    and each kernel is where it leads.
+    and each kernel is where it leads. Those above must be as far from the largest
+    behind them: where all others vanish, the last layer's gradient stands out, too.
     """
     if not profiles or len(profiles[0][1].keys) < 3:
         return
     values = np.stack([p.values for _, p in profiles])
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = values / _common.row_medians(values)[:, None]
         logs = np.where(values > 0, np.log(values), np.nan)
+        ratios = logs - _common.row_medians(logs)[:, None]
         slopes = _common.row_medians(np.diff(logs, axis=1))[:, None]
         level = logs - slopes * np.arange(values.shape[1])
-        steady = np.exp(level - _common.row_medians(level)[:, None])
-        far = np.isfinite(ratios) & (values > 0) & is_far(ratios) & is_far(steady)
+        steady = level - _common.row_medians(level)[:, None]
+        far = np.minimum(sign * ratios, sign * steady) > sign * np.log(limit)
+        if sign > 0:
+            far &= logs - _largest_behind(logs) > np.log(limit)
     for column, key in enumerate(profiles[0][1].keys):
         row = _common.persistent(far[:, column])
         if row is not None:
-            yield key, profiles[row][0], float(ratios[row, column])
+            yield key, profiles[row][0], float(np.exp(ratios[row, column]))
+
+
+def _largest_behind(values: np.ndarray) -> np.ndarray:
+    """Returns the largest number behind each of a row; of the last, infinity."""
+    largest = np.fmax.accumulate(values[:, ::-1], axis=1)[:, ::-1]
+    return np.hstack([largest[:, 1:], np.full((len(values), 1), np.inf)])

@@ -29,13 +29,13 @@ _POINTS = 8  # fewest recorded losses to judge by
     needs=("scalars/loss", "facts/loss", "facts/outputs"),
     reference=_common.RECIPE,
     thresholds={
-        "factor": Threshold(
-            2.0,
-            "1",
-            "first loss to that of a uniform guess, log C for C classes and log 2 for "
-            "two; regularization is taken off",
+        "excess": Threshold(
+            3.0,
+            "nats",
+            "first loss, regularization taken off, above that of a uniform guess, log "
+            "C for C classes and log 2 for two. Logits of variance v are v/2 above it; "
+            "He's gain on the sum of three branches, each of rms 1, gives v = 6",
         ),
-        "excess": Threshold(1.0, "nats", "first loss above that of a uniform guess"),
     },
 )
 def loss_at_init(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
@@ -45,14 +45,14 @@ def loss_at_init(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fau
     if not len(curve.steps) or curve.steps[0] != 0:
         raise NotJudged("does not hold a finite loss of the first step")
     start = curve.start - curve.penalty
-    if start < limits["factor"] * guess or start - guess < limits["excess"]:
+    if start - guess < limits["excess"]:
         return
     layer = record.metadata["outputs"][0]["layer"]
     yield Fault(
         layer=layer,
         step=0,
         measured=start,
-        threshold=limits["factor"] * guess,
+        threshold=guess + limits["excess"],
         message=f"the untrained model has a loss of {start:.3g}; a uniform guess has "
         f"{guess:.3g}: it is confidently wrong, and training begins by unlearning "
         "that.",
@@ -201,6 +201,8 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         raise NotJudged("has a first batch of one class")
     if needs_probabilities(record):
         raise NotJudged("has a last layer that does not give what the loss takes")
+    if _common.statistic(record, "update", "rms") is None:
+        raise NotJudged("does not hold update/rms: nothing may have been trained")
     steps = limits["recurrent_steps" if _is_recurrent(record) else "steps"]
     curve = _long_enough(record, steps)
     entropy = label_entropy(record) or math.nan
@@ -306,9 +308,9 @@ def _training_is_at_fault(record: RunRecord) -> bool:
         "LearningRateTooLow",
         "UnchangedTensor",
         "OverRegularization",
-        "LossAtInit",
     )
-    return any(RULES[name].judge(record) for name in names)
+    wrong = any(RULES[name].judge(record) for name in names)
+    return wrong or _common.scale_is_at_fault(record)
 
 
 def _uniform_guess(record: RunRecord) -> float:

@@ -32,7 +32,9 @@ _FALL = Threshold(
             "median over the kernels of the update's norm to the weight's; healthy is "
             "about 1e-3",
         ),
-        "rise": Threshold(2.0, "1", "highest loss to the first one"),
+        "rise": Threshold(
+            2.0, "1", "highest loss to the first one; NaN and Inf are higher than any"
+        ),
         "fall": _FALL,
     },
 )
@@ -42,19 +44,23 @@ def learning_rate_too_high(
     """Steps are as large as the weights, and the loss rises or does not fall."""
     ratios = median_update_ratio(record)
     curve = loss_curve(record)
-    if len(curve.losses) < 3:
+    if len(curve.losses) < 3 and curve.diverged is None:
         raise NotJudged(f"has {len(curve.losses)} losses, 3 are needed")
+    if _common.scale_is_at_fault(record):
+        raise NotJudged("has weights or data at fault, which make steps large")
     large = np.nan_to_num(ratios) >= limits["ratio"]
     row = _common.persistent(large)
-    rose = curve.losses.max() >= limits["rise"] * abs(curve.start)
+    diverged = curve.diverged is not None
+    rose = diverged or curve.losses.max() >= limits["rise"] * abs(curve.start)
     if row is None and rose and large.any():
         # One leap may be enough to end where no gradient is.
         row = int(np.flatnonzero(large)[0])
-    if row is None or curve.fall >= limits["fall"]:
+    if row is None or (curve.fall >= limits["fall"] and not diverged):
         return
     rate = _common.learning_rate_of(record)
     better = None if rate is None else rate * 10 * _HEALTHY / ratios[row]
     how = "rises" if rose else "does not fall"
+    now = f"NaN or Inf from step {curve.diverged} on"
     yield Fault(
         layer=None,
         step=_common.steps_of(record, "update")[row],
@@ -62,7 +68,8 @@ def learning_rate_too_high(
         threshold=limits["ratio"],
         message=f"a step changes the kernels by {ratios[row]:.2g} of their norm "
         f"(median) and the loss {how}: {curve.start:.3g} at first, "
-        f"{curve.losses.max():.3g} at its highest, {curve.end:.3g} now.",
+        f"{curve.losses.max():.3g} at its highest, "
+        f"{now if diverged else f'{curve.end:.3g} now'}.",
         remedy=_set_rate("Lower", better, "1e-3 for Adam, 1e-2 for SGD"),
         severity="error" if rose else None,
     )

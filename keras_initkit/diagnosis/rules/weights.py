@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import Profile, depth_profile, is_kernel
+from keras_initkit.diagnosis.depth import Profile, depth_profile, is_kernel, is_table
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -52,6 +52,7 @@ def poor_weight_initialization(
         "and sigmoid."
     )
     judged = False
+    tables = _common.tables_of(record)
     for signal, name, decades in (
         ("activation", "std", limits["decades"]),
         ("backprop", "rms", limits["backward_decades"]),
@@ -60,7 +61,7 @@ def poor_weight_initialization(
         if not steps or steps[0] >= limits["steps"]:
             continue
         judged = True
-        profile = depth_profile(record, signal, name)
+        profile = depth_profile(record, signal, name).without(tables)
         change, slope = profile.change, profile.slope
         if not abs(change) >= decades or abs(slope) < limits["slope"]:
             continue
@@ -133,7 +134,7 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         shape = _common.shape_of(record, key)
         if not is_kernel(key) or shape is None or len(shape) < 2:
             continue
-        if key.tensor.endswith("embeddings"):
+        if is_table(key):
             continue  # looked up, not summed over
         scaled = float(std[0, column]) ** 2 * float(np.prod(shape[:-1]))
         small = 0 < scaled < limits["small"] and key.layer not in outputs
