@@ -182,14 +182,13 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
         with editing(model):
             forward(model, x)
     with _unchanged(model):
-        outputs = forward(model, x)
-        step = _Step(model, x, y, weights, loss, outputs, notes)
+        step = _Step(model, x, y, weights, loss, notes)
         value, seen, untapped = observe(model, step)
     record = _record(model, step, value, seen, untapped)
     judged_loss = value if step.has_loss else None
     if step.has_loss:
         record.add_scalars(0, {"loss": value})
-    found = phases(model, x)
+    found = phases(model, keras.tree.map_structure(lambda one: one[:1], x))
     prediction = _prediction(model, x, notes)
     spectrum = None
     if jacobian:
@@ -219,7 +218,7 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
 class _Step:
     """The loss of one batch: compiled, given, or what suggests itself."""
 
-    def __init__(self, model, x, y, weights, loss, outputs, notes):
+    def __init__(self, model, x, y, weights, loss, notes):
         self.model, self.x, self.y, self.weights = model, x, y, weights
         self.notes = notes
         compiled = getattr(model, "compiled", False) and loss is None
@@ -234,9 +233,9 @@ class _Step:
         if self.is_compiled:
             pass
         elif y is None:
-            self._take_random_targets(outputs, "No targets")
+            self._take_random_targets("No targets")
         elif loss is None:
-            flat = keras.tree.flatten(outputs), keras.tree.flatten(y)
+            flat = keras.tree.flatten(forward(model, x)), keras.tree.flatten(y)
             self.losses = [default_loss(*pair) for pair in zip(*flat, strict=True)]
             names = sorted({type(one).__name__ for one in self.losses})
             notes.append(f"Not compiled: the loss is taken to be {', '.join(names)}.")
@@ -245,9 +244,10 @@ class _Step:
         self.known = self._facts()
         if self._are_impossible():
             # Such a loss may raise, and what it computes means nothing.
-            self._take_random_targets(outputs, "Targets that the loss does not take")
+            self._take_random_targets("Targets that the loss does not take")
 
-    def _take_random_targets(self, outputs, why):
+    def _take_random_targets(self, why):
+        outputs = forward(self.model, self.x)
         self.notes.append(
             f"{why}: gradients are those of random targets, and the loss is not judged."
         )

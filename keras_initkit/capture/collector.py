@@ -16,6 +16,9 @@ from keras_initkit.capture.fusion import readable
 
 _LOCAL = threading.local()
 
+# Eager tensors are kept until they take so many bytes, and then reduced together: many
+# small ones cost hardly more than one.
+HELD_BYTES = 2**26
 # Rows on which units are compared, evenly spaced where there are more.
 PROJECTED_ROWS = {"layer": 1024, "weight": 16384}
 
@@ -68,6 +71,8 @@ class Collector:
         self._histograms = histograms
         self._compiled = compiled
         self._seen: dict = {signal: {} for signal in signals}
+        self._held: list = []
+        self._held_bytes = 0
         self._awaited: list = []
         self._notes: dict = {}
         self._graph = _current_graph()
@@ -98,7 +103,7 @@ class Collector:
         return dataclasses.replace(key, call=self._applies[key] - 1)
 
     def add(self, signal, key, tensor, activation=None):
-        """Notes a tensor. Eager tensors are reduced at once, so that none is kept.
+        """Notes a tensor. Eager tensors are reduced as they come, some at a time.
 
         Args:
             signal: Name of a signal; nothing happens unless it is gathered.
@@ -110,9 +115,25 @@ class Collector:
             return
         reduction = _reduction(signal, tensor.shape, activation)
         row = _row(signal, key, tensor.shape, reduction)
-        if self._graph is None:
-            tensor = self._reduced([signal], [tensor], [reduction])
         self._seen[signal][key] = row, tensor, reduction
+        if self._graph is None:
+            self._held.append((row, tensor, reduction))
+            self._held_bytes += tensor.dtype.size * tensor.shape.num_elements()
+            # Replicas reduce in step with each other, whatever their sizes.
+            if self._held_bytes > HELD_BYTES or replicas.stacked_rows() is not None:
+                self._reduce_held()
+
+    def _reduce_held(self):
+        """Replaces the tensors that are held by what they are reduced to."""
+        if not self._held:
+            return
+        rows, tensors, reductions = zip(*self._held, strict=True)
+        self._held, self._held_bytes = [], 0
+        values = self._reduced([row.signal for row in rows], tensors, reductions)
+        for row, part, reduction in zip(
+            rows, _split(values, rows), reductions, strict=True
+        ):
+            self._seen[row.signal][row.key] = row, part, reduction
 
     def awaits(self, key):
         """Whether the gradient of an output is to be tapped; if so, it is awaited."""
@@ -143,6 +164,7 @@ class Collector:
             in forward order, and tensors as `stats.reduce` gives them, each with a
             leading axis of 1: that of replicas.
         """
+        self._reduce_held()
         packs = [self._pack(source) for source in ("layer", "weight")]
         return tuple(zip(*filter(None, packs), strict=True)) or ((), ())
 
@@ -195,6 +217,27 @@ class Collector:
             yield self
         finally:
             _LOCAL.collector = outer
+
+
+def _split(values, rows):
+    """Yields what was reduced of each of the tensors that rows stand for."""
+    values = {name: value.numpy() for name, value in values.items()}
+    counted = projected = timed = 0
+    for number, row in enumerate(rows):
+        part = {name: values[name][number][None] for name in _ONE_EACH & values.keys()}
+        if row.counted:
+            part["counts"] = values["counts"][counted : counted + row.counted]
+        if row.projected:
+            columns = slice(projected, projected + row.projected)
+            part["projections"] = values["projections"][:, columns]
+        if row.timed:
+            part["time"] = values["time"][timed : timed + 1]
+        counted, projected = counted + row.counted, projected + row.projected
+        timed += row.timed
+        yield part
+
+
+_ONE_EACH = {"scalars", "histogram"}
 
 
 def _reduction(signal, shape, activation):

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import keras_initkit as kik
 from keras_initkit.analysis import _targets
+from keras_initkit.capture import collector
 
 layers = keras.layers
 RNG = np.random.default_rng(0)
@@ -163,6 +164,24 @@ def test_state_is_bit_equal_and_record_is_that_of_training(name):
             np.testing.assert_allclose(
                 there.statistic(statistic)[0], expected.statistic(statistic)[0], **loose
             )
+
+
+def test_tensors_may_be_reduced_one_by_one_or_together(monkeypatch):
+    x = inputs = layers.Input((5, 4))
+    x = layers.Conv1D(6, 2, activation="tanh")(layers.GRU(3, return_sequences=True)(x))
+    x = layers.Dense(3)(layers.Flatten()(layers.BatchNormalization()(x)))
+    model = compiled(keras.Model(inputs, x))
+    x, y = RNG.standard_normal((8, 5, 4)), RNG.integers(0, 3, 8)
+    together = kik.diagnose(model, x, y).record
+    monkeypatch.setattr(collector, "HELD_BYTES", 0)
+    apart = kik.diagnose(model, x, y).record
+    assert together.series.keys() == apart.series.keys()
+    assert together.time_steps
+    for store in ("series", "histograms", "time_steps"):
+        for name, one in getattr(together, store).items():
+            other = getattr(apart, store)[name]
+            assert one.tensors == other.tensors
+            np.testing.assert_array_equal(one.values, other.values)
 
 
 def test_state_is_bit_equal_when_the_model_raises():
