@@ -57,7 +57,7 @@ def coordinate_check(build_model, x, y, widths=(64, 128, 256, 512), steps=3):
         ValueError: If there are fewer than two widths.
 
     Reference:
-    - [Yang et al., 2022](https://arxiv.org/abs/2203.03466), appendix D.1
+    - [Yang et al., 2022](https://arxiv.org/abs/2203.03466)
     """
     if len(set(widths)) < 2:
         raise ValueError(

@@ -42,7 +42,7 @@ def gradient_quotient(model, x, y, loss, epsilon=1e-5):
         Scalar tensor, differentiable in the weights.
 
     Reference:
-    - [Dauphin & Schoenholz, 2019](https://papers.nips.cc/paper/9427), equation 1
+    - [Dauphin & Schoenholz, 2019](https://papers.nips.cc/paper/9427)
     """
     weights = _matrices(model)
     with tf.GradientTape() as outer:

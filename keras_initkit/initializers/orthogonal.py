@@ -92,8 +92,8 @@ class ConvolutionOrthogonal(SeededInitializer):
         ValueError: If `gain` is not positive, the rank not 3 to 5, or `in > out`.
 
     Reference:
-    - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393), section 2.4 (after
-      Kautsky & Turcheva, 1994)
+    - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393)
+      (after Kautsky & Turcheva, 1994)
     """
 
     def __init__(self, gain=1.0, seed=None):

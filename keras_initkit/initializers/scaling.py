@@ -45,7 +45,7 @@ def depth_factor(rule, depth, branch_layers=2):
     References:
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321) (Fixup)
     - [Radford et al., 2019](https://openai.com/research/better-language-models)
-      (GPT-2), section 2.3
+      (GPT-2)
     - [Wang et al., 2022](https://arxiv.org/abs/2203.00555) (DeepNorm)
     - [Huang et al., 2020](https://proceedings.mlr.press/v119/huang20f.html) (T-Fixup)
     """  # noqa: E501

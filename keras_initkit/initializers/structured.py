@@ -45,7 +45,7 @@ class SparseNormal(SeededInitializer):
         ValueError: If an argument is not positive or the rank below 2.
 
     Reference:
-    - [Martens, 2010](https://icml.cc/Conferences/2010/papers/458.pdf), section 5
+    - [Martens, 2010](https://icml.cc/Conferences/2010/papers/458.pdf)
     """
 
     def __init__(self, connections=15, stddev=1.0, seed=None):
@@ -156,7 +156,7 @@ class Siren(SeededInitializer):
         ValueError: If `w0` is not positive or the rank below 2.
 
     Reference:
-    - [Sitzmann et al., 2020](https://arxiv.org/abs/2006.09661), section 3.2
+    - [Sitzmann et al., 2020](https://arxiv.org/abs/2006.09661)
     """
 
     def __init__(self, first=False, w0=30.0, seed=None):

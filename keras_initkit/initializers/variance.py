@@ -48,8 +48,7 @@ class FanInUniform(SeededInitializer):
     True
 
     Reference:
-    - [Glorot & Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html),
-      equation 1
+    - [Glorot & Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
     """
 
     mode = "fan_in"

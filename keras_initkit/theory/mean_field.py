@@ -242,7 +242,7 @@ def depth_scale(
     ('ordered', 74.9)
 
     Reference:
-    - [Schoenholz et al., 2017](https://arxiv.org/abs/1611.01232), equations 9 and 10
+    - [Schoenholz et al., 2017](https://arxiv.org/abs/1611.01232)
     """
     phi = resolve(activation)
     q = q_star(phi, sigma_w, sigma_b)
