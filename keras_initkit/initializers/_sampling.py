@@ -36,30 +36,46 @@ def sample(shape, variance, distribution, seed, dtype):
     )
 
 
-def orthogonal(rows, columns, seed, dtype, batch=()):
-    """Draws a semi-orthogonal matrix from the Haar measure.
+def orthogonal_columns(rows, columns, seed, dtype, batch=(), gain=1.0):
+    """Draws matrices of orthogonal columns from the Haar measure.
 
     The Q of a Gaussian matrix, its columns multiplied by the signs of R's diagonal
-    ([Mezzadri, 2007](https://arxiv.org/abs/math-ph/0609050)).
+    ([Mezzadri, 2007](https://arxiv.org/abs/math-ph/0609050)). Small matrices cost what
+    their eager operations cost; there are as few as can be.
 
     Args:
         rows: Positive integer.
-        columns: Positive integer.
+        columns: Positive integer, at most `rows`.
         seed: Integer or `keras.random.SeedGenerator`.
         dtype: Name of a float dtype; the factorisation runs in float32 or float64.
         batch: Shape of a batch of independent matrices.
+        gain: Positive length of the columns.
 
     Returns:
-        Tensor `(*batch, rows, columns)`: orthonormal rows if `rows <= columns`, else
-        orthonormal columns.
+        Tensor `(*batch, rows, columns)`.
     """
-    tall = (*batch, max(rows, columns), min(rows, columns))
-    normal = keras.random.normal(tall, dtype=working_dtype(dtype), seed=seed)
+    normal = keras.random.normal(
+        (*batch, rows, columns), dtype=working_dtype(dtype), seed=seed
+    )
     q, r = ops.qr(normal)
-    q = q * ops.expand_dims(ops.sign(ops.diagonal(r, axis1=-2, axis2=-1)), -2)
-    if rows < columns:
-        q = ops.swapaxes(q, -1, -2)
-    return ops.cast(q, dtype)
+    scales = ops.sign(ops.diagonal(r, axis1=-2, axis2=-1))
+    if gain != 1:
+        scales = gain * scales
+    if batch:
+        scales = ops.expand_dims(scales, -2)
+    return ops.cast(q * scales, dtype)
+
+
+def orthogonal(inputs, outputs, seed, dtype, gain=1.0):
+    """Draws `gain` times a semi-orthogonal matrix `(inputs, outputs)`.
+
+    Orthogonal rows if `inputs <= outputs`, else orthogonal columns, as
+    `orthogonal_columns` draws them.
+    """
+    if inputs > outputs:
+        return orthogonal_columns(inputs, outputs, seed, dtype, gain=gain)
+    columns = orthogonal_columns(outputs, inputs, seed, dtype, gain=gain)
+    return ops.transpose(columns)
 
 
 def at_centre(matrix, spatial):

@@ -12,7 +12,11 @@ from keras_initkit.initializers._base import (
     split_seed,
     working_dtype,
 )
-from keras_initkit.initializers._sampling import at_centre, orthogonal
+from keras_initkit.initializers._sampling import (
+    at_centre,
+    orthogonal,
+    orthogonal_columns,
+)
 
 
 @register()
@@ -59,7 +63,8 @@ class DeltaOrthogonal(SeededInitializer):
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
-        matrix = self.gain * orthogonal(shape[-2], shape[-1], self.seed, dtype)
+        inputs, outputs = shape[-2:]
+        matrix = orthogonal(inputs, outputs, self.seed, dtype, self.gain)
         return at_centre(matrix, shape[:-2])
 
     def get_config(self):
@@ -113,11 +118,11 @@ class ConvolutionOrthogonal(SeededInitializer):
             )
         precise = working_dtype(dtype)
         start, rest = split_seed(self.seed, 2)
-        kernel = orthogonal(inputs, outputs, start, precise)
+        kernel = orthogonal(inputs, outputs, start, precise, self.gain)
         kernel = ops.reshape(kernel, (1,) * len(spatial) + (inputs, outputs))
         count = sum(k - 1 for k in spatial)
         if count and outputs > 1:
-            half = orthogonal(outputs, outputs // 2, rest, precise, (count,))
+            half = orthogonal_columns(outputs, outputs // 2, rest, precise, (count,))
             projections = ops.matmul(half, ops.swapaxes(half, -1, -2))
         else:
             projections = ops.zeros((count, outputs, outputs), precise)
@@ -126,7 +131,7 @@ class ConvolutionOrthogonal(SeededInitializer):
             for _ in range(taps - 1):
                 kernel = _times_two_taps(kernel, projections[factor], axis)
                 factor += 1
-        return ops.cast(self.gain * kernel, dtype)
+        return ops.cast(kernel, dtype)
 
     def get_config(self):
         """Returns the configuration."""
@@ -193,9 +198,14 @@ class GateOrthogonal(SeededInitializer):
         dtype = resolve_dtype(dtype)
         gates = resolve_gates(type(self), shape, self.gates)
         inputs, units = shape[-2], shape[-1] // gates
-        blocks = orthogonal(inputs, units, self.seed, dtype, (gates,))
-        matrix = ops.reshape(ops.transpose(blocks, (1, 0, 2)), shape[-2:])
-        return at_centre(self.gain * matrix, shape[:-2])
+        sizes = max(inputs, units), min(inputs, units)
+        blocks = orthogonal_columns(*sizes, self.seed, dtype, (gates,), self.gain)
+        if inputs <= units:
+            # (gates * units, in): one transposition turns all blocks.
+            matrix = ops.transpose(ops.reshape(blocks, (shape[-1], inputs)))
+        else:
+            matrix = ops.reshape(ops.transpose(blocks, (1, 0, 2)), shape[-2:])
+        return at_centre(matrix, shape[:-2])
 
     def get_config(self):
         """Returns the configuration."""
