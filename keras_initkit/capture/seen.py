@@ -96,6 +96,8 @@ class Reader:
         Returns:
             `{signal: Seen}`.
         """
+        if not values:
+            return {}  # a function that only has replicas run another
         values = [
             {name: np.asarray(value) for name, value in one.items()} for one in values
         ]

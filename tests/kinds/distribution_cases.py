@@ -290,8 +290,7 @@ def main(kind, directory):
     strategy = _strategy(kind)
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True)
-    ways = {"fit": train, "loop": train_by_hand}
-    for way, run in ways.items() if kind == "mirrored" else [("fit", train)]:
+    for way, run in {"fit": train, "loop": train_by_hand}.items():
         monitor = monitor_in(directory / f"{way}_run")
         for name, watching in (("bare", None), ("watched", monitor)):
             traced.clear()

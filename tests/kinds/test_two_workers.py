@@ -34,11 +34,14 @@ def directories(tmp_path_factory):
     return directory / "0", directory / "1"
 
 
-def test_two_workers(directories, record_property):
-    cases.assert_promises("two_workers", directories, "fit", record_property)
+@pytest.mark.parametrize("way", ["fit", "loop"])
+def test_two_workers(directories, way, record_property):
+    name = f"two_workers_in_{way}"
+    cases.assert_promises(name, directories, way, record_property)
 
 
-def test_only_the_chief_writes(directories):
+@pytest.mark.parametrize("way", ["fit", "loop"])
+def test_only_the_chief_writes(directories, way):
     chief, other = directories
-    assert (chief / "fit_run").is_dir()
-    assert not (other / "fit_run").exists()
+    assert (chief / f"{way}_run").is_dir()
+    assert not (other / f"{way}_run").exists()
