@@ -15,11 +15,23 @@ _SILENCE = (
 )
 _DEPTH = ("PoorWeightInitialization", "TensorVariance", "TrainableDepth")
 _BLOW_UP = ("ExplodingTensor", "NonFinite", "WeightUpdateRatio")
+_OUT_OF_SCALE = (
+    *_SILENCE,
+    *_BLOW_UP,
+    "LossAtInit",
+    "SaturatedActivation",
+    "ExplodingGradient",
+    "VanishingGradient",
+    "PoorWeightInitialization",
+    "LearningRateTooHigh",
+    "LearningRateTooLow",
+)
 
 KINDS = {
-    # Kernels of one number: units are copies of each other.
+    # Kernels of one number: units are copies of each other; large ones blow signals up.
     "symmetry": Kind(
-        ("SymmetricUnits", "AllZero"), (*_SILENCE, *_DEPTH, "VanishingGradient")
+        ("SymmetricUnits", "AllZero"),
+        (*_SILENCE, *_DEPTH, *_BLOW_UP, "VanishingGradient", "LossAtInit"),
     ),
     # Weights of a variance that shrinks signals.
     "weights too small": Kind(
@@ -31,14 +43,12 @@ KINDS = {
         ("PoorWeightInitialization", "TensorVariance", "ExplodingGradient"),
         (
             *_BLOW_UP,
+            *_SILENCE,
             "LossAtInit",
             "SaturatedActivation",
             "TrainableDepth",
             "VanishingGradient",
             "LearningRateTooLow",
-            "DeadRelu",
-            "ConstantOutput",
-            "RepresentationCollapse",
         ),
     ),
     # A stack whose gradients fade, by its activation or its weights.
@@ -79,14 +89,18 @@ KINDS = {
             "ExplodingGradient",
         ),
     ),
-    "dead units": Kind(("DeadRelu", "DeadBias"), (*_SILENCE, "VanishingGradient")),
+    # Layers that hardly speak hand on a smaller signal.
+    "dead units": Kind(
+        ("DeadRelu", "DeadBias"),
+        (*_SILENCE, "VanishingGradient", "PoorWeightInitialization"),
+    ),
     "hidden activation": Kind(
         ("UnsuitableHiddenActivation",),
         ("VanishingGradient", "PoorWeightInitialization", "RankCollapse"),
     ),
     "loss and output": Kind(
         ("LossActivationMismatch",),
-        ("NoGradient", "ConstantOutput", "LossAtInit", "NonFinite", "DeadRelu"),
+        (*_SILENCE, "LossAtInit", "NonFinite"),
     ),
     "rate too high": Kind(
         ("LearningRateTooHigh", "LearningRateRange"),
@@ -106,17 +120,7 @@ KINDS = {
     "nothing trained": Kind(("NotTrainable", "UnchangedTensor")),
     "input scale": Kind(
         ("UnscaledInput",),
-        (
-            *_SILENCE,
-            *_BLOW_UP,
-            "LossAtInit",
-            "SaturatedActivation",
-            "ExplodingGradient",
-            "VanishingGradient",
-            "PoorWeightInitialization",
-            "LearningRateTooHigh",
-            "LearningRateTooLow",
-        ),
+        _OUT_OF_SCALE,
     ),
     "input lost": Kind(
         ("UnscaledInput", "RepresentationCollapse", "ConstantOutput"),
@@ -160,6 +164,6 @@ KINDS = {
         ("NoGradient", "VanishingGradient", "UnchangedTensor", "LearningRateTooLow"),
     ),
     "float16 overflow": Kind(
-        ("Float16Overflow", "NonFinite"), ("UnscaledInput", "LossAtInit", "DeadRelu")
+        ("Float16Overflow", "NonFinite"), ("UnscaledInput", *_OUT_OF_SCALE)
     ),
 }

@@ -403,6 +403,16 @@ NEAR_MISSES = {
         "ExplodingGradient",
         profile("gradient", "rms", 1.0, -0.6),
     ),
+    "gradient grows as kernels get smaller": (
+        "ExplodingGradient",
+        both(
+            profile("gradient", "rms", 1.0, -1.0), profile("weight", "rms", 0.3e-3, 1.0)
+        ),
+    ),
+    "gradient of one is large, its kernel small": (
+        "ExplodingGradient",
+        both(edit("gradient", "rms", ALL, 4, 1e3), edit("weight", "rms", ALL, 4, 1e-5)),
+    ),
     "gradient of one is large": (
         "ExplodingGradient",
         edit("gradient", "rms", ALL, 4, 5.0),

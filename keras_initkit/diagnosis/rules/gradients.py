@@ -135,6 +135,9 @@ def exploding_gradient(
 ) -> Iterator[Fault]:
     """Gradients grow towards the input, or back in time, or one stands above all."""
     profiles = _gradient_profiles(record)
+    # An entry of a small kernel that many positions share has a large gradient as a
+    # matter of course.
+    relative = _relative_to_weights(record, profiles)
     remedy = (
         "Lower the variance of the initial weights, "
         '`kernel_initializer="he_normal"`, clip the gradients, '
@@ -142,8 +145,8 @@ def exploding_gradient(
         "`keras.layers.BatchNormalization()`."
     )
     limit = limits["ratio"]
-    yield from _trend(profiles, -1, limits["decades"], "grows", remedy)
-    yield from _outliers(profiles, 1, limit, "times", remedy)
+    yield from _trend(profiles, -1, limits["decades"], "grows", remedy, relative)
+    yield from _outliers(profiles, 1, limit, "times", remedy, relative)
     for key, series, values in _through_time(record):
         growth = np.array([_first_to_last(row) for row in values])
         at = _common.persistent(growth >= limits["time"])
@@ -254,15 +257,46 @@ def _gradient_profiles(record: RunRecord) -> list[tuple[int, Profile]]:
     return [(s, first._replace(values=v)) for s, v in zip(steps, columns, strict=True)]
 
 
+def _relative_to_weights(
+    record: RunRecord, profiles: list[tuple[int, Profile]]
+) -> list[tuple[int, Profile]] | None:
+    """Returns the kernels' gradient norm times the norm of the weight, by step.
+
+    That is by how much the loss changes with the kernel's size: where layers pass their
+    input on in proportion to their weights, as ReLU layers do, the same in all layers,
+    whatever their shape (Euler's theorem). `None` where the weights are not known.
+    """
+    rms = _common.statistic(record, "weight", "rms")
+    keys = profiles[0][1].keys if profiles else ()
+    places = {key: i for i, key in enumerate(_common.tensors_of(record, "weight"))}
+    shapes = [_common.shape_of(record, key) for key in keys]
+    known = all(key in places for key in keys) and None not in shapes
+    if rms is None or len(rms) != len(profiles) or not known:
+        return None
+    sizes = np.array([np.prod(shape or (1,)) for shape in shapes])
+    columns = [places[key] for key in keys]
+    weights = rms[:, columns] * sizes
+    return [
+        (step, profile._replace(values=profile.values * row))
+        for (step, profile), row in zip(profiles, weights, strict=True)
+    ]
+
+
 def _trend(
     profiles: list[tuple[int, Profile]],
     sign: int,
     limit: float,
     verb: str,
     remedy: str,
+    relative: list[tuple[int, Profile]] | None = None,
 ) -> Iterator[Fault]:
-    """Yields the fault of gradients that fall (1) or grow (-1) on their way back."""
+    """Yields the fault of gradients that fall (1) or grow (-1) on their way back.
+
+    Where they are given `relative` to the weights as well, these must do so, too.
+    """
     changes = sign * np.array([p.change for _, p in profiles])
+    if relative is not None:
+        changes = np.fmin(changes, sign * np.array([p.change for _, p in relative]))
     row = _common.persistent(changes >= limit)
     if row is None:
         return
@@ -284,9 +318,19 @@ def _outliers(
     limit: float,
     relation: str,
     remedy: str,
+    relative: list[tuple[int, Profile]] | None = None,
 ) -> Iterator[Fault]:
     """Yields the faults of single kernels with far larger (1) or smaller gradients."""
-    for key, step, ratio in _far_from_others(profiles, sign, limit):
+    if not profiles or len(profiles[0][1].keys) < 3:
+        return
+    far, ratios = _far_from_others(profiles, sign, limit)
+    if relative is not None:
+        far &= _far_from_others(relative, sign, limit)[0]
+    for column, key in enumerate(profiles[0][1].keys):
+        row = _common.persistent(far[:, column])
+        if row is None:
+            continue
+        step, ratio = profiles[row][0], float(ratios[row, column])
         yield Fault(
             layer=key.layer,
             step=step,
@@ -300,15 +344,14 @@ def _outliers(
 
 def _far_from_others(
     profiles: list[tuple[int, Profile]], sign: int, limit: float
-) -> Iterator[tuple[TensorKey, int, float]]:
-    """Yields the kernels persistently far above (1) or below (-1) all, and since when.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which kernels are far above (1) or below (-1) the median, and its ratios.
 
     They must be as far from the trend over depth: on a steady slope, that is the fault,
     and each kernel is where it leads. Those above must be as far from the largest
     behind them: where all others vanish, the last layer's gradient stands out, too.
+    Both arrays have shape `(steps, kernels)`.
     """
-    if not profiles or len(profiles[0][1].keys) < 3:
-        return
     values = np.stack([p.values for _, p in profiles])
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(values > 0, np.log(values), np.nan)
@@ -319,10 +362,7 @@ def _far_from_others(
         far = np.minimum(sign * ratios, sign * steady) > sign * np.log(limit)
         if sign > 0:
             far &= logs - _largest_behind(logs) > np.log(limit)
-    for column, key in enumerate(profiles[0][1].keys):
-        row = _common.persistent(far[:, column])
-        if row is not None:
-            yield key, profiles[row][0], float(np.exp(ratios[row, column]))
+    return far, np.exp(ratios)
 
 
 def _largest_behind(values: np.ndarray) -> np.ndarray:
