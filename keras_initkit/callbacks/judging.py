@@ -164,9 +164,9 @@ class Judge:
             return
         standing = [f for f in self.findings if f.severity in self._grave]
         gone = len(grave) - len(standing)
-        counts = f"{len(standing)} findings stand, {gone} have cleared"
-        names = dict.fromkeys(f"{f.severity} {f.rule}" for f in standing)
-        logger.warning("%s%s", counts, f": {', '.join(names)}" if names else "")
+        names = ", ".join(dict.fromkeys(f"{f.severity} {f.rule}" for f in standing))
+        counts = f"findings: {len(standing)} open, {gone} cleared"
+        logger.warning("%s%s", counts, names and f" ({names})")
 
     def to_dicts(self):
         """Returns all findings so far as dicts, with the step `"cleared"`."""

@@ -89,7 +89,7 @@ def test_fault_is_told_once_with_its_remedy_and_summed_up(caplog, tmp_path):
     assert first.startswith("error SymmetricUnits in 'sequential")
     assert "he_normal" in first
     assert re.search(r"The same in 'sequential\w*/two'\.$", first)
-    assert summary == "2 findings stand, 0 have cleared: error SymmetricUnits"
+    assert summary == "findings: 2 open, 0 cleared (error SymmetricUnits)"
     written = written_findings(tmp_path)[-1]
     assert [one["layer"] for one in written] == [f.layer for f in monitor.findings]
     assert all(one["cleared"] is None for one in written)
@@ -210,7 +210,7 @@ def test_finding_clears_and_is_told_to(caplog):
     first, gone, summary = told(caplog)
     assert first.startswith("error DeadRelu in 'dense' since step 0: 100%")
     assert gone == "gone at step 6: DeadRelu in 'dense'"
-    assert summary == "0 findings stand, 1 have cleared"
+    assert summary == "findings: 0 open, 1 cleared"
 
 
 def test_rules_are_asked_seldom_and_within_their_share_of_time(monkeypatch):
