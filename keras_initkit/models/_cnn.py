@@ -33,20 +33,23 @@ def cifar10_cnn(layers):
     return keras.Model(inputs, layers.dense("logits", 10)(x), name="cifar10_cnn")
 
 
-def cifar10_resnet(layers, batch_norm=True):
+def cifar10_resnet(layers, batch_norm=True, blocks=3):
     """ResNet-20: three stages of three residual blocks with 16, 32, 64 filters.
 
-    Where a stage changes the shape, a 1x1 convolution carries the shortcut. Without
-    BatchNorm the convolutions have biases instead.
+    With another number of blocks a stage, ResNet-(6·blocks + 2). Where a stage changes
+    the shape, a 1x1 convolution carries the shortcut. Without BatchNorm the
+    convolutions have biases instead.
 
     Reference:
     - [He et al., 2016](https://arxiv.org/abs/1512.03385), section 4.2
     """
+    if blocks < 1:
+        raise ValueError(f"`blocks` must be at least 1. Received: blocks={blocks!r}.")
     inputs = keras.Input((32, 32, 3), name="inputs")
     x = _conv_norm(layers, inputs, "stem", 16, 1, batch_norm)
     x = layers.act("stem_activation")(x)
     for stage, filters in enumerate((16, 32, 64), start=1):
-        for block in (1, 2, 3):
+        for block in range(1, blocks + 1):
             strides = 2 if stage > 1 and block == 1 else 1
             name = f"stage{stage}_block{block}"
             x = _residual(layers, x, name, filters, strides, batch_norm)

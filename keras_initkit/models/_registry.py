@@ -161,8 +161,9 @@ def build(
         optimizer: Keras optimizer or its name. Defaults to Adam.
         learning_rate: Positive float. Defaults to the model's own.
         **options: `depth` and `width` of `mnist_mlp` and `cifar10_mlp`;
-            `batch_norm` of `cifar10_resnet`; `vocabulary`, `maxlen` and
-            `embeddings_initializer` of `imdb_rnn` and `imdb_lstm`.
+            `batch_norm` and `blocks` (of each stage, 3 make a ResNet-20) of
+            `cifar10_resnet`; `vocabulary`, `maxlen` and `embeddings_initializer` of
+            `imdb_rnn` and `imdb_lstm`.
 
     Returns:
         A compiled Functional model. It ends in logits (one per class; one for two

@@ -257,6 +257,14 @@ def test_resnet_without_batch_norm_has_biases_instead():
     assert len(weights_of(without, "bias")) == 20
 
 
+def test_resnet_has_as_many_blocks_a_stage_as_asked_for():
+    model = models.build("cifar10_resnet", blocks=1)
+    # 6 · 1 + 2, and the two convolutions that carry shortcuts.
+    assert len(weights_of(model, "kernel")) == 8 + 2
+    with pytest.raises(ValueError, match=re.escape("Received: blocks=0.")):
+        models.build("cifar10_resnet", blocks=0)
+
+
 def test_recurrent_initializer_is_an_argument():
     model = build("imdb_lstm", recurrent_initializer="zeros")
     assert np.all(model.get_layer("lstm").cell.recurrent_kernel.numpy() == 0)
