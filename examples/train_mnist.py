@@ -20,7 +20,6 @@ import keras
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.recording import hparams
 
 # What makes the run what it is: columns of HParams.
 SETTINGS = ("initializer", "seed", "batch_size", "learning_rate", "precision", "limit")
@@ -109,7 +108,10 @@ def main(argv=None):
     monitor = kik.SignalMonitor(run, every=args.every)
     monitor.record.metadata["data"] = data.origin
     stopping = keras.callbacks.EarlyStopping(
-        "val_accuracy", patience=args.patience, restore_best_weights=True
+        "val_accuracy",
+        patience=args.patience,
+        restore_best_weights=True,
+        verbose=1,
     )
     settings = {name: getattr(args, name) for name in SETTINGS}
     resume = kik.ResumePoint(run / "resume.npz", [stopping], settings)
@@ -126,7 +128,7 @@ def main(argv=None):
             file.unlink()  # of an earlier run
         print(kik.diagnose(model, x, y))
 
-    hparams.write_session_start(
+    kik.recording.hparams.write_session_start(
         run,
         {name: value for name, value in settings.items() if value is not None},
         metrics={"accuracy": "on the test set, after training"},
@@ -150,7 +152,7 @@ def main(argv=None):
     print(f"test loss {loss:.4f}, test accuracy {accuracy:.4f}")
     model.save(run / "model.keras")
     steps = int(model.optimizer.iterations.numpy())
-    hparams.write_session_end(run, {"accuracy": accuracy}, steps)
+    kik.recording.hparams.write_session_end(run, {"accuracy": accuracy}, steps)
     resume.clear()
     for finding in kik.diagnosis.judge(kik.RunRecord.load(run)):
         print(finding)

@@ -33,6 +33,8 @@ _ROOMS = (
     "theory",
     "diagnosis",
     "schedules",
+    "recording",
+    "analysis",
     "lessons",
 )
 _PUBLIC = {

@@ -62,7 +62,7 @@ def test_a_lesson_is_read_in_one_sitting(path):
 def test_lesson_runs_and_leaves_its_picture(name, taught):
     result = taught(name)
     assert result.slide == lessons.NAMES.index(name) + 1
-    assert pathlib.Path(result.picture).read_bytes().startswith(b"\x89PNG")
+    assert result.picture.read_bytes().startswith(b"\x89PNG")
     assert result.verdict in ("true", "true in part", "not true")
     json.dumps(result.to_dict(), allow_nan=False)
 
@@ -131,7 +131,7 @@ def test_weights_have_the_spread_of_their_formula(taught):
     result = taught("histograms")
     assert result.is_shown
     assert result.figures["moved_zero"] == 0
-    assert list(pathlib.Path(result.log_dir).rglob("events.out.tfevents.*"))
+    assert list(result.picture.parent.rglob("events.out.tfevents.*"))
 
 
 def test_xor_from_zeros_stays_at_a_quarter(taught):
@@ -159,8 +159,9 @@ def test_verdict_counts_the_slide_s_own_checks():
     def verdict(*held):
         checks = tuple(lessons.Check("s", "m", one, by_slide=True) for one in held)
         own = lessons.Check("s", "m", False)
+        picture = pathlib.Path("p.png")
         return lessons.Result(
-            1, "t", "c", "d", "m", (*checks, own), {}, "p", "l"
+            1, "t", "c", "d", "m", (*checks, own), {}, picture
         ).verdict
 
     assert verdict(True, True) == "true"

@@ -41,10 +41,8 @@ def draw(models, path):
             colour = drawing.styles([name])[name]["color"]
             axes.plot(x, answers[:, unit], color=colour, label=f"unit {unit}", **shown)
         axes.set(title=f"{name}: the 4 hidden units", xlabel="all three inputs")
-        axes.legend(frameon=False)
-        drawing.finish(axes)
     panels[0, 0].set_ylabel("answer of the unit (tanh)")
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto"):
@@ -99,8 +97,7 @@ def run(log_dir, source="auto"):
             ),
         ),
         figures={"weights": values.size, "zeros": zeros, "distinct_units": hidden},
-        picture=str(draw(models, log_dir / "zero_trap.png")),
-        log_dir=str(log_dir),
+        picture=draw(models, log_dir / "zero_trap.png"),
     )
 
 

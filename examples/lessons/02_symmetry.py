@@ -82,10 +82,7 @@ def draw(records, path):
         xlabel="optimizer step",
         ylabel="|difference| (loss per unit of weight)",
     )
-    for axes in panels:
-        axes.legend(frameon=False)
-        drawing.finish(axes)
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto", steps=60):
@@ -133,10 +130,8 @@ def run(log_dir, source="auto", steps=60):
         figures={f"distinct_units_{name}": n for name, n in most.items()}
         | {f"unit_difference_{name}": value for name, value in apart.items()}
         | {f"largest_gradient_{name}": value for name, value in largest.items()},
-        picture=str(draw(records, log_dir / "symmetry.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(records, log_dir / "symmetry.png"),
+        data=data,
     )
 
 

@@ -30,35 +30,21 @@ def movements(run):
 def draw(runs, moved, chance, path):
     """Draws the training losses, and how far each weight moves."""
     figure, (panels,) = drawing.new_figure(1, 2, (12, 4.6))
-    styles = drawing.styles(run.initializer for run in runs)
-    for run in runs:
-        steps, losses = run.loss_curve()
-        style = {**styles[run.initializer], "markevery": max(1, len(steps) // 10)}
-        panels[0].plot(steps, losses, label=run.initializer, **style)
+    drawing.draw_losses(panels[0], runs)
     panels[0].axhline(chance, color="0.6", lw=1)
     panels[0].text(0, chance * 1.03, "log C: a guess", color="0.3", fontsize=9)
-    panels[0].set(
-        title="Training loss",
-        xlabel="optimizer step",
-        ylabel="loss (nats)",
-        ylim=(0, 3),
-    )
+    panels[0].set(title="Training from zeros and from He's rule", ylim=(0, 3))
     names = list(next(iter(moved.values())))
     norms = {name: np.array([list(one.values())]) for name, one in moved.items()}
-    drawing.draw_depth(panels[1], np.arange(len(names)), norms, styles)
+    drawing.draw_depth(panels[1], np.arange(len(names)), norms, drawing.styles(norms))
     panels[1].set(title="Largest update of a weight in one step", ylabel="norm")
     panels[1].set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=9)
-    for axes in panels:
-        axes.legend(frameon=False)
-        drawing.finish(axes)
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto", limit=None):
     data = kik.data.load("mnist", source=source, limit=limit)
-    runs = kik.compare(
-        MODEL, data, ["zero", "he_normal"], seeds=1, epochs=1, log_dir=log_dir
-    ).runs
+    runs = kik.compare(MODEL, data, ["zero", "he_normal"], 1, 1, log_dir, every=20).runs
     zero, he = runs
     moved = {run.initializer: movements(run) for run in runs}
     moving = [name for name, norm in moved["zero"].items() if norm > 0]
@@ -113,10 +99,8 @@ def run(log_dir, source="auto", limit=None):
             "accuracy_he": he.accuracy,
             "moving_weights": len(moving),
         },
-        picture=str(draw(runs, moved, chance, log_dir / "no_learning.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(runs, moved, chance, log_dir / "no_learning.png"),
+        data=data,
     )
 
 

@@ -49,14 +49,13 @@ def draw(draws, saturated, path):
         ylabel="share of the outputs",
         ylim=(0, 1),
     )
+    panels[1].legend(frameon=False, fontsize=9, loc="center right")
     for axes in panels:
         axes.set_xlabel("hidden layer")
-        axes.legend(frameon=False)
-        drawing.finish(axes)
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
-def run(log_dir, source="auto", draws=20):
+def run(log_dir, source="auto", draws=10):
     data = kik.data.load("mnist", source=source, limit=256)
     size = {"depth": DEPTH, "width": WIDTH}
     relu = kik.models.build("mnist_mlp", activation="relu", **size)
@@ -112,10 +111,8 @@ def run(log_dir, source="auto", draws=20):
         ),
         figures={f"factor_{name}": one.mean for name, one in factor.items()}
         | {f"saturated_{name}": s[1:].mean() for name, s in saturated.items()},
-        picture=str(draw(many, saturated, log_dir / "random.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(many, saturated, log_dir / "random.png"),
+        data=data,
     )
 
 

@@ -35,12 +35,11 @@ def draw(draws, back, path):
     drawing.draw_depth(panels[0], depths, sizes, styles)
     gradients = {NAMES[name]: one[None] for name, one in back.items()}
     drawing.draw_depth(panels[1], depths, gradients, styles)
-    for name, one in draws.items():
-        theory = one.second_moments[:, 0].mean() * EXPECTED[name] ** (depths - 1)
-        panels[0].plot(depths, theory, color="0.5", lw=4, alpha=0.4, zorder=1)
-    panels[0].plot(
-        [], [], color="0.5", lw=4, alpha=0.4, label="theory: ×1/3, ×1 a layer"
-    )
+    theory = [
+        one.second_moments[:, 0].mean() * EXPECTED[name] ** (depths - 1)
+        for name, one in draws.items()
+    ]
+    drawing.draw_theory(panels[0], depths, theory, "theory: ×1/3, ×1 a layer")
     panels[0].set(
         title="Forward: mean and range of the draws",
         ylabel="mean square of the outputs",
@@ -48,12 +47,10 @@ def draw(draws, back, path):
     panels[1].set(title="Back: one draw", ylabel="rms of dL/d(output)")
     for axes in panels:
         axes.set_xlabel("linear layer")
-        axes.legend(frameon=False)
-        drawing.finish(axes)
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
-def run(log_dir, source="auto", draws=40):
+def run(log_dir, source="auto", draws=20):
     data = kik.data.load("mnist", source=source, limit=128)
     model = kik.models.build("mnist_mlp", activation="linear", depth=DEPTH, width=WIDTH)
     many = {name: kik.over_draws(model, data.x_train, name, draws) for name in NAMES}
@@ -97,10 +94,8 @@ def run(log_dir, source="auto", draws=40):
         figures={f"factor_{name}": one.mean for name, one in factor.items()}
         | {f"factor_{name}_error": one.standard_error for name, one in factor.items()}
         | {f"gradient_loss_{name}": value for name, value in lost.items()},
-        picture=str(draw(many, back, log_dir / "xavier.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(many, back, log_dir / "xavier.png"),
+        data=data,
     )
 
 

@@ -3,7 +3,7 @@
     python examples/lessons/06_he.py
 
 He's uniform limit is √(6/fan_in): a variance of 2/fan_in, twice Glorot's, because ReLU
-keeps half. Ten ReLU layers over many draws, and thirty of them trained on digits.
+keeps half. Ten ReLU layers over many draws, and twenty of them trained on digits.
 """
 
 import keras
@@ -45,41 +45,29 @@ def draw(draws, runs, deep, path):
     depths = np.arange(1, DEPTH + 1)
     sizes = {NAMES[name]: one.second_moments[:, :DEPTH] for name, one in draws.items()}
     drawing.draw_depth(panels[0], depths, sizes, styles)
-    for name, one in draws.items():
-        theory = one.second_moments[:, 0].mean() * EXPECTED[name] ** (depths - 1)
-        panels[0].plot(depths, theory, color="0.5", lw=4, alpha=0.4, zorder=1)
-    panels[0].plot([], [], color="0.5", lw=4, alpha=0.4, label="theory")
+    theory = [
+        one.second_moments[:, 0].mean() * EXPECTED[name] ** (depths - 1)
+        for name, one in draws.items()
+    ]
+    drawing.draw_theory(panels[0], depths, theory, "theory: ×1/3, ×1/2, ×1 a layer")
     panels[0].set(
         title="Before training: mean and range of the draws",
         xlabel="ReLU layer",
         ylabel="mean square of the outputs",
     )
-    for place, run in enumerate(runs):
-        steps, losses = run.loss_curve()
-        # Marks side by side tell apart what lies on one line.
-        label = NAMES[run.initializer]
-        style = {**styles[label], "markevery": (place, len(draws))}
-        panels[1].plot(steps, losses, label=label, **style)
-    panels[1].set(
-        title=f"Training {deep} ReLU layers",
-        xlabel="optimizer step",
-        ylabel="loss (nats)",
-        ylim=(0, 3),
-    )
-    for axes in panels:
-        axes.legend(frameon=False)
-        drawing.finish(axes)
-    return drawing.save(figure, path)
+    drawing.draw_losses(panels[1], runs, NAMES)
+    panels[1].set(title=f"Training {deep} ReLU layers", ylim=(0, 3))
+    return drawing.complete(figure, path)
 
 
-def run(log_dir, source="auto", draws=40, deep=30, limit=12_800, epochs=2):
+def run(log_dir, source="auto", draws=20, deep=20, limit=12_800, epochs=2):
     data = kik.data.load("mnist", source=source, limit=limit)
     model = kik.models.build("mnist_mlp", depth=DEPTH, width=WIDTH)
     x = data.x_train[:128]
     many = {name: kik.over_draws(model, x, name, draws) for name in EXPECTED}
     factor = {name: one.factor(SQUARE) for name, one in many.items()}
-    runs = {run.initializer: run for run in train(data, deep, log_dir, epochs).runs}
-    accuracy = {name: run.accuracy for name, run in runs.items()}
+    runs = train(data, deep, log_dir, epochs).runs
+    accuracy = {run.initializer: run.accuracy for run in runs}
     return Result(
         slide=6,
         title="He",
@@ -116,10 +104,8 @@ def run(log_dir, source="auto", draws=40, deep=30, limit=12_800, epochs=2):
         figures={f"factor_{name}": one.mean for name, one in factor.items()}
         | {f"factor_{name}_error": one.standard_error for name, one in factor.items()}
         | {f"accuracy_{name}": value for name, value in accuracy.items()},
-        picture=str(draw(many, runs.values(), deep, log_dir / "he.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(many, runs, deep, log_dir / "he.png"),
+        data=data,
     )
 
 

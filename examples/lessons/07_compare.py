@@ -37,13 +37,14 @@ def draw(small, cnn, path):
     figure, (panels,) = drawing.new_figure(1, 2, (12, 4.4))
     styles = drawing.styles(NAMES)
     shown = [name for name in NAMES if name != "zero"]
-    bins = np.linspace(-6, 6, 61)
+    bins = np.linspace(-6, 6, 41)
     for name in shown:
-        style = {k: styles[name][k] for k in ("color", "linestyle", "linewidth")}
         values = np.clip(small[name].outputs.ravel(), -6, 6)
-        counts, _ = np.histogram(values, bins, density=True)
-        panels[0].stairs(counts, bins, label=name, **style)
-    panels[0].axvline(0, color="#000000", lw=2, label="zero: always 0")
+        density, _ = np.histogram(values, bins, density=True)
+        density[density == 0] = np.nan  # no place on a logarithmic axis
+        middles = (bins[:-1] + bins[1:]) / 2
+        panels[0].plot(middles, density, label=name, markevery=2, **styles[name])
+    panels[0].axvline(0, color="black", lw=2, zorder=1, label="zero: always 0")
     panels[0].set(
         title="Outputs of the [5, 10, 5] network (beyond ±6: at the edge)",
         xlabel="output",
@@ -53,18 +54,13 @@ def draw(small, cnn, path):
     depths = np.arange(1, len(cnn["he"].layers) + 1)
     sizes = {name: np.sqrt(one.second_moments) for name, one in cnn.items()}
     drawing.draw_depth(panels[1], depths, sizes, styles)
-    theory = {"color": "0.5", "lw": 4, "alpha": 0.4}
-    for name in shown:
-        panels[1].plot(depths, np.sqrt(cnn[name].expected), zorder=1, **theory)
-    panels[1].plot([], [], label="theory, blind to pooling", **theory)
+    theory = [np.sqrt(cnn[name].expected) for name in shown]
+    drawing.draw_theory(panels[1], depths, theory, "theory, blind to pooling")
     panels[1].set(
         title="A convolutional network on digits", ylabel="rms of the outputs"
     )
     panels[1].set_xticks(depths, cnn["he"].layers)
-    for axes in panels:
-        axes.legend(frameon=False)
-        drawing.finish(axes)
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto", draws=200, cnn_draws=5):
@@ -119,10 +115,8 @@ def run(log_dir, source="auto", draws=200, cnn_draws=5):
         ),
         figures={f"second_moment_{name}": one.mean for name, one in found.items()}
         | {f"expected_{name}": value for name, value in expected.items()},
-        picture=str(draw(small, cnn, log_dir / "compare.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(small, cnn, log_dir / "compare.png"),
+        data=data,
     )
 
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import drawing
+from keras_initkit.analysis import Reused, drawing
 from keras_initkit.lessons import Check, Result
 
 NAMES = ("zero", "random", "xavier", "he")
@@ -27,9 +27,13 @@ EXPECTED = {
 SHOWN = 1000  # weights in a histogram, as on the slide
 
 
-def train(name, data, log_dir):
+def build(initializer, seed):
+    """The network whose first layer is looked at."""
+    return kik.models.build("mnist_mlp", initializer, seed=seed)
+
+
+def train(model, data, log_dir):
     """Trains for an epoch; returns the first kernel before and after it."""
-    model = kik.models.build("mnist_mlp", name, seed=0)
     layer = model.get_layer("hidden_1")
     before = layer.kernel.numpy()
     monitor = kik.WeightMonitor(log_dir, every=20, rules=None)
@@ -58,15 +62,14 @@ def draw(kernels, path):
             ylabel=f"of {SHOWN} weights",
         )
         axes.locator_params(axis="x", nbins=5)
-        axes.legend(frameon=False)
-        drawing.finish(axes)
     figure.suptitle("First layer of mnist_mlp, 784 × 256 weights", fontweight="bold")
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto", limit=12_800):
     data = kik.data.load("mnist", source=source, limit=limit)
-    kernels = {name: train(name, data, log_dir / name) for name in NAMES}
+    start = Reused(build)  # traced once
+    kernels = {name: train(start(name, 0), data, log_dir / name) for name in NAMES}
     stds = {name: float(before.std()) for name, (before, _) in kernels.items()}
     count = kernels["he"][0].size
     # Relative standard error of the standard deviation of uniform values.
@@ -104,10 +107,8 @@ def run(log_dir, source="auto", limit=12_800):
         ),
         figures={f"std_{name}": value for name, value in stds.items()}
         | {f"moved_{name}": value for name, value in moved.items()},
-        picture=str(draw(kernels, log_dir / "histograms.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(kernels, log_dir / "histograms.png"),
+        data=data,
     )
 
 

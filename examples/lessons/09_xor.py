@@ -94,9 +94,7 @@ def draw(errors, final, path):
     panels[0].legend(frameon=False, ncols=2)
     panels[1].set(title="At the end: each seed, and (–) their mean")
     panels[1].set_xticks(range(len(errors)), list(errors), rotation=30, ha="right")
-    for axes in panels:
-        drawing.finish(axes)
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto", seeds=10, epochs=1000):
@@ -170,8 +168,7 @@ def run(log_dir, source="auto", seeds=10, epochs=1000):
         figures={f"error_{name}": one.mean for name, one in final.items()}
         | {f"error_{name}_margin": one.margin for name, one in final.items()}
         | {"distinct_units_zero": max(units["zero"]), "stuck": all_stuck},
-        picture=str(draw(errors, final, log_dir / "xor.png")),
-        log_dir=str(log_dir),
+        picture=draw(errors, final, log_dir / "xor.png"),
     )
 
 

@@ -13,17 +13,29 @@ import math
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import drawing
+from keras_initkit.analysis import Reused, drawing
 from keras_initkit.lessons import Check, Result
 
 SLIDE = "3072-64-32-10"
-# Model, training examples, examples a step, initializers.
+# Model, its options, training examples, examples a step, initializers.
 TRAININGS = {
-    SLIDE: ("cifar10_mlp", 12_800, 64, ("zero", "random", "xavier", "he", "he_normal")),
-    "CNN": ("cifar10_cnn", 1_600, 32, ("zero", "he_normal")),
-    "ResNet-20": ("cifar10_resnet", 960, 32, ("zero", "he_normal")),
+    SLIDE: (
+        *("cifar10_mlp", {}, 12_800, 64),
+        ("zero", "random", "xavier", "he", "he_normal"),
+    ),
+    "CNN": ("cifar10_cnn", {}, 1_600, 32, ("zero", "he_normal")),
+    "ResNet-8": ("cifar10_resnet", {"blocks": 1}, 1_600, 32, ("zero", "he_normal")),
 }
 TEST = 500
+
+
+def network(model, **options):
+    """Returns what builds a network for each run; it is traced once for all."""
+
+    def build(initializer, seed):
+        return kik.models.build(model, initializer, seed=seed, **options)
+
+    return Reused(build)
 
 
 def noise(examples):
@@ -33,13 +45,11 @@ def noise(examples):
     return images, rng.integers(0, 10, examples)
 
 
-def noise_accuracy(log_dir, examples):
-    """Trains the slide's network on noise; returns the accuracy on more of it."""
+def noise_accuracy(start, log_dir, examples):
+    """Trains a network on noise; returns the accuracy on more of it."""
     x, y = noise(examples + TEST)
     data = (x[TEST:], y[TEST:]), (x[:TEST], y[:TEST])
-    (run,) = kik.compare(
-        "cifar10_mlp", data, ["he"], 1, 1, log_dir, batch_size=64, every=20
-    ).runs
+    (run,) = kik.compare(start, data, ["he"], 1, 1, log_dir, batch_size=64).runs
     return run.accuracy
 
 
@@ -50,38 +60,34 @@ def unseen_loss(run):
 
 
 def draw(comparisons, path):
-    """Draws training losses and test accuracies of each network."""
+    """Draws the training losses of each network."""
     figure, panels = drawing.new_figure(1, len(comparisons), (14, 4.4))
     for axes, (name, comparison) in zip(panels[0], comparisons.items(), strict=True):
-        styles = drawing.styles(comparison.initializers)
-        for run in comparison.runs:
-            steps, losses = run.loss_curve()
-            style = {**styles[run.initializer], "markevery": max(1, len(steps) // 8)}
-            label = f"{run.initializer}: accuracy {run.accuracy:.3f}"
-            axes.plot(steps, losses, label=label, **style)
+        drawing.draw_losses(axes, comparison.runs)
         axes.axhline(math.log(10), color="0.6", lw=1)
-        axes.set(title=name, xlabel="optimizer step", ylim=(1, 4))
-        axes.legend(frameon=False, fontsize=9)
-        drawing.finish(axes)
+        axes.set(title=name, ylim=(1, 4))
     panels[0, 0].set_ylabel("training loss (nats); grey: log 10, a guess")
-    figure.suptitle("CIFAR-10: one seed, test accuracy at the end", fontweight="bold")
-    return drawing.save(figure, path)
+    figure.suptitle(
+        "CIFAR-10, one epoch, one seed: each batch is new", fontweight="bold"
+    )
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto", part=1.0):
-    comparisons = {}
-    for title, (model, limit, batch, names) in TRAININGS.items():
+    starts, comparisons = {}, {}
+    for title, (model, options, limit, batch, names) in TRAININGS.items():
         data = kik.data.load(
             "cifar10", source=source, limit=int(limit * part), test_limit=TEST
         )
+        starts[title] = network(model, **options)
         comparisons[title] = kik.compare(
-            model, data, names, 1, 1, log_dir / title, batch_size=batch, every=10
+            starts[title], data, names, 1, 1, log_dir / title, batch_size=batch
         )
     accuracy = {
         model: {run.initializer: run.accuracy for run in comparison.runs}
         for model, comparison in comparisons.items()
     }
-    on_noise = noise_accuracy(log_dir / "noise", int(6_400 * part))
+    on_noise = noise_accuracy(starts[SLIDE], log_dir / "noise", int(6_400 * part))
     chance = 1 / 10
     # One epoch: each batch is new to the network, its loss that of unseen images.
     loss = {
@@ -146,10 +152,8 @@ def run(log_dir, source="auto", part=1.0):
             for model, one in loss.items()
             for name, value in one.items()
         },
-        picture=str(draw(comparisons, log_dir / "images.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(comparisons, log_dir / "images.png"),
+        data=data,
     )
 
 

@@ -81,16 +81,13 @@ def draw(comparison, path):
         xlabel="weight layer",
         ylabel="rms of dL/d(kernel)",
     )
-    for axes in panels:
-        axes.legend(frameon=False)
-        drawing.finish(axes)
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
     data = kik.data.load("mnist", source=source, limit=limit)
     comparison = kik.compare(
-        Reused(build), data, NAMES, seeds, epochs, log_dir, batch_size=64
+        Reused(build), data, NAMES, seeds, epochs, log_dir, batch_size=64, every=20
     )
     of = {name: comparison.of(name) for name in NAMES}
     kept = {name: [units(run) for run in runs] for name, runs in of.items()}
@@ -161,10 +158,8 @@ def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
         | {"gradients_smaller": smaller}
         | {f"steps_{name}": float(np.mean(many)) for name, many in steps.items()}
         | {f"accuracy_{name}": one.mean for name, one in accuracy.items()},
-        picture=str(draw(comparison, log_dir / "importance.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(comparison, log_dir / "importance.png"),
+        data=data,
     )
 
 

@@ -67,10 +67,8 @@ def draw(back, path):
         drawing.draw_depth(axes, np.arange(1, DEPTH + 1), values, looks)
         axes.set(title=activation, xlabel="hidden layer")
         axes.set_xticks(range(1, DEPTH + 1, 3))
-        axes.legend(frameon=False)
-        drawing.finish(axes)
     panels[0, 0].set_ylabel("rms of dL/d(output) before training")
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto", limit=12_800, epochs=2):
@@ -135,10 +133,8 @@ def run(log_dir, source="auto", limit=12_800, epochs=2):
             for name, value in one.items()
         }
         | {f"accuracy_{rule}": value for rule, value in accuracy.items()},
-        picture=str(draw(back, log_dir / "best_practice.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(back, log_dir / "best_practice.png"),
+        data=data,
     )
 
 

@@ -37,9 +37,7 @@ def draw(stds, layers, path):
         ylabel="std before the activation",
     )
     axes.set_xticks(range(len(layers)), layers, rotation=30, ha="right")
-    axes.legend(frameon=False)
-    drawing.finish(axes)
-    return drawing.save(figure, path)
+    return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto"):
@@ -109,10 +107,8 @@ def run(log_dir, source="auto"):
         ),
         figures={f"last_std_{name}": value for name, value in last.items()}
         | {"lsuv_missed": missed.max()},
-        picture=str(draw(stds, [f.layer for f in report.layers], log_dir / "std.png")),
-        log_dir=str(log_dir),
-        origin=data.origin,
-        is_standin=data.is_standin,
+        picture=draw(stds, [f.layer for f in report.layers], log_dir / "std.png"),
+        data=data,
     )
 
 

@@ -1,5 +1,6 @@
 """Analysis: whole answers about models, put together from the rooms below."""
 
+from keras_initkit.analysis import drawing
 from keras_initkit.analysis.compare import (
     Comparison,
     Row,
@@ -27,4 +28,5 @@ __all__ = [
     "train_run",
     "RunResult",
     "LogDirError",
+    "drawing",
 ]

@@ -3,12 +3,15 @@
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_initkit.analysis.compare import margin_of_mean
+
+if TYPE_CHECKING:
+    from keras_initkit.analysis.run import RunResult
 
 # An initializer looks the same in every picture. Colours of Okabe and Ito (yellow, too
 # pale for lines, left out) and of Tol's muted scheme, told apart by the colour-blind;
@@ -162,6 +165,40 @@ def draw_intervals(
             draw_range(axes, x, low, mean + margin, style)
 
 
+def draw_losses(
+    axes: Any,
+    runs: "Sequence[RunResult]",
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    """Draws the training loss of each run over the optimizer's steps.
+
+    Marks stand side by side, which tells apart curves that lie on one another.
+
+    Args:
+        axes: Axes of matplotlib.
+        runs: Runs, one an initializer.
+        labels: `{initializer: label}`. Defaults to the initializer itself.
+    """
+    looks = styles(run.initializer for run in runs)
+    for place, run in enumerate(runs):
+        steps, losses = run.loss_curve()
+        every = max(len(runs), len(steps) // 8)
+        marked = {"markevery": (place * every // len(runs), every)}
+        name = run.initializer
+        label = name if labels is None else labels[name]
+        axes.plot(steps, losses, label=label, **looks[name], **marked)
+    axes.set(xlabel="optimizer step", ylabel="training loss (nats)")
+
+
+def draw_theory(
+    axes: Any, depths: Any, expected: Iterable[Any], label: str = "theory"
+) -> None:
+    """Draws what theory expects as grey bands behind the curves, with one label."""
+    for values in expected:
+        axes.plot(depths, values, color="0.5", lw=4, alpha=0.4, zorder=1, label=label)
+        label = ""
+
+
 def mark_zero(axes: Any, floor: float, at: float = 0.25) -> None:
     """Draws the line on a logarithmic axis that stands for exactly 0."""
     axes.set_ylim(bottom=floor)
@@ -179,3 +216,12 @@ def finish(axes: Any, axis: str = "both") -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.title.set_fontsize(11)
+
+
+def complete(figure: Any, path: str | os.PathLike[str]) -> pathlib.Path:
+    """Finishes all panels, those with labels get a legend, and saves the figure."""
+    for axes in figure.axes:
+        finish(axes)
+        if axes.get_legend() is None and axes.get_legend_handles_labels()[1]:
+            axes.legend(frameon=False, fontsize=9)
+    return save(figure, path)

@@ -34,25 +34,28 @@ def lesson(
 
     Exit codes: 0 the lessons show what they state, 1 one does not, 2 misuse.
     """
-    with _console.results_only(), _console.interruptible():
-        _console.import_keras()
-        from keras_initkit import data, lessons
-        from keras_initkit.analysis import drawing
+    from keras_initkit import lessons  # without Keras
 
-        with _console.misuse():
-            names = () if which is None else lessons.choose(which)
-            drawing.matplotlib_figure()
     if which is None:
         _list({name: lessons.summary(name) for name in lessons.NAMES}, as_json=json)
         return
+    with _console.misuse():
+        names = lessons.choose(which)
+    with _console.results_only(), _console.interruptible():
+        _console.import_keras()
+        from keras_initkit import data
+        from keras_initkit.analysis import drawing
+
+        with _console.misuse():
+            drawing.matplotlib_figure()
     results = []
-    for name in names:
+    for count, name in enumerate(names, start=1):
         with (
             _console.results_only(),
             _console.loud_warnings(),
             _console.interruptible(),
+            lessons.working(f"lesson {name} ({count} of {len(names)})"),
         ):
-            _console.stderr().print(f"[dim]lesson {name}[/]")
             try:
                 results.append(lessons.run(name, log_dir, source))
             except data.DataError as error:

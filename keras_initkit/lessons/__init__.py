@@ -9,7 +9,8 @@ from keras_initkit.lessons._files import choose as choose
 from keras_initkit.lessons._files import main as main
 from keras_initkit.lessons._files import run as run
 from keras_initkit.lessons._files import summary as summary
+from keras_initkit.lessons._files import working as working
 from keras_initkit.lessons._result import Check as Check
 from keras_initkit.lessons._result import Result as Result
 
-__all__ = ["NAMES", "choose", "run", "main", "summary", "Check", "Result"]
+__all__ = ["NAMES", "choose", "run", "main", "summary", "working", "Check", "Result"]

@@ -2,14 +2,15 @@
 
 import argparse
 import ast
+import contextlib
 import pathlib
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
+import rich.console
+import rich.progress
 
-from keras_initkit.analysis import drawing
 from keras_initkit.lessons._result import Result
 
 Lesson = Callable[..., Result]
@@ -89,10 +90,35 @@ def main(lesson: Lesson, argv: list[str] | None = None) -> None:
     parser.add_argument("--log-dir", default=LOG_DIR, help=f"default: {LOG_DIR}")
     parser.add_argument("--source", default="auto", help="auto, real or standin")
     args = parser.parse_args(argv)
-    print(_run(lesson, args.log_dir, args.source, {}))
+    stem = pathlib.Path(getattr(lesson, "__globals__", {})["__file__"]).stem
+    with working(f"lesson {stem}"):
+        result = _run(lesson, args.log_dir, args.source, {})
+    print(result)
+
+
+@contextlib.contextmanager
+def working(text: str) -> Iterator[None]:
+    """Says on standard error what goes on; on a terminal also for how long."""
+    console = rich.console.Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console.print(f"[dim]{text}[/]")
+        yield
+        return
+    columns = (
+        rich.progress.SpinnerColumn(),
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.TimeElapsedColumn(),
+    )
+    with rich.progress.Progress(*columns, console=console, transient=True) as bars:
+        bars.add_task(text, total=None)
+        yield
 
 
 def _run(lesson: Lesson, log_dir: Any, source: str, settings: dict[str, Any]) -> Result:
+    import keras  # not needed to list the lessons
+
+    from keras_initkit.analysis import drawing
+
     drawing.matplotlib_figure()  # missed before an hour of training, not after
     stem = pathlib.Path(getattr(lesson, "__globals__", {})["__file__"]).stem
     keras.utils.set_random_seed(0)

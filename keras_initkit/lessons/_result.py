@@ -2,8 +2,12 @@
 
 import dataclasses
 import math
+import pathlib
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_initkit.data import Dataset
 
 _WIDTH = 88
 
@@ -30,9 +34,12 @@ class Check:
         return f"[{who}: {holds}] {self.statement}: {self.measured}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Result:
     """What came out of a lesson.
+
+    Args:
+        data: The data set that it rests on, if there is one.
 
     Attributes:
         slide: Number of the slide.
@@ -42,8 +49,7 @@ class Result:
         measured: The same, measured here.
         checks: The statements put to the test, the slide's own among them.
         figures: `{name: number}`, what the statements rest on.
-        picture: Path of the picture.
-        log_dir: Directory of picture and event files.
+        picture: Path of the picture, in the directory of the lesson's event files.
         origin: Where the data come from; `""` without data.
         is_standin: Whether they are a stand-in for the real ones.
     """
@@ -55,10 +61,14 @@ class Result:
     measured: str
     checks: tuple[Check, ...]
     figures: dict[str, float]
-    picture: str
-    log_dir: str
-    origin: str = ""
-    is_standin: bool = False
+    picture: pathlib.Path
+    data: dataclasses.InitVar["Dataset | None"] = None
+    origin: str = dataclasses.field(init=False, default="")
+    is_standin: bool = dataclasses.field(init=False, default=False)
+
+    def __post_init__(self, data: "Dataset | None") -> None:
+        if data is not None:
+            self.origin, self.is_standin = data.origin, data.is_standin
 
     @property
     def verdict(self) -> str:
@@ -77,6 +87,8 @@ class Result:
         """Returns the result as JSON takes it: `None` for what is not finite."""
         return {
             **dataclasses.asdict(self),
+            "picture": str(self.picture),
+            "log_dir": str(self.picture.parent),
             "checks": [
                 {**dataclasses.asdict(check), "holds": bool(check.holds)}
                 for check in self.checks

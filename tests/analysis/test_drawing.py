@@ -1,5 +1,7 @@
 """What pictures share: an initializer looks the same in all of them."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -41,3 +43,29 @@ def test_draw_intervals_draws_mean_and_student_interval():
     band = panels[0, 0].collections[0].get_paths()[0].vertices
     assert band[:, 1].max() == pytest.approx(2 + 12.706204736 * 2**0.5 / 2**0.5)
     assert band[:, 1].min() == pytest.approx(1.0)
+
+
+def test_draw_losses_sets_marks_side_by_side():
+    _, panels = drawing.new_figure()
+    curve = np.arange(40), np.linspace(2, 1, 40)
+    runs = [
+        types.SimpleNamespace(initializer=name, loss_curve=lambda: curve)
+        for name in ("zero", "he")
+    ]
+    drawing.draw_losses(panels[0, 0], runs, {"zero": "from zeros", "he": "from He"})
+    lines = panels[0, 0].lines
+    assert [line.get_label() for line in lines] == ["from zeros", "from He"]
+    assert [line.get_markevery() for line in lines] == [(0, 5), (2, 5)]
+
+
+def test_complete_gives_a_legend_where_there_are_labels(tmp_path):
+    figure, panels = drawing.new_figure(1, 3)
+    named, bare, own = panels[0]
+    drawing.draw_theory(named, [1, 2], [[1, 1], [2, 2]])
+    bare.plot([1, 2])
+    own.plot([1, 2], label="mine")
+    kept = own.legend(ncols=2)
+    assert drawing.complete(figure, tmp_path / "new" / "p.png").exists()
+    assert [text.get_text() for text in named.get_legend().get_texts()] == ["theory"]
+    assert bare.get_legend() is None
+    assert own.get_legend() is kept

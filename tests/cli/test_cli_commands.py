@@ -30,9 +30,17 @@ def start(*arguments, cwd, **options):
     )
 
 
-def test_help_and_version_import_no_keras(tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--help"], ("train", "compare", "diagnose", "recommend", "catalog")),
+        (["lesson"], ("zero_trap", "symmetry", "references")),
+    ],
+    ids=lambda value: value[0],
+)
+def test_help_and_lists_import_no_keras(arguments, told):
     code = (
-        "import sys; sys.argv = ['keras-initkit', '--help']\n"
+        f"import sys; sys.argv = {['keras-initkit', *arguments]}\n"
         "from keras_initkit.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
         "assert 'keras' not in sys.modules, 'keras'\n"
@@ -42,8 +50,11 @@ def test_help_and_version_import_no_keras(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("train", "compare", "diagnose", "recommend", "catalog"):
-        assert command in done.stdout
+    for word in told:
+        assert word in done.stdout
+
+
+def test_version(tmp_path):
     process = start("--version", cwd=tmp_path)
     assert process.communicate() == (f"keras-initkit {__version__}\n", "")
     assert process.returncode == 0
