@@ -191,6 +191,7 @@ def test_command_runs_a_lesson_by_number(tmp_path):
     result = invoke("1", "--log-dir", str(tmp_path))
     assert result.exit_code == 0
     assert result.stdout.startswith("Lesson 1: the zero trap\n")
+    assert result.stderr.startswith("lesson zero_trap (1 of 1)\n")
     assert (tmp_path / "01_zero_trap" / "zero_trap.png").exists()
 
 

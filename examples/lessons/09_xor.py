@@ -11,11 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.analysis import Spread, drawing
+from keras_initkit.analysis import Reused, Spread, drawing
 from keras_initkit.lessons import Check, Result
 
 DECK = {"zero": 0.25, "random": 0.0124, "xavier": 0.0078, "he": 0.0052}
 NAMES = (*DECK, "glorot_uniform", "he_normal")
+
+
+def build(initializer, seed):
+    """The slide's network."""
+    return kik.models.build("xor_mlp", initializer, seed=seed)
 
 
 class Trainer:
@@ -24,8 +29,8 @@ class Trainer:
     def __init__(self):
         data = kik.data.load("xor")
         x, y = data.x_train, data.y_train[:, None].astype("float32")
-        self.model = model = kik.models.build("xor_mlp")
-        self._start = [variable.numpy() for variable in model.optimizer.variables]
+        self._start = Reused(build)
+        self.model = model = self._start("zero", seed=0)
 
         @tf.function
         def step():
@@ -44,24 +49,16 @@ class Trainer:
 
         self._watched, self._train = step, train
 
-    def begin(self, initializer, seed):
-        """Gives the network its first weights, and the optimizer its first state."""
-        fresh = kik.models.build("xor_mlp", initializer, seed=seed)
-        self.model.set_weights(fresh.get_weights())
-        state = self.model.optimizer.variables
-        for variable, value in zip(state, self._start, strict=True):
-            variable.assign(value)
-
     def run(self, initializer, seed, epochs):
         """Returns the error before each epoch, and how many hidden units differ."""
-        self.begin(initializer, seed)
+        self._start(initializer, seed)
         errors = self._train(tf.constant(epochs)).numpy()
         units = self.model.get_layer("hidden_1").kernel.numpy()
         return errors, np.unique(units, axis=1).shape[1]
 
     def log(self, initializer, epochs, log_dir):
         """Trains once more from seed 0, step by step, under the monitor."""
-        self.begin(initializer, 0)
+        self._start(initializer, 0)
         monitor = kik.SignalMonitor(log_dir, every=20, rules=None)
         # What one monitor has instrumented, the next one takes up.
         self._watched = monitor.instrument(

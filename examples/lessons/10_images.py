@@ -81,7 +81,7 @@ def run(log_dir, source="auto", part=1.0):
         )
         starts[title] = network(model, **options)
         comparisons[title] = kik.compare(
-            starts[title], data, names, 1, 1, log_dir / title, batch_size=batch
+            starts[title], data, names, 1, 1, log_dir / title, batch_size=batch, every=5
         )
     accuracy = {
         model: {run.initializer: run.accuracy for run in comparison.runs}

@@ -90,8 +90,7 @@ def main(lesson: Lesson, argv: list[str] | None = None) -> None:
     parser.add_argument("--log-dir", default=LOG_DIR, help=f"default: {LOG_DIR}")
     parser.add_argument("--source", default="auto", help="auto, real or standin")
     args = parser.parse_args(argv)
-    stem = pathlib.Path(getattr(lesson, "__globals__", {})["__file__"]).stem
-    with working(f"lesson {stem}"):
+    with working(f"lesson {_stem(lesson)}"):
         result = _run(lesson, args.log_dir, args.source, {})
     print(result)
 
@@ -120,6 +119,10 @@ def _run(lesson: Lesson, log_dir: Any, source: str, settings: dict[str, Any]) ->
     from keras_initkit.analysis import drawing
 
     drawing.matplotlib_figure()  # missed before an hour of training, not after
-    stem = pathlib.Path(getattr(lesson, "__globals__", {})["__file__"]).stem
     keras.utils.set_random_seed(0)
-    return lesson(pathlib.Path(log_dir) / stem, source=source, **settings)
+    return lesson(pathlib.Path(log_dir) / _stem(lesson), source=source, **settings)
+
+
+def _stem(lesson: Lesson) -> str:
+    """Returns the name of a lesson's file, without its suffix."""
+    return pathlib.Path(getattr(lesson, "__globals__", {})["__file__"]).stem
