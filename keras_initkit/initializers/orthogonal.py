@@ -140,7 +140,8 @@ class ConvolutionOrthogonal(SeededInitializer):
 
 def _times_two_taps(kernel, projection, axis):
     """Convolves a kernel with `[P, I - P]` along one spatial axis."""
-    kept = ops.matmul(kernel, projection)
+    # Not `matmul`: TensorFlow 2.18 crashes on some shapes of which one is broadcast.
+    kept = ops.tensordot(kernel, projection, axes=1)
     pads = [(0, 0)] * len(kernel.shape)
     first, second = list(pads), list(pads)
     first[axis], second[axis] = (0, 1), (1, 0)
