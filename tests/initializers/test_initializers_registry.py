@@ -109,9 +109,17 @@ def test_seeded_rejects_a_seed_that_is_no_integer():
 
 def test_layers_with_seeded_initializers_differ_where_a_shared_one_repeats():
     shared = keras.initializers.HeNormal()
-    kernels = [np.asarray(shared((4, 4))) for _ in range(2)]
-    assert np.array_equal(*kernels)  # Keras: identical weights, no warning
-    ours = [
-        np.asarray(initializers.seeded(shared, 0, path)((4, 4))) for path in ("a", "b")
-    ]
-    assert not np.array_equal(*ours)
+
+    def kernels(initializers_of_layers):
+        layers = [
+            keras.layers.Dense(4, kernel_initializer=initializer)
+            for initializer in initializers_of_layers
+        ]
+        for layer in layers:
+            layer.build((None, 4))
+        return [keras.ops.convert_to_numpy(layer.kernel) for layer in layers]
+
+    # Keras: identical weights, and no warning, which would fail the test.
+    np.testing.assert_array_equal(*kernels([shared, shared]))
+    ours = kernels([initializers.seeded(shared, 0, path) for path in ("a", "b")])
+    assert not np.any(ours[0] == ours[1])
