@@ -2,8 +2,9 @@
 
     python benchmarks/initializers.py [--resnet50]
 
-Every line is a ratio of two medians of CPU time (all threads), taken turn by turn in
-one run after a warm-up, so that other work on the machine counts for neither side.
+Every line has two medians of CPU time (all threads), taken turn by turn in one run
+after a warm-up, so that other work on the machine counts for neither side, and the
+median of the turns' ratios.
 LSUV's textbook way is what ports of the reference code do: a new sub-model and a
 `predict` for each layer and iteration.
 """
@@ -23,7 +24,7 @@ REPEATS = 7
 
 
 def alternate(ours, theirs, repeats=REPEATS, calls=1):
-    """Returns the median CPU times of a call of two functions, called in turn."""
+    """Returns median CPU times of a call of two functions, and their median ratio."""
     times = ([], [])
     for turn in range(repeats + 1):
         for function, record in zip((ours, theirs), times, strict=True):
@@ -32,11 +33,11 @@ def alternate(ours, theirs, repeats=REPEATS, calls=1):
                 function()
             if turn or not repeats:
                 record.append((time.process_time() - start) / calls)
-    return [statistics.median(record) for record in times]
+    ratios = [ours / theirs for ours, theirs in zip(*times, strict=True)]
+    return [statistics.median(record) for record in (*times, ratios)]
 
 
-def report(name, ours, theirs):
-    ratio = ours / theirs
+def report(name, ours, theirs, ratio):
     print(f"{name:58} {ours:9.4f} s {theirs:9.4f} s   ratio {ratio:.3f}", flush=True)
 
 

@@ -26,20 +26,22 @@ _SPEED = """\
 ## Speed
 
 CPU time beside `keras.initializers.Orthogonal` on the same kernel, by
-`python benchmarks/initializers.py --resnet50` (x86_64, 2 cores, TensorFlow 2.21,
-Keras 3.15.1, 2026-11-22, other work on the machine); below 1 is faster.
+`python benchmarks/initializers.py` (x86_64, 2 cores, TensorFlow 2.21, Keras 3.15.1,
+2026-11-22, other work on the machine); below 1 is faster.
 
 | what | ratio |
 |---|---|
-| `DeltaOrthogonal` (3, 3, 64, 64), (3, 3, 256, 256) | 0.57, 0.13 |
-| `GateOrthogonal` (128, 512), (512, 1536), (512, 2048) | 1.02, 0.57, 0.62 |
-| `ZerO` (256, 1024) | 0.16 |
-| `ZerO` (4096, 4096), beside `Orthogonal` (2048, 2048) | 0.09 |
-| `kik.lsuv` on a 20-layer CNN, beside a sub-model and a `predict` a step | 0.071 |
+| `DeltaOrthogonal` (3, 3, 64, 64), (3, 3, 256, 256) | 0.61, 0.14 |
+| `GateOrthogonal` (128, 512), (512, 1536), (512, 2048) | 0.94, 0.66, 0.69 |
+| `ZerO` (256, 1024) | 0.13 |
+| `ZerO` (4096, 4096), beside `Orthogonal` (2048, 2048) | 0.07 |
+| `kik.lsuv` on a 20-layer CNN, beside a sub-model and a `predict` a step | 0.074 |
 
-Small kernels cost a handful of eager operations of fixed price, of which ours has a
-few more: `DeltaOrthogonal` (3, 3, 3, 16) takes 3.2 ms beside 2.4, `GateOrthogonal`
-(64, 256) 7.1 beside 6.1. `kik.lsuv` on ResNet50 with 32 images: 16 s of CPU.
+Small kernels cost a handful of eager operations of fixed price, half of it the random
+numbers: `DeltaOrthogonal` (3, 3, 3, 16) takes 2.0 ms beside 1.7 (1.19 times; 1.08 to
+1.14 in two other runs), `GateOrthogonal` (64, 256) 3.5 beside 3.3 (1.05).
+`kik.lsuv` on ResNet50 with 32 images: 39 s with three other jobs on the two cores, 14 s
+of CPU.
 
 """
 
