@@ -68,6 +68,7 @@ def draw(back, path):
         axes.set(title=activation, xlabel="hidden layer")
         axes.set_xticks(range(1, DEPTH + 1, 3))
     panels[0, 0].set_ylabel("rms of dL/d(output) before training")
+    figure.suptitle(f"{DEPTH} layers of {WIDTH} units on digits", fontweight="bold")
     return drawing.complete(figure, path)
 
 
