@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.stats.rows import evenly_spaced
+from keras_initkit.stats.rows import evenly_spaced, odd_stride
 
 # Sign (1 bit), exponent (8), leading mantissa (2).
 _SHIFT = 32 - 11
@@ -32,10 +32,22 @@ def bincounts(rows, wanted, compiled=False):
     Returns:
         Int32 tensor of shape `(tensors, BINS)`.
     """
+    small = [n for n, x in enumerate(rows) if compiled or not x.is_large]
+    large = [n for n, x in enumerate(rows) if n not in small]
+    parts = [_counts_of_each([rows[n] for n in small], wanted, compiled)]
+    parts += [
+        _counts_of_one()(wanted, rows[n].values, odd_stride(rows[n], _most(rows[n])))
+        for n in large
+    ]
+    return tf.gather(tf.concat(parts, axis=0), np.argsort(small + large))
+
+
+def _counts_of_each(rows, wanted, compiled):
+    """Counts small tensors all at once, each with bins of its own."""
     shape = [len(rows), BINS]
 
     def count():
-        samples = [tf.reshape(_sampled(x), [-1]) for x in rows]
+        samples = [tf.reshape(evenly_spaced(x, _most(x)), [-1]) for x in rows]
         if compiled:
             bins = [_bins(x) for x in samples]
             return tf.stack(
@@ -44,17 +56,41 @@ def bincounts(rows, wanted, compiled=False):
                     for one in bins
                 ]
             )
-        # All tensors at once, each with bins of its own.
         sizes = [x.shape[0] or tf.size(x) for x in samples]
         first = tf.repeat(tf.range(len(rows)) * BINS, sizes)
-        counts = tf.raw_ops.Bincount(
-            arr=_bins(tf.concat(samples, axis=0)) + first,
-            size=len(rows) * BINS,
-            weights=tf.zeros([0], tf.int32),
-        )
-        return tf.reshape(counts, shape)
+        bins = _bins(tf.concat(samples, axis=0)) + first
+        return tf.reshape(_counted(bins, len(rows) * BINS), shape)
 
+    if not rows:
+        return tf.zeros(shape, tf.int32)
     return tf.cond(wanted, count, lambda: tf.zeros(shape, tf.int32))
+
+
+@functools.cache
+def _counts_of_one():
+    """The counts of a large tensor, alone, so that it is not kept; traced once."""
+
+    def count_if(wanted, values, stride):
+        def count():
+            sample = tf.reshape(values[::stride], [-1])
+            return _counted(_bins(sample), BINS)[tf.newaxis]
+
+        return tf.cond(wanted, count, lambda: tf.zeros([1, BINS], tf.int32))
+
+    return tf.function(
+        count_if,
+        input_signature=[
+            tf.TensorSpec([], tf.bool),
+            tf.TensorSpec([None, None], tf.float32),
+            tf.TensorSpec([], tf.int32),
+        ],
+        autograph=False,
+        experimental_attributes={"_noinline": True},
+    )
+
+
+def _counted(bins, count):
+    return tf.raw_ops.Bincount(arr=bins, size=count, weights=tf.zeros([0], tf.int32))
 
 
 def _bins(values):
@@ -62,9 +98,9 @@ def _bins(values):
     return tf.cast(tf.bitwise.right_shift(bits, np.uint32(_SHIFT)), tf.int32)
 
 
-def _sampled(rows):
-    most = max(1, SAMPLED_VALUES // (rows.units or SAMPLED_VALUES))
-    return evenly_spaced(rows, most)
+def _most(rows):
+    """How many rows of a tensor are read at most."""
+    return max(1, SAMPLED_VALUES // (rows.units or SAMPLED_VALUES))
 
 
 # Bins of one sign below those of infinities and NaN: 255 exponents of four bins.

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_initkit import schema
 from keras_initkit.stats import histogram
-from keras_initkit.stats.rows import as_rows, spread_out
+from keras_initkit.stats.rows import Rows, as_rows, spread_out
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; `spread`
 # and `squared_spread` are trace and squared Frobenius norm of the Gram matrix of
@@ -136,15 +136,38 @@ def joined(parts):
 
 
 def _moments(rows):
-    """Returns count, mean, m2, min, max, nonfinite: float64 `(tensors, 6)`."""
+    """Returns count, mean, m2, min, max, nonfinite: float64 `(tensors, 6)`.
+
+    Of small tensors together: whether any of them takes care is asked once. Of large
+    ones each alone, so that none is kept until the last is known.
+    """
+    small = [number for number, x in enumerate(rows) if not x.is_large]
+    large = [number for number, x in enumerate(rows) if x.is_large]
+    parts = [_moments_of_each([rows[number] for number in small])] if small else []
+    parts += [_moments_of_one()(rows[number].values) for number in large]
+    return tf.gather(tf.concat(parts, axis=0), np.argsort(small + large))
+
+
+@functools.cache
+def _moments_of_one():
+    """The moments of one tensor, traced once for all."""
+    return tf.function(
+        lambda values: _moments_of_each([Rows(values, tf.size(values))]),
+        input_signature=[tf.TensorSpec([None, None], tf.float32)],
+        autograph=False,
+        experimental_attributes={"_noinline": True},
+    )
+
+
+def _moments_of_each(rows):
     axes = tf.constant([0, 1])
     sums = []
-    for x, _ in rows:
+    for x in rows:
         sums += [
-            tf.reduce_sum(x, axes),
-            tf.nn.l2_loss(x),
-            tf.reduce_min(x, axes),
-            tf.reduce_max(x, axes),
+            tf.reduce_sum(x.values, axes),
+            tf.nn.l2_loss(x.values),
+            tf.reduce_min(x.values, axes),
+            tf.reduce_max(x.values, axes),
         ]
     sums = tf.cast(tf.reshape(tf.stack(sums), [-1, 4]), tf.float64)
     count = tf.cast(tf.stack([x.size for x in rows]), tf.float64)

@@ -5,6 +5,7 @@ op less makes tracing and small models faster.
 """
 
 import functools
+import math
 import typing
 
 import numpy as np
@@ -18,10 +19,13 @@ class Rows(typing.NamedTuple):
         values: Float32 tensor of shape `(rows, units)`.
         size: How many entries there are: an int, or an int32 scalar if only the step
             knows it.
+        is_large: Whether the tensor may be so large that it must not be kept until
+            others are known.
     """
 
     values: tf.Tensor
     size: typing.Any
+    is_large: bool = False
 
     @property
     def units(self):
@@ -34,13 +38,21 @@ class Rows(typing.NamedTuple):
         return self.size // (self.units or 1) if known is None else known
 
 
+# Entries, 1 MB: a tensor of as many is large. A length that is not known, such as that
+# of a batch, counts as this.
+_LARGE = 2**18
+_UNKNOWN_LENGTH = 64
+
+
 def as_rows(tensor):
     """Returns the `Rows` of a float tensor with a static last axis, its units."""
     values = tf.cast(tensor, tf.float32)
+    lengths = [_UNKNOWN_LENGTH if n is None else n for n in tensor.shape.as_list()]
+    is_large = math.prod(lengths) >= _LARGE
     if values.shape.rank != 2:
         values = tf.reshape(values, [-1, (values.shape.as_list() or [1])[-1]])
     size = values.shape.num_elements()
-    return Rows(values, tf.size(values) if size is None else size)
+    return Rows(values, tf.size(values) if size is None else size, is_large)
 
 
 def evenly_spaced(rows, most):
@@ -48,15 +60,20 @@ def evenly_spaced(rows, most):
 
     The stride is odd: it does not fall in step with a power of two in the shape.
     """
-    count = rows.count
-    known = isinstance(count, int)
-    if known and count <= most:
+    stride = odd_stride(rows, most)
+    if isinstance(stride, int) and stride == 1:
         return rows.values
-    stride = (count + most - 1) // most
-    stride += 1 - stride % 2
-    taken = rows.values[:: stride if known else tf.maximum(1, stride)]
+    taken = rows.values[::stride]
     taken.set_shape([None, rows.units])
     return taken
+
+
+def odd_stride(rows, most):
+    """Returns the odd stride at which at most so many rows are met, at least 1."""
+    count = rows.count
+    stride = (count + most - 1) // most
+    stride += 1 - stride % 2
+    return max(1, stride) if isinstance(count, int) else tf.maximum(1, stride)
 
 
 def spread_out(rows, most):

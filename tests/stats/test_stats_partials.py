@@ -275,3 +275,54 @@ def test_update_to_weight_ratio(case):
     ratio = values[:, list(schema.STATISTICS).index("update_to_weight_ratio")]
     assert np.isnan(ratio[0])
     assert ratio[1] == pytest.approx(expected, rel=1e-6)
+
+
+def small_and_large():
+    large = RNG.standard_normal((600, 512)).astype(np.float32)
+    broken = large.copy()
+    broken[5, 5] = np.inf
+    return [NORMAL, large, TENSORS["huge"], 1000 + 0.1 * large, broken, NORMAL[:1]]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_large_tensors_keep_their_places_among_small_ones(mode):
+    tensors = small_and_large()
+
+    def reduce_all(*tensors):
+        reductions = [stats.Reduction()] * len(tensors)
+        wanted = tf.constant(True)
+        return stats.reduce(list(tensors), reductions, wanted, mode == "xla")
+
+    together = MODES[mode](reduce_all)(*map(tf.convert_to_tensor, tensors))
+    for number, tensor in enumerate(tensors):
+        alone = stats.reduce(
+            [tf.convert_to_tensor(tensor)], [stats.Reduction()], tf.constant(True)
+        )
+        counts = together["histogram"][number]
+        np.testing.assert_array_equal(counts, alone["histogram"][0])
+        found, expected = together["scalars"][number], alone["scalars"][0]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    mean, m2 = together["scalars"].numpy()[3, 1:3]
+    np.testing.assert_allclose(mean, tensors[3].astype(np.float64).mean(), rtol=1e-6)
+    np.testing.assert_allclose(m2, tensors[3].var(dtype=np.float64) * 307200, rtol=1e-5)
+
+
+def test_no_condition_on_all_tensors_keeps_a_large_one():
+    """What a condition may read stays in memory until its answer is known."""
+    spec = [tf.TensorSpec([None, 64, 64]), tf.TensorSpec([None, 8])]
+
+    @tf.function(input_signature=spec)
+    def step(large, small):
+        reductions = [stats.Reduction(0, 16, 0, True)] * 2
+        return stats.reduce([large, small], reductions, tf.constant(True) & True)
+
+    graph = step.get_concrete_function().graph
+    conditions = [
+        op for op in graph.get_operations() if op.type in ("If", "StatelessIf")
+    ]
+    assert len(conditions) == 2
+    for condition in conditions:
+        for tensor in condition.inputs:
+            while tensor.op.type in ("Reshape", "Cast", "Identity"):
+                tensor = tensor.op.inputs[0]
+            assert tensor.name != graph.inputs[0].name
