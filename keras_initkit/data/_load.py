@@ -62,7 +62,8 @@ def load(
             in any case; or a folder that holds `NAME.npz`.
         limit: Number of training examples to take, the same number of each
             class as far as the set has them. `None` takes all. A smaller part
-            is contained in every larger one of the same seed.
+            is contained in every larger one of the same seed. A stand-in that has
+            fewer gives all it has.
         seed: Seed of the parts taken and of the generated stand-ins.
         test_limit: As `limit`, for the test set. `None` takes all, so that
             accuracies stay comparable while `limit` changes.
@@ -97,6 +98,9 @@ def load(
             _integer(key, value, 1)
     spec = SPECS[name]
     raw, origin, is_standin, words = _find(spec, source, seed, vocabulary)
+    if is_standin:
+        limit = limit and min(limit, len(raw.x_train))
+        test_limit = test_limit and min(test_limit, len(raw.x_test))
     rng = np.random.default_rng(seed)
     train = _part("limit", raw.x_train, raw.y_train, limit, rng, spec)
     test = _part("test_limit", raw.x_test, raw.y_test, test_limit, rng, spec)

@@ -247,6 +247,12 @@ def test_decode_refuses_images_and_batches(standins):
         standins["imdb"].decode(standins["imdb"].x_test)
 
 
+def test_a_stand_in_gives_all_it_has_where_more_is_asked_for():
+    """What is written for the real data must run where there are none."""
+    dataset = data.load("mnist", source="standin", limit=12_800, test_limit=2_000)
+    assert (len(dataset.x_train), len(dataset.x_test)) == (1438, 359)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -261,14 +267,14 @@ def test_decode_refuses_images_and_batches(standins):
             "holds NAME.npz files. Received: source='fake', which is no folder.",
         ),
         (
-            {"limit": 1439},
-            "`limit` must be at most 1438, the number of training examples of "
-            "'mnist'. Received: limit=1439. Leave it out to take them all.",
+            {"name": "xor", "limit": 5},
+            "`limit` must be at most 4, the number of training examples of 'xor'. "
+            "Received: limit=5. Leave it out to take them all.",
         ),
         (
-            {"test_limit": 360},
-            "`test_limit` must be at most 359, the number of test examples of "
-            "'mnist'. Received: test_limit=360. Leave it out to take them all.",
+            {"name": "xor", "test_limit": 5},
+            "`test_limit` must be at most 4, the number of test examples of 'xor'. "
+            "Received: test_limit=5. Leave it out to take them all.",
         ),
         (
             {"limit": 0},
@@ -291,7 +297,7 @@ def test_decode_refuses_images_and_batches(standins):
             "`maxlen` must be an integer of at least 1. Received: maxlen=True.",
         ),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    ids=lambda value: list(value)[-1] if isinstance(value, dict) else "",
 )
 def test_bad_argument_is_named(arguments, message):
     arguments = {"name": "mnist", "source": "standin", **arguments}
