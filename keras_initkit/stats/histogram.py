@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.stats.rows import evenly_spaced, odd_stride
+from keras_initkit.stats.rows import evenly_spaced, odd_stride, small_together
 
 # Sign (1 bit), exponent (8), leading mantissa (2).
 _SHIFT = 32 - 11
@@ -32,18 +32,18 @@ def bincounts(rows, wanted, compiled=False):
     Returns:
         Int32 tensor of shape `(tensors, BINS)`.
     """
-    small = [n for n, x in enumerate(rows) if compiled or not x.is_large]
-    large = [n for n, x in enumerate(rows) if n not in small]
-    parts = [_counts_of_each([rows[n] for n in small], wanted, compiled)]
-    parts += [
-        _counts_of_one()(wanted, rows[n].values, odd_stride(rows[n], _most(rows[n])))
-        for n in large
-    ]
-    return tf.gather(tf.concat(parts, axis=0), np.argsort(small + large))
+
+    def together(rows):
+        return _counts_of_each(rows, wanted, compiled)
+
+    def alone(x):
+        return _counts_of_one()(wanted, x.values, odd_stride(x, _most(x)))
+
+    return together(rows) if compiled else small_together(rows, together, alone)
 
 
 def _counts_of_each(rows, wanted, compiled):
-    """Counts small tensors all at once, each with bins of its own."""
+    """Counts tensors all at once, each with bins of its own."""
     shape = [len(rows), BINS]
 
     def count():
@@ -61,8 +61,6 @@ def _counts_of_each(rows, wanted, compiled):
         bins = _bins(tf.concat(samples, axis=0)) + first
         return tf.reshape(_counted(bins, len(rows) * BINS), shape)
 
-    if not rows:
-        return tf.zeros(shape, tf.int32)
     return tf.cond(wanted, count, lambda: tf.zeros(shape, tf.int32))
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_initkit import schema
 from keras_initkit.stats import histogram
-from keras_initkit.stats.rows import Rows, as_rows, spread_out
+from keras_initkit.stats.rows import Rows, as_rows, small_together, spread_out
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; `spread`
 # and `squared_spread` are trace and squared Frobenius norm of the Gram matrix of
@@ -136,16 +136,8 @@ def joined(parts):
 
 
 def _moments(rows):
-    """Returns count, mean, m2, min, max, nonfinite: float64 `(tensors, 6)`.
-
-    Of small tensors together: whether any of them takes care is asked once. Of large
-    ones each alone, so that none is kept until the last is known.
-    """
-    small = [number for number, x in enumerate(rows) if not x.is_large]
-    large = [number for number, x in enumerate(rows) if x.is_large]
-    parts = [_moments_of_each([rows[number] for number in small])] if small else []
-    parts += [_moments_of_one()(rows[number].values) for number in large]
-    return tf.gather(tf.concat(parts, axis=0), np.argsort(small + large))
+    """Returns count, mean, m2, min, max, nonfinite: float64 `(tensors, 6)`."""
+    return small_together(rows, _moments_of_each, lambda x: _moments_of_one()(x.values))
 
 
 @functools.cache
@@ -160,6 +152,7 @@ def _moments_of_one():
 
 
 def _moments_of_each(rows):
+    """The moments of tensors: whether any of them takes care is asked once."""
     axes = tf.constant([0, 1])
     sums = []
     for x in rows:

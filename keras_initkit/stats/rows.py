@@ -55,6 +55,26 @@ def as_rows(tensor):
     return Rows(values, tf.size(values) if size is None else size, is_large)
 
 
+def small_together(rows, together, alone):
+    """Reduces small tensors together and each large one alone, in the order of all.
+
+    What a condition may read is kept until its answer is known: under one that depends
+    on all tensors of a step, none would be freed before its end.
+
+    Args:
+        rows: List of `Rows`.
+        together: Function of a list of `Rows`; returns a row for each.
+        alone: Function of one of the `Rows`; returns its row, with a leading axis of 1.
+    """
+    small = [number for number, x in enumerate(rows) if not x.is_large]
+    large = [number for number, x in enumerate(rows) if x.is_large]
+    if not large:
+        return together(rows)
+    parts = [together([rows[number] for number in small])] if small else []
+    parts += [alone(rows[number]) for number in large]
+    return tf.gather(tf.concat(parts, axis=0), np.argsort(small + large))
+
+
 def evenly_spaced(rows, most):
     """Returns at most so many rows of `Rows`, evenly spaced.
 
