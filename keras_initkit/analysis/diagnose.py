@@ -15,6 +15,7 @@ from keras_initkit import diagnosis, schema, stats, theory
 from keras_initkit.analysis import _diagnosis_plot, _diagnosis_table
 from keras_initkit.analysis._in_place import editing, forward
 from keras_initkit.analysis._jacobian import Jacobian, jacobian_of
+from keras_initkit.analysis._json import finite
 from keras_initkit.analysis._phases import Phase, phases
 from keras_initkit.analysis._tables import to_html, to_text
 from keras_initkit.analysis._targets import default_loss, random_targets
@@ -101,7 +102,7 @@ class Diagnosis:
             "notes": self.notes,
             "seconds": self.seconds,
         }
-        return _finite(content)
+        return finite(content)
 
     def __rich__(self):
         return _diagnosis_table.render(self)
@@ -519,14 +520,3 @@ def _depth_message(phase):
         f"weights of std {phase.sigma_w:.3g}/√fan_in they are in the {phase.phase} "
         f"phase, where gradients change by {math.sqrt(phase.chi_1):.2g} a layer."
     )
-
-
-def _finite(content):
-    """Replaces what JSON cannot hold by `None`."""
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    return content

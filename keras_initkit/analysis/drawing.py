@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_initkit.analysis.compare import margin_of_mean
+from keras_initkit.analysis.spread import margin_of_mean
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis.run import RunResult
+    from keras_initkit.analysis.run_result import RunResult
 
 # An initializer looks the same in every picture. Colours of Okabe and Ito (yellow, too
 # pale for lines, left out) and of Tol's muted scheme, told apart by the colour-blind;

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_initkit.analysis import drawing
-from keras_initkit.analysis.run import RunResult
+from keras_initkit.analysis.run_result import RunResult
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis.compare import Comparison, Row
+    from keras_initkit.analysis.comparison import Comparison, Row
 
 _WHY_WIDTH = 120  # characters a line under the picture
 

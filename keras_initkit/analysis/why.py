@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_initkit import diagnosis
-from keras_initkit.analysis.run import RunResult
+from keras_initkit.analysis.run_result import RunResult
 from keras_initkit.diagnosis import Finding
 
 

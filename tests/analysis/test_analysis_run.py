@@ -11,7 +11,7 @@ import pytest
 import keras_initkit as kik
 from keras_initkit import analysis
 from keras_initkit.analysis import run_log
-from keras_initkit.analysis.compare import _as_data
+from keras_initkit.analysis._data import as_data
 from keras_initkit.recording.record import RunRecord
 
 
@@ -120,7 +120,7 @@ def test_loss_curve_weighs_a_smaller_last_batch_by_its_examples():
 
     x = np.ones((33, 1), "float32")
     y = np.arange(33, dtype="float32")[:, None]  # the loss of an example is its square
-    data = _as_data(((x, y), (x, y)))
+    data = as_data(((x, y), (x, y)))
     arguments = dict(epochs=2, batch_size=32, every=1)
     result = analysis.train_run(build, data, "he", 0, **arguments)
     steps, (first, last, *second) = result.loss_curve()

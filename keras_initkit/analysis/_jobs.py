@@ -1,0 +1,63 @@
+"""Training runs, one after the other here or several at once in processes."""
+
+import contextlib
+import os
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import keras
+
+from keras_initkit.analysis.run import train_run
+from keras_initkit.analysis.run_result import RunResult
+
+Job = dict[str, Any]  # the arguments of `train_run`
+Results = Generator[RunResult, None, None]
+Progress = Callable[[str, int], Sequence[keras.callbacks.Callback]]
+
+
+def check_jobs(n_jobs: int | None) -> None:
+    """Raises a ValueError if `n_jobs` is no number of processes."""
+    if n_jobs is not None and n_jobs != -1 and n_jobs < 1:
+        raise ValueError(
+            "`n_jobs` must be at least 1, or -1 for a process per core. "
+            f"Received: n_jobs={n_jobs!r}"
+        )
+
+
+def in_turn(jobs: list[Job], callbacks: Progress | None) -> Results:
+    """Yields the result of each job, run here one after the other."""
+    for job in jobs:
+        extra = () if callbacks is None else callbacks(job["label"], job["seed"])
+        yield train_run(**job, callbacks=extra)
+
+
+def in_processes(jobs: list[Job], n_jobs: int | None) -> Results:
+    """Yields the results of jobs as they finish in processes.
+
+    Raises:
+        ImportError: If joblib is not installed.
+    """
+    try:
+        import joblib
+    except ImportError as error:
+        raise ImportError(
+            "`n_jobs` needs joblib: pip install 'keras-initkit[sweep]'"
+        ) from error
+    count = joblib.effective_n_jobs(n_jobs)
+    threads = max(1, (os.cpu_count() or 1) // count)
+    # A batch of runs to a process would be lost as a whole on Ctrl-C.
+    pool = joblib.Parallel(
+        n_jobs=n_jobs, batch_size=1, return_as="generator_unordered", max_nbytes="1M"
+    )
+    yield from pool(joblib.delayed(_run_in_process)(threads, job) for job in jobs)
+
+
+def _run_in_process(threads: int, job: Job) -> RunResult:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Too late, and then already done, if the process has had a run before.
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+    return train_run(**job)
