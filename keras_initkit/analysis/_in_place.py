@@ -1,9 +1,18 @@
 """Changing a model's weights in place: all of it or nothing of it."""
 
 import contextlib
+import dataclasses
 
 import keras
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A layer that was left as it is, and why."""
+
+    layer: str
+    reason: str
 
 
 class Edit:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_initkit import initializers
-from keras_initkit.analysis.lsuv import Skipped
+from keras_initkit.analysis._in_place import Skipped
 from keras_initkit.capture.layers import named_layers
 
 k = keras.layers

@@ -5,8 +5,8 @@ import dataclasses
 import keras
 
 from keras_initkit import initializers
-from keras_initkit.analysis._in_place import editing
-from keras_initkit.analysis.lsuv import Skipped, find_targets
+from keras_initkit.analysis._in_place import Skipped, editing
+from keras_initkit.analysis._scalable import find_targets
 from keras_initkit.capture.layers import named_layers
 
 

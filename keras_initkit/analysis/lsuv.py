@@ -10,11 +10,9 @@ import keras
 from keras import ops
 
 from keras_initkit import initializers
-from keras_initkit.analysis._in_place import editing, forward
-from keras_initkit.capture.layers import named_layers
+from keras_initkit.analysis._in_place import Skipped, editing, forward
+from keras_initkit.analysis._scalable import find_targets
 from keras_initkit.capture.taps import shadowed
-
-k = keras.layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +38,6 @@ class LayerFit:
     standard_error: float
     iterations: int
     converged: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Skipped:
-    """A layer that was left as it is, and why."""
-
-    layer: str
-    reason: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,228 +143,158 @@ def lsuv(
     if not model.built:
         forward(model, x)
     targets, skipped = find_targets(model, layers)
-    fits: dict = {}
-    with editing(model) as edit, contextlib.ExitStack() as stack:
+    with editing(model) as edit:
         if orthonormal:
             for target in targets:
-                target.start_orthonormal(edit, seed)
+                _start_orthonormal(target, edit, seed)
+        fitting = _Fitting(edit, tolerance, max_iterations, mean_shift)
+        with fitting.of(targets):
+            forward(model, x)
         for target in targets:
-            fit = functools.partial(
-                _fit, target, edit, tolerance, max_iterations, mean_shift
-            )
-            call = _fitting_call(target, fit, fits, edit)
-            stack.enter_context(shadowed(target.layer, "call", call))
-        forward(model, x)
-        for target in targets:
-            if target.name not in fits:
-                target.leave_alone(edit)
-                reason = "is not called in an eager forward pass"
-                fits[target.name] = Skipped(target.name, reason)
-    skipped += [fit for fit in fits.values() if isinstance(fit, Skipped)]
-    fitted = tuple(fit for fit in fits.values() if isinstance(fit, LayerFit))
+            if target.name not in fitting.outcomes:
+                fitting.leave_alone(target, "is not called in an eager forward pass")
+    outcomes = fitting.outcomes.values()
+    skipped += [one for one in outcomes if isinstance(one, Skipped)]
+    fitted = tuple(one for one in outcomes if isinstance(one, LayerFit))
     return LSUVReport(fitted, tuple(skipped), time.perf_counter() - started)
 
 
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """A layer to be scaled, and how.
+def _start_orthonormal(target, edit, seed):
+    """Draws orthonormal kernels: per gate, where gates are fused."""
+    gates = initializers.layer_aware.gates_of(target.layer)
+    for variable in target.kernels:
+        path = f"{target.name}/{variable.name}"
+        if isinstance(target.layer, keras.layers.Embedding):
+            # A table is looked up, not multiplied by: rows need no directions.
+            base = keras.initializers.RandomNormal(stddev=1.0)
+        elif gates > 1:
+            base = initializers.GateOrthogonal(gates=gates)
+        else:
+            base = keras.initializers.Orthogonal()
+        draw = initializers.seeded(base, seed, path)
+        edit.assign(variable, draw(variable.shape, dtype=variable.dtype))
+
+
+class _Fitting:
+    """Rescales each layer when a forward pass first meets it, its inputs final.
 
     Attributes:
-        name: Its unique name in the model.
-        layer: The layer.
-        kernel: The variable to scale.
-        others: Further kernels to start orthonormal (a separable layer's depthwise).
-        bias: The variable to shift, or `None`.
-        projection: Whether the signal is `inputs @ kernel` instead of the output.
+        outcomes: `{name: LayerFit or Skipped}` of the layers met so far.
     """
 
-    name: str
-    layer: object
-    kernel: object
-    others: tuple = ()
-    bias: object = None
-    projection: bool = False
+    def __init__(self, edit, tolerance, max_iterations, mean_shift):
+        self.outcomes: dict = {}
+        self._edit = edit
+        self._tolerance = tolerance
+        self._max_iterations = max_iterations
+        self._mean_shift = mean_shift
 
-    def start_orthonormal(self, edit, seed):
-        """Draws orthonormal kernels: per gate, where gates are fused."""
-        gates = initializers.layer_aware.gates_of(self.layer)
-        for variable in (self.kernel, *self.others):
-            path = f"{self.name}/{variable.name}"
-            if isinstance(self.layer, k.Embedding):
-                # A table is looked up, not multiplied by: rows need no directions.
-                base = keras.initializers.RandomNormal(stddev=1.0)
-            elif gates > 1:
-                base = initializers.GateOrthogonal(gates=gates)
+    def of(self, targets):
+        """Shadows the calls of layers by fitting ones, for the duration of a `with`."""
+        stack = contextlib.ExitStack()
+        for target in targets:
+            call = self._fitting_call(target, target.layer.call)
+            stack.enter_context(shadowed(target.layer, "call", call))
+        return stack
+
+    def leave_alone(self, target, reason):
+        """Gives the kernels of a layer their first values back."""
+        for variable in target.kernels:
+            self._edit.restore(variable)
+        self.outcomes[target.name] = Skipped(target.name, reason)
+
+    def _fitting_call(self, target, original):
+        @functools.wraps(original)
+        def call(*args, **kwargs):
+            outputs = None
+            if target.name not in self.outcomes:
+                evaluate = functools.partial(_evaluate, target, original, args, kwargs)
+                try:
+                    outputs = self._fit(target, evaluate)
+                except _NotEager:
+                    reason = "is called inside a compiled function or a loop"
+                    self.leave_alone(target, reason)
+            return original(*args, **kwargs) if outputs is None else outputs
+
+        return call
+
+    def _fit(self, target, evaluate):
+        """Rescales one layer; returns its outputs, `None` if they are not known."""
+        shifts = self._mean_shift and target.bias is not None
+
+        def measured(signal):
+            return _spread(signal - _unit_means(target, signal) if shifts else signal)
+
+        outputs, signal, activate = evaluate()
+        std, error = measured(signal)
+        before, iterations = std, 0
+        while self._is_off(std) and iterations < self._max_iterations:
+            kernel = ops.cast(target.kernel, "float32")
+            self._edit.assign(target.kernel, kernel / std)
+            iterations += 1
+            if activate and _is_linear(target):
+                # Known without evaluating the layer again.
+                signal = signal / ops.cast(std, signal.dtype)
+                outputs = activate(signal)
             else:
-                base = keras.initializers.Orthogonal()
-            draw = initializers.seeded(base, seed, path)
-            edit.assign(variable, draw(variable.shape, dtype=variable.dtype))
+                outputs, signal, activate = evaluate()
+            std, error = measured(signal)
+        if not 0 < std < math.inf:
+            reason = f"its signal has the standard deviation {std}"
+            return self.leave_alone(target, reason)
+        if shifts:
+            self._edit.assign(target.bias, target.bias - _unit_means(target, signal))
+            outputs, signal, _ = evaluate()
+            std, error = _spread(signal)
+        self.outcomes[target.name] = LayerFit(
+            layer=target.name,
+            weight=target.kernel.name,
+            std_before=before,
+            std_after=std,
+            standard_error=error,
+            iterations=iterations,
+            converged=abs(std - 1) <= self._tolerance,
+        )
+        return outputs
 
-    def leave_alone(self, edit):
-        """Gives the kernels their first values back."""
-        for variable in (self.kernel, *self.others):
-            edit.restore(variable)
-
-    def signal(self, original, args, kwargs):
-        """Evaluates the layer: `(outputs, signal, activate)`.
-
-        `activate` gives the outputs for another signal without evaluating the layer
-        again; `None` where the layer does more than to apply its activation.
-        """
-        if self.projection:
-            inputs = keras.tree.flatten((args, kwargs))[0]
-            signal = ops.matmul(inputs, ops.cast(self.kernel, inputs.dtype))
-            return None, signal, lambda signal: None
-        activation = self.layer.__dict__.get("activation")
-        if not callable(activation) or activation is keras.activations.linear:
-            outputs = original(*args, **kwargs)
-            return outputs, outputs, lambda signal: signal
-        caught: list = []
-
-        def catching(z):
-            caught[:] = [z, activation(z)]
-            return caught[1]
-
-        with shadowed(self.layer, "activation", catching):
-            outputs = original(*args, **kwargs)
-        if not caught:
-            return outputs, outputs, None
-        return outputs, caught[0], activation if outputs is caught[1] else None
-
-    def rescaled(self, signal, std):
-        """Returns the signal after dividing the kernel by `std`, or `None`.
-
-        Without a bias the signal is linear in the kernel, so that the layer need not
-        be evaluated again.
-        """
-        if self.bias is not None and bool(ops.any(ops.not_equal(self.bias, 0))):
-            return None
-        return signal / ops.cast(std, signal.dtype)
+    def _is_off(self, std):
+        return 0 < std < math.inf and abs(std - 1) > self._tolerance
 
 
-def find_targets(model, layers=None):
-    """Lists a model's layers that LSUV can treat, and those that it cannot.
+def _evaluate(target, original, args, kwargs):
+    """Evaluates a layer: `(outputs, signal, activate)`.
 
-    Args:
-        model: A built Keras model.
-        layers: Names, or `None` for all that are trainable.
-
-    Returns:
-        A list of `Target` and a list of `Skipped`.
-
-    Raises:
-        ValueError: If a name is not that of a layer.
+    `activate` gives the outputs for another signal without evaluating the layer
+    again; `None` where the layer does more than to apply its activation.
     """
-    named = named_layers(model)
-    if layers is not None:
-        known = {name for name, _ in named} | {layer.name for _, layer in named}
-        unknown = sorted(set(layers) - known)
-        if unknown:
-            inputs = keras.layers.InputLayer
-            choices = tuple(x.name for _, x in named if not isinstance(x, inputs))
-            raise ValueError(
-                "`layers` must name layers of the model. Use one of "
-                f"{choices}. Received: {unknown}."
-            )
-    cells = {id(layer.cell) for _, layer in named if hasattr(layer, "cell")}
-    targets, skipped, taken = [], [], set()
-    for name, layer in named:
-        chosen = layers is None or name in layers or layer.name in layers
-        variables = [v for v in layer._trainable_variables if len(v.shape) > 1]
-        variables += [v for v in layer._non_trainable_variables if len(v.shape) > 1]
-        cell = getattr(layer, "cell", None)
-        if not chosen or id(layer) in cells or not (variables or cell):
-            continue
-        target = _target(name, layer)
-        if isinstance(target, Skipped):
-            skipped.append(target)
-        elif id(target.kernel) in taken:
-            skipped.append(Skipped(name, "shares its kernel with a layer before it"))
-        elif layers is None and not target.kernel.trainable:
-            skipped.append(
-                Skipped(name, "is not trainable; name it in `layers` to treat it")
-            )
-        else:
-            taken.add(id(target.kernel))
-            targets.append(target)
-    return targets, skipped
+    if target.projection:
+        inputs = keras.tree.flatten((args, kwargs))[0]
+        signal = ops.matmul(inputs, ops.cast(target.kernel, inputs.dtype))
+        return None, signal, lambda signal: None
+    activation = target.layer.__dict__.get("activation")
+    if not callable(activation) or activation is keras.activations.linear:
+        outputs = original(*args, **kwargs)
+        return outputs, outputs, lambda signal: signal
+    caught: list = []
+
+    def catching(z):
+        caught[:] = [z, activation(z)]
+        return caught[1]
+
+    with shadowed(target.layer, "activation", catching):
+        outputs = original(*args, **kwargs)
+    if not caught:
+        return outputs, outputs, None
+    return outputs, caught[0], activation if outputs is caught[1] else None
 
 
-def _target(name, layer):
-    """Returns the `Target` of a layer, or `Skipped`."""
-    bias = getattr(layer, "bias", None)
-    if isinstance(layer, k.SeparableConv1D | k.SeparableConv2D):
-        others = (layer.depthwise_kernel,)
-        return Target(name, layer, layer.pointwise_kernel, others, bias)
-    if isinstance(layer, k.Dense | k.EinsumDense):
-        return Target(name, layer, layer.kernel, (), bias)
-    if initializers.layer_aware.is_convolution(layer) and hasattr(layer, "kernel"):
-        return Target(name, layer, layer.kernel, (), bias)
-    if isinstance(layer, k.Embedding):
-        return Target(name, layer, layer.embeddings)
-    if isinstance(layer, k.LSTM | k.GRU | k.SimpleRNN):
-        return Target(name, layer, layer.cell.kernel, projection=True)
-    kind = type(layer).__name__
-    return Skipped(name, f"{kind} has no single kernel that scales its output")
-
-
-def _fitting_call(target, fit, fits, edit):
-    """Returns a `call` that fits the layer the first time it is met."""
-    original = target.layer.call
-
-    @functools.wraps(original)
-    def call(*args, **kwargs):
-        outputs = None
-        if target.name not in fits:
-            try:
-                fits[target.name], outputs = fit(original, args, kwargs)
-            except _NotEager:
-                reason = "is called inside a compiled function or a loop"
-                fits[target.name] = Skipped(target.name, reason)
-                target.leave_alone(edit)
-        return original(*args, **kwargs) if outputs is None else outputs
-
-    return call
+def _is_linear(target):
+    """Whether the signal scales with the kernel: no bias is added to it."""
+    return target.bias is None or not bool(ops.any(ops.not_equal(target.bias, 0)))
 
 
 class _NotEager(Exception):
     """A signal has no value: the layer is being traced."""
-
-
-def _fit(target, edit, tolerance, max_iterations, mean_shift, original, args, kwargs):
-    """Rescales one layer on its final inputs: what was done, and its outputs."""
-    shifts = mean_shift and target.bias is not None
-
-    def measured(signal):
-        return _spread(signal - _unit_means(target, signal) if shifts else signal)
-
-    outputs, signal, activate = target.signal(original, args, kwargs)
-    std, error = measured(signal)
-    before = std
-    iterations = 0
-    while True:
-        if not math.isfinite(std) or std == 0:
-            target.leave_alone(edit)
-            reason = f"its signal has the standard deviation {std}"
-            return Skipped(target.name, reason), None
-        if abs(std - 1) <= tolerance or iterations == max_iterations:
-            break
-        edit.assign(target.kernel, ops.cast(target.kernel, "float32") / std)
-        iterations += 1
-        rescaled = target.rescaled(signal, std) if activate else None
-        if rescaled is None:
-            outputs, signal, activate = target.signal(original, args, kwargs)
-        else:
-            outputs, signal = activate(rescaled), rescaled
-        std, error = measured(signal)
-    if shifts:
-        edit.assign(target.bias, target.bias - _unit_means(target, signal))
-        outputs, signal, _ = target.signal(original, args, kwargs)
-        std, error = _spread(signal)
-    converged = abs(std - 1) <= tolerance
-    weight = target.kernel.name
-    fit = LayerFit(target.name, weight, before, std, error, iterations, converged)
-    return fit, outputs
 
 
 def _unit_means(target, signal):

@@ -14,10 +14,9 @@ import rich.table
 
 from keras_initkit import initializers, theory
 from keras_initkit.analysis import _forward_graph
-from keras_initkit.analysis._in_place import forward
+from keras_initkit.analysis._in_place import Skipped, forward
 from keras_initkit.analysis._owners import find_owners
 from keras_initkit.analysis._tables import to_html, to_text
-from keras_initkit.analysis.lsuv import Skipped
 from keras_initkit.initializers._activations import to_theory
 from keras_initkit.initializers.layer_aware import (
     for_layer,

@@ -7,9 +7,8 @@ import keras
 import numpy as np
 
 from keras_initkit import initializers
-from keras_initkit.analysis._in_place import Edit
+from keras_initkit.analysis._in_place import Edit, Skipped
 from keras_initkit.analysis._owners import find_owners
-from keras_initkit.analysis.lsuv import Skipped
 from keras_initkit.analysis.recommend import Choice, Plan, label
 from keras_initkit.capture.layers import named_layers
 
