@@ -201,11 +201,11 @@ class GateOrthogonal(SeededInitializer):
         inputs, units = shape[-2], shape[-1] // gates
         sizes = max(inputs, units), min(inputs, units)
         blocks = orthogonal_columns(*sizes, self.seed, dtype, (gates,), self.gain)
-        if inputs <= units:
-            # (gates * units, in): one transposition turns all blocks.
-            matrix = ops.transpose(ops.reshape(blocks, (shape[-1], inputs)))
+        if inputs >= units:
+            matrix = ops.concatenate(ops.unstack(blocks), axis=1)
         else:
-            matrix = ops.reshape(ops.transpose(blocks, (1, 0, 2)), shape[-2:])
+            # (gates * units, in): one transposition turns all blocks.
+            matrix = ops.transpose(ops.concatenate(ops.unstack(blocks), axis=0))
         return at_centre(matrix, shape[:-2])
 
     def get_config(self):

@@ -122,6 +122,15 @@ def test_gate_orthogonal_makes_each_gate_orthogonal(cls, gates, keras_rms):
     np.testing.assert_allclose(ours, 1.0, rtol=1e-5)
 
 
+@pytest.mark.parametrize("inputs", [4, 6, 9])
+def test_gate_orthogonal_blocks_are_orthogonal_on_the_smaller_side(inputs):
+    kernel = I.GateOrthogonal(gates=3, gain=2.0, seed=1)((2, inputs, 18))
+    blocks = np.split(ops.convert_to_numpy(kernel)[0], 3, axis=-1)
+    for block in blocks:
+        short = block if inputs <= 6 else block.T
+        np.testing.assert_allclose(short @ short.T, 4 * np.eye(len(short)), atol=2e-6)
+
+
 def test_gate_orthogonal_blocks_differ_and_need_gates_for_input_kernels():
     kernel = ops.convert_to_numpy(I.GateOrthogonal(seed=1)((6, 24)))
     blocks = np.split(kernel, 4, axis=1)
