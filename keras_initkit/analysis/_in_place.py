@@ -37,32 +37,44 @@ class Edit:
         if id(variable) in self._originals:
             variable.assign(self._originals[id(variable)][1])
 
-    def undo(self):
-        """Gives every variable its first value back."""
+    def undo(self, but=()):
+        """Gives variables their first values back, but for those of another edit."""
         for variable, value in self._originals.values():
-            variable.assign(value)
+            if variable not in but:
+                variable.assign(value)
+
+    def __contains__(self, variable):
+        return id(variable) in self._originals
 
 
 @contextlib.contextmanager
-def editing(model):
-    """Yields an `Edit` of a model's trainable weights.
-
-    If the body raises, every weight it assigned gets its old value back. In any case
-    whatever else a forward pass may move (moving averages, seeds, counters) is as
-    it was.
-    """
-    edit, state = Edit(), Edit()
-    trainable = {id(variable) for variable in model.trainable_variables}
-    for variable in model.variables:
-        if id(variable) not in trainable:
-            state.remember(variable)
+def assigning():
+    """Yields an `Edit`; if the body raises, what it assigned is as it was."""
+    edit = Edit()
     try:
         yield edit
     except BaseException:
         edit.undo()
         raise
-    finally:
-        state.undo()
+
+
+@contextlib.contextmanager
+def editing(model):
+    """Yields an `Edit` of a model's weights, as `assigning` does.
+
+    In any case whatever else a forward pass may move (moving averages, seeds, counters)
+    is as it was.
+    """
+    state = Edit()
+    trainable = {id(variable) for variable in model.trainable_variables}
+    for variable in model.variables:
+        if id(variable) not in trainable:
+            state.remember(variable)
+    with assigning() as edit:
+        try:
+            yield edit
+        finally:
+            state.undo(but=edit)  # a frozen kernel is assigned where it is named
 
 
 def forward(model, x):

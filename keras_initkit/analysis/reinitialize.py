@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_initkit import initializers
-from keras_initkit.analysis._in_place import Edit, Skipped
+from keras_initkit.analysis._in_place import Skipped, assigning
 from keras_initkit.analysis._owners import find_owners
 from keras_initkit.analysis.recommend import Choice, Plan, label
 from keras_initkit.capture.layers import named_layers
@@ -110,13 +110,9 @@ def reinitialize(model, plan_or_initializer, seed=None, layers=None):
             variable = owner.weights[weight]
             row = Drawn(owner.name, weight, label(one))
             drawn.append((variable, _draw(one, variable, path), row))
-    edit = Edit()
-    try:
+    with assigning() as edit:
         for variable, value, _ in drawn:
             edit.assign(variable, value)
-    except BaseException:
-        edit.undo()
-        raise
     return ReinitializeReport(tuple(row for *_, row in drawn), tuple(skipped))
 
 

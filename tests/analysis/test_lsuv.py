@@ -236,6 +236,8 @@ def test_frozen_layers_are_left_unless_named():
     )
     named = kik.lsuv(model, x, layers=["hidden_1"], seed=0)
     assert [fit.layer for fit in named.layers] == ["hidden_1"]
+    after = value_of(model.get_layer("hidden_1").kernel)
+    assert not np.array_equal(before, after)
 
 
 def test_dropout_and_seeds_stay_as_they_are():

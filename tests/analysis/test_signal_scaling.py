@@ -28,8 +28,10 @@ def test_deep_stack_has_unit_preactivations(activation):
         assert abs(2 * np.log(std)) < 5 * np.sqrt(20 * 5 / 256) / 2, layer
 
 
-def test_pretrained_directions_stay_and_unnamed_layers_are_bit_equal():
+@pytest.mark.parametrize("frozen", [False, True])
+def test_pretrained_directions_stay_and_unnamed_layers_are_bit_equal(frozen):
     model = kik.models.build("mnist_mlp", seed=0)
+    model.get_layer("hidden_2").trainable = not frozen
     before = {v.path: np.array(keras.ops.convert_to_numpy(v)) for v in model.variables}
     report = kik.preserve_signal(model, layers=["hidden_2"])
     assert [row.layer for row in report.layers] == ["hidden_2"]
