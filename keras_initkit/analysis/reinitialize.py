@@ -168,7 +168,9 @@ def _wanted(plan, names, chosen):
         return wanted, set()
     wanted = {}
     for name, value in plan.items():
-        for path in names.below("plan_or_initializer", name):
+        # A plan tells layers of the same name apart by their paths.
+        exact = isinstance(plan, Plan) and name in names.owners
+        for path in [name] if exact else names.below("plan_or_initializer", name):
             owner = names.owners[path]
             if not isinstance(value, Choice):
                 initializers.get(value)  # raises

@@ -188,6 +188,17 @@ def test_layers_narrow_the_plan_and_reach_into_nested_ones(trained):
     assert changed == {*expected, "all/inner/deep/kernel"}
 
 
+def test_plan_tells_layers_of_the_same_name_apart():
+    inside = keras.Sequential(
+        [layers.Input((6,)), layers.Dense(6, "relu", name="a")], name="block"
+    )
+    inputs = layers.Input((6,))
+    model = keras.Model(inputs, layers.Dense(3, name="a")(inside(inputs)))
+    report = kik.reinitialize(model, kik.recommend(model), seed=0)
+    drawn = {row.layer: row.initializer for row in report.weights[::2]}
+    assert drawn == {"block/a": "HeNormal", "a": "LecunNormal"}
+
+
 def test_frozen_layers_are_drawn_where_they_are_named():
     model = mlp()
     model.get_layer("a").trainable = False
