@@ -26,7 +26,7 @@ import urllib.request
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import events
+from keras_initkit.recording import chunks
 
 REPEATS = 5
 # What the first view asks for.
@@ -66,26 +66,20 @@ class Walk:
 
 
 def write_run(directory, signals, layers, steps, rng):
-    file = events.EventFile(directory / schema.RECORD_RUN)
+    file = chunks.ChunkFile(directory / schema.RECORD_RUN)
     labels = [f"block_{i // 5}/dense_{i}" for i in range(layers)]
-    walks = {signal: Walk(signal, layers, rng) for signal in signals}
-    for step in range(steps):
-        matrices = []
-        for signal, walk in walks.items():
-            value = walk.step()
-            content = {
-                "v": schema.DATA_VERSION,
-                "kind": "statistics",
-                "signal": signal,
-                "tensors": labels,
-                "columns": schema.statistics_of(signal),
-            }
-            tag = schema.matrix_tag(signal)
-            matrices.append(events.packed(tag, value, content))
-            if step == 0:
-                first = tag + schema.FIRST_SUFFIX
-                matrices.append(events.packed(first, value, content))
-        file.write(step, matrices)
+    for signal in signals:
+        walk = Walk(signal, layers, rng)
+        content = {
+            "v": schema.DATA_VERSION,
+            "kind": "statistics",
+            "signal": signal,
+            "tensors": labels,
+            "columns": schema.statistics_of(signal),
+        }
+        tag = schema.matrix_tag(signal)
+        for step in range(steps):
+            file.add(tag, step, walk.step(), lambda content=content: content)
     file.close()
 
 
@@ -108,7 +102,6 @@ class Server:
             if found := re.search(r" at (http://\S+)", line):
                 self.address = found[1]
                 break
-        self.plugin = f"{self.address}data/plugin/initkit/"
 
     def __enter__(self):
         return self
@@ -117,13 +110,19 @@ class Server:
         self._process.terminate()
         self._process.wait()
 
-    def get(self, path):
-        with urllib.request.urlopen(self.plugin + path) as response:
+    def get(self, path, experiment=None):
+        """Asks for data of the tab; what was read for one experiment helps no other."""
+        place = f"experiment/{experiment}/" if experiment else ""
+        url = f"{self.address}{place}data/plugin/initkit/{path}"
+        with urllib.request.urlopen(url) as response:
             return response.read()
 
     def wait(self, runs, step):
+        """Waits until the last step of all runs is there."""
         start = time.perf_counter()
-        while self.get("index").count(b'"last_step": %d}' % step) < runs:
+        query = "statistic?column=rms&samples=2&signal="
+        last = b"[0, %d]" % step
+        while any(self.get(query + one).count(last) < runs for one in SIGNALS):
             time.sleep(0.2)
         return time.perf_counter() - start
 
@@ -151,28 +150,26 @@ def _cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def time_reply(server, text, queries):
-    """Times replies to like queries; one more step is another reading to the tab."""
+def time_reply(server, text, query, experiments=(None,) * REPEATS):
     walls, cpus = [], []
-    for query in queries:
+    for experiment in experiments:
         start, before = time.perf_counter(), server.cpu()
-        reply = server.get(f"statistic?signal=activation&{query}")
+        reply = server.get(f"statistic?signal=activation&{query}", experiment)
         walls.append(time.perf_counter() - start)
         cpus.append(server.cpu() - before)
     print(
-        f"  {text:48}{min(walls):8.3f} s  {min(cpus):.2f} s of CPU, "
+        f"  {text:54}{min(walls):8.3f} s  {min(cpus):.2f} s of CPU, "
         f"{len(reply) / 1e6:.2f} MB"
     )
 
 
 def time_replies(server):
     for steps in (400, 1000):
-        text = f"reply, one statistic of all runs, {steps} steps"
-        queries = [f"column=rms&samples={steps - i}" for i in range(REPEATS)]
-        time_reply(server, text, queries)
-    time_reply(server, "another statistic, 400 steps", ["column=std"] * REPEATS)
-    queries = ["column=rms&samples=2"] * REPEATS
-    time_reply(server, "the first and the last step alone", queries)
+        text = f"first reply, one statistic of all runs, {steps} steps"
+        names = [f"{steps}_{repeat}" for repeat in range(REPEATS)]
+        time_reply(server, text, f"column=rms&samples={steps}", names)
+    time_reply(server, "another statistic, 400 steps", "column=std", names)
+    time_reply(server, "the first and the last step alone", "column=rms&samples=2")
 
 
 def time_browser(server):
@@ -201,10 +198,10 @@ def time_browser(server):
             frame.evaluate("new Promise((done) => setTimeout(done, 100))")
             draws.append(frame.evaluate(DRAWN))
         browser.close()
-    print(f"  {'first picture, from the start of its own frame':48}{min(first):8.3f} s")
-    print(f"  {'the same from navigation to TensorBoard':48}{min(total):8.3f} s")
+    print(f"  {'first picture, from the start of its own frame':54}{min(first):8.3f} s")
+    print(f"  {'the same from navigation to TensorBoard':54}{min(total):8.3f} s")
     print(
-        f"  {'slider redraw, median and worst':48}{np.median(draws):8.1f} ms "
+        f"  {'slider redraw, median and worst':54}{np.median(draws):8.1f} ms "
         f"{max(draws):.1f} ms"
     )
 
@@ -237,15 +234,15 @@ def main():
                 time.sleep(2)
                 before = server.memory()
             with Server(root, f"--load_fast={flag}") as server:
-                seconds = server.wait(len(SIGNALS) * runs, steps - 1)
-                print(f"  {'from address to all data loaded':48}{seconds:8.3f} s")
+                seconds = server.wait(runs, steps - 1)
+                print(f"  {'from address to all data loaded':54}{seconds:8.3f} s")
                 time_replies(server)
                 time_browser(server)
                 after = server.memory()
             for kind, old, new in zip(
                 ("web server", "data server"), before, after, strict=False
             ):
-                print(f"  {kind + ', memory':48}{new:8.0f} MB  ({old:.0f} when empty)")
+                print(f"  {kind + ', memory':54}{new:8.0f} MB  ({old:.0f} when empty)")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """What the event files hold of the runs, read through TensorBoard's data provider.
 
-Nothing here trusts a file: what cannot be read, or was written by a newer version, is
+Nothing here trusts a file: what cannot be read, or was written by another version, is
 left out and named in the notes of its run.
 """
 
 import collections
 import dataclasses
+import itertools
 import json
 import math
 import re
 import threading
+from bisect import bisect_left
 from collections.abc import (
     Callable,
     Collection,
@@ -35,8 +37,9 @@ _ALL = 10**9
 # What to ask the provider for at once: its replies are limited to 256 MiB, and larger
 # ones than this are no faster.
 _BATCH_BYTES = 8 * 2**20
-# Matrices that are kept in memory: three signals of 20 runs x 50 layers x 400 steps.
-_KEPT_BYTES = 64 * 2**20
+# Chunks that are kept in memory, packed: five signals of 20 runs x 50 layers x 1,000
+# steps.
+_KEPT_BYTES = 128 * 2**20
 _PART = re.compile(r"#(\d{1,6})(?=/|@|$)")
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -53,7 +56,7 @@ class Series:
         part: 0, or n where the rows of the signal changed for the n-th time.
         tensors: Labels of the rows, in forward order.
         columns: Names of the columns.
-        last_step: Newest step.
+        last_step: The step that the newest chunk begins with.
         last_time: Wall time of the newest.
         first: Tag that holds the first matrix once more, `None` if there is none.
     """
@@ -117,52 +120,53 @@ class _Cut(NamedTuple):
 
     names: tuple[str, ...]
     row: packing.Index = slice(None)
-    column: packing.Index = slice(None)
+    column: int | None = None
 
 
-class _Matrices(NamedTuple):
-    """Some matrices of a series: their planes by step, and how many were broken."""
+class _Chunks(NamedTuple):
+    """What was read of a series: chunks in order, and how many were broken."""
 
-    planes: dict[int, bytes]
+    whole: list[packing.Chunk]
     broken: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(len(stream) for chunk in self.whole for stream in chunk.streams)
 
 
 class Cache:
     """What was read last, so that the next statistic of a signal is there at once.
 
     Args:
-        most: Bytes of matrices that are kept.
+        most: Bytes of chunks that are kept.
     """
 
     def __init__(self, most: int = _KEPT_BYTES):
         self._most = most
-        self._kept: collections.OrderedDict[Any, _Matrices] = collections.OrderedDict()
+        self._kept: collections.OrderedDict[Any, _Chunks] = collections.OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Any) -> _Matrices | None:
+    def get(self, key: Any) -> _Chunks | None:
         """Returns what was put under a key, if it is still there."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def put(self, key: Any, matrices: _Matrices) -> None:
-        """Keeps matrices; those that have not been asked for the longest make room."""
+    def put(self, key: Any, chunks: _Chunks) -> None:
+        """Keeps chunks; those that have not been asked for the longest make room."""
         with self._lock:
             self._drop(key)
-            self._kept[key] = matrices
-            self._size += _bytes_of(matrices)
+            self._kept[key] = chunks
+            self._size += chunks.size
             while self._size > self._most:
                 self._drop(next(iter(self._kept)))
 
     def _drop(self, key: Any) -> None:
         if key in self._kept:
-            self._size -= _bytes_of(self._kept.pop(key))
-
-
-def _bytes_of(matrices: _Matrices) -> int:
-    return sum(map(len, matrices.planes.values()))
+            self._size -= self._kept.pop(key).size
 
 
 class Logs:
@@ -207,7 +211,7 @@ class Logs:
             return _Cut(series.tensors, column=series.columns.index(column))
 
         return [
-            (run, _parts(run, read, cut))
+            (run, _parts(run, read, cut, samples))
             for run, read in self._read(runs, choose, samples)
         ]
 
@@ -223,14 +227,14 @@ class Logs:
             return _Cut(series.columns, row=series.tensors.index(tensor))
 
         return [
-            (run, _parts(run, read, cut))
+            (run, _parts(run, read, cut, samples))
             for run, read in self._read(runs, choose, samples)
         ]
 
     def metrics(self, runs: list[Run], samples: int) -> list[tuple[Run, list[Part]]]:
         """Reads the metrics of the monitored steps, a part per set of names."""
         return [
-            (run, [part for one in read for part in _parts(run, [one], _only_row)])
+            (run, [p for one in read for p in _parts(run, [one], _only_row, samples)])
             for run, read in self._read(
                 runs, lambda run: _of(run, "metrics", ""), samples
             )
@@ -289,18 +293,18 @@ class Logs:
         runs: Iterable[Run],
         choose: Callable[[Run], list[Series]],
         samples: int,
-    ) -> list[tuple[Run, list[tuple[Series, _Matrices]]]]:
+    ) -> list[tuple[Run, list[tuple[Series, _Chunks]]]]:
         """Reads series of many runs, as many runs at a time as one reply may hold.
 
-        Of two samples the provider needs to read only the last, as the first has a tag
-        of its own.
+        Of two samples the provider needs to read only the last chunk, as the first step
+        has a tag of its own.
         """
         chosen = [(run, each) for run in runs if (each := choose(run))]
-
-        found: dict[Any, _Matrices] = {}
+        all_steps = samples > 2
+        found: dict[Any, _Chunks] = {}
 
         def key(run: Run, series: Series) -> Any:
-            return self._where["experiment_id"], run.run, series, samples
+            return self._where["experiment_id"], run.run, series, all_steps
 
         def is_kept(run: Run, series: Series) -> bool:
             kept = self._cache.get(key(run, series))
@@ -318,18 +322,18 @@ class Logs:
             return self._tensors(
                 {run.run for run, _ in batch},
                 {tag for _, each in batch for series in each for tag in series.tags},
-                _ALL if samples > 2 else 1,
+                _ALL if all_steps else 1,
             )
 
-        batches = list(_batches(missing, all_steps=samples > 2))
+        batches = list(_batches(missing, all_steps))
         # While one batch is unpacked, the reader prepares the next.
         with futures.ThreadPoolExecutor(1) as ahead:
             for batch, data in zip(batches, ahead.map(read, batches), strict=True):
                 for run, each in batch:
                     for series in each:
-                        matrices = _matrices(series, data.get(run.run, {}), samples)
-                        found[key(run, series)] = matrices
-                        self._cache.put(key(run, series), matrices)
+                        chunks = _chunks(series, data.get(run.run, {}))
+                        found[key(run, series)] = chunks
+                        self._cache.put(key(run, series), chunks)
         return [
             (run, [(series, found[key(run, series)]) for series in each])
             for run, each in chosen
@@ -357,50 +361,63 @@ def _batches(
 
 def _parts(
     run: Run,
-    read: Iterable[tuple[Series, _Matrices]],
+    read: Iterable[tuple[Series, _Chunks]],
     cut: Callable[[Series], _Cut],
+    samples: int,
 ) -> list[Part]:
-    """Cuts what is wanted out of matrices, for series that follow each other."""
+    """Cuts what is wanted out of chunks, for series that follow each other."""
     parts: list[Part] = []
-    for series, (planes, broken) in read:
-        if broken:
-            run.notes.append(f"{series.tag}: {broken} matrices of a wrong shape")
-        if not planes:
-            continue
-        steps = list(planes)
-        parts = _before(parts, steps[0])
+    for series, chunks in read:
         wanted = cut(series)
-        values = packing.cut_out(
-            list(planes.values()), *series.shape, wanted.row, wanted.column
-        )
-        parts.append(Part(wanted.names, steps, values))
+        steps, pieces, broken = _cut_out(chunks, wanted)
+        if broken:
+            run.notes.append(f"{series.tag}: {broken} chunks that cannot be read")
+        if not steps:
+            continue
+        parts = _before(parts, steps[0])
+        chosen = _spread(len(steps), samples)
+        values = np.concatenate(pieces)[chosen]
+        parts.append(Part(wanted.names, [steps[i] for i in chosen], values))
     return parts
 
 
-def _matrices(series: Series, data: Mapping[str, Any], samples: int) -> _Matrices:
-    """Returns so many matrices of a series, of those that were read under its tags."""
-    first, others = data.get(series.first or "", ()), data.get(series.tag, ())
-    planes: dict[int, bytes] = {}
-    broken = 0
-    for datum in _spread(_in_order(first, others), samples):
+def _cut_out(chunks: _Chunks, wanted: _Cut) -> tuple[list[int], list[Array], int]:
+    """Returns the steps, what is wanted of them, and how many chunks are broken.
+
+    Where a chunk begins ahead of the end of another, a restart from an earlier step has
+    superseded the rest of that.
+    """
+    steps: list[int] = []
+    pieces: list[Array] = []
+    broken = chunks.broken
+    ends = [chunk.steps[0] for chunk in chunks.whole[1:]]
+    for chunk, end in itertools.zip_longest(chunks.whole, ends):
+        kept = len(chunk.steps) if end is None else bisect_left(chunk.steps, end)
         try:
-            planes[datum.step] = _planes(series, datum.numpy)
+            pieces.append(chunk.values(wanted.row, wanted.column)[:kept])
+            steps += chunk.steps[:kept]
         except ValueError:
             broken += 1
-    return _Matrices(planes, broken)
+    return steps, pieces, broken
 
 
-def _planes(series: Series, stored: Array) -> bytes:
-    """Returns the planes of a matrix, packed or, as in version 1, not.
+def _chunks(series: Series, data: Mapping[str, Any]) -> _Chunks:
+    """Returns the chunks of a series, of what was read under its tags."""
+    first, others = data.get(series.first or "", ()), data.get(series.tag, ())
+    whole: list[packing.Chunk] = []
+    broken = 0
+    for datum in _in_order(first, others):
+        try:
+            whole.append(_unpacked(datum.numpy, series.shape))
+        except ValueError:
+            broken += 1
+    return _Chunks(whole, broken)
 
-    Raises:
-        ValueError: If it is none of the shape it should have.
-    """
-    if stored.dtype.kind == "f" and stored.shape == series.shape:
-        return packing.to_planes(stored)
-    if stored.dtype == np.uint8:
-        return packing.inflate(stored.tobytes(), *series.shape)
-    raise ValueError(f"{stored.dtype} of shape {stored.shape}")
+
+def _unpacked(stored: Array, shape: tuple[int, int]) -> packing.Chunk:
+    if stored.dtype != np.uint8:
+        raise ValueError(f"`stored` must be bytes. Received: dtype={stored.dtype}")
+    return packing.unpack(stored.tobytes(), *shape)
 
 
 def _only_row(series: Series) -> _Cut:
@@ -419,11 +436,11 @@ def _parse_run(name: str, tags: Mapping[str, Any]) -> Run:
         try:
             content = json.loads(listed.plugin_content)
             version = content["v"]
-            if version > schema.DATA_VERSION:
+            if version != schema.DATA_VERSION:
+                age = "a newer" if version > schema.DATA_VERSION else "an older"
                 run.notes.append(
-                    f"{tag}: written by a newer keras_initkit (data version {version}, "
-                    f"this tab reads up to {schema.DATA_VERSION}); update it to see "
-                    "this run"
+                    f"{tag}: written by {age} keras_initkit (data version {version}, "
+                    f"this tab reads {schema.DATA_VERSION})"
                 )
             elif "kind" in content:
                 run.series += _parse_series(tag, content, tags)
@@ -440,11 +457,8 @@ def _parse_series(
 ) -> list[Series]:
     """Returns the series that `content` describes, none for kinds of other versions."""
     kind = content["kind"]
-    last = tags[tag].max_step, tags[tag].max_wall_time
-    if kind == "metrics":
-        names = _strings(content["metrics"])
-        return [Series(tag, kind, "", 0, ("metrics",), names, *last)]
-    if kind not in KINDS or content["signal"] not in schema.SIGNALS:
+    signal = "" if kind == "metrics" else content["signal"]
+    if signal and (kind not in KINDS or signal not in schema.SIGNALS):
         return []
     part = _PART.search(tag)
     first = tag + schema.FIRST_SUFFIX
@@ -452,11 +466,12 @@ def _parse_series(
         Series(
             tag,
             kind,
-            content["signal"],
+            signal,
             int(part[1]) if part else 0,
             _strings(content["tensors"]),
             _strings(content["columns"]),
-            *last,
+            tags[tag].max_step,
+            tags[tag].max_wall_time,
             first if first in tags else None,
         )
     ]
@@ -493,9 +508,8 @@ def _before(parts: Iterable[Part], step: int) -> list[Part]:
     return left
 
 
-def _spread(data: list[Any], samples: int) -> list[Any]:
-    """Returns at most `samples` of the data, evenly spaced, with both ends."""
-    if len(data) <= samples:
-        return data
-    chosen = np.linspace(0, len(data) - 1, samples).round().astype(int)
-    return [data[i] for i in np.unique(chosen)]
+def _spread(count: int, samples: int) -> Array:
+    """Returns at most `samples` of the first integers, evenly spaced, both ends."""
+    if count <= samples:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, samples).round().astype(int))

@@ -110,7 +110,6 @@ class InitKitPlugin(base_plugin.TBPlugin):
                         "part": series.part,
                         "tensors": tables.number(series.tensors),
                         "columns": tables.number(series.columns),
-                        "last_step": series.last_step,
                     }
                     for series in run.series
                 ],

@@ -9,9 +9,8 @@ import math
 import re
 
 PLUGIN_NAME = "initkit"
-# Version 1 had matrices as float32 tensors; since 2 those that grow with the steps and
-# the layers are packed (`packing`).
-DATA_VERSION = 2
+# Before 3 every matrix was an event of its own; now they come in chunks (`packing`).
+DATA_VERSION = 3
 # The event file of the matrices lies in a run of its own below the user's run, so that
 # two writers never share a directory.
 RECORD_RUN = "initkit"

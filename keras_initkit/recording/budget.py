@@ -113,4 +113,4 @@ def _size(signal: str, kind: str, keys: Sequence[schema.TensorKey]) -> int:
     }[kind]
     # Where rows change, the number of the series makes the tag longer.
     tag = schema.matrix_tag(f"{signal}#999", kind)
-    return _bytes(tag, packing.most_bytes(len(keys), len(columns)))
+    return _bytes(tag, packing.most_bytes(1, len(keys), len(columns)))

@@ -7,7 +7,7 @@ import pathlib
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,6 @@ from keras_initkit import schema
 from keras_initkit_tensorboard import packing
 
 _NUMBER = itertools.count()
-# Bytes. Packing takes 0.02 ms at least, and small matrices make no large log.
-_PACKED_FROM = 1024
 
 
 class EventFile:
@@ -134,27 +132,19 @@ class _Template:
         return self._bytes.tobytes()
 
 
-def matrix(
-    tag: str, values: np.ndarray, content: Mapping[str, Any] | None = None
+def chunk(
+    tag: str,
+    steps: Sequence[int],
+    matrices: np.ndarray,
+    content: Mapping[str, Any] | None = None,
 ) -> summary_pb2.Summary.Value:
-    """A float32 matrix of our own plugin; `content` is JSON metadata, if any."""
-    values = np.ascontiguousarray(values, np.float32)
-    metadata = None if content is None else _own_metadata(content)
-    return _value(tag, _tensor(types_pb2.DT_FLOAT, values), metadata)
+    """Matrices of our own plugin, shape `(steps, rows, columns)`, float32.
 
-
-def packed(
-    tag: str, values: np.ndarray, content: Mapping[str, Any] | None = None
-) -> summary_pb2.Summary.Value:
-    """The same matrix, packed without loss if it is large enough to be worth it.
-
-    `content` tells its shape.
+    `content` is JSON metadata, if any: what tells the rows and columns.
     """
-    if 4 * values.size < _PACKED_FROM:
-        return matrix(tag, values, content)
-    content_bytes = np.frombuffer(packing.pack(values), np.uint8)
+    packed = np.frombuffer(packing.pack(steps, matrices), np.uint8)
     metadata = None if content is None else _own_metadata(content)
-    return _value(tag, _tensor(types_pb2.DT_UINT8, content_bytes), metadata)
+    return _value(tag, _tensor(types_pb2.DT_UINT8, packed), metadata)
 
 
 def text(tag: str, content: Mapping[str, Any]) -> summary_pb2.Summary.Value:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def read_record(log_dir: str | pathlib.Path, thin: bool = True) -> RunRecord:
     """Reads the record of a run.
 
-    Where a run was started again from an earlier step, the later values stand.
+    Where a run was started again from an earlier step, what came later stands.
 
     Args:
         log_dir: The directory a monitor was given, or its `initkit` part.
@@ -43,42 +43,42 @@ def read_record(log_dir: str | pathlib.Path, thin: bool = True) -> RunRecord:
     record = RunRecord(thins=thin)
     contents: dict[str, dict[str, Any]] = {}
     matrices: dict[str, dict[int, np.ndarray]] = {}
-    for step, value in _values(files):
+    for value in _values(files):
         if value.metadata.plugin_data.content:
             contents[value.tag] = json.loads(value.metadata.plugin_data.content)
         content = contents.get(value.tag, {})
-        if content.get("v", 0) > schema.DATA_VERSION:
+        if value.tag == schema.RUN_TAG:
+            record.metadata.update(json.loads(value.tensor.string_val[0]))
+        elif "kind" not in content or value.tag.endswith(schema.FIRST_SUFFIX):
+            continue
+        elif content.get("v") != schema.DATA_VERSION:
             logger.warning(
-                "%s: skipping %r, written by a newer version (%s, this is %s)",
+                "%s: skipping %r, which is of data version %s; version %s is read",
                 directory,
                 value.tag,
-                content["v"],
+                content.get("v"),
                 schema.DATA_VERSION,
             )
-        elif value.tag == schema.RUN_TAG:
-            record.metadata.update(json.loads(value.tensor.string_val[0]))
-        elif "kind" in content and not value.tag.endswith(schema.FIRST_SUFFIX):
+        else:
+            chunk = _chunk(value.tensor, content)
             steps = matrices.setdefault(value.tag, {})
-            steps.pop(step, None)
-            steps[step] = _matrix(value.tensor, content)
+            while steps and next(reversed(steps)) >= chunk.steps[0]:
+                steps.popitem()
+            steps.update(zip(chunk.steps, chunk.values(), strict=True))
     for tag, steps in matrices.items():
         _take_in(record, tag, contents[tag], steps)
     return record
 
 
-def _values(files: list[pathlib.Path]) -> Iterator[tuple[int, Any]]:
+def _values(files: list[pathlib.Path]) -> Iterator[Any]:
     for file in files:
         for event in event_file_loader.EventFileLoader(str(file)).Load():
-            for value in event.summary.value:
-                yield event.step, value
+            yield from event.summary.value
 
 
-def _matrix(tensor: Any, content: dict[str, Any]) -> np.ndarray:
-    values = tensor_util.make_ndarray(tensor)
-    if values.dtype != np.uint8:
-        return values
-    rows, columns = len(content["tensors"]), len(content["columns"])
-    return packing.unpack(values.tobytes(), rows, columns)
+def _chunk(tensor: Any, content: dict[str, Any]) -> packing.Chunk:
+    packed = tensor_util.make_ndarray(tensor).tobytes()
+    return packing.unpack(packed, len(content["tensors"]), len(content["columns"]))
 
 
 def _take_in(
@@ -86,9 +86,9 @@ def _take_in(
 ) -> None:
     """Adds the matrices of one tag to a record, in the order of their steps."""
     if content["kind"] == "metrics":
-        for step in sorted(steps):
-            values = steps[step][0].tolist()
-            record.add_scalars(step, dict(zip(content["metrics"], values, strict=True)))
+        for step, matrix in steps.items():
+            values = matrix[0].tolist()
+            record.add_scalars(step, dict(zip(content["columns"], values, strict=True)))
         return
     stores = {
         "statistics": record.series,
@@ -102,7 +102,7 @@ def _take_in(
     series = record.new_series(
         kind, content["signal"], tensors, tuple(content["columns"])
     )
-    for step in sorted(steps):
-        series.append(step, steps[step])
+    for step, matrix in steps.items():
+        series.append(step, matrix)
     name = tag.removeprefix(f"{schema.PLUGIN_NAME}/").removesuffix(f"/{kind}")
     stores[kind][name] = series

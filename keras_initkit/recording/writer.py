@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording import events, stock
+from keras_initkit.recording.chunks import ChunkFile
 from keras_initkit.recording.record import RunRecord, SignalSeries
 
 
@@ -22,8 +23,7 @@ class RunWriter:
 
     def __init__(self, log_dir: str | pathlib.Path):
         self._stock = events.EventFile(pathlib.Path(log_dir))
-        self._matrices = events.EventFile(pathlib.Path(log_dir) / schema.RECORD_RUN)
-        self._started: set[str] = set()
+        self._matrices = ChunkFile(pathlib.Path(log_dir) / schema.RECORD_RUN)
         self._shown: dict[str, Sequence[str]] = {}
         self._boards: dict[tuple[str, ...], stock.ScalarBoard] = {}
         self._metrics: tuple[tuple[str, ...], events.Scalars] | None = None
@@ -38,7 +38,7 @@ class RunWriter:
 
     def write_run(self, step: int, metadata: Mapping[str, Any]) -> None:
         """Writes what is known of the run as a whole."""
-        self._matrices.write(step, [events.text(schema.RUN_TAG, metadata)])
+        self._matrices.write_text(schema.RUN_TAG, step, metadata)
 
     def write_step(
         self,
@@ -59,16 +59,14 @@ class RunWriter:
         """
         if not signals:
             return
-        matrices = []
         latest = {signal: record.latest(signal) for signal in signals}
         for signal, (name, series) in latest.items():
-            matrices += self._matrix("statistics", name, series)
+            self._add("statistics", name, series, step)
             if signal in counts:
-                matrices += self._matrix("histogram", name, record.histograms[name])
+                self._add("histogram", name, record.histograms[name], step)
         for name, series in record.time_steps.items():
             if series.signal in signals and series.steps[-1] == step:
-                matrices += self._matrix("time", name, series)
-        self._matrices.write(step, matrices)
+                self._add("time", name, series, step)
         self._write_stock(
             step, {s: series for s, (_, series) in latest.items()}, counts
         )
@@ -81,8 +79,8 @@ class RunWriter:
         names = tuple(metrics)
         numbers = np.array([[metrics[name] for name in names]])
         tag = f"{schema.METRICS_TAG}/{','.join(names)}"
-        content = {"v": schema.DATA_VERSION, "kind": "metrics", "metrics": list(names)}
-        self._matrices.write(step, [events.matrix(tag, numbers, content)])
+        content = _content("metrics", "", ["metrics"], names)
+        self._matrices.add(tag, step, numbers, lambda: content)
         if self._metrics is None or self._metrics[0] != names:
             described = {f"metrics/{name}": _about_metric(name) for name in names}
             self._metrics = names, events.Scalars(described)
@@ -100,8 +98,7 @@ class RunWriter:
             {name: stock.json_able(value) for name, value in finding.items()}
             for finding in findings
         ]
-        text = events.text(schema.FINDINGS_TAG, {"findings": current})
-        self._matrices.write(step, [text])
+        self._matrices.write_text(schema.FINDINGS_TAG, step, {"findings": current})
         table = stock.findings_table(current)
         self._stock.write(step, [events.markdown("findings", table)])
 
@@ -113,28 +110,24 @@ class RunWriter:
         rms: np.ndarray,
     ) -> None:
         """Writes what theory predicts of a signal, one rms a tensor."""
-        content = _content("prediction", signal, tensors, schema.PREDICTION_COLUMNS)
+        rows = [key.label for key in tensors]
+        content = _content("prediction", signal, rows, schema.PREDICTION_COLUMNS)
         values = np.reshape(rms, (len(tensors), 1))
         tag = schema.prediction_tag(signal)
-        self._matrices.write(step, [events.matrix(tag, values, content)])
+        self._matrices.add(tag, step, values, lambda: content)
 
     def close(self) -> None:
         """Closes the files; a later write opens others."""
         self._stock.close()
         self._matrices.close()
 
-    def _matrix(self, kind: str, name: str, series: SignalSeries) -> list[Any]:
+    def _add(self, kind: str, name: str, series: SignalSeries, step: int) -> None:
+        def describe() -> dict[str, Any]:
+            rows = [key.label for key in series.tensors]
+            return _content(kind, series.signal, rows, series.statistics)
+
         tag = schema.matrix_tag(name, kind)
-        last = series.last()
-        if self._matrices.describes(tag):
-            return [events.packed(tag, last)]
-        content = _content(kind, series.signal, series.tensors, series.statistics)
-        values = [events.packed(tag, last, content)]
-        if tag not in self._started:
-            # Once more under a tag of one event, which no sampling can drop.
-            values.append(events.packed(tag + schema.FIRST_SUFFIX, last, content))
-        self._started.add(tag)
-        return values
+        self._matrices.add(tag, step, series.last(), describe)
 
     def _write_stock(
         self,
@@ -164,17 +157,14 @@ class RunWriter:
 
 
 def _content(
-    kind: str,
-    signal: str,
-    tensors: tuple[schema.TensorKey, ...],
-    columns: tuple[str, ...],
+    kind: str, signal: str, tensors: Sequence[str], columns: Sequence[str]
 ) -> dict[str, Any]:
-    """What the metadata of a matrix says: its rows and columns."""
+    """What the metadata of a series says: the rows and columns of its matrices."""
     return {
         "v": schema.DATA_VERSION,
         "kind": kind,
         "signal": signal,
-        "tensors": [key.label for key in tensors],
+        "tensors": list(tensors),
         "columns": list(columns),
     }
 

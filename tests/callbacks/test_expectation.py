@@ -11,6 +11,7 @@ from tensorboard.util import tensor_util
 
 import keras_initkit as kik
 from keras_initkit import schema
+from keras_initkit_tensorboard import packing
 
 layers = keras.layers
 
@@ -42,11 +43,14 @@ def expected(log_dir):
     for file in sorted((log_dir / schema.RECORD_RUN).iterdir()):
         for event in event_file_loader.EventFileLoader(str(file)).Load():
             for value in event.summary.value:
-                if not value.tag.startswith(schema.prediction_tag("")):
+                is_again = value.tag.endswith(schema.FIRST_SUFFIX)
+                if is_again or not value.tag.startswith(schema.prediction_tag("")):
                     continue
                 content = json.loads(value.metadata.plugin_data.content)
                 assert (content["kind"], content["columns"]) == ("prediction", ["rms"])
-                rms = tensor_util.make_ndarray(value.tensor)[:, 0].tolist()
+                packed = tensor_util.make_ndarray(value.tensor).tobytes()
+                chunk = packing.unpack(packed, len(content["tensors"]), 1)
+                rms = chunk.values(column=0)[0].tolist()
                 rows = dict(zip(content["tensors"], rms, strict=True))
                 found.append((event.step, content["signal"], rows))
     return found

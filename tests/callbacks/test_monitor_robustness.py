@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import keras_initkit as kik
+from keras_initkit.recording import chunks
 
 X = np.random.default_rng(0).standard_normal((160, 3)).astype(np.float32)
 
@@ -76,7 +77,7 @@ def test_disk_that_fills_up_costs_one_warning_and_no_training(tmp_path, limit):
 
 def test_killed_process_leaves_a_readable_log(tmp_path):
     program = f"""
-        import os, signal
+        import os, signal, time
         import keras, numpy as np
         import keras_initkit as kik
 
@@ -84,6 +85,7 @@ def test_killed_process_leaves_a_readable_log(tmp_path):
             def on_train_batch_begin(self, batch, logs=None):
                 if batch == 7:
                     monitor.record.to_json({str(tmp_path / "record.json")!r})
+                    time.sleep({chunks.SECONDS} + 1)
                     os.kill(os.getpid(), signal.SIGKILL)
 
         model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])

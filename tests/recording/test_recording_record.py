@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_initkit import RunRecord, schema
-from keras_initkit.recording import RunWriter
+from keras_initkit.recording import RunWriter, chunks
 from keras_initkit.recording import record as record_room
 
 KEYS = (
@@ -68,7 +68,7 @@ def test_record_read_back_is_the_record_written(tmp_path):
 
 
 def test_truncated_file_is_read_up_to_where_it_ends(tmp_path):
-    steps = list(range(0, 100, 10))
+    steps = list(range(2 + chunks.MOST_STEPS))
     filled(RunWriter(tmp_path), steps)
     (file,) = (tmp_path / "initkit").iterdir()
     whole = file.read_bytes()
@@ -90,6 +90,9 @@ def test_restarted_run_keeps_the_later_values(tmp_path):
     assert loaded.steps.tolist() == [0, 10, 20, 30]
     np.testing.assert_array_equal(loaded.values[1:], record.series["activation"].values)
 
+    filled(RunWriter(tmp_path), steps=(0,))
+    assert RunRecord.load(tmp_path).series["activation"].steps.tolist() == [0]
+
 
 def test_prediction_is_passed_over(tmp_path):
     writer = RunWriter(tmp_path)
@@ -97,12 +100,14 @@ def test_prediction_is_passed_over(tmp_path):
     assert_same(filled(writer), RunRecord.load(tmp_path))
 
 
-def test_newer_data_is_skipped_with_a_warning(tmp_path, monkeypatch, caplog):
+def test_data_of_another_version_is_skipped_with_a_warning(
+    tmp_path, monkeypatch, caplog
+):
     monkeypatch.setattr(schema, "DATA_VERSION", 99)
     filled(RunWriter(tmp_path))
     monkeypatch.undo()
     assert not RunRecord.load(tmp_path).series
-    assert "written by a newer version (99" in caplog.text
+    assert "is of data version 99; version" in caplog.text
 
 
 def test_load_without_a_record_names_the_directory(tmp_path):

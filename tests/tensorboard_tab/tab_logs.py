@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import RunRecord, RunWriter, events, hparams
+from keras_initkit.recording import RunRecord, RunWriter, chunks, events, hparams
 
 # Names that must be shown as text, and never run.
 HOSTILE = (
@@ -77,6 +77,11 @@ def content(version=schema.DATA_VERSION, **others):
     }
 
 
+def chunk(tag, values, described, *steps):
+    """Matrices of some steps, all the same, as an event holds them."""
+    return events.chunk(tag, steps, np.stack([values] * len(steps)), described)
+
+
 def write_all(root):
     """Writes a run of each kind below `root` and returns it."""
     _write_full(root / "full")
@@ -121,7 +126,7 @@ def _write_full(log_dir):
     run.close()
     write_events(
         log_dir,
-        *((step, [events.matrix(histogram, octaves, described)]) for step in STEPS),
+        *((step, [chunk(histogram, octaves, described, step)]) for step in STEPS),
         (5, [events.text(schema.FINDINGS_TAG, {"findings": []})]),
         (45, [events.text(schema.FINDINGS_TAG, {"findings": [finding()]})]),
     )
@@ -156,71 +161,84 @@ def _write_parts(log_dir):
 
 
 def _write_rewound(log_dir):
-    """Steps 0 10 20, then 10 again and 15, as after a restart."""
+    """Steps 0, then 5 10 20, then 10 again and 15, as after a restart."""
     tag = schema.matrix_tag("activation")
+    parts = [((0,), 0), ((5, 10, 20), 0), ((10, 15), 1)]
+    values = [
+        (steps, np.stack([matrix(3, step + shift) for step in steps]))
+        for steps, shift in parts
+    ]
     write_events(
         log_dir,
-        *(
-            (step, [events.matrix(tag, matrix(3, step + shift), content())])
-            for step, shift in ((0, 0), (10, 0), (20, 0), (10, 1), (15, 1))
-        ),
+        *((s[0], [events.chunk(tag, s, stacked, content())]) for s, stacked in values),
     )
 
 
 def _write_deep(root):
-    """A run of today, and one as version 1 wrote it."""
+    """A run of two chunks, one of a chunk a step, and one of data version 2."""
     run = Run(root / "deep")
     for step in STEPS:
         run.step(step, keys(*DEEP))
     run.close()
-    tag, old = schema.matrix_tag("activation"), content(1, tensors=list(DEEP))
-    write_events(
-        root / "old",
-        *((step, [events.matrix(tag, matrix(len(DEEP), step), old)]) for step in STEPS),
-    )
+    run = Run(root / "slow")
+    for step in STEPS:
+        run.step(step)
+        run.writer.close()
+    tag, old = schema.matrix_tag("activation"), content(2, tensors=list(DEEP))
+    write_events(root / "old", (0, [chunk(tag, matrix(len(DEEP), 0), old, 0)]))
 
 
 def _write_broken(root):
     tag = schema.matrix_tag("activation")
     values = matrix(3, 0)
     newer = content(schema.DATA_VERSION + 1, tensors="of another form")
-    write_events(root / "newer", (0, [events.matrix(tag, values, newer)]))
+    write_events(root / "newer", (0, [chunk(tag, values, newer, 0)]))
+    no_list = content(signal="update", tensors=[1, 2, 3])
+    no_text = events.chunk(schema.FINDINGS_TAG, [0], values[None], {"v": 3})
+    no_json = json.dumps({"v": schema.DATA_VERSION}).encode()
     write_events(
         root / "malformed",
-        (0, [events.matrix(tag, values[:2], content())]),
+        (0, [chunk(tag, values[:2], content(), 0)]),
         (0, [_with_metadata("initkit/gradient", b"{not json")]),
         (0, [_with_metadata("initkit/backprop", b'{"v": "1", "kind": []}')]),
         (0, [_with_metadata("initkit/weight", b"[]")]),
-        (0, [events.matrix("initkit/update", values, content(tensors=[1, 2, 3]))]),
+        (0, [chunk("initkit/update", values, no_list, 0)]),
         (0, [_packed_wrongly("initkit/preactivation")]),
-        (0, [events.matrix(schema.FINDINGS_TAG, values, {"v": 1})]),
-        (0, [_with_metadata(schema.RUN_TAG, json.dumps({"v": 1}).encode())]),
+        (0, [no_text]),
+        (0, [_with_metadata(schema.RUN_TAG, no_json)]),
     )
+    aura, smell = content(signal="aura"), content(kind="smell")
     write_events(
         root / "unknown",
-        (0, [events.matrix("initkit/aura", values, content(signal="aura"))]),
-        (0, [events.matrix("initkit/activation/smell", values, content(kind="smell"))]),
+        (0, [chunk("initkit/aura", values, aura, 0)]),
+        (0, [chunk("initkit/activation/smell", values, smell, 0)]),
     )
-    write_run(root / "truncated")
-    (file,) = (root / "truncated" / schema.RECORD_RUN).iterdir()
-    file.write_bytes(file.read_bytes()[:-40])
+    _write_truncated(root / "truncated")
     empty = root / "empty" / schema.RECORD_RUN
     empty.mkdir(parents=True)
     (empty / "events.out.tfevents.1.host.1.1.initkit").write_bytes(b"")
 
 
+def _write_truncated(log_dir):
+    """A run of three chunks, of which the last is cut off."""
+    run = Run(log_dir)
+    for step in range(2 + chunks.MOST_STEPS):
+        run.step(step)
+    run.close()
+    (file,) = (log_dir / schema.RECORD_RUN).iterdir()
+    file.write_bytes(file.read_bytes()[:-40])
+
+
 def _packed_wrongly(tag):
-    """A packed matrix with a byte changed."""
-    tensors = list(DEEP)
-    described = content(signal="preactivation", tensors=tensors)
-    value = events.packed(tag, matrix(len(DEEP), 0), described)
-    packed = bytearray(value.tensor.tensor_content)
-    packed[20] ^= 0xFF
-    value.tensor.tensor_content = bytes(packed)
+    """A chunk whose streams are broken."""
+    described = content(signal="preactivation", tensors=list(DEEP))
+    value = chunk(tag, matrix(len(DEEP), 0), described, 0)
+    packed = value.tensor.tensor_content
+    value.tensor.tensor_content = packed[:200] + bytes(len(packed) - 200)
     return value
 
 
 def _with_metadata(tag, metadata):
-    value = events.matrix(tag, matrix(3, 0), {})
+    value = chunk(tag, matrix(3, 0), {}, 0)
     value.metadata.plugin_data.content = metadata
     return value

@@ -1,5 +1,6 @@
-"""Packing of matrices: nothing is lost, nothing is believed."""
+"""Packing of chunks: nothing is lost, nothing is believed."""
 
+import dataclasses
 import zlib
 
 import numpy as np
@@ -10,66 +11,114 @@ from hypothesis.extra import numpy as arrays
 
 from keras_initkit_tensorboard import packing
 
-MATRIX = np.arange(12, dtype=np.float32).reshape(4, 3)
+STEPS = (5, 6, 40)
+MATRICES = np.arange(36, dtype=np.float32).reshape(3, 4, 3)
+PACKED = packing.pack(STEPS, MATRICES)
+NARROWER = packing.pack(STEPS, MATRICES[:, :, :2])
 
 
-def bits(matrix):
-    return np.ascontiguousarray(matrix, "<f4").view(np.uint32)
+def bits(matrices):
+    return np.ascontiguousarray(matrices, "<f4").view(np.uint32)
 
 
 @given(
     arrays.arrays(
         np.uint32,
-        st.tuples(st.integers(1, 9), st.integers(1, 9)),
+        st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9)),
         elements=st.integers(0, 2**32 - 1),
     )
 )
 def test_every_bit_comes_back(words):
-    matrix = words.view(np.float32)
-    packed = packing.pack(matrix)
-    assert len(packed) <= packing.most_bytes(*matrix.shape)
-    assert (bits(packing.unpack(packed, *matrix.shape)) == words).all()
+    count, *shape = words.shape
+    packed = packing.pack(range(count), words.view(np.float32))
+    assert len(packed) <= packing.most_bytes(*words.shape)
+    chunk = packing.unpack(packed, *shape)
+    assert chunk.steps == tuple(range(count))
+    assert (bits(chunk.values()) == words).all()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (50, 12), (600, 100), (2000, 128)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (32, 50, 12), (1, 600, 100)])
 def test_noise_takes_no_more_than_is_told(shape):
     noise = np.random.default_rng(0).integers(0, 2**32, shape, np.uint32)
-    packed = packing.pack(noise.view(np.float32))
+    packed = packing.pack(range(len(noise)), noise.view(np.float32))
     assert noise.nbytes <= len(packed) <= packing.most_bytes(*shape)
-    assert (bits(packing.unpack(packed, *shape)) == noise).all()
+    assert (bits(packing.unpack(packed, *shape[1:]).values()) == noise).all()
 
 
-def test_magnitudes_and_constant_columns_shrink():
+def test_magnitudes_and_values_that_stay_shrink():
     rng = np.random.default_rng(0)
-    random = np.exp(rng.normal(size=(50, 4))).astype(np.float32)
-    constant = np.repeat(np.float32([[0, np.nan, 64, 0.1]]), 50, axis=0)
-    size = len(packing.pack(np.hstack([random, constant])))
-    # Three of four bytes are noise; the constant half leaves next to nothing.
-    assert size < 0.9 * random.nbytes + 100
+    random = np.exp(rng.normal(size=(20, 50, 4))).astype(np.float32)
+    constant = np.broadcast_to(np.float32([0, np.nan, 64, 0.1]), random.shape)
+    both = np.concatenate([random, constant], axis=2)
+    # Three of four bytes are noise, and a half; the constants leave next to nothing.
+    assert len(packing.pack(range(20), both)) < 0.95 * random.nbytes
 
 
-def test_rows_and_columns_are_cut_out_of_many():
-    matrices = np.stack([MATRIX, MATRIX + 100, -MATRIX])
-    planes = [packing.to_planes(matrix) for matrix in matrices]
-    assert planes == [packing.inflate(packing.pack(m), 4, 3) for m in matrices]
-    np.testing.assert_array_equal(packing.cut_out(planes, 4, 3), matrices)
-    np.testing.assert_array_equal(packing.cut_out(planes, 4, 3, row=2), matrices[:, 2])
-    np.testing.assert_array_equal(
-        packing.cut_out(planes, 4, 3, column=1), matrices[:, :, 1]
-    )
+def test_rows_and_columns_are_cut_out():
+    chunk = packing.unpack(PACKED, 4, 3)
+    assert chunk.steps == STEPS
+    np.testing.assert_array_equal(chunk.values(), MATRICES)
+    np.testing.assert_array_equal(chunk.values(row=2), MATRICES[:, 2])
+    np.testing.assert_array_equal(chunk.values(column=1), MATRICES[:, :, 1])
+
+
+def test_a_column_is_read_without_the_others():
+    matrices = np.random.default_rng(0).normal(size=(8, 40, 3)).astype(np.float32)
+    chunk = packing.unpack(packing.pack(range(8), matrices), 40, 3)
+    streams = (chunk.streams[0], b"no zlib", chunk.streams[2])
+    broken = dataclasses.replace(chunk, streams=streams)
+    np.testing.assert_array_equal(broken.values(column=2), matrices[:, :, 2])
+    with pytest.raises(ValueError, match="incorrect header check"):
+        broken.values(column=1)
+    with pytest.raises(ValueError, match="incorrect header check"):
+        broken.values()
+
+
+def test_short_columns_share_a_stream():
+    matrices = np.random.default_rng(0).normal(size=(1, 6, 100)).astype(np.float32)
+    chunk = packing.unpack(packing.pack([0], matrices), 6, 100)
+    assert len(chunk.streams) == 3
+    np.testing.assert_array_equal(chunk.values(), matrices)
+    for column in (0, 41, 42, 99):
+        values = chunk.values(column=column)
+        np.testing.assert_array_equal(values, matrices[:, :, column])
+
+
+def with_steps(*steps):
+    return packing.pack(steps, MATRICES[: len(steps)])
 
 
 @pytest.mark.parametrize(
-    ("packed", "message"),
+    "packed",
     [
-        (b"", "incomplete or truncated stream"),
-        (b"no zlib", "incorrect header check"),
-        (packing.pack(MATRIX)[:-9], "incomplete or truncated stream"),
-        (packing.pack(MATRIX[:3]), "must hold 4 x 3 values. Received: 36 bytes"),
-        (zlib.compress(bytes(10**6)), r"4 x 3 values. Received: \d+ packed bytes"),
+        b"",
+        b"no chunk at all, to be sure",
+        (2**62).to_bytes(8, "little") * 9,
+        PACKED[:20],
+        PACKED[:-9],
+        PACKED + b"x",
+        packing.pack((), MATRICES[:0]),
+        with_steps(1, 1),
+        with_steps(2, 1),
     ],
-    ids=["empty", "other", "truncated", "smaller", "bomb"],
+    ids="empty other huge head truncated longer none twice back".split(),
 )
-def test_what_is_no_packed_matrix_is_refused(packed, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_is_no_chunk_is_refused(packed):
+    with pytest.raises(ValueError, match=rf"4 x 3 values\. Received: {len(packed)} b"):
         packing.unpack(packed, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (b"no zlib", "incorrect header check"),
+        (zlib.compress(bytes(144))[:-3], "Received: 144 bytes, whole=False"),
+        (zlib.compress(bytes(140)), "whole streams of 144 bytes. Received: 140 bytes"),
+        (packing.unpack(NARROWER, 4, 2).streams[0], "Received: 96 bytes, whole=True"),
+        (zlib.compress(bytes(10**6)), "Received: 145 bytes, whole=False"),
+    ],
+    ids=["other", "truncated", "shorter", "narrower", "bomb"],
+)
+def test_what_is_no_stream_is_refused(stream, message):
+    with pytest.raises(ValueError, match=message):
+        packing.Chunk(STEPS, 4, 3, (stream,)).values()

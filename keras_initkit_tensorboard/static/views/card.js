@@ -63,9 +63,9 @@ export class CardView {
       h(
         'table.summary',
         {},
-        h('tr', {}, ['signal', 'what', 'tensors', 'columns', 'last step'].map((name) => h('th', {}, name))),
+        h('tr', {}, ['signal', 'what', 'tensors', 'columns'].map((name) => h('th', {}, name))),
         rows.map((one) =>
-          h('tr', {}, [one.part ? `${one.signal} (part ${one.part + 1})` : one.signal, one.kind, tables[one.tensors].length, tables[one.columns].length, one.last_step].map((value) => h('td', {}, value))),
+          h('tr', {}, [one.part ? `${one.signal} (part ${one.part + 1})` : one.signal, one.kind, tables[one.tensors].length, tables[one.columns].length].map((value) => h('td', {}, value))),
         ),
       ),
     );

@@ -8,7 +8,6 @@ import tab_page
 
 import keras_initkit as kik
 from keras_initkit import schema
-from keras_initkit.recording import events
 
 # One worker for all tests in this directory: they share a server and a browser.
 pytestmark = pytest.mark.xdist_group("browser")
@@ -169,7 +168,10 @@ def large(tmp_path):
     described = logs.content(tensors=layers)
     for run in range(40):
         values = ((step, logs.matrix(200, step + run)) for step in (0, 10))
-        written = ((step, [events.packed(tag, v, described)]) for step, v in values)
+        written = (
+            (step, [logs.chunk(tag, matrix, described, step)])
+            for step, matrix in values
+        )
         logs.write_events(tmp_path / f"run_{run:02}", *written)
     process, address = tab_page.start_tensorboard(tmp_path)
     yield address

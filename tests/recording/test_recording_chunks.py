@@ -1,0 +1,155 @@
+"""`ChunkFile`: what waits, when it is written, and what of it can be lost."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing import event_file_loader
+from tensorboard.compat.proto import event_pb2
+
+from keras_initkit import RunRecord, schema
+from keras_initkit.recording import chunks, events
+from keras_initkit_tensorboard import packing
+
+COLUMNS = schema.statistics_of("weight")
+CONTENT = {
+    "v": schema.DATA_VERSION,
+    "kind": "statistics",
+    "signal": "weight",
+    "tensors": ["dense:kernel"],
+    "columns": COLUMNS,
+}
+TAG = schema.matrix_tag("weight")
+# Long enough for a file that is not to be written by the clock.
+NEVER = 1000.0
+
+
+def add(file, *steps, tag=TAG):
+    for step in steps:
+        file.add(tag, step, np.full((1, len(COLUMNS)), step), lambda: CONTENT)
+
+
+def read(directory):
+    """Returns the steps that are on disk by chunk, `{tag: [steps]}`."""
+    found = {}
+    for path in sorted(directory.iterdir()):
+        for event in event_file_loader.RawEventFileLoader(str(path)).Load():
+            event = event_pb2.Event.FromString(event)
+            for value in event.summary.value:
+                packed = value.tensor.tensor_content
+                chunk = packing.unpack(packed, 1, len(COLUMNS))
+                assert event.step == chunk.steps[0]
+                found.setdefault(value.tag, []).append(list(chunk.steps))
+    return found
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "SECONDS", NEVER)
+    file = chunks.ChunkFile(tmp_path)
+    yield file
+    file.close()
+
+
+def test_first_step_is_there_at_once_and_under_a_tag_of_its_own(file, tmp_path):
+    add(file, 7)
+    assert read(tmp_path) == {TAG: [[7]], TAG + schema.FIRST_SUFFIX: [[7]]}
+
+
+def test_steps_are_written_when_a_chunk_is_full_or_the_file_is_closed(file, tmp_path):
+    most = chunks.MOST_STEPS
+    add(file, *range(most))
+    assert read(tmp_path)[TAG] == [[0]]
+    add(file, most)
+    assert read(tmp_path)[TAG] == [[0], [*range(1, most + 1)]]
+    add(file, most + 1)
+    add(file, 3, tag="other")
+    file.close()
+    assert read(tmp_path)[TAG][2:] == [[most + 1]]
+    assert read(tmp_path)["other"] == [[3]]
+
+
+def test_step_that_goes_back_begins_another_chunk(file, tmp_path):
+    add(file, 0, 10, 20, 10, 15)
+    file.close()
+    assert read(tmp_path)[TAG] == [[0], [10, 20], [10, 15]]
+
+
+def test_closed_file_goes_on_in_another_without_a_second_first_step(file, tmp_path):
+    add(file, 0, 1)
+    file.close()
+    add(file, 2, 3)
+    file.close()
+    assert len(list(tmp_path.iterdir())) == 2
+    found = read(tmp_path)
+    assert found[TAG] == [[0], [1], [2], [3]]
+    assert found[TAG + schema.FIRST_SUFFIX] == [[0]]
+
+
+def test_what_waits_is_written_after_a_while(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "SECONDS", 0.05)
+    add(file, 0, 1, 2)
+    until = time.monotonic() + 30
+    while read(tmp_path)[TAG] != [[0], [1, 2]]:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    add(file, 3)
+    file.close()
+    assert read(tmp_path)[TAG] == [[0], [1, 2], [3]]
+
+
+def test_late_failure_is_told_by_the_next_call(file, monkeypatch):
+    add(file, 0)
+    monkeypatch.setattr(chunks, "SECONDS", 0.01)
+    with monkeypatch.context() as full:
+
+        def fail(*_):
+            raise OSError("no space left")
+
+        full.setattr(events.EventFile, "write", fail)
+        add(file, 1)
+        file._timer.join()
+    with pytest.raises(OSError, match="no space left"):
+        add(file, 2)
+
+
+SCRIPT = """
+import sys, time
+import numpy as np
+from keras_initkit.recording import chunks
+import test_recording_chunks as tests
+
+file = chunks.ChunkFile(__import__("pathlib").Path(sys.argv[1]) / "initkit")
+tests.add(file, *range(9))
+print("added", flush=True)
+{}
+"""
+
+
+def started(end, log_dir):
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.format(end), str(log_dir)],
+        cwd=__file__.rpartition("/")[0],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit", "raise KeyboardInterrupt", "1/0"])
+def test_nothing_is_lost_when_the_program_ends(end, tmp_path):
+    process = started(end, tmp_path)
+    process.communicate(timeout=120)
+    assert RunRecord.load(tmp_path).signal("weight").steps.tolist() == [*range(9)]
+
+
+def test_killed_process_leaves_what_is_older_than_a_moment(tmp_path):
+    later = f"time.sleep({chunks.SECONDS} + 1)\nprint('later', flush=True)"
+    process = started(f"{later}\ntime.sleep(99)", tmp_path)
+    assert process.stdout.readline() == b"added\n"
+    assert process.stdout.readline() == b"later\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert RunRecord.load(tmp_path).signal("weight").steps.tolist() == [*range(9)]
