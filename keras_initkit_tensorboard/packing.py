@@ -20,6 +20,8 @@ import numpy as np
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Index: TypeAlias = "int | slice"
 
+# Steps that a chunk holds at most.
+MOST_STEPS = 32
 # What zlib puts around its data, at most.
 _OVERHEAD = 64
 # The fastest; slower ones save 2 % more.
@@ -72,7 +74,7 @@ def pack(steps: Sequence[int], matrices: Array) -> bytes:
     """Returns a chunk.
 
     Args:
-        steps: Ascending integers.
+        steps: Ascending integers, `MOST_STEPS` at most.
         matrices: float32 of shape `(steps, rows, columns)`, NaN and all.
     """
     values = np.ascontiguousarray(np.moveaxis(matrices, 2, 0), ">f4")
@@ -105,7 +107,7 @@ def unpack(packed: bytes, rows: int, columns: int) -> Chunk:
     """
     size = _INTEGER.itemsize
     count = int.from_bytes(packed[:size], "little")
-    if not 0 < count <= len(packed):
+    if not 0 < count <= MOST_STEPS:
         raise _Malformed(packed, rows, columns)
     head = size * (1 + count + _streams(count, rows, columns))
     if len(packed) < head:

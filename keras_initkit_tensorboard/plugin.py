@@ -18,7 +18,8 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import exceptions, wrappers
 
-from keras_initkit_tensorboard import data, schema
+from keras_initkit_tensorboard import data, listing, schema
+from keras_initkit_tensorboard.parts import Cache, Part
 
 STATIC = pathlib.Path(__file__).with_name("static")
 # The readers keep 100 or 10 matrices a tag unless told otherwise.
@@ -26,7 +27,7 @@ KEPT_STEPS = 1000
 DEFAULT_SAMPLES, MAX_SAMPLES = 400, 10_000
 TAB_NAME = "InitKit"
 
-_Parts: TypeAlias = "list[tuple[data.Run, list[data.Part]]]"
+_Parts: TypeAlias = "list[tuple[listing.Run, list[Part]]]"
 
 
 class InitKitLoader(base_plugin.TBLoader):
@@ -67,7 +68,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
 
     def __init__(self, context: Any):
         self._data_provider = context.data_provider
-        self._cache = data.Cache()
+        self._cache = Cache()
 
     def is_active(self) -> bool:
         # TensorBoard enables the tab by itself where a run has data of this plugin.
@@ -157,7 +158,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
     def statistic_route(self, request: wrappers.Request) -> wrappers.Response:
         parts = self.statistic_impl(
             self._logs(request),
-            _choice(request, "kind", data.KINDS, data.KINDS[0]),
+            _choice(request, "kind", listing.KINDS, listing.KINDS[0]),
             _choice(request, "signal", schema.SIGNALS),
             _argument(request, "column"),
             request.args.getlist("run"),
@@ -181,7 +182,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
     def tensor_route(self, request: wrappers.Request) -> wrappers.Response:
         parts = self.tensor_impl(
             self._logs(request),
-            _choice(request, "kind", data.KINDS, data.KINDS[0]),
+            _choice(request, "kind", listing.KINDS, listing.KINDS[0]),
             _choice(request, "signal", schema.SIGNALS),
             _argument(request, "tensor"),
             request.args.getlist("run"),

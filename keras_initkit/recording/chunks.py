@@ -9,10 +9,10 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording import events
+from keras_initkit_tensorboard import packing
 
-# A series of matrices is written when so many steps of it wait, and all that waits
-# after so many seconds: a tenth of the events, and a smaller log that is read faster.
-MOST_STEPS = 32
+# After so many seconds all that waits is written, and a series as soon as its chunk is
+# full: fewer events, and a smaller log that is read faster.
 SECONDS = 1.0
 
 
@@ -58,7 +58,7 @@ class ChunkFile:
             if waiting and waiting[-1][0] >= step:  # begun anew
                 self._write(tag)
             waiting.append((step, matrix))
-            if len(waiting) == MOST_STEPS:
+            if len(waiting) == packing.MOST_STEPS:
                 self._write(tag)
             elif self._timer is None:
                 self._timer = threading.Timer(SECONDS, self._write_late)

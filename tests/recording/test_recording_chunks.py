@@ -60,7 +60,7 @@ def test_first_step_is_there_at_once_and_under_a_tag_of_its_own(file, tmp_path):
 
 
 def test_steps_are_written_when_a_chunk_is_full_or_the_file_is_closed(file, tmp_path):
-    most = chunks.MOST_STEPS
+    most = packing.MOST_STEPS
     add(file, *range(most))
     assert read(tmp_path)[TAG] == [[0]]
     add(file, most)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from keras_initkit import RunRecord, schema
-from keras_initkit.recording import RunWriter, chunks
+from keras_initkit.recording import RunWriter
 from keras_initkit.recording import record as record_room
+from keras_initkit_tensorboard import packing
 
 KEYS = (
     schema.TensorKey("a", "output"),
@@ -68,7 +69,7 @@ def test_record_read_back_is_the_record_written(tmp_path):
 
 
 def test_truncated_file_is_read_up_to_where_it_ends(tmp_path):
-    steps = list(range(2 + chunks.MOST_STEPS))
+    steps = list(range(2 + packing.MOST_STEPS))
     filled(RunWriter(tmp_path), steps)
     (file,) = (tmp_path / "initkit").iterdir()
     whole = file.read_bytes()

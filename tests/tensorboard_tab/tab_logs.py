@@ -5,7 +5,8 @@ import json
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import RunRecord, RunWriter, chunks, events, hparams
+from keras_initkit.recording import RunRecord, RunWriter, events, hparams
+from keras_initkit_tensorboard import packing
 
 # Names that must be shown as text, and never run.
 HOSTILE = (
@@ -222,7 +223,7 @@ def _write_broken(root):
 def _write_truncated(log_dir):
     """A run of three chunks, of which the last is cut off."""
     run = Run(log_dir)
-    for step in range(2 + chunks.MOST_STEPS):
+    for step in range(2 + packing.MOST_STEPS):
         run.step(step)
     run.close()
     (file,) = (log_dir / schema.RECORD_RUN).iterdir()

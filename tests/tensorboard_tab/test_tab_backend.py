@@ -16,6 +16,7 @@ from tensorboard import context
 from keras_initkit import schema
 from keras_initkit.recording import RunRecord
 from keras_initkit_tensorboard import data, packing, plugin
+from keras_initkit_tensorboard.parts import Cache, Chunks
 
 
 def run_of(index, name):
@@ -416,7 +417,7 @@ def logs_over(provider, cache):
 
 def test_next_statistic_of_a_signal_is_not_read_again(log_dir):
     with python_provider(log_dir, 100) as provider:
-        counting, cache = Counting(provider), data.Cache()
+        counting, cache = Counting(provider), Cache()
         for column in ("rms", "std"):
             found = logs_over(counting, cache)
             runs = found.runs(["deep/initkit", "malformed/initkit"])
@@ -435,7 +436,7 @@ def test_next_statistic_of_a_signal_is_not_read_again(log_dir):
 
 
 def test_new_steps_are_read(tmp_path):
-    cache = data.Cache()
+    cache = Cache()
     run = logs.Run(tmp_path / "growing")
     for step in (0, 10):
         run.step(step)
@@ -450,9 +451,9 @@ def test_new_steps_are_read(tmp_path):
 
 def test_cache_forgets_what_was_not_asked_for_the_longest():
     def chunks(size):
-        return data._Chunks([packing.Chunk((0,), 1, 1, (bytes(size),))], 0)
+        return Chunks([packing.Chunk((0,), 1, 1, (bytes(size),))], 0)
 
-    cache = data.Cache(most=10)
+    cache = Cache(most=10)
     first, second, third = (chunks(4) for _ in range(3))
     cache.put("first", first)
     cache.put("second", second)

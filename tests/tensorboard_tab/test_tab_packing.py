@@ -94,6 +94,7 @@ def with_steps(*steps):
         b"",
         b"no chunk at all, to be sure",
         (2**62).to_bytes(8, "little") * 9,
+        packing.pack(range(33), np.zeros((33, 4, 3))),
         PACKED[:20],
         PACKED[:-9],
         PACKED + b"x",
@@ -101,7 +102,7 @@ def with_steps(*steps):
         with_steps(1, 1),
         with_steps(2, 1),
     ],
-    ids="empty other huge head truncated longer none twice back".split(),
+    ids="empty other huge long head truncated longer none twice back".split(),
 )
 def test_what_is_no_chunk_is_refused(packed):
     with pytest.raises(ValueError, match=rf"4 x 3 values\. Received: {len(packed)} b"):

@@ -1,0 +1,175 @@
+"""Values cut out of the chunks of a run, and the chunks that were read last."""
+
+import collections
+import dataclasses
+import itertools
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_initkit_tensorboard import packing
+from keras_initkit_tensorboard.listing import Run, Series
+from keras_initkit_tensorboard.packing import Array
+
+# Chunks that are kept in memory, packed: five signals of 20 runs x 50 layers x 1,000
+# steps.
+_KEPT_BYTES = 128 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Values of one series: `values[i, j]` belongs to `steps[i]` and `names[j]`."""
+
+    names: tuple[str, ...]
+    steps: Sequence[int]
+    values: Array
+
+
+class Cut(NamedTuple):
+    """What is wanted of matrices, and what the values are then called."""
+
+    names: tuple[str, ...]
+    row: packing.Index = slice(None)
+    column: int | None = None
+
+
+class Chunks(NamedTuple):
+    """What was read of a series: chunks in order, and how many were broken."""
+
+    whole: list[packing.Chunk]
+    broken: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(len(stream) for chunk in self.whole for stream in chunk.streams)
+
+
+class Cache:
+    """What was read last, so that the next statistic of a signal is there at once.
+
+    Args:
+        most: Bytes of chunks that are kept.
+    """
+
+    def __init__(self, most: int = _KEPT_BYTES):
+        self._most = most
+        self._kept: collections.OrderedDict[Any, Chunks] = collections.OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Any) -> Chunks | None:
+        """Returns what was put under a key, if it is still there."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: Any, chunks: Chunks) -> None:
+        """Keeps chunks; those that have not been asked for the longest make room."""
+        with self._lock:
+            self._drop(key)
+            self._kept[key] = chunks
+            self._size += chunks.size
+            while self._size > self._most:
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: Any) -> None:
+        if key in self._kept:
+            self._size -= self._kept.pop(key).size
+
+
+def parts_of(
+    run: Run,
+    read: Iterable[tuple[Series, Chunks]],
+    cut: Callable[[Series], Cut],
+    samples: int,
+) -> list[Part]:
+    """Cuts what is wanted out of chunks, for series that follow each other."""
+    parts: list[Part] = []
+    for series, chunks in read:
+        wanted = cut(series)
+        steps, pieces, broken = _cut_out(chunks, wanted)
+        if broken:
+            run.notes.append(f"{series.tag}: {broken} chunks that cannot be read")
+        if not steps:
+            continue
+        parts = _before(parts, steps[0])
+        chosen = _spread(len(steps), samples)
+        values = np.concatenate(pieces)[chosen]
+        parts.append(Part(wanted.names, [steps[i] for i in chosen], values))
+    return parts
+
+
+def _cut_out(chunks: Chunks, wanted: Cut) -> tuple[list[int], list[Array], int]:
+    """Returns the steps, what is wanted of them, and how many chunks are broken.
+
+    Where a chunk begins ahead of the end of another, a restart from an earlier step has
+    superseded the rest of that.
+    """
+    steps: list[int] = []
+    pieces: list[Array] = []
+    broken = chunks.broken
+    ends = [chunk.steps[0] for chunk in chunks.whole[1:]]
+    for chunk, end in itertools.zip_longest(chunks.whole, ends):
+        kept = len(chunk.steps) if end is None else bisect_left(chunk.steps, end)
+        try:
+            pieces.append(chunk.values(wanted.row, wanted.column)[:kept])
+            steps += chunk.steps[:kept]
+        except ValueError:
+            broken += 1
+    return steps, pieces, broken
+
+
+def chunks_of(series: Series, data: Mapping[str, Any]) -> Chunks:
+    """Returns the chunks of a series, of what was read under its tags."""
+    first, others = data.get(series.first or "", ()), data.get(series.tag, ())
+    whole: list[packing.Chunk] = []
+    broken = 0
+    for datum in _in_order(first, others):
+        try:
+            whole.append(_unpacked(datum.numpy, series.shape))
+        except ValueError:
+            broken += 1
+    return Chunks(whole, broken)
+
+
+def _unpacked(stored: Array, shape: tuple[int, int]) -> packing.Chunk:
+    if stored.dtype != np.uint8:
+        raise ValueError(f"`stored` must be bytes. Received: dtype={stored.dtype}")
+    return packing.unpack(stored.tobytes(), *shape)
+
+
+def _in_order(first: Sequence[Any], data: Sequence[Any]) -> list[Any]:
+    """Returns the data without those that a restart from an earlier step superseded.
+
+    The readers differ here: one drops them by itself, the other hands out everything in
+    the order of the file.
+    """
+    kept: list[Any] = []
+    for datum in data:
+        while kept and kept[-1].step >= datum.step:
+            kept.pop()
+        kept.append(datum)
+    # What was sampled away: the first matrix, kept under its own tag.
+    return [d for d in first[:1] if not kept or d.step < kept[0].step] + kept
+
+
+def _before(parts: Iterable[Part], step: int) -> list[Part]:
+    """Returns what is left of `parts` where another part begins at `step`."""
+    left = []
+    for part in parts:
+        count = int(np.searchsorted(part.steps, step))
+        if count:
+            left.append(Part(part.names, part.steps[:count], part.values[:count]))
+    return left
+
+
+def _spread(count: int, samples: int) -> Array:
+    """Returns at most `samples` of the first integers, evenly spaced, both ends."""
+    if count <= samples:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, samples).round().astype(int))
