@@ -7,6 +7,7 @@ import keras
 from keras_initkit import initializers
 from keras_initkit.analysis._in_place import Skipped
 from keras_initkit.capture.layers import named_layers
+from keras_initkit.capture.selection import matched
 
 k = keras.layers
 
@@ -42,33 +43,22 @@ def find_targets(model, layers=None):
 
     Args:
         model: A built Keras model.
-        layers: Names, or `None` for all that are trainable.
+        layers: What `Selection` takes, or `None` for all that are trainable.
 
     Returns:
         A list of `Target` and a list of `Skipped`.
 
     Raises:
-        ValueError: If a name is not that of a layer.
+        ValueError: If `layers` names what is not there.
     """
     named = named_layers(model)
-    if layers is not None:
-        known = {name for name, _ in named} | {layer.name for _, layer in named}
-        unknown = sorted(set(layers) - known)
-        if unknown:
-            inputs = keras.layers.InputLayer
-            choices = tuple(x.name for _, x in named if not isinstance(x, inputs))
-            raise ValueError(
-                "`layers` must name layers of the model. Use one of "
-                f"{choices}. Received: {unknown}."
-            )
+    chosen = None if layers is None else matched("layers", layers, named)
     cells = {id(layer.cell) for _, layer in named if hasattr(layer, "cell")}
     targets, skipped, taken = [], [], set()
     for name, layer in named:
-        chosen = layers is None or name in layers or layer.name in layers
-        variables = [v for v in layer._trainable_variables if len(v.shape) > 1]
-        variables += [v for v in layer._non_trainable_variables if len(v.shape) > 1]
-        cell = getattr(layer, "cell", None)
-        if not chosen or id(layer) in cells or not (variables or cell):
+        if chosen is not None and id(layer) not in chosen:
+            continue
+        if id(layer) in cells or not _holds_matrices(layer):
             continue
         target = _target(name, layer)
         if isinstance(target, Skipped):
@@ -83,6 +73,11 @@ def find_targets(model, layers=None):
             taken.add(id(target.kernel))
             targets.append(target)
     return targets, skipped
+
+
+def _holds_matrices(layer):
+    variables = layer._trainable_variables + layer._non_trainable_variables
+    return hasattr(layer, "cell") or any(len(v.shape) > 1 for v in variables)
 
 
 def _target(name, layer):

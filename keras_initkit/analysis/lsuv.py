@@ -104,8 +104,9 @@ def lsuv(
         tolerance: Largest deviation of the standard deviation from 1. Defaults
             to `0.05`.
         max_iterations: Rescalings a layer. Defaults to `10`. `0` only measures.
-        layers: Names of the layers to treat (`layer.path` or `layer.name`); by
-            default all that are trainable.
+        layers: The layers to treat, with those inside them: names or shell patterns
+            (`"block1/*"`), compiled regular expressions, layer classes, functions of a
+            layer, layers, or a list of these; by default all that are trainable.
         orthonormal: Whether kernels start from orthonormal matrices; `False` keeps
             their present values and only scales them.
         mean_shift: Whether each unit's bias is shifted so that its mean over the
@@ -118,7 +119,8 @@ def lsuv(
 
     Raises:
         ValueError: If `tolerance` is not positive, `max_iterations` negative, or
-            `layers` names a layer that the model does not have.
+            `layers` names what the model does not have.
+        TypeError: If `layers` is nothing that names layers.
 
     Example:
     >>> import keras, numpy as np, keras_initkit as kik

@@ -11,6 +11,7 @@ from keras_initkit.analysis._in_place import Skipped, assigning
 from keras_initkit.analysis._owners import find_owners
 from keras_initkit.analysis.recommend import Choice, Plan, label
 from keras_initkit.capture.layers import named_layers
+from keras_initkit.capture.selection import listed, meant_by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,25 +59,27 @@ def reinitialize(model, plan_or_initializer, seed=None, layers=None):
 
     Args:
         model: A built Keras model of any kind.
-        plan_or_initializer: A `Plan` of `kik.recommend`; or a mapping of layer name
-            (path or name, of a single layer or of one that holds others) to an
-            initializer for the kernel or a `Choice`; or one initializer for all
-            kernels, recurrent ones included, biases and embeddings not. An
-            initializer is anything `kik.initializers.get` takes, and used as it is:
-            wrap it by `kik.initializers.for_layer` where a kernel's shape does not
-            tell the fans.
+        plan_or_initializer: A `Plan` of `kik.recommend`; or a mapping of layers, named
+            as in `layers`, to an initializer for the kernel or a `Choice`, of which a
+            layer gets the last that is for it; or one initializer for all kernels,
+            recurrent ones included, biases and embeddings not. An initializer is
+            anything `kik.initializers.get` takes, and used as it is: wrap it by
+            `kik.initializers.for_layer` where a kernel's shape does not tell the fans.
         seed: Integer, or `None` for new values at every call.
-        layers: Names of the layers to treat, out of those that the plan names; by
-            default all. Layers that are not trainable, and embeddings where one
-            initializer is given, are treated only where they are named.
+        layers: The layers to treat, with those inside them, out of those that the plan
+            names: names or shell patterns (`"block1/*"`), compiled regular expressions,
+            layer classes, functions of a layer, layers, or a list of these; by default
+            all. Layers that are not trainable, and embeddings where one initializer is
+            given, are treated only where they are named in one of these ways.
 
     Returns:
         `ReinitializeReport`. Layers of an unknown kind are left alone and named.
 
     Raises:
-        ValueError: If the model is not built, a name stands for no layer with weights
-            of a known kind, or an initializer cannot fill a weight's shape with
-            finite values.
+        ValueError: If the model is not built, a name or pattern stands for no layer
+            with weights of a known kind, or an initializer cannot fill a weight's shape
+            with finite values.
+        TypeError: If `layers` is nothing that names layers.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -122,39 +125,32 @@ class _Names:
     def __init__(self, model, owners, unknown):
         self.owners = {owner.name: owner for owner in owners}
         self._unknown = {one.layer: one.reason for one in unknown}
-        self._paths: dict[str, list[str]] = {}
-        for path, layer in named_layers(model):
-            for name in {path, layer.name}:
-                self._paths.setdefault(name, []).append(path)
+        self._named = named_layers(model)
 
-    def below(self, argument, names):
+    def below(self, argument, selectors):
         """Returns the weight layers that are named, or lie in a layer that is.
 
         Raises:
-            ValueError: If a name stands for no layer with weights of a known kind.
+            ValueError: If one names no layer with weights of a known kind.
         """
         found = set()
-        for name in (names,) if isinstance(names, str) else names:
-            paths = self._paths.get(name, ())
-            here = {
-                owner
-                for owner in self.owners
-                for path in paths
-                if owner == path or owner.startswith(f"{path}/")
-            }
+        for selector in listed(argument, selectors):
+            meant = meant_by(selector, self._named)
+            here = {n for n, owner in self.owners.items() if id(owner.layer) in meant}
             if not here:
                 raise ValueError(
                     f"`{argument}` must name layers with weights of a known kind, out "
-                    f"of {tuple(self.owners)}. Received: {name!r}"
-                    f"{self._hint(paths)}."
+                    f"of {tuple(self.owners)}. Received: {selector!r}"
+                    f"{self._hint(meant)}."
                 )
             found |= here
         return found
 
-    def _hint(self, paths):
-        if not paths:
+    def _hint(self, meant):
+        first = next((name for name, layer in self._named if id(layer) in meant), None)
+        if first is None:
             return ""
-        return f", which {self._unknown.get(paths[0], 'has no kernel')}"
+        return f", which {self._unknown.get(first, 'has no kernel')}"
 
 
 def _wanted(plan, names, chosen):

@@ -50,8 +50,9 @@ def preserve_signal(model, input_moments=1.0, second_moment=1.0, layers=None):
         model: A built Sequential or Functional model, nested ones included.
         input_moments: Second moment of the inputs, or `(mean, second_moment)`.
         second_moment: Positive target for every layer. Defaults to `1.0`.
-        layers: Names of the layers to scale (`layer.path` or `layer.name`); by
-            default all that are trainable.
+        layers: The layers to scale, with those inside them: names or shell patterns
+            (`"block1/*"`), compiled regular expressions, layer classes, functions of a
+            layer, layers, or a list of these; by default all that are trainable.
 
     Returns:
         `ScalingReport`; what lies behind a layer without a rule (recurrence,
@@ -59,6 +60,7 @@ def preserve_signal(model, input_moments=1.0, second_moment=1.0, layers=None):
 
     Raises:
         ValueError: If the model has no graph of layers, or `layers` names none of it.
+        TypeError: If `layers` is nothing that names layers.
 
     Example:
     >>> import keras, keras_initkit as kik

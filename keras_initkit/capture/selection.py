@@ -29,8 +29,8 @@ class Selection:
 
     def __init__(self, layers=None, exclude=None):
         self.all = layers is None
-        self._layers = _listed("layers", layers)
-        self._exclude = _listed("exclude", exclude)
+        self._layers = listed("layers", layers)
+        self._exclude = listed("exclude", exclude)
 
     def of(self, named):
         """Returns those of all layers of a model that are meant.
@@ -41,8 +41,8 @@ class Selection:
         Raises:
             ValueError: If something named is not there, or nothing is left.
         """
-        excluded = _matched("exclude", self._exclude, named)
-        wanted = _matched("layers", self._layers, named)
+        excluded = matched("exclude", self._exclude, named)
+        wanted = matched("layers", self._layers, named)
         chosen = [
             (name, layer)
             for name, layer in named
@@ -58,7 +58,12 @@ class Selection:
         return chosen
 
 
-def _listed(argument, selectors):
+def listed(argument, selectors):
+    """Returns selectors as a list, each of a kind that `Selection` takes.
+
+    Raises:
+        TypeError: If one is of another kind; `argument` is what the user calls them.
+    """
     if selectors is None:
         return []
     several = isinstance(selectors, list | tuple | set | frozenset)
@@ -73,17 +78,33 @@ def _listed(argument, selectors):
     return selectors
 
 
-def _matched(argument, selectors, named):
-    """The ids of the layers that selectors name, and of those inside them."""
+def meant_by(selector, named):
+    """Returns the ids of the layers that a selector names, and of those inside them.
+
+    Args:
+        selector: One of what `Selection` takes.
+        named: List of `(name, layer)`, all layers of a model.
+    """
+    hits = [layer for name, layer in named if _matches(selector, name, layer)]
+    return {id(part) for layer in hits for part in layer._flatten_layers()}
+
+
+def matched(argument, selectors, named):
+    """Returns the ids of all layers that selectors name, and of those inside them.
+
+    Raises:
+        TypeError: If one is of a kind that `Selection` does not take.
+        ValueError: If one names nothing; `argument` is what the user calls them.
+    """
     ids: set = set()
-    for selector in selectors:
-        hits = [layer for name, layer in named if _matches(selector, name, layer)]
-        if not hits:
+    for selector in listed(argument, selectors):
+        meant = meant_by(selector, named)
+        if not meant:
             raise ValueError(
                 f"`{argument}` must name layers of the model or match some. Received: "
                 f"{selector!r}, which matches none of {[name for name, _ in named]}."
             )
-        ids.update(id(part) for layer in hits for part in layer._flatten_layers())
+        ids |= meant
     return ids
 
 

@@ -240,6 +240,35 @@ def test_frozen_layers_are_left_unless_named():
     assert not np.array_equal(before, after)
 
 
+@pytest.mark.parametrize(
+    ("layers", "treated"),
+    [
+        ("stem", ["stem"]),
+        ("block/*", ["block/one", "block/two"]),
+        ("block", ["block/one", "block/two"]),
+        (re.compile("stem|two"), ["stem", "block/two"]),
+        (keras.layers.Embedding, []),
+        (lambda layer: getattr(layer, "units", 0) == 3, ["head"]),
+    ],
+    ids=["name", "pattern", "holder", "regex", "class", "function"],
+)
+def test_layers_are_named_as_for_monitors(layers, treated):
+    dense = keras.layers.Dense
+    block = keras.Sequential(
+        [keras.layers.Input((4,)), dense(4, name="one"), dense(4, name="two")],
+        name="block",
+    )
+    inputs = keras.layers.Input((4,))
+    outputs = dense(3, name="head")(block(dense(4, name="stem")(inputs)))
+    model = keras.Model(inputs, outputs)
+    if not treated:
+        with pytest.raises(ValueError, match="`layers` must name layers of the model"):
+            kik.lsuv(model, RNG.normal(size=(16, 4)), layers=layers)
+        return
+    report = kik.lsuv(model, RNG.normal(size=(16, 4)), layers=layers, seed=0)
+    assert [fit.layer for fit in report.layers] == treated
+
+
 def test_dropout_and_seeds_stay_as_they_are():
     model = keras.Sequential(
         [keras.layers.Dense(16), keras.layers.Dropout(0.5, seed=1)]
@@ -308,14 +337,14 @@ def test_layers_that_cannot_be_treated_are_reported():
         ),
         (
             {"layers": ["d"]},
-            "`layers` must name layers of the model. Use one of ('a', 'b'). "
-            "Received: ['d'].",
+            "`layers` must name layers of the model or match some. Received: 'd', "
+            "which matches none of ['x', 'a', 'b'].",
         ),
     ],
 )
 def test_lsuv_rejects(arguments, message):
-    model = keras.Sequential(
-        [keras.layers.Dense(4, name="a"), keras.layers.Dense(4, name="b")]
-    )
+    inputs = keras.layers.Input((3,), name="x")
+    hidden = keras.layers.Dense(4, name="a")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(4, name="b")(hidden))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         kik.lsuv(model, np.ones((2, 3)), **arguments)

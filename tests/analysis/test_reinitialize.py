@@ -11,6 +11,7 @@ import keras_initkit as kik
 layers = keras.layers
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((8, 6)).astype("float32")
+INSIDE = ("query", "key", "value", "attention_output")
 CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -183,9 +184,36 @@ def test_layers_narrow_the_plan_and_reach_into_nested_ones(trained):
     kik.reinitialize(trained, "he_normal", layers=["inner", "attention"], seed=1)
     after = by_path(trained)
     changed = {p for p in before if not np.array_equal(before[p], after[p])}
-    parts = ("query", "key", "value", "attention_output")
-    expected = {f"all/attention/{part}/kernel" for part in parts}
+    expected = {f"all/attention/{part}/kernel" for part in INSIDE}
     assert changed == {*expected, "all/inner/deep/kernel"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "drawn"),
+    [
+        ("all/in*", {"all/inner/deep"}),
+        (re.compile("^all/(head|shared)$"), {"all/shared", "all/head"}),
+        (layers.Embedding, {"all/words"}),
+        (layers.MultiHeadAttention, {f"all/attention/{name}" for name in INSIDE}),
+        (lambda layer: getattr(layer, "units", 0) == 5, {"all/inner/deep"}),
+    ],
+    ids=["pattern", "regex", "class", "holder", "function"],
+)
+def test_layers_are_named_as_for_monitors(trained, chosen, drawn):
+    report = kik.reinitialize(trained, "he_normal", layers=chosen, seed=1)
+    assert set(report.layers) == drawn
+    named = kik.reinitialize(trained, {"all/*": "ones", "head": "zeros"}, seed=1)
+    kinds = {row.layer: row.initializer for row in named.weights}
+    assert (kinds["all/shared"], kinds["all/head"]) == ("Ones", "Zeros")
+
+
+def test_layers_that_are_no_names_are_refused(trained):
+    message = "`layers` must be a name, shell pattern, compiled regular expression, "
+    with pytest.raises(TypeError, match=re.escape(message)):
+        kik.reinitialize(trained, "he_normal", layers=[3])
+    unknown = "Received: 'all/o?n', which Own is of an unknown kind, with mix (6, 6)."
+    with pytest.raises(ValueError, match=re.escape(unknown)):
+        kik.reinitialize(trained, "he_normal", layers="all/o?n")
 
 
 def test_plan_tells_layers_of_the_same_name_apart():
