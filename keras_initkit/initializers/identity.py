@@ -17,8 +17,8 @@ from keras_initkit.initializers._sampling import at_centre
 class Dirac(keras.Initializer):
     """Initializer of layers that copy their input: a scaled identity, any rank.
 
-    Output channel `j` is `gain` times input channel `j`, as far as both exist; the
-    identity sits at the centre tap `(k - 1) // 2` of a convolution, where
+    Output channel `j` is `gain` times input channel `j`, as far as both exist, and 0
+    beyond; the identity sits at the centre tap `(k - 1) // 2` of a convolution, where
     `padding="same"` keeps every pixel in place. With `groups`, each group copies its
     own channels. `keras.initializers.Identity` raises above rank 2.
 
@@ -77,7 +77,7 @@ class RecurrentIdentity(keras.Initializer):
     Shapes: rank 2, `(units, gates * units)`.
 
     Use it for `SimpleRNN(activation="relu")` on long sequences, together with
-    small input weights (the paper: standard deviation 0.001 to 0.03) and gradient
+    small input weights (the paper: normal, standard deviation 0.001) and gradient
     clipping. `gain` slightly below 1 forgets on purpose.
 
     Args:
@@ -116,9 +116,10 @@ class ZerO(keras.Initializer):
 
     - `out <= in`: the partial identity;
     - `out > in`: `c I* H_m I*`, the Hadamard matrix of size `2^m >= out` cut to the
-      shape, `c = 2^(-(m-1)/2)`. Its rows are orthogonal, so that the step to more
-      channels breaks the symmetry that a padded identity would keep; for
-      `out = 2^m` it doubles the squared length (He's factor for ReLU).
+      shape, `c = 2^(-(m-1)/2)`. All outputs then see all inputs, so that the step to
+      more channels breaks the symmetry that a padded identity would keep. For
+      `out = 2^m` the rows are orthogonal and the squared length doubles (He's factor
+      for ReLU); otherwise every row has the squared length `2 out / 2^m`.
 
     Convolutions have the matrix at the centre tap. Nothing is random.
 

@@ -80,13 +80,14 @@ class ConvolutionOrthogonal(SeededInitializer):
     `k - 1` two-tap kernels `[P, I - P]` with random projections `P` of half rank. Each
     factor is an isometry for circular padding, since
     `(P + (I - P) z)(P + (I - P) / z) = I`, hence so is the product. Zero padding
-    loses what the taps reach beyond the border.
+    loses what the taps reach beyond the border. With one output there is no such
+    `P`: the kernel is a plain shift then.
 
     Shapes: rank 3 to 5, `(*spatial, in, out)` with `in <= out`.
 
     Use it as `DeltaOrthogonal`, where a start that sees its neighbourhood is wanted.
-    The price is a QR of each projection: `1 + sum(k - 1)` factorisations of
-    `(out, out)`.
+    The price is a QR of each projection: `sum(k - 1)` factorisations of
+    `(out, out / 2)` beside the one of `DeltaOrthogonal`.
 
     Args:
         gain: Positive factor. Defaults to `1.0`.

@@ -31,8 +31,9 @@ def depth_factor(rule, depth, branch_layers=2):
     | `"tfixup_encoder"` | `0.67 N^(-1/4)` | N encoder blocks | feed-forward, value and output projections |
     | `"tfixup_decoder"` | `(9N)^(-1/4)` | N decoder blocks | the same, and the embeddings of both sides |
 
-    DeepNorm's and T-Fixup's factors multiply Glorot's draw. DeepNorm is half of a
-    pair: its blocks are `LayerNormalization(α x + branch(x))` with `α = (2N)^(1/4)`.
+    Fixup's factor multiplies He's draw; DeepNorm's and T-Fixup's multiply Glorot's, of
+    embeddings `N(0, d^(-1/2))`, `d` their dimension. DeepNorm is half of a pair: its
+    blocks are `LayerNormalization(α x + branch(x))` with `α = (2N)^(1/4)`.
 
     Args:
         rule: One of the above.
@@ -41,6 +42,9 @@ def depth_factor(rule, depth, branch_layers=2):
 
     Returns:
         Float.
+
+    Raises:
+        ValueError: If the rule is unknown or a number out of range.
 
     References:
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321) (Fixup)
@@ -145,7 +149,8 @@ class DepthScaled(_Scaled):
 class MuPReadout(_Scaled):
     """Initializer of the output layer in the maximal update parametrization (μP).
 
-    `base`, times `sqrt(base_fan_in / fan_in)`: at the width where hyperparameters were
+    `base`, times `sqrt(base_fan_in / fan_in)`, for a `base` of variance
+    `1 / fan_in`: at the width where hyperparameters were
     tuned it is `base`; wider, the variance falls like `1 / fan_in²` instead of
     `1 / fan_in`. Hidden and input layers keep `1 / fan_in`. The other half of μP is
     not initialization: with Adam, multiply the learning rate of hidden and output
@@ -203,6 +208,8 @@ class FanCorrected(_Scaled):
 
     A strided convolution's `fan_out` is divided by nothing here, as in the papers.
 
+    Shapes: rank 2 or more, as in the table.
+
     Args:
         base: `VarianceScaling` and its subclasses, `FanInUniform`,
             `ActivationScaling`, or their identifiers. Defaults to `"he_normal"`.
@@ -214,7 +221,7 @@ class FanCorrected(_Scaled):
         output_axes: For `"axes"`.
 
     Raises:
-        ValueError: If `base` has no fans, or the rule is unknown.
+        ValueError: If `base` has no fans, the rule is unknown, or the rank below 2.
     """  # noqa: E501
 
     def __init__(

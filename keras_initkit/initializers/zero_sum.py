@@ -12,15 +12,17 @@ class ZeroSum(_Scaled):
 
     From `base`, each unit's mean weight is subtracted: a constant added to all inputs
     of the layer changes nothing. Sigmoids put out `1/2 + tanh(x / 2) / 2`, so that a
-    stack of them with `ZeroSum(Orthogonal(gain=4))` and zero biases starts exactly
-    as a tanh network with orthogonal weights does, whose signals and gradients keep
-    their size at any depth; with other weights, the constant halves take over.
+    stack of them with `ZeroSum(Orthogonal(gain=4))` and zero biases starts as a tanh
+    network does whose weights are orthogonal but for one direction: on the edge of
+    chaos, where `E[x²]` falls like `2 / depth` instead of exponentially; with other
+    weights, the constant halves take over.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`.
 
-    Use it behind activations with a mean: sigmoid (gain 4), hard sigmoid (6),
-    softplus (1.92). Not behind ReLU, whose mean carries part of the signal, and not
-    for the first layer of inputs that differ by their mean only.
+    Use it behind squashing activations with a mean, the gain one over their slope at
+    0: sigmoid (4), hard sigmoid (6). Softplus has no gain that holds at depth: 1.92
+    keeps the variance 1, but an unstable one. Not behind ReLU, whose mean carries part
+    of the signal, and not for the first layer of inputs that differ by their mean only.
 
     Args:
         base: Anything `kik.initializers.get` takes. Defaults to `"glorot_normal"`.

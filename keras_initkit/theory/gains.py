@@ -28,7 +28,7 @@ def moments(
 
     Args:
         activation: Keras name, `Activation`, or elementwise function on arrays.
-        variance: Non-negative variance of the pre-activation.
+        variance: Non-negative variance of the pre-activation; 0 gives the limit.
         mean: Its mean.
 
     Returns:
@@ -72,7 +72,7 @@ def gain(
     - `"forward"`: `sqrt(variance / E[phi²])` keeps the second moment of the
       pre-activations through layers, fan = `fan_in` (He's √2 for ReLU).
     - `"backward"`: `1 / sqrt(E[phi'²])` keeps that of the gradients, fan =
-      `fan_out`; also the forward gain of orthogonal nets near 0.
+      `fan_out`.
     - `"variance"`: `sqrt(variance / Var[phi])` keeps the variance, for networks
       that centre their activations (weight standardisation, NF-nets).
     - `"torch"`: what `torch.nn.init.calculate_gain` states. Its 5/3 for tanh is not

@@ -68,6 +68,9 @@ def correlation_map(
 
     Returns:
         Float in [-1, 1]; NaN where the signal dies or explodes (`q` 0 or infinite).
+
+    Raises:
+        ValueError: If `c` is no correlation.
     """
     if not -1 <= c <= 1:
         raise ValueError(f"`c` must be a correlation, in [-1, 1]. Received: c={c!r}.")
@@ -95,16 +98,21 @@ def q_star(
         activation: Keras name, `Activation`, or elementwise function on arrays.
         sigma_w: Standard deviation of the weights times `sqrt(fan_in)`.
         sigma_b: Standard deviation of the biases.
-        start: Second moment of the first layer's pre-activations.
+        start: Positive second moment of the first layer's pre-activations.
 
     Returns:
         Float: 0 where the signal dies, infinity where it grows without bound, `start`
         itself where every value is a fixed point (ReLU at `sigma_w² = 2`).
 
+    Raises:
+        ValueError: If `start` is not positive.
+
     Example:
     >>> round(q_star("tanh", 1.0, 0.05**0.5), 5)
     0.19359
     """
+    if not start > 0:
+        raise ValueError(f"`start` must be positive. Received: start={start!r}.")
     phi = resolve(activation)
 
     def growth(log_q: float) -> float:
@@ -139,8 +147,9 @@ def chi_1(
 ) -> float:
     """Computes `chi_1 = sigma_w² E[phi'(sqrt(q) z)²]`, the gradients' growth a layer.
 
-    It is also the slope of the correlation map at `c = 1`: below 1 nearby inputs
-    converge (order), above they part (chaos).
+    By this factor their second moment grows. At `q_star` it is also the slope of the
+    correlation map at `c = 1`: below 1 nearby inputs converge (order), above they part
+    (chaos).
 
     Args:
         activation: Keras name, `Activation`, or elementwise function on arrays.

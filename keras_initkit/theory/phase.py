@@ -43,7 +43,8 @@ def critical_point(activation: ActivationLike, sigma_b: float = 0.0) -> Critical
         (root mean square of both slopes at a kink).
 
     Raises:
-        ValueError: If the activation has no critical point for this `sigma_b`.
+        ValueError: If `sigma_b` is negative, or the activation has no critical point
+            for it.
 
     Example:
     >>> point = critical_point("tanh", 0.05**0.5)
@@ -90,7 +91,18 @@ def critical_point(activation: ActivationLike, sigma_b: float = 0.0) -> Critical
 def critical_line(
     activation: ActivationLike, sigma_b: Sequence[float]
 ) -> list[CriticalPoint]:
-    """Finds the critical point for each of several `sigma_b`."""
+    """Finds the critical point for each of several `sigma_b`, as `critical_point`.
+
+    Args:
+        activation: Keras name, `Activation`, or elementwise function on arrays.
+        sigma_b: Non-negative standard deviations of the biases.
+
+    Returns:
+        List of `CriticalPoint`, in the order of `sigma_b`.
+
+    Raises:
+        ValueError: As `critical_point`.
+    """
     phi = resolve(activation)
     return [critical_point(phi, value) for value in sigma_b]
 

@@ -46,17 +46,26 @@ def jacobian_spectrum(
 ) -> JacobianSpectrum:
     """Computes the first moments of the spectrum of `J Jᵀ` at infinite width.
 
+    With `mu_k = E[phi'(sqrt(q) z)^(2k)]`: `m_1 = (sigma_w² mu_1)^depth`, and the
+    relative variance is `depth (mu_2 / mu_1² - 1 - s_1)`, `s_1` being -1 for Gaussian
+    and 0 for orthogonal weights. Higher moments come from S-transforms as power series.
+
     Args:
         activation: Keras name, `Activation`, or elementwise function on arrays.
         depth: Positive number of layers.
         sigma_w: Standard deviation of the weights times `sqrt(fan_in)`, or the scale
             of the orthogonal matrices.
-        q: Second moment of the pre-activations, the same in every layer (`q_star`).
+        q: Positive second moment of the pre-activations, the same in every layer
+            (`q_star`).
         weights: `"gaussian"` or `"orthogonal"`.
         order: How many moments, at least 2.
 
     Returns:
         `JacobianSpectrum` with `order` moments.
+
+    Raises:
+        ValueError: If `depth`, `order` or `q` is too small, `weights` is unknown, or
+            the slope of the activation is 0 almost everywhere.
 
     Example:
     >>> jacobian_spectrum("linear", 2, order=3).moments
@@ -73,12 +82,19 @@ def jacobian_spectrum(
             f"`weights` must be known. Use one of {WEIGHTS}. "
             f"Received: weights={weights!r}."
         )
+    if not q > 0:
+        raise ValueError(f"`q` must be positive. Received: q={q!r}.")
     phi = resolve(activation)
     squares = [
         expectation(lambda x, k=k: phi.derivative(x) ** (2 * k), q, 0.0, phi.kinks)  # type: ignore[misc]
         for k in range(1, order + 1)
     ]
     squares = [round(m, 15) for m in squares]
+    if not squares[0] > 0:
+        raise ValueError(
+            "`activation` must let gradients through. "
+            f"Received: {phi.name!r}, whose slope is 0 at q={q!r}."
+        )
     layer = _s_transform([m * sigma_w ** (2 * k) for k, m in enumerate(squares, 1)])
     if weights == "gaussian":
         # A square Gaussian matrix of variance 1/n has S(z) = 1 / (1 + z).
@@ -90,7 +106,21 @@ def jacobian_spectrum(
 
 
 def fuss_catalan(order: int, depth: int) -> float:
-    """Computes `m_k = C((L + 1) k, k) / (L k + 1)` of a linear Gaussian net."""
+    """Computes `m_k = C((L + 1) k, k) / (L k + 1)` of a linear Gaussian net.
+
+    The moments of `jacobian_spectrum("linear", L)`, exact at infinite width.
+
+    Args:
+        order: Order `k` of the moment, not negative.
+        depth: Number `L` of layers, not negative.
+
+    Returns:
+        Float.
+
+    Example:
+    >>> [fuss_catalan(k, 2) for k in (1, 2, 3)]
+    [1.0, 3.0, 12.0]
+    """
     return math.comb((depth + 1) * order, order) / (depth * order + 1)
 
 
@@ -100,7 +130,18 @@ def largest_singular_value(depth: int) -> float:
     It grows like `sqrt(e (L + 1))` although the mean squared singular value stays 1;
     orthogonal nets have 1 at any depth
     ([Saxe et al., 2013](https://arxiv.org/abs/1312.6120)).
+
+    Args:
+        depth: Positive number `L` of layers.
+
+    Returns:
+        Float.
+
+    Raises:
+        ValueError: If `depth` is not positive.
     """
+    if depth < 1:
+        raise ValueError(f"`depth` must be positive. Received: depth={depth!r}.")
     return math.sqrt((depth + 1) * (1 + 1 / depth) ** depth)
 
 

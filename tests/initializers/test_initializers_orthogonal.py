@@ -205,6 +205,7 @@ def test_zero_breaks_symmetry_with_orthogonal_rows(shape):
     assert len(np.unique(np.abs(matrix))) == 1  # c everywhere
     power = (outputs - 1).bit_length()
     np.testing.assert_allclose(abs(matrix[0, 0]), 2 ** (-(power - 1) / 2), rtol=1e-6)
+    np.testing.assert_allclose(np.sum(matrix**2, axis=1), 2 * outputs / 2**power, 1e-6)
     if outputs == 2**power:
         np.testing.assert_allclose(matrix @ matrix.T, 2 * np.eye(inputs), atol=1e-6)
 

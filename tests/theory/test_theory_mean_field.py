@@ -133,6 +133,13 @@ def test_depth_scale_names_the_phase():
     assert math.isnan(theory.correlation_map(0.5, "relu", 2.0))
 
 
+def test_signals_start_from_a_positive_size():
+    with pytest.raises(
+        ValueError, match=r"^`start` must be positive\. Received: start=0"
+    ):
+        theory.q_star("tanh", 1.0, start=0)
+
+
 def test_critical_point_limits():
     assert theory.critical_point("relu").sigma_w == pytest.approx(math.sqrt(2))
     assert theory.critical_point("tanh") == theory.CriticalPoint(1.0, 0.0, 0.0)

@@ -92,6 +92,12 @@ def test_largest_singular_value_of_a_gaussian_product(depth):
     [
         ({"depth": 0}, "`depth` must be positive. Received: depth=0."),
         ({"order": 1}, "`order` must be at least 2. Received: order=1."),
+        ({"q": 0.0}, "`q` must be positive. Received: q=0.0."),
+        (
+            {"activation": lambda x: 0 * x},
+            "`activation` must let gradients through. Received: '<lambda>', whose "
+            "slope is 0 at q=1.0.",
+        ),
         (
             {"weights": "uniform"},
             "`weights` must be known. Use one of ('gaussian', 'orthogonal'). "
@@ -102,3 +108,9 @@ def test_largest_singular_value_of_a_gaussian_product(depth):
 def test_jacobian_spectrum_rejects(arguments, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         theory.jacobian_spectrum(**{"activation": "tanh", "depth": 2, **arguments})
+
+
+def test_largest_singular_value_needs_a_layer():
+    message = "`depth` must be positive. Received: depth=0."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        theory.largest_singular_value(0)
