@@ -1,11 +1,11 @@
 """The picture of a diagnosis: signals and gradients against depth."""
 
 import os
-import pathlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_initkit.analysis import drawing
 from keras_initkit.analysis._diagnosis_table import shared_prefix
 
 if TYPE_CHECKING:
@@ -17,34 +17,21 @@ _MOST_LABELS = 16
 
 def plot(diagnosis: "Diagnosis", path: str | os.PathLike[str] | None) -> Any:
     """Draws a diagnosis; see `Diagnosis.plot`."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "`plot` needs matplotlib: pip install 'keras-initkit[plot]'"
-        ) from error
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    figure, panels = drawing.new_figure(2, 1, (9, 6.4), sharex=True)
+    upper, lower = panels[:, 0]
     rows = diagnosis.profile
-    draw_depth(upper, rows, "activation", "Signal forward", "rms of the outputs")
-    draw_depth(lower, rows, "backprop", "Gradient back", "rms of dL/d(output)")
+    _draw_depth(upper, rows, "activation", "Signal forward", "rms of the outputs")
+    _draw_depth(lower, rows, "backprop", "Gradient back", "rms of dL/d(output)")
     _label_layers(lower, rows, diagnosis)
     figure.suptitle(_title(diagnosis), fontweight="bold", x=0.01, ha="left")
-    if path is None:
-        return figure
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    return path
+    return figure if path is None else drawing.save(figure, path)
 
 
-def draw_depth(axes, rows, name, title, label, colour=_MEASURED, legend="measured"):
+def _draw_depth(axes, rows, name, title, label):
     """Draws a measured profile over what theory expects, zeros on a line below."""
     measured = _values(rows, name)
     expected = _values(rows, f"expected_{name}")
-    both = np.concatenate([measured, expected])
-    positive = both[np.isfinite(both) & (both > 0)]
-    floor = 10.0 ** (np.floor(np.log10(positive.min(initial=1.0))) - 1)
+    floor = drawing.floor_below(np.concatenate([measured, expected]))
     depths = np.arange(len(rows))
     if np.isfinite(expected).any():
         axes.plot(
@@ -56,19 +43,12 @@ def draw_depth(axes, rows, name, title, label, colour=_MEASURED, legend="measure
             label="expected by theory at these weights",
         )
     shown = np.where(measured == 0, floor, measured)
-    axes.plot(depths, shown, color=colour, marker="o", markersize=4, label=legend)
+    axes.plot(
+        depths, shown, color=_MEASURED, marker="o", markersize=4, label="measured"
+    )
     axes.set(yscale="log", title=title, ylabel=label)
     if (measured == 0).any():
-        axes.axhline(floor, color="0.6", lw=1)
-        axes.annotate(
-            "exactly 0",
-            (0.01, floor),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(0, 4),
-            textcoords="offset points",
-            fontsize=9,
-            color="0.3",
-        )
+        drawing.mark_zero(axes, floor)
     # A flat profile is flat: at least two decades are shown.
     low, high = axes.get_ylim()
     middle = np.sqrt(low * high)

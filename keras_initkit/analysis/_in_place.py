@@ -77,6 +77,29 @@ def editing(model):
             state.undo(but=edit)  # a frozen kernel is assigned where it is named
 
 
+@contextlib.contextmanager
+def unchanged(model):
+    """Puts back all that a step in training mode moves, whatever happens."""
+    kept = {
+        id(variable): np.array(variable.numpy())
+        for metric in model.metrics
+        for variable in metric.variables
+    }
+    with editing(model):
+        try:
+            yield
+        finally:
+            model._clear_losses()
+            for metric in model.metrics:
+                # Losses of several outputs make their metrics when they are first
+                # called.
+                if any(id(variable) not in kept for variable in metric.variables):
+                    metric.reset_state()
+                for variable in metric.variables:
+                    if id(variable) in kept:
+                        variable.assign(kept[id(variable)])
+
+
 def forward(model, x):
     """Runs a model eagerly on one batch in inference mode and returns its outputs."""
     if getattr(model, "_call_has_training_arg", True):

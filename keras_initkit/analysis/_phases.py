@@ -10,11 +10,14 @@ import numpy as np
 from keras_initkit import theory
 from keras_initkit.analysis import _forward_graph
 from keras_initkit.analysis._owners import find_owners
+from keras_initkit.diagnosis import Finding
 from keras_initkit.initializers._activations import to_theory
 from keras_initkit.initializers.layer_aware import layer_rule
 
 # Layers of one activation from which on a depth scale is asked for.
 FEWEST = 3
+# Shallower stacks train anyhow: what decays over two layers is still there.
+FEWEST_DEEP = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +94,41 @@ def phases(model, x):
         for stack in stacks.values()
         if len(stack) >= FEWEST
     ]
+
+
+def too_deep(found):
+    """Returns a finding for each stack that is deeper than it can be trained."""
+    return [
+        Finding(
+            rule="TrainableDepth",
+            severity="warning",
+            layer=phase.layers[0],
+            step=None,
+            measured=len(phase.layers),
+            threshold=phase.trainable_depth,
+            message=_depth_message(phase),
+            remedy="Draw the weights at the edge of chaos: "
+            "`kik.reinitialize(model, kik.recommend(model))`; or shorten the stack by "
+            "shortcuts or normalization.",
+            reference="Schoenholz et al. 2017, https://arxiv.org/abs/1611.01232",
+        )
+        for phase in found
+        if phase.is_too_deep and len(phase.layers) > FEWEST_DEEP
+    ]
+
+
+def _depth_message(phase):
+    alike = (
+        "different inputs look alike"
+        if phase.phase == "ordered"
+        else ("near inputs look unrelated")
+    )
+    return (
+        f"after about {phase.trainable_depth:.0f} of the {len(phase.layers)} "
+        f"{phase.activation} layers from {phase.layers[0]!r} on, {alike}: with "
+        f"weights of std {phase.sigma_w:.3g}/√fan_in they are in the {phase.phase} "
+        f"phase, where gradients change by {math.sqrt(phase.chi_1):.2g} a layer."
+    )
 
 
 def _phase(stack):

@@ -125,8 +125,7 @@ def draw_depth(
         styles: `{label: style}`.
     """
     every = np.concatenate([np.ravel(values) for values in profiles.values()])
-    positive = every[np.isfinite(every) & (every > 0)]
-    floor = 10.0 ** (np.floor(np.log10(positive.min(initial=1.0))) - 1)
+    floor = floor_below(every)
     axes.set_yscale("log")
     for label, values in profiles.items():
         x = depths[label] if isinstance(depths, dict) else depths
@@ -197,6 +196,12 @@ def draw_theory(
     for values in expected:
         axes.plot(depths, values, color="0.5", lw=4, alpha=0.4, zorder=1, label=label)
         label = ""
+
+
+def floor_below(values: np.ndarray) -> float:
+    """Returns where to draw exactly 0: a power of ten below all positive values."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    return 10.0 ** (np.floor(np.log10(positive.min(initial=1.0))) - 1)
 
 
 def mark_zero(axes: Any, floor: float, at: float = 0.25) -> None:

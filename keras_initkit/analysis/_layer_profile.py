@@ -1,0 +1,111 @@
+"""One step's signals and gradients layer by layer, beside what theory expects."""
+
+import dataclasses
+import math
+
+from keras_initkit import diagnosis
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerProfile:
+    """One weight layer in the forward and the backward pass.
+
+    Attributes:
+        layer: Name of the layer.
+        activation: Measured rms of its output.
+        expected_activation: The rms that theory expects at these weights, `None`
+            where it has no rule.
+        backprop: Measured rms of the loss's gradient with respect to its output.
+        expected_backprop: What theory expects, the last layer's taken as measured.
+        gradient: Measured rms of the gradient of its kernel.
+        update_ratio: Norm of the optimizer's next step on the kernel over the norm of
+            the kernel; `None` for a model without optimizer.
+        dead: Share of units that are 0 over the whole batch.
+    """
+
+    layer: str
+    activation: float | None
+    expected_activation: float | None
+    backprop: float | None
+    expected_backprop: float | None
+    gradient: float | None
+    update_ratio: float | None
+    dead: float | None
+
+
+def layer_profiles(record, prediction):
+    """Lists the `LayerProfile` of each layer that has outputs, from input to output.
+
+    Args:
+        record: `RunRecord` of one step.
+        prediction: `{(layer, call): LayerPrediction}`; empty without theory.
+    """
+    forwards = diagnosis.depth_profile(record, "activation", "rms")
+    gradients = _by_owner(record, "gradient", "rms", max)
+    ratios = _step_ratios(record)
+    backs = _by_key(record, "backprop", "rms")
+    dead = _by_key(record, "activation", "dead_fraction")
+    keys = [key for key in forwards.keys if key.tensor in ("output", "output_0")]
+    measured = _by_key(record, "activation", "rms")
+    scale = _backward_scale(keys, backs, prediction)
+    return [
+        LayerProfile(
+            layer=key.layer if not key.call else f"{key.layer}@{key.call}",
+            activation=measured.get(key),
+            expected_activation=_root(prediction, key, "activation"),
+            backprop=backs.get(key),
+            expected_backprop=_root(prediction, key, "backprop", scale),
+            gradient=_of_owner(gradients, key.layer),
+            update_ratio=_of_owner(ratios, key.layer),
+            dead=dead.get(key),
+        )
+        for key in keys
+    ]
+
+
+def _by_key(record, signal, statistic):
+    series = record.signal(signal)
+    if series is None or statistic not in series.statistics:
+        return {}
+    values = series.statistic(statistic)[0].astype(float).tolist()
+    return dict(zip(series.tensors, values, strict=True))
+
+
+def _by_owner(record, signal, statistic, joined):
+    """Returns a statistic of each layer's kernels, of several the largest."""
+    found: dict[str, float] = {}
+    for key, value in _by_key(record, signal, statistic).items():
+        if key.tensor.endswith(("kernel", "embeddings")):
+            found[key.layer] = joined(value, found.get(key.layer, value))
+    return found
+
+
+def _step_ratios(record):
+    """Returns the norm of each layer's kernel step over that of the kernel."""
+    steps = _by_owner(record, "update", "norm", max)
+    kernels = _by_owner(record, "weight", "norm", max)
+    return {
+        layer: step / kernels[layer]
+        for layer, step in steps.items()
+        if kernels.get(layer, 0) > 0
+    }
+
+
+def _of_owner(values, layer):
+    inside = [v for k, v in values.items() if k == layer or k.startswith(f"{layer}/")]
+    return max(inside, default=None)
+
+
+def _root(prediction, key, name, factor=1.0):
+    row = prediction.get((key.layer, key.call))
+    value = math.nan if row is None else getattr(row, name) * factor
+    return math.sqrt(value) if value >= 0 else None
+
+
+def _backward_scale(keys, backs, prediction):
+    """Returns what makes the last layer's expected gradient the measured one."""
+    for key in reversed(keys):
+        row = prediction.get((key.layer, key.call))
+        if row is not None and row.backprop > 0 and backs.get(key, 0) > 0:
+            return backs[key] ** 2 / row.backprop
+    return math.nan
