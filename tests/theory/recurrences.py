@@ -45,6 +45,18 @@ def recall_problem(count, steps, seed, symbols=8):
     return x, symbol
 
 
+def pixels(count, steps, seed):
+    """MNIST read pixel by pixel: part `seed` of a shuffled training set.
+
+    Returns:
+        Arrays `(count, steps, 1)` in [0, 1] and `(count,)`.
+    """
+    data = kik.data.load("mnist", source="real", test_limit=10)
+    order = np.random.default_rng(0).permutation(len(data.x_train))
+    rows = order[seed * count : (seed + 1) * count]
+    return data.x_train[rows].reshape(count, steps, 1), data.y_train[rows]
+
+
 def layer(name, units, steps, seed=1):
     """A recurrent layer: IRNN, tanh recurrences by two rules, LSTMs by two biases.
 
@@ -134,6 +146,8 @@ RECALL = {
     "outputs": 8,
     "chunks": 12,
 }
+PIXELS = {"steps": 784, "updates": 400, "units": 100, "outputs": 10, "chunks": 4}
+PIXEL_RATES = {"irnn": (1e-5, 3e-5), "normal": (1e-4, 1e-3)}
 
 
 def adding(names=("irnn", "orthogonal", "normal")):
@@ -142,3 +156,12 @@ def adding(names=("irnn", "orthogonal", "normal")):
 
 def recall(names=("chrono", "lstm")):
     return {name: train(name, recall_problem, **RECALL) for name in names}
+
+
+def read_pixels():
+    """Share of images named right in each chunk, by layer and learning rate."""
+    return {
+        (name, rate): train(name, pixels, rate=rate, **PIXELS)
+        for name, rates in PIXEL_RATES.items()
+        for rate in rates
+    }
