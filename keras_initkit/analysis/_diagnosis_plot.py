@@ -43,9 +43,8 @@ def _draw_depth(axes, rows, name, title, label):
             label="expected by theory at these weights",
         )
     shown = np.where(measured == 0, floor, measured)
-    axes.plot(
-        depths, shown, color=_MEASURED, marker="o", markersize=4, label="measured"
-    )
+    marks = {"marker": "o", "markersize": 4, "clip_on": False}
+    axes.plot(depths, shown, color=_MEASURED, label="measured", **marks)
     axes.set(yscale="log", title=title, ylabel=label)
     if (measured == 0).any():
         drawing.mark_zero(axes, floor)

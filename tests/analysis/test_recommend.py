@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_initkit as kik
-from keras_initkit.analysis.recommend import label
+from keras_initkit.analysis.plan import label
 
 layers = keras.layers
 
