@@ -91,6 +91,13 @@ def loud_warnings() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def command() -> Iterator[None]:
+    """What a command works in: results only, loud warnings, interruptible."""
+    with results_only(), loud_warnings(), interruptible():
+        yield
+
+
 def import_keras() -> None:
     """Imports Keras and its backend without their start-up messages.
 

@@ -4,7 +4,7 @@ import rich.markup
 import rich.table
 
 from keras_initkit.cli import _console
-from keras_initkit.cli.train import Json
+from keras_initkit.cli._options import Json
 
 
 def catalog(json: Json = False) -> None:

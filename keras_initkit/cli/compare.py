@@ -10,19 +10,12 @@ import rich.table
 import typer
 
 from keras_initkit.cli import _console, _names
+from keras_initkit.cli._closing import closing_lines
+from keras_initkit.cli._options import BatchSize, Every, Json, Model, Name, Source
 from keras_initkit.cli._progress import Progress
-from keras_initkit.cli.train import (
-    BatchSize,
-    Every,
-    Json,
-    Model,
-    Name,
-    Source,
-    closing_lines,
-)
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis import Comparison, Spread
+    from keras_initkit.analysis import Comparison, Row, Spread
 
 INITIALIZERS = "zero,random,xavier,he,glorot_uniform,he_normal"
 # Measured on 2 cores: 18 runs in about a minute on MNIST, of which tracing the train
@@ -77,11 +70,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare initializers over seeds: a table, a picture, and why."""
-    with (
-        _console.results_only(),
-        _console.loud_warnings(),
-        _console.interruptible(),
-    ):
+    with _console.command():
         _console.import_keras()
         from keras_initkit import analysis
 
@@ -93,14 +82,9 @@ def compare(
             quick = None if limit == 0 else _QUICK.get(spec.data)
             task = _names.load(spec, source, limit or None, epochs, batch_size, quick)
             directory = log_dir or task.directory
-        err = _console.stderr()
-        err.print(
-            f"{spec.name} on {len(task.data.x_train):,} examples of {task.data.name}: "
-            f"{len(names)} initializers × {seeds} seed{'s' * (seeds != 1)}, "
-            f"{task.epochs} epoch{'s' * (task.epochs != 1)} each",
-            soft_wrap=True,
-        )
-        progress = Progress(runs=len(names) * seeds)
+        total = len(names) * seeds
+        _announce(task, len(names), seeds)
+        progress = Progress(runs=total)
         try:
             with progress.shown():
                 comparison = analysis.compare(
@@ -127,8 +111,7 @@ def compare(
     else:
         _print_table(comparison)
     if comparison.interrupted:
-        total = len(names) * seeds
-        err.print(
+        _console.stderr().print(
             f"[bold]Interrupted:[/] {len(comparison.runs)} of {total} runs had "
             "finished; they are kept.",
             soft_wrap=True,
@@ -136,6 +119,15 @@ def compare(
     closing_lines(task, directory, picture)
     if comparison.interrupted:
         raise typer.Exit(_console.INTERRUPTED)
+
+
+def _announce(task: _names.Task, initializers: int, seeds: int) -> None:
+    _console.stderr().print(
+        f"{task.spec.name} on {len(task.data.x_train):,} examples of "
+        f"{task.data.name}: {initializers} initializers × {seeds} "
+        f"seed{'s' * (seeds != 1)}, {task.epochs} epoch{'s' * (task.epochs != 1)} each",
+        soft_wrap=True,
+    )
 
 
 def _save(comparison: "Comparison", directory: pathlib.Path) -> pathlib.Path | None:
@@ -156,22 +148,27 @@ def _print_table(comparison: "Comparison") -> None:
     if not comparison.runs:
         out.print("No run has finished.")
         return
-    runs = comparison.runs[0]
     rows = comparison.table()
-    counts = {row.accuracy.runs for row in rows}  # they differ after Ctrl-C
-    most = max(counts)
-    over = f"mean ± std over {most} seeds" if most > 1 else "1 seed"
-    if len(counts) > 1:
-        over = "mean ± std over seeds"
+    out.print(_table(comparison, rows))
+    width = max(len(name) for name in comparison.initializers)
+    for row in rows:
+        why = rich.markup.escape(row.why)
+        out.print(f"[bold]{row.initializer:>{width}}[/]  {why}", soft_wrap=True)
+
+
+def _table(comparison: "Comparison", rows: "list[Row]") -> rich.table.Table:
+    run = comparison.runs[0]
+    counts = {row.accuracy.runs for row in rows}
+    uneven = len(counts) > 1  # after Ctrl-C
     table = rich.table.Table(
-        title=f"{comparison.model} on {comparison.data}, {over}, "
-        f"{runs.steps} steps of {runs.batch_size}",
+        title=f"{comparison.model} on {comparison.data}, {_over(counts)}, "
+        f"{run.steps} steps of {run.batch_size}",
         title_style="bold",
         caption="loss start: first batch, initial weights; loss end: test set; signal "
         "and gradient: factor from one weight layer to the next at step 0",
     )
     table.add_column("initializer")
-    if len(counts) > 1:
+    if uneven:
         table.add_column("seeds", justify="right")
     for column in ("accuracy", "loss start", "loss end", "signal", "gradient"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -179,7 +176,7 @@ def _print_table(comparison: "Comparison") -> None:
     for row in rows:
         table.add_row(
             row.initializer,
-            *([] if len(counts) == 1 else [str(row.accuracy.runs)]),
+            *([str(row.accuracy.runs)] if uneven else []),
             _spread(row.accuracy, ".3f"),
             _spread(row.loss_initial, ".3g"),
             _spread(row.loss_final, ".3g"),
@@ -187,11 +184,15 @@ def _print_table(comparison: "Comparison") -> None:
             _factor(row.gradient_slope),
             "" if row.nonfinite_step is None else f"step {row.nonfinite_step}",
         )
-    out.print(table)
-    width = max(len(name) for name in comparison.initializers)
-    for name in comparison.ranking:
-        why = rich.markup.escape(comparison.why[name])
-        out.print(f"[bold]{name:>{width}}[/]  {why}", soft_wrap=True)
+    return table
+
+
+def _over(counts: set[int]) -> str:
+    """Says what stands in the cells, from how many runs the rows have."""
+    if len(counts) > 1:
+        return "mean ± std over seeds"
+    (count,) = counts
+    return f"mean ± std over {count} seeds" if count > 1 else "1 seed"
 
 
 def _spread(spread: "Spread", form: str) -> str:

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keras_initkit.cli import _console, _models
-from keras_initkit.cli.train import Json, Source
+from keras_initkit.cli._options import Json, Source
 
 if TYPE_CHECKING:
     from keras_initkit.analysis.diagnose import Diagnosis
-
-SEVERITIES = ("info", "warning", "error")
 
 
 def diagnose(
@@ -50,18 +48,15 @@ def diagnose(
 
     Exit codes: 0 nothing found, 1 findings at or above --fail-on, 2 misuse.
     """
-    with (
-        _console.results_only(),
-        _console.loud_warnings(),
-        _console.interruptible(),
-    ):
+    with _console.command():
+        _console.import_keras()
+        from keras_initkit.analysis.diagnose import diagnose as run
+        from keras_initkit.diagnosis import SEVERITIES
+
         if fail_on not in SEVERITIES:
             _console.fail(
                 f"--fail-on must be one of {SEVERITIES}. Received: {fail_on!r}."
             )
-        _console.import_keras()
-        from keras_initkit.analysis.diagnose import diagnose as run
-
         with _console.misuse():
             loaded = _models.load_model(model)
             x, y, origin = _models.load_batch(data, loaded, source, batch_size)

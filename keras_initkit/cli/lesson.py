@@ -7,8 +7,9 @@ import rich.markup
 import rich.table
 import typer
 
-from keras_initkit.cli import _console, _names
-from keras_initkit.cli.train import Json, Source
+from keras_initkit.cli import _console
+from keras_initkit.cli._closing import next_step
+from keras_initkit.cli._options import Json, Source
 
 if TYPE_CHECKING:
     from keras_initkit.lessons import Result
@@ -51,9 +52,7 @@ def lesson(
     results = []
     for count, name in enumerate(names, start=1):
         with (
-            _console.results_only(),
-            _console.loud_warnings(),
-            _console.interruptible(),
+            _console.command(),
             lessons.working(f"lesson {name} ({count} of {len(names)})"),
         ):
             try:
@@ -67,11 +66,7 @@ def lesson(
     elif len(results) > 1:
         _console.stdout().print(_table(results))
     if any(log_dir.rglob("events.out.tfevents.*")):
-        _console.stderr().print(
-            "[bold]Next:[/] tensorboard --logdir "
-            f"{rich.markup.escape(_names.shell_word(log_dir))}",
-            soft_wrap=True,
-        )
+        next_step(log_dir)
     if not all(result.is_shown for result in results):
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_initkit.cli import _console, _models
-from keras_initkit.cli.train import Json
+from keras_initkit.cli._options import Json
 
 
 def recommend(
@@ -23,11 +23,7 @@ def recommend(
     json: Json = False,
 ) -> None:
     """Recommend an initializer for every layer, and draw the weights if asked to."""
-    with (
-        _console.results_only(),
-        _console.loud_warnings(),
-        _console.interruptible(),
-    ):
+    with _console.command():
         if apply is not None and apply.suffix != ".keras":
             _console.fail(f"--apply must end in .keras. Received: {str(apply)!r}.")
         _console.import_keras()

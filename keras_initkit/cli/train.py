@@ -8,39 +8,13 @@ import rich.table
 import typer
 
 from keras_initkit.cli import _console, _names
+from keras_initkit.cli._closing import closing_lines
+from keras_initkit.cli._options import BatchSize, Every, Json, Model, Name, Source
 from keras_initkit.cli._progress import Progress
 
 if TYPE_CHECKING:
     from keras_initkit.analysis import RunResult
-
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME",
-        help="A data set (mnist, cifar10, imdb, xor) or a reference model "
-        "(mnist_cnn, imdb_lstm…).",
-        show_default=False,
-    ),
-]
-Source = Annotated[
-    str,
-    typer.Option(
-        help="auto, real (refuse stand-ins), standin, or a folder with NAME.npz."
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(help="Another reference model for the same data.", show_default=False),
-]
-Every = Annotated[
-    int, typer.Option(min=1, help="Monitor every so many optimizer steps.")
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object instead of tables.")
-]
-BatchSize = Annotated[
-    int | None, typer.Option(min=1, help="Examples a step.", show_default=False)
-]
+    from keras_initkit.diagnosis import Profile
 
 
 def train(
@@ -74,11 +48,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a reference model from an initializer, and log every layer."""
-    with (
-        _console.results_only(),
-        _console.loud_warnings(),
-        _console.interruptible(),
-    ):
+    with _console.command():
         _console.import_keras()
         from keras_initkit import analysis, initializers, models
 
@@ -129,77 +99,55 @@ def _report(
             }
         )
     else:
-        out = _console.stdout()
-        table = rich.table.Table(
-            title=f"{task.spec.name} on {task.data.name}, {result.initializer}, "
-            f"seed {result.seed}",
-            title_style="bold",
-        )
-        for column in ("layer", "activation std", "gradient rms"):
-            table.add_column(column, justify="left" if column == "layer" else "right")
-        for layer, std, rms in _depth_rows(result):
-            table.add_row(layer, std, rms)
-        table.caption = "at step 0, before the first update"
-        out.print(table)
-        out.print(
-            f"test accuracy [bold]{result.accuracy:.4f}[/], loss "
-            f"{result.loss_initial:.4g} (first batch) → {result.loss_final:.4g} "
-            f"(test set), {result.epochs} epochs, {result.seconds:.1f} s"
-        )
-        for finding in result.findings:
-            out.print(f"• {rich.markup.escape(str(finding))}", soft_wrap=True)
-            out.print(f"  {rich.markup.escape(finding.remedy)}", soft_wrap=True)
-        if not result.findings:
-            out.print("No fault found.")
+        _print_result(result, task)
     closing_lines(task, directory, None)
 
 
-def closing_lines(
-    task: _names.Task, directory: pathlib.Path, picture: pathlib.Path | None
-) -> None:
-    """Says where the data come from and what to type next, on standard error."""
-    err = _console.stderr()
-    origin = rich.markup.escape(task.data.origin)
-    if task.data.is_standin:
-        err.print(f"[bold yellow]NOT THE REAL DATA:[/] {origin}", soft_wrap=True)
-    else:
-        err.print(f"Data: {origin}", soft_wrap=True)
-    if picture is not None:
-        err.print(f"Picture: {rich.markup.escape(str(picture))}", soft_wrap=True)
-    err.print(
-        "[bold]Next:[/] tensorboard --logdir "
-        f"{rich.markup.escape(_names.shell_word(directory))}",
-        soft_wrap=True,
+def _print_result(result: "RunResult", task: _names.Task) -> None:
+    table = rich.table.Table(
+        title=f"{task.spec.name} on {task.data.name}, {result.initializer}, "
+        f"seed {result.seed}",
+        title_style="bold",
+        caption="at step 0, before the first update",
     )
+    for column in ("layer", "activation std", "gradient rms"):
+        table.add_column(column, justify="left" if column == "layer" else "right")
+    for row in _depth_rows(result):
+        table.add_row(*row)
+    out = _console.stdout()
+    out.print(table)
+    out.print(
+        f"test accuracy [bold]{result.accuracy:.4f}[/], loss "
+        f"{result.loss_initial:.4g} (first batch) → {result.loss_final:.4g} "
+        f"(test set), {result.epochs} epochs, {result.seconds:.1f} s"
+    )
+    for finding in result.findings:
+        out.print(f"• {rich.markup.escape(str(finding))}", soft_wrap=True)
+        out.print(f"  {rich.markup.escape(finding.remedy)}", soft_wrap=True)
+    if not result.findings:
+        out.print("No fault found.")
 
 
 def _depth_rows(result: "RunResult") -> list[tuple[str, str, str]]:
     """Returns the weight layers with the signal that leaves and the gradient."""
-    activation = result.profile("activation", "std")
-    gradient = result.profile("gradient", "rms")
-    depths = sorted({*activation.depths.tolist(), *gradient.depths.tolist()})
+    activation = _by_depth(result.profile("activation", "std"))
+    gradient = _by_depth(result.profile("gradient", "rms"))
     rows = []
-    for depth in depths:
-        signals = [
-            (key.layer, f"{value:.3g}")
-            for key, at, value in zip(
-                activation.keys, activation.depths, activation.values, strict=True
-            )
-            if at == depth
-        ]
-        gradients = [
-            (key.layer, f"{value:.3g}")
-            for key, at, value in zip(
-                gradient.keys, gradient.depths, gradient.values, strict=True
-            )
-            if at == depth
-        ]
-        layer = (signals or gradients)[0][0]
-        rows.append(
-            (
-                layer,
-                ", ".join(v for _, v in signals),
-                ", ".join(v for _, v in gradients),
-            )
-        )
+    for depth in sorted({*activation, *gradient}):
+        signals, gradients = activation.get(depth, []), gradient.get(depth, [])
+        layer, _ = (signals or gradients)[0]
+        rows.append((layer, _joined(signals), _joined(gradients)))
     return rows
+
+
+def _joined(values: list[tuple[str, str]]) -> str:
+    return ", ".join(text for _, text in values)
+
+
+def _by_depth(profile: "Profile") -> dict[int, list[tuple[str, str]]]:
+    """Returns `{depth: [(layer, value)]}`: a recurrent layer has two kernels."""
+    found: dict[int, list[tuple[str, str]]] = {}
+    depths = profile.depths.tolist()
+    for key, depth, value in zip(profile.keys, depths, profile.values, strict=True):
+        found.setdefault(depth, []).append((key.layer, f"{value:.3g}"))
+    return found
