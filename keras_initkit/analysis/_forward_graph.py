@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.analysis._in_place import forward
+from keras_initkit.analysis._owners import is_normalization
 from keras_initkit.capture.layers import named_layers
 from keras_initkit.capture.taps import shadowed
 
@@ -195,10 +196,7 @@ class _Recorder:
             return "activation"
         if isinstance(layer, k.Add | k.Average):
             return "sum"
-        names = [base.__name__ for base in type(layer).__mro__]
-        if any(name.endswith("Normalization") for name in names):
-            return "normalization"
-        return "other"
+        return "normalization" if is_normalization(layer) else "other"
 
     def result(self):
         """Reads the finished graph."""

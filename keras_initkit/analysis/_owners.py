@@ -59,7 +59,7 @@ def find_owners(model):
     for path, holder in [(model.name, model), *named]:
         variables = holder._trainable_variables + holder._non_trainable_variables
         own = [v for v in variables if "float" in v.dtype]
-        if not own or _is_normalization(holder) or isinstance(holder, _SCALES):
+        if not own or is_normalization(holder) or isinstance(holder, _SCALES):
             continue
         name, layer = recurrent.get(id(holder), (path, holder))
         weights = {v.name: v for v in own if id(v) not in taken}
@@ -95,5 +95,6 @@ def _is_cell(layer):
     return any(base.__name__ in _CELLS for base in type(layer).__mro__)
 
 
-def _is_normalization(layer):
+def is_normalization(layer):
+    """Whether a layer is of a class called `...Normalization`, or of one below it."""
     return any(base.__name__.endswith("Normalization") for base in type(layer).__mro__)

@@ -6,6 +6,7 @@ import keras
 
 from keras_initkit import initializers
 from keras_initkit.analysis._in_place import Skipped, editing
+from keras_initkit.analysis._owners import is_normalization
 from keras_initkit.analysis._scalable import find_targets
 from keras_initkit.capture.layers import named_layers
 
@@ -61,22 +62,8 @@ def fixup(model, seed=None, zero_head=True):
             f"Received: {type(model).__name__} {model.name!r}."
         )
     targets, skipped = find_targets(model)
-    by_layer = {id(target.layer): target for target in targets}
-    names = {id(layer): name for name, layer in named_layers(model)}
-    branches, normalized = [], []
-    for layers in _branches(graph):
-        weighted = [by_layer[id(layer)] for layer in layers if id(layer) in by_layer]
-        if any(_normalizes(layer) for layer in layers):
-            normalized.append((layers, weighted))
-        elif weighted:
-            branches.append(weighted)
-    for layers, _ in normalized:
-        reason = "its branch has a normalization layer, which undoes any scale"
-        skipped.append(Skipped(names.get(id(layers[-1]), layers[-1].name), reason))
-    for branch in [b for b in branches if len(b) < 2]:
-        reason = "is the only weight layer of its branch; Fixup needs two or more"
-        skipped.append(Skipped(branch[0].name, reason))
-    branches = [branch for branch in branches if len(branch) > 1]
+    branches, normalized, others = _weighted_branches(model, graph, targets)
+    skipped += others
     if not branches:
         raise ValueError(
             "`model` must have residual branches of two or more weight layers without "
@@ -88,8 +75,7 @@ def fixup(model, seed=None, zero_head=True):
         factor = initializers.depth_factor("fixup", len(branches), len(branch))
         factors.update({target.name: factor for target in branch[:-1]})
         zeroed.append(branch[-1].name)
-    untouched = {t.name for _, weighted in normalized for t in weighted}
-    untouched |= {skip.layer for skip in skipped}
+    untouched = normalized | {skip.layer for skip in skipped}
     chosen = [target for target in targets if target.name not in untouched]
     if zero_head and chosen and chosen[-1].name not in factors:
         zeroed.append(chosen[-1].name)
@@ -107,6 +93,31 @@ def fixup(model, seed=None, zero_head=True):
     )
 
 
+def _weighted_branches(model, graph, targets):
+    """Splits residual branches into those that Fixup is for and others.
+
+    Returns:
+        List of the targets of each branch that it is for, the names of targets on
+        branches with normalization, and a `Skipped` for each branch that it is not for.
+    """
+    by_layer = {id(target.layer): target for target in targets}
+    names = {id(layer): name for name, layer in named_layers(model)}
+    branches, undone, single = [], [], []
+    normalized: set[str] = set()
+    for layers in _branches(graph):
+        weighted = [by_layer[id(layer)] for layer in layers if id(layer) in by_layer]
+        if any(is_normalization(layer) for layer in layers):
+            normalized.update(target.name for target in weighted)
+            reason = "its branch has a normalization layer, which undoes any scale"
+            undone.append(Skipped(names.get(id(layers[-1]), layers[-1].name), reason))
+        elif len(weighted) == 1:
+            reason = "is the only weight layer of its branch; Fixup needs two or more"
+            single.append(Skipped(weighted[0].name, reason))
+        elif weighted:
+            branches.append(weighted)
+    return branches, normalized, undone + single
+
+
 def _assign(target, factor, zero, edit, seed):
     """Draws a kernel by He's rule with its true fans, scaled; or zero."""
     if isinstance(target.layer, keras.layers.Embedding):
@@ -118,10 +129,6 @@ def _assign(target, factor, zero, edit, seed):
     draw = initializers.seeded("he_normal", seed, path)
     draw = initializers.for_layer(target.layer, draw, target.kernel.name)
     edit.assign(target.kernel, factor * draw(shape, dtype="float32"))
-
-
-def _normalizes(layer):
-    return any(base.__name__.endswith("Normalization") for base in type(layer).__mro__)
 
 
 def _branches(graph):

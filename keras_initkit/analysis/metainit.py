@@ -119,22 +119,7 @@ def metainit(
     if loss is None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     weights = _matrices(model)
-
-    def evaluate():
-        with tf.GradientTape() as tape:
-            quotient = gradient_quotient(model, x, y, loss, epsilon)
-        slopes = tape.gradient(
-            quotient,
-            [w.value for w in weights],
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
-        directions = []
-        for weight, slope in zip(weights, slopes, strict=True):
-            norm = tf.norm(weight.value)
-            directions.append(tf.sign(tf.reduce_sum(slope * weight.value) / norm))
-        return quotient, directions
-
-    compiled = tf.function(evaluate)
+    evaluate = tf.function(lambda: _quotient_and_signs(model, x, y, loss, epsilon))
     start = [float(tf.norm(w.value)) for w in weights]
     velocity = [0.0] * len(weights)
     quotients = []
@@ -142,23 +127,35 @@ def metainit(
         for weight in weights:
             edit.remember(weight)
         for _ in range(steps):
-            quotient, directions = compiled()
+            quotient, signs = evaluate()
             quotients.append(float(quotient))
-            for n, (weight, sign) in enumerate(zip(weights, directions, strict=True)):
+            for n, (weight, sign) in enumerate(zip(weights, signs, strict=True)):
                 norm = float(tf.norm(weight.value))
                 velocity[n] = momentum * velocity[n] - learning_rate * float(sign)
                 wanted = max(norm + velocity[n], 1e-3 * start[n])
                 if norm > 0:
                     edit.assign(weight, weight.value * (wanted / norm))
-        quotients.append(float(compiled()[0]))
-    taken = {id(w) for w in weights}
+        quotients.append(float(evaluate()[0]))
     scales = {
         w.path: float(tf.norm(w.value)) / norm
         for w, norm in zip(weights, start, strict=True)
         if norm > 0
     }
+    taken = {id(w) for w in weights}
     skipped = tuple(w.path for w in model.trainable_variables if id(w) not in taken)
     return MetaInitReport(tuple(quotients), scales, skipped)
+
+
+def _quotient_and_signs(model, x, y, loss, epsilon):
+    """Returns the quotient, and the sign of its slope in the norm of each weight."""
+    values = [w.value for w in _matrices(model)]
+    with tf.GradientTape() as tape:
+        quotient = gradient_quotient(model, x, y, loss, epsilon)
+    slopes = tape.gradient(
+        quotient, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    pairs = zip(slopes, values, strict=True)
+    return quotient, [tf.sign(tf.reduce_sum(g * v) / tf.norm(v)) for g, v in pairs]
 
 
 def _matrices(model):
