@@ -134,6 +134,11 @@ def _rule(activation, deep):
             f"{name} follows, slope {slope:.3g} and value {offset:.3g} at 0: gain "
             f"{gain:.3g} makes up for the slope, weights that sum to 0 for the value"
         )
+        if not bounded:
+            reason += (
+                "; a balance that is not stable: beyond some 20 layers let "
+                "`kik.lsuv` set the scale, or take another activation"
+            )
         return gain, "zero_sum", reason
     if slope > 0:
         gain = 1 / slope

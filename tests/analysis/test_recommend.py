@@ -77,6 +77,7 @@ def test_activation_decides_the_gain(activation, expected, gain):
     assert label(choice.initializer) == expected
     assert choice.gain == pytest.approx(gain, rel=1e-5)
     assert choice.reason.startswith(activation or "no activation")
+    assert ("not stable" in choice.reason) == (activation == "softplus")
     assert label(choice.bias) == "Zeros"
 
 
