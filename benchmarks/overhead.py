@@ -260,6 +260,8 @@ def peak_memory(name, way):
 
 
 def plain(depth, width):
+    # Keras walks a functional model by recursion.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 50 * depth))
     inputs = keras.Input((width,))
     x = inputs
     for _ in range(depth):

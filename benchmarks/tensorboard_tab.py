@@ -2,6 +2,7 @@
 
     python benchmarks/tensorboard_tab.py [--runs 20 --layers 50 --steps 1000]
     python benchmarks/tensorboard_tab.py --runs 10 --layers 200
+    python benchmarks/tensorboard_tab.py --chunk 1      # as a slow training writes it
 
 Writes synthetic runs by the real writer's event files, starts stock TensorBoard over
 them under each reader, asks for values as the tab does, and opens the tab in a headless
@@ -27,6 +28,7 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording import chunks
+from keras_initkit_tensorboard import packing
 
 REPEATS = 5
 # What the first view asks for.
@@ -216,10 +218,12 @@ def main():
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--layers", type=int, default=50)
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--chunk", type=int, default=packing.MOST_STEPS)
     arguments = parser.parse_args()
     runs, layers, steps = arguments.runs, arguments.layers, arguments.steps
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
-    print(f"{runs} runs x {layers} layers x {steps} steps")
+    packing.MOST_STEPS = arguments.chunk
+    print(f"{runs} runs x {layers} layers x {steps} steps, {arguments.chunk} a chunk")
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         root = pathlib.Path(name) / "logs"
@@ -238,7 +242,8 @@ def main():
             with Server(empty, f"--load_fast={flag}") as server:
                 time.sleep(2)
                 before = server.memory()
-            with Server(root, f"--load_fast={flag}") as server:
+            kept = f"--samples_per_plugin={schema.PLUGIN_NAME}={steps}"
+            with Server(root, f"--load_fast={flag}", kept) as server:
                 seconds = server.wait(runs, steps - 1)
                 print(f"  {'from address to all data loaded':54}{seconds:8.3f} s")
                 time_browser(server)

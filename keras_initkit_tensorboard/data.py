@@ -11,7 +11,7 @@ from tensorboard import errors
 from tensorboard.data import provider
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
-from keras_initkit_tensorboard import listing, schema
+from keras_initkit_tensorboard import listing, packing, schema
 from keras_initkit_tensorboard.listing import Run, Series
 from keras_initkit_tensorboard.parts import (
     Cache,
@@ -183,12 +183,13 @@ class Logs:
             if (left := [series for series in each if not is_kept(run, series)])
         ]
 
-        def read(batch: list[tuple[Run, list[Series]]]) -> Mapping[str, Any]:
-            return self._tensors(
-                {run.run for run, _ in batch},
-                {tag for _, each in batch for series in each for tag in series.tags},
-                _ALL if all_steps else 1,
-            )
+        def read(batch: list[tuple[Run, list[Series]]]) -> dict[str, dict[str, Any]]:
+            names = {run.run for run, _ in batch}
+            tags = {series.tag for _, each in batch for series in each}
+            firsts = {s.first for _, each in batch for s in each if s.first is not None}
+            # A first step is there once more for each restart; the first is wanted.
+            counts = {_ALL: firsts | tags} if all_steps else {_ALL: firsts, 1: tags}
+            return _merged([self._tensors(names, t, n) for n, t in counts.items() if t])
 
         batches = list(_batches(missing, all_steps))
         # While one batch is unpacked, the reader prepares the next.
@@ -205,16 +206,22 @@ class Logs:
         ]
 
 
+def _merged(replies: list[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Returns what several replies have of each run, `{run: {tag: data}}`."""
+    merged: dict[str, dict[str, Any]] = {}
+    for reply in replies:
+        for run, tags in reply.items():
+            merged.setdefault(run, {}).update(tags)
+    return merged
+
+
 def _batches(
     chosen: list[tuple[Run, list[Series]]], all_steps: bool
 ) -> Iterator[list[tuple[Run, list[Series]]]]:
     batch: list[tuple[Run, list[Series]]] = []
     total = 0
     for run, series in chosen:
-        size = sum(
-            4 * math.prod(s.shape) * (s.last_step + 1 if all_steps else 2)
-            for s in series
-        )
+        size = sum(4 * math.prod(s.shape) * _most_steps(s, all_steps) for s in series)
         if batch and total + size > _BATCH_BYTES:
             yield batch
             batch, total = [], 0
@@ -222,6 +229,10 @@ def _batches(
         total += size
     if batch:
         yield batch
+
+
+def _most_steps(series: Series, all_steps: bool) -> int:
+    return (series.last_step if all_steps else 1) + packing.MOST_STEPS
 
 
 def _of(run: Run, kind: str, signal: str) -> list[Series]:

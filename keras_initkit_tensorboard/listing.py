@@ -44,11 +44,6 @@ class Series:
     first: str | None = None
 
     @property
-    def tags(self) -> tuple[str, ...]:
-        """All tags that its matrices stand under."""
-        return (self.tag,) if self.first is None else (self.first, self.tag)
-
-    @property
     def shape(self) -> tuple[int, int]:
         """The shape of each of its matrices."""
         return len(self.tensors), len(self.columns)
@@ -108,9 +103,13 @@ def _parse_series(
 ) -> list[Series]:
     """Returns the series that `content` describes, none for kinds of other versions."""
     kind = content["kind"]
-    signal = "" if kind == "metrics" else content["signal"]
-    if signal and (kind not in KINDS or signal not in schema.SIGNALS):
+    is_metrics = kind == "metrics"
+    signal = "" if is_metrics else content["signal"]
+    if not is_metrics and (kind not in KINDS or signal not in schema.SIGNALS):
         return []
+    tensors = _strings(content["tensors"])
+    if is_metrics and len(tensors) != 1:
+        raise ValueError("`tensors` of metrics must be one.")
     part = _PART.search(tag)
     first = tag + schema.FIRST_SUFFIX
     return [
@@ -119,7 +118,7 @@ def _parse_series(
             kind,
             signal,
             int(part[1]) if part else 0,
-            _strings(content["tensors"]),
+            tensors,
             _strings(content["columns"]),
             tags[tag].max_step,
             tags[tag].max_wall_time,

@@ -10,7 +10,9 @@ such as counts of NaN, values that stay. Nothing is lost.
 """
 
 import dataclasses
+import itertools
 import math
+import struct
 import zlib
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -22,13 +24,14 @@ Index: TypeAlias = "int | slice"
 
 # Steps that a chunk holds at most.
 MOST_STEPS = 32
-# What zlib puts around its data, at most.
+# What zlib puts around a stream, at most.
 _OVERHEAD = 64
 # The fastest; slower ones save 2 % more.
 _LEVEL = 1
 # Bytes: columns share a stream up to this.
 _STREAM = 1024
-_INTEGER = np.dtype("<i8")
+# Bytes of an integer of the head.
+_INTEGER = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,17 +88,20 @@ def pack(steps: Sequence[int], matrices: Array) -> bytes:
         )
         for i in range(0, len(values), shared)
     ]
-    head = np.array([len(steps), *steps, *map(len, streams)], _INTEGER)
-    return b"".join([head.tobytes(), *streams])
+    numbers = [len(steps), *steps, *map(len, streams)]
+    return b"".join([struct.pack(f"<{len(numbers)}q", *numbers), *streams])
 
 
 def most_bytes(steps: int, rows: int, columns: int) -> int:
     """Returns how many bytes a chunk takes at most."""
     streams = _streams(steps, rows, columns)
+    size = 4 * steps * rows * columns
+    # What cannot be made smaller is stored in pieces, 5 bytes longer each.
     return (
-        _INTEGER.itemsize * (1 + steps + streams)
-        + _most(4 * steps * rows * columns)
-        + _OVERHEAD * streams
+        _INTEGER * (1 + steps + streams)
+        + size
+        + size // 1000
+        + _OVERHEAD * (1 + streams)
     )
 
 
@@ -105,21 +111,23 @@ def unpack(packed: bytes, rows: int, columns: int) -> Chunk:
     Raises:
         ValueError: If `packed` is none.
     """
-    size = _INTEGER.itemsize
-    count = int.from_bytes(packed[:size], "little")
+    if len(packed) < _INTEGER:
+        raise _Malformed(packed, rows, columns)
+    (count,) = struct.unpack_from("<q", packed)
     if not 0 < count <= MOST_STEPS:
         raise _Malformed(packed, rows, columns)
-    head = size * (1 + count + _streams(count, rows, columns))
-    if len(packed) < head:
+    head = f"<{1 + count + _streams(count, rows, columns)}q"
+    end = struct.calcsize(head)
+    if len(packed) < end:
         raise _Malformed(packed, rows, columns)
-    numbers = np.frombuffer(packed[size:head], _INTEGER)
+    _, *numbers = struct.unpack_from(head, packed)
     steps, sizes = numbers[:count], numbers[count:]
-    ends = head + np.cumsum(sizes)
-    fits = (sizes > 0).all() and (sizes <= len(packed)).all()
-    if not fits or (np.diff(steps) <= 0).any() or [*ends[-1:]] != [len(packed)]:
+    ascends = all(one < other for one, other in itertools.pairwise(steps))
+    if not ascends or min(sizes, default=0) < 0 or end + sum(sizes) != len(packed):
         raise _Malformed(packed, rows, columns)
-    streams = (packed[end - n : end] for end, n in zip(ends, sizes, strict=True))
-    return Chunk(tuple(steps.tolist()), rows, columns, tuple(streams))
+    starts = itertools.accumulate(sizes, initial=end)
+    streams = (packed[i : i + size] for i, size in zip(starts, sizes, strict=False))
+    return Chunk(tuple(steps), rows, columns, tuple(streams))
 
 
 def _shared(steps: int, rows: int) -> int:
@@ -129,12 +137,6 @@ def _shared(steps: int, rows: int) -> int:
 
 def _streams(steps: int, rows: int, columns: int) -> int:
     return -(-columns // _shared(steps, rows))
-
-
-def _most(size: int) -> int:
-    """How long a stream of so many bytes may be when it is packed."""
-    # What cannot be made smaller is stored in pieces, 5 bytes longer each.
-    return size + size // 1000 + _OVERHEAD
 
 
 def _inflate(stream: bytes, size: int) -> bytes:

@@ -22,9 +22,10 @@ from keras_initkit_tensorboard import data, listing, schema
 from keras_initkit_tensorboard.parts import Cache, Part
 
 STATIC = pathlib.Path(__file__).with_name("static")
-# The readers keep 100 or 10 matrices a tag unless told otherwise.
-KEPT_STEPS = 1000
 DEFAULT_SAMPLES, MAX_SAMPLES = 400, 10_000
+# The readers keep 100 or 10 events a tag unless told otherwise. Each is a chunk, of one
+# step in a slow training and of 32 in a fast one.
+KEPT_CHUNKS = DEFAULT_SAMPLES
 TAB_NAME = "InitKit"
 
 _Parts: TypeAlias = "list[tuple[listing.Run, list[Part]]]"
@@ -34,10 +35,10 @@ class InitKitLoader(base_plugin.TBLoader):
     """Makes the plugin; the only one who can raise the readers' limit of steps."""
 
     def fix_flags(self, flags: Any) -> None:
-        """Asks for `KEPT_STEPS` matrices a tag, unless the user asks for a number."""
+        """Asks for `KEPT_CHUNKS` chunks a tag, unless the user asks for a number."""
         samples = getattr(flags, "samples_per_plugin", None)
         if isinstance(samples, dict):
-            samples.setdefault(schema.PLUGIN_NAME, KEPT_STEPS)
+            samples.setdefault(schema.PLUGIN_NAME, KEPT_CHUNKS)
 
     def load(self, context: Any) -> "InitKitPlugin":
         """Returns the plugin for a `TBContext`."""

@@ -246,6 +246,9 @@ class SignalMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._meter.end()
         self._ask_rules()
+        if self._run is not None:
+            # A training that is resumed goes on from here.
+            self._guarded(self._run.writer.flush)
 
     def on_train_end(self, logs=None):
         self._close(judge=True)

@@ -1,5 +1,6 @@
 """`ChunkFile`: the event file of the matrices, some steps at a time."""
 
+import atexit
 import pathlib
 import threading
 from collections.abc import Callable, Mapping
@@ -12,15 +13,17 @@ from keras_initkit.recording import events
 from keras_initkit_tensorboard import packing
 
 # After so many seconds all that waits is written, and a series as soon as its chunk is
-# full: fewer events, and a smaller log that is read faster.
-SECONDS = 1.0
+# full: fewer events, and a smaller log that is read faster. TensorBoard looks for news
+# as often.
+SECONDS = 5.0
 
 
 class ChunkFile:
     """An event file of matrices, each event a chunk of steps of one series.
 
-    The first step of a series is written at once. A killed process loses a second of
-    steps at most; any other end, an exception in `fit` too, none.
+    The first step of a series is written at once. A killed process loses what came
+    after the last `flush`, and no more than `SECONDS` of it; any other end, an
+    exception or Ctrl-C, loses nothing.
 
     Args:
         directory: Where the file goes, made if need be.
@@ -32,7 +35,8 @@ class ChunkFile:
         self._started: set[str] = set()
         self._timer: threading.Timer | None = None
         self._failure: Exception | None = None
-        self._lock = threading.Lock()
+        # Reentrant: a handler of a signal may close what it has interrupted.
+        self._lock = threading.RLock()
 
     def add(
         self,
@@ -58,11 +62,10 @@ class ChunkFile:
             if waiting and waiting[-1][0] >= step:  # begun anew
                 self._write(tag)
             waiting.append((step, matrix))
-            if len(waiting) == packing.MOST_STEPS:
+            if len(waiting) >= packing.MOST_STEPS:
                 self._write(tag)
             elif self._timer is None:
-                self._timer = threading.Timer(SECONDS, self._write_late)
-                self._timer.start()
+                self._start_timer()
 
     def write_text(self, tag: str, step: int, content: Mapping[str, Any]) -> None:
         """Writes a JSON object, at once."""
@@ -70,18 +73,32 @@ class ChunkFile:
             self._tell_failure()
             self._file.write(step, [events.text(tag, content)])
 
+    def flush(self) -> None:
+        """Writes what waits."""
+        with self._lock:
+            self._tell_failure()
+            for tag in list(self._waiting):
+                self._write(tag)
+
     def close(self) -> None:
         """Writes what waits and closes the file; what is added later opens another."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = None
+            atexit.unregister(self.close)
             try:
-                self._tell_failure()
-                self._write_all()
+                self.flush()
             finally:
-                self._waiting.clear()
                 self._file.close()
+
+    def _start_timer(self) -> None:
+        timer = threading.Timer(SECONDS, self._write_late)
+        timer.daemon = True  # a program that ends does not wait for it, but closes
+        timer.start()
+        atexit.unregister(self.close)
+        atexit.register(self.close)
+        self._timer = timer
 
     def _begin(
         self, tag: str, step: int, matrix: np.ndarray, content: Mapping[str, Any]
@@ -95,17 +112,20 @@ class ChunkFile:
         self._started.add(tag)
 
     def _write(self, tag: str) -> None:
-        """Writes what waits of a series, as an event of its first step.
+        """Writes what waits of a series, each chunk as an event of its first step.
 
         A restart from a later step then supersedes none of the steps ahead of it.
         """
-        steps, matrices = zip(*self._waiting[tag], strict=True)
-        self._file.write(steps[0], [events.chunk(tag, steps, np.stack(matrices))])
-        self._waiting[tag].clear()
-
-    def _write_all(self) -> None:
-        for tag in [tag for tag, waiting in self._waiting.items() if waiting]:
-            self._write(tag)
+        waiting = self._waiting[tag]
+        while waiting:
+            steps, matrices = zip(*waiting[: packing.MOST_STEPS], strict=True)
+            value = events.chunk(tag, steps, np.stack(matrices))
+            try:
+                self._file.write(steps[0], [value])
+            except Exception:
+                waiting.clear()  # not tried again
+                raise
+            del waiting[: len(steps)]
 
     def _write_late(self) -> None:
         with self._lock:
@@ -113,7 +133,7 @@ class ChunkFile:
                 return  # closed in the meantime
             self._timer = None
             try:
-                self._write_all()
+                self.flush()
             except Exception as error:  # told where somebody can hear it
                 self._failure = error
 

@@ -44,21 +44,23 @@ def read_record(log_dir: str | pathlib.Path, thin: bool = True) -> RunRecord:
     contents: dict[str, dict[str, Any]] = {}
     matrices: dict[str, dict[int, np.ndarray]] = {}
     for value in _values(files):
-        if value.metadata.plugin_data.content:
-            contents[value.tag] = json.loads(value.metadata.plugin_data.content)
+        described = value.metadata.plugin_data.content
+        if described:
+            contents[value.tag] = json.loads(described)
         content = contents.get(value.tag, {})
         if value.tag == schema.RUN_TAG:
             record.metadata.update(json.loads(value.tensor.string_val[0]))
         elif "kind" not in content or value.tag.endswith(schema.FIRST_SUFFIX):
             continue
         elif content.get("v") != schema.DATA_VERSION:
-            logger.warning(
-                "%s: skipping %r, which is of data version %s; version %s is read",
-                directory,
-                value.tag,
-                content.get("v"),
-                schema.DATA_VERSION,
-            )
+            if described:  # once a file and series
+                logger.warning(
+                    "%s: skipping %r, which is of data version %s; version %s is read",
+                    directory,
+                    value.tag,
+                    content.get("v"),
+                    schema.DATA_VERSION,
+                )
         else:
             chunk = _chunk(value.tensor, content)
             steps = matrices.setdefault(value.tag, {})

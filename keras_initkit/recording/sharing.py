@@ -35,7 +35,8 @@ class RunShare:
         run = _RUNS.get(self._path)
         if run is None or run.fit() is not fit:
             if run is not None:
-                with contextlib.suppress(OSError):
+                # Its training has ended: what could not be written is no fault of this.
+                with contextlib.suppress(Exception):
                     run.writer.close()
             run = _RUNS[self._path] = _Run(log_dir, fit)
         taken = [s for share in run.shares for s in share.signals if s in signals]

@@ -116,10 +116,16 @@ class RunWriter:
         tag = schema.prediction_tag(signal)
         self._matrices.add(tag, step, values, lambda: content)
 
+    def flush(self) -> None:
+        """Writes the matrices that wait to be written together."""
+        self._matrices.flush()
+
     def close(self) -> None:
         """Closes the files; a later write opens others."""
-        self._stock.close()
-        self._matrices.close()
+        try:
+            self._matrices.close()
+        finally:
+            self._stock.close()
 
     def _add(self, kind: str, name: str, series: SignalSeries, step: int) -> None:
         def describe() -> dict[str, Any]:

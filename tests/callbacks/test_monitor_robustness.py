@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import keras_initkit as kik
-from keras_initkit.recording import chunks
 
 X = np.random.default_rng(0).standard_normal((160, 3)).astype(np.float32)
 
@@ -64,35 +63,41 @@ def test_disk_that_fills_up_costs_one_warning_and_no_training(tmp_path, limit):
         monitor = kik.SignalMonitor(path, every=1)
         watched = trained(monitor)
         written = kik.RunRecord.load(path).series["weight"]
+        watched_again = trained(kik.SignalMonitor(path, every=1))
     ours = [str(w.message) for w in caught if "SignalMonitor" in str(w.message)]
-    assert len(ours) == 1
-    assert ours[0].startswith("SignalMonitor cannot write to `log_dir` and goes on in ")
-    for one, other in zip(bare.get_weights(), watched.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert len(ours) == 2  # one for each `fit`
+    told = "SignalMonitor cannot write to `log_dir` and goes on in "
+    assert all(message.startswith(told) for message in ours)
+    for model in (watched, watched_again):
+        for one, other in zip(bare.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
     recorded = monitor.record.series["weight"]
     assert recorded.steps.tolist() == list(range(20))
     assert 0 < len(written) < 20
     np.testing.assert_array_equal(written.values, recorded.values[: len(written)])
 
 
-def test_killed_process_leaves_a_readable_log(tmp_path):
+def test_killed_process_leaves_all_of_its_whole_epochs(tmp_path):
     program = f"""
-        import os, signal, time
+        import os, signal
         import keras, numpy as np
         import keras_initkit as kik
 
         class Killed(keras.callbacks.Callback):
-            def on_train_batch_begin(self, batch, logs=None):
-                if batch == 7:
+            def on_epoch_begin(self, epoch, logs=None):
+                self.is_second = epoch == 1
+                if self.is_second:
                     monitor.record.to_json({str(tmp_path / "record.json")!r})
-                    time.sleep({chunks.SECONDS} + 1)
+
+            def on_train_batch_begin(self, batch, logs=None):
+                if self.is_second and batch == 5:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
         model.compile("sgd", "mse")
         monitor = kik.SignalMonitor({str(tmp_path)!r}, every=2)
         x = np.ones((80, 3), "float32")
-        model.fit(x, x[:, 0], 8, verbose=0, callbacks=[monitor, Killed()])
+        model.fit(x, x[:, 0], 8, 2, verbose=0, callbacks=[monitor, Killed()])
     """
     command = [sys.executable, "-c", textwrap.dedent(program)]
     done = subprocess.run(command, capture_output=True, env=os.environ, check=False)
@@ -101,7 +106,7 @@ def test_killed_process_leaves_a_readable_log(tmp_path):
     in_memory = kik.RunRecord.from_json(tmp_path / "record.json")
     assert list(loaded.series) == list(in_memory.series)
     for name, series in in_memory.series.items():
-        assert loaded.series[name].steps.tolist() == [0, 2, 4, 6]
+        assert loaded.series[name].steps.tolist() == [0, 2, 4, 6, 8]
         np.testing.assert_array_equal(loaded.series[name].values, series.values)
-    assert loaded.scalars["loss"][0] == [0, 2, 4, 6]
+    assert loaded.scalars["loss"][0] == [0, 2, 4, 6, 8]
     assert loaded.metadata == in_memory.metadata

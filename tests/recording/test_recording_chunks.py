@@ -1,6 +1,5 @@
 """`ChunkFile`: what waits, when it is written, and what of it can be lost."""
 
-import signal
 import subprocess
 import sys
 import time
@@ -78,6 +77,14 @@ def test_step_that_goes_back_begins_another_chunk(file, tmp_path):
     assert read(tmp_path)[TAG] == [[0], [10, 20], [10, 15]]
 
 
+def test_flush_writes_what_waits(file, tmp_path):
+    add(file, 0, 1, 2)
+    file.flush()
+    add(file, 3)
+    file.close()
+    assert read(tmp_path)[TAG] == [[0], [1, 2], [3]]
+
+
 def test_closed_file_goes_on_in_another_without_a_second_first_step(file, tmp_path):
     add(file, 0, 1)
     file.close()
@@ -110,10 +117,41 @@ def test_late_failure_is_told_by_the_next_call(file, monkeypatch):
             raise OSError("no space left")
 
         full.setattr(events.EventFile, "write", fail)
-        add(file, 1)
-        file._timer.join()
+        with file._lock:  # the timer may not end before it is known
+            add(file, 1)
+            timer = file._timer
+        timer.join()
     with pytest.raises(OSError, match="no space left"):
         add(file, 2)
+    file.close()  # what could not be written is not tried again
+
+
+def test_chunk_that_was_interrupted_is_written_and_none_is_too_long(
+    file, tmp_path, monkeypatch
+):
+    most = packing.MOST_STEPS
+    add(file, *range(most))
+    with monkeypatch.context() as interrupted:
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        interrupted.setattr(events, "chunk", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            add(file, most)
+    add(file, most + 1)
+    file.close()
+    assert read(tmp_path)[TAG] == [[0], [*range(1, most + 1)], [most + 1]]
+
+
+def test_signal_handler_may_close_what_it_interrupts(file, tmp_path):
+    def step(*_):
+        file.close()
+        return CONTENT
+
+    file.add(TAG, 0, np.zeros((1, len(COLUMNS))), step)
+    file.close()
+    assert read(tmp_path)[TAG] == [[0]]
 
 
 SCRIPT = """
@@ -142,14 +180,4 @@ def started(end, log_dir):
 def test_nothing_is_lost_when_the_program_ends(end, tmp_path):
     process = started(end, tmp_path)
     process.communicate(timeout=120)
-    assert RunRecord.load(tmp_path).signal("weight").steps.tolist() == [*range(9)]
-
-
-def test_killed_process_leaves_what_is_older_than_a_moment(tmp_path):
-    later = f"time.sleep({chunks.SECONDS} + 1)\nprint('later', flush=True)"
-    process = started(f"{later}\ntime.sleep(99)", tmp_path)
-    assert process.stdout.readline() == b"added\n"
-    assert process.stdout.readline() == b"later\n"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
     assert RunRecord.load(tmp_path).signal("weight").steps.tolist() == [*range(9)]

@@ -19,5 +19,5 @@ def reader(request):
 @pytest.fixture(scope="session")
 def tab(log_dir, reader):
     """The tab over `log_dir`, under each reader."""
-    with reader(log_dir, plugin.KEPT_STEPS) as provider:
+    with reader(log_dir, plugin.KEPT_CHUNKS) as provider:
         yield tab_readers.Tab(provider)

@@ -203,6 +203,8 @@ def _write_broken(root):
         (0, [_with_metadata("initkit/gradient", b"{not json")]),
         (0, [_with_metadata("initkit/backprop", b'{"v": "1", "kind": []}')]),
         (0, [_with_metadata("initkit/weight", b"[]")]),
+        (0, [_with_metadata("initkit/signal", b'{"v": 3, "kind": [], "signal": ""}')]),
+        (0, [_with_metadata("initkit/metrics", _metadata(kind="metrics", tensors=[]))]),
         (0, [chunk("initkit/update", values, no_list, 0)]),
         (0, [_packed_wrongly("initkit/preactivation")]),
         (0, [no_text]),
@@ -237,6 +239,10 @@ def _packed_wrongly(tag):
     packed = value.tensor.tensor_content
     value.tensor.tensor_content = packed[:200] + bytes(len(packed) - 200)
     return value
+
+
+def _metadata(**others):
+    return json.dumps(content(**others)).encode()
 
 
 def _with_metadata(tag, metadata):

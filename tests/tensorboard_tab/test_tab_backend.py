@@ -209,7 +209,7 @@ def test_malformed_data_are_left_out_with_a_note(tab):
     assert [s["signal"] for s in run["series"]] == ["activation", "preactivation"]
     assert run["notes"] == [
         f"initkit/{name}: {unreadable}"
-        for name in ("backprop", "gradient", "update", "weight")
+        for name in ("backprop", "gradient", "metrics", "update", "weight")
     ]
     facts = tab.json("/facts", run="malformed/initkit")
     assert facts["facts"] == {}
@@ -218,6 +218,7 @@ def test_malformed_data_are_left_out_with_a_note(tab):
     for signal in ("activation", "preactivation"):
         query = {"signal": signal, "column": "rms", "run": "malformed/initkit"}
         assert tab.values("/statistic", **query) == {"malformed/initkit": []}
+    assert "malformed/initkit" not in tab.values("/metrics", samples=2)
 
 
 def test_signals_and_kinds_of_other_versions_are_left_out(tab):
@@ -364,7 +365,7 @@ def test_loader_raises_the_limit_unless_the_user_has_set_it():
     loader = plugin.InitKitLoader()
     flags = types.SimpleNamespace(samples_per_plugin={"scalars": 7})
     loader.fix_flags(flags)
-    assert flags.samples_per_plugin == {"scalars": 7, "initkit": plugin.KEPT_STEPS}
+    assert flags.samples_per_plugin == {"scalars": 7, "initkit": plugin.KEPT_CHUNKS}
 
     flags = types.SimpleNamespace(samples_per_plugin={"initkit": 5})
     loader.fix_flags(flags)
@@ -432,7 +433,17 @@ def test_next_statistic_of_a_signal_is_not_read_again(log_dir):
             np.testing.assert_array_equal(part.values, expected)
         assert counting.reads == 1
         found.statistic(runs, "statistics", "activation", "rms", 2)
-        assert counting.reads == 2
+        assert counting.reads == 3  # the first step, and the last chunk
+
+
+def test_first_of_two_samples_is_that_before_all_restarts(tmp_path, reader):
+    for steps in ((0, 10), (20, 30), (40, 50)):
+        logs.write_run(tmp_path / "resumed", steps)
+    with reader(tmp_path, 100) as provider:
+        query = {"signal": "activation", "column": "rms", "samples": 2}
+        found = Tab(provider).values("/statistic", **query)
+    ((_, steps, _),) = found["resumed/initkit"]
+    assert steps == [0, 50]
 
 
 def test_new_steps_are_read(tmp_path):

@@ -16,7 +16,7 @@ RUNS = {f"{i}-seed0" for i in ("zero", "random", "xavier", "he")}
 
 @pytest.mark.parametrize("name", tab_readers.READERS)
 def test_the_tab_lists_the_runs_of_the_sample(name):
-    with tab_readers.READERS[name](SAMPLE, plugin.KEPT_STEPS) as provider:
+    with tab_readers.READERS[name](SAMPLE, plugin.KEPT_CHUNKS) as provider:
         index = tab_readers.Tab(provider).json("/index")
     assert {run["name"] for run in index["runs"]} == RUNS
     for run in index["runs"]:
