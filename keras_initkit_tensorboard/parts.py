@@ -92,36 +92,63 @@ def parts_of(
     parts: list[Part] = []
     for series, chunks in read:
         wanted = cut(series)
-        steps, pieces, broken = _cut_out(chunks, wanted)
-        if broken:
-            run.notes.append(f"{series.tag}: {broken} chunks that cannot be read")
-        if not steps:
-            continue
-        parts = _before(parts, steps[0])
-        chosen = _spread(len(steps), samples)
-        values = np.concatenate(pieces)[chosen]
-        parts.append(Part(wanted.names, [steps[i] for i in chosen], values))
+        steps, values, broken = _cut_out(chunks.whole, wanted, samples)
+        if chunks.broken + broken:
+            count = chunks.broken + broken
+            run.notes.append(f"{series.tag}: {count} chunks that cannot be read")
+        if steps:
+            parts = _before(parts, steps[0])
+            parts.append(Part(wanted.names, steps, values))
     return parts
 
 
-def _cut_out(chunks: Chunks, wanted: Cut) -> tuple[list[int], list[Array], int]:
-    """Returns the steps, what is wanted of them, and how many chunks are broken.
+def _cut_out(
+    chunks: Sequence[packing.Chunk], wanted: Cut, samples: int
+) -> tuple[list[int], Array, int]:
+    """Returns steps, what is wanted of them, and how many of their chunks are broken.
 
-    Where a chunk begins ahead of the end of another, a restart from an earlier step has
-    superseded the rest of that.
+    Only chunks with a step among the samples are unpacked.
     """
-    steps: list[int] = []
-    pieces: list[Array] = []
-    broken = chunks.broken
-    ends = [chunk.steps[0] for chunk in chunks.whole[1:]]
-    for chunk, end in itertools.zip_longest(chunks.whole, ends):
-        kept = len(chunk.steps) if end is None else bisect_left(chunk.steps, end)
+    own = _own_steps(chunks)
+    steps = np.fromiter(itertools.chain.from_iterable(own), np.int64)
+    ends = np.cumsum([len(one) for one in own], dtype=np.int64)
+    chosen = _spread(len(steps), samples)
+    where = np.searchsorted(ends, chosen, side="right")
+    contents, broken = {}, 0
+    for number in np.unique(where).tolist():
         try:
-            pieces.append(chunk.values(wanted.row, wanted.column)[:kept])
-            steps += chunk.steps[:kept]
+            contents[number] = chunks[number].inflated(wanted.column)
         except ValueError:
             broken += 1
-    return steps, pieces, broken
+    whole = np.isin(where, list(contents))
+    chosen, where = chosen[whole], where[whole]
+    within = chosen - np.concatenate([[0], ends])[where]
+    values = np.empty(0)
+    for count in {len(chunks[number].steps) for number in contents}:
+        alike = [n for n in contents if len(chunks[n].steps) == count]
+        cut = packing.values(
+            [chunks[n] for n in alike],
+            [contents[n] for n in alike],
+            wanted.row,
+            wanted.column,
+        )
+        here = np.isin(where, alike)
+        if not values.size:
+            values = np.empty((len(where), *cut.shape[2:]), np.float32)
+        values[here] = cut[np.searchsorted(alike, where[here]), within[here]]
+    return steps[chosen].tolist(), values, broken
+
+
+def _own_steps(chunks: Sequence[packing.Chunk]) -> list[tuple[int, ...]]:
+    """Returns the steps of each chunk, up to where the next one begins.
+
+    Where that is ahead of its end, a restart from an earlier step superseded the rest.
+    """
+    begins = [chunk.steps[0] for chunk in chunks[1:]]
+    return [
+        chunk.steps if begin is None else chunk.steps[: bisect_left(chunk.steps, begin)]
+        for chunk, begin in itertools.zip_longest(chunks, begins)
+    ]
 
 
 def chunks_of(series: Series, data: Mapping[str, Any]) -> Chunks:
