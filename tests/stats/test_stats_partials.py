@@ -301,7 +301,13 @@ def test_large_tensors_keep_their_places_among_small_ones(mode):
         counts = together["histogram"][number]
         np.testing.assert_array_equal(counts, alone["histogram"][0])
         found, expected = together["scalars"][number], alone["scalars"][0]
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        # A mean is as exact as its values are large: it may cancel to nearly nothing.
+        mean = stats.PARTIALS.index("mean")
+        exact = 1e-6 * np.median(np.abs(tensor))
+        np.testing.assert_allclose(found[mean], expected[mean], rtol=1e-5, atol=exact)
+        np.testing.assert_allclose(
+            np.delete(found, mean), np.delete(expected, mean), rtol=1e-5
+        )
     mean, m2 = together["scalars"].numpy()[3, 1:3]
     np.testing.assert_allclose(mean, tensors[3].astype(np.float64).mean(), rtol=1e-6)
     np.testing.assert_allclose(m2, tensors[3].var(dtype=np.float64) * 307200, rtol=1e-5)
