@@ -111,32 +111,47 @@ def _cut_out(
     """
     own = _own_steps(chunks)
     steps = np.fromiter(itertools.chain.from_iterable(own), np.int64)
-    ends = np.cumsum([len(one) for one in own], dtype=np.int64)
+    ends = np.cumsum([0, *map(len, own)])
     chosen = _spread(len(steps), samples)
-    where = np.searchsorted(ends, chosen, side="right")
+    numbers = np.searchsorted(ends[1:], chosen, side="right")
     contents, broken = {}, 0
-    for number in np.unique(where).tolist():
+    for number in np.unique(numbers).tolist():
         try:
             contents[number] = chunks[number].inflated(wanted.column)
         except ValueError:
             broken += 1
-    whole = np.isin(where, list(contents))
-    chosen, where = chosen[whole], where[whole]
-    within = chosen - np.concatenate([[0], ends])[where]
-    values = np.empty(0)
-    for count in {len(chunks[number].steps) for number in contents}:
-        alike = [n for n in contents if len(chunks[n].steps) == count]
-        cut = packing.values(
+    whole = np.isin(numbers, list(contents))
+    chosen, numbers = chosen[whole], numbers[whole]
+    values = _gathered(chunks, contents, numbers, chosen - ends[numbers], wanted)
+    return steps[chosen].tolist(), values, broken
+
+
+def _gathered(
+    chunks: Sequence[packing.Chunk],
+    contents: Mapping[int, tuple[bytes, ...]],
+    numbers: Array,
+    within: Array,
+    wanted: Cut,
+) -> Array:
+    """Returns the values at places `within` chunks of these numbers, in that order.
+
+    Chunks of one length are unpacked all at once.
+    """
+    pieces, places = [], []
+    for length in {len(chunks[number].steps) for number in contents}:
+        alike = [n for n in contents if len(chunks[n].steps) == length]
+        unpacked = packing.values(
             [chunks[n] for n in alike],
             [contents[n] for n in alike],
             wanted.row,
             wanted.column,
         )
-        here = np.isin(where, alike)
-        if not values.size:
-            values = np.empty((len(where), *cut.shape[2:]), np.float32)
-        values[here] = cut[np.searchsorted(alike, where[here]), within[here]]
-    return steps[chosen].tolist(), values, broken
+        here = np.flatnonzero(np.isin(numbers, alike))
+        pieces.append(unpacked[np.searchsorted(alike, numbers[here]), within[here]])
+        places.append(here)
+    if not pieces:
+        return np.empty(0)
+    return np.concatenate(pieces)[np.argsort(np.concatenate(places))]
 
 
 def _own_steps(chunks: Sequence[packing.Chunk]) -> list[tuple[int, ...]]:

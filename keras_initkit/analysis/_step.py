@@ -19,13 +19,12 @@ LARGEST_BATCH = 256
 def one_batch(x, y, notes):
     """Returns inputs, targets and sample weights of one batch, as tensors."""
     weights = None
-    arrays = isinstance(x, (np.ndarray, list, tuple, dict)) or hasattr(x, "shape")
-    if not arrays:
+    if isinstance(x, (np.ndarray, list, tuple, dict)) or hasattr(x, "shape"):
+        x = _array_of_list(x)
+    else:
         data = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x))
         x, given, weights = keras.utils.unpack_x_y_sample_weight(data)
         y = given if y is None else y
-    else:
-        x = _array_of_list(x)
     y = _array_of_list(y)
     flat = keras.tree.flatten((x, y, weights))
     sizes = {len(one) for one in flat if one is not None}
