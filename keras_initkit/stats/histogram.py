@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.stats.rows import evenly_spaced, odd_stride, small_together
+from keras_initkit.stats.rows import evenly_spaced, owners
 
 # Sign (1 bit), exponent (8), leading mantissa (2).
 _SHIFT = 32 - 11
@@ -20,71 +20,52 @@ BINS = 2**11
 SAMPLED_VALUES = 2**17
 
 
-def bincounts(rows, wanted, compiled=False):
-    """Counts the values of tensors by their leading bits.
+def counts_of_all(values, sizes, wanted):
+    """Counts the values of tensors by their leading bits, of all at once.
 
     Args:
-        rows: List of `Rows`; where one has more values than `SAMPLED_VALUES`, evenly
-            spaced rows of it are counted.
+        values: Function that returns a float32 tensor of rank 1, the values of one
+            behind those of the other.
+        sizes: Int32 tensor of shape `(tensors,)`, how many values each has.
         wanted: Scalar bool tensor; without it the counts are 0 and cost nothing.
-        compiled: Whether XLA compiles the step, which needs another form.
 
     Returns:
         Int32 tensor of shape `(tensors, BINS)`.
     """
-
-    def together(rows):
-        return _counts_of_each(rows, wanted, compiled)
-
-    def alone(x):
-        return _counts_of_one()(wanted, x.values, odd_stride(x, _most(x)))
-
-    return together(rows) if compiled else small_together(rows, together, alone)
-
-
-def _counts_of_each(rows, wanted, compiled):
-    """Counts tensors all at once, each with bins of its own."""
-    shape = [len(rows), BINS]
+    total = tf.size(sizes) * BINS
 
     def count():
-        samples = [tf.reshape(evenly_spaced(x, _most(x)), [-1]) for x in rows]
+        bins = _bins(values())
+        return _counted(bins + owners(sizes, tf.size(bins)) * BINS, total)
+
+    counts = tf.cond(wanted, count, lambda: tf.zeros(total, tf.int32))
+    return tf.reshape(counts, [-1, BINS])
+
+
+def counts_of_one(rows, wanted, compiled):
+    """Counts the values of one tensor, alone, so that it is not kept.
+
+    Args:
+        rows: `Rows`; where they have more values than `SAMPLED_VALUES`, evenly spaced
+            ones are counted.
+        wanted: As for `counts_of_all`.
+        compiled: Whether XLA compiles the step, which needs another form.
+
+    Returns:
+        Int32 tensor of shape `(1, BINS)`.
+    """
+
+    def count():
+        units = rows.units
+        units = max(1, units) if isinstance(units, int) else tf.maximum(1, units)
+        bins = _bins(tf.reshape(evenly_spaced(rows, SAMPLED_VALUES // units + 1), [-1]))
         if compiled:
-            bins = [_bins(x) for x in samples]
-            return tf.stack(
-                [
-                    tf.math.unsorted_segment_sum(tf.ones_like(one), one, BINS)
-                    for one in bins
-                ]
-            )
-        sizes = [x.shape[0] or tf.size(x) for x in samples]
-        first = tf.repeat(tf.range(len(rows)) * BINS, sizes)
-        bins = _bins(tf.concat(samples, axis=0)) + first
-        return tf.reshape(_counted(bins, len(rows) * BINS), shape)
+            ones = tf.ones_like(bins)
+            return tf.math.unsorted_segment_sum(ones, bins, BINS)
+        return _counted(bins, BINS)
 
-    return tf.cond(wanted, count, lambda: tf.zeros(shape, tf.int32))
-
-
-@functools.cache
-def _counts_of_one():
-    """The counts of a large tensor, alone, so that it is not kept; traced once."""
-
-    def count_if(wanted, values, stride):
-        def count():
-            sample = tf.reshape(values[::stride], [-1])
-            return _counted(_bins(sample), BINS)[tf.newaxis]
-
-        return tf.cond(wanted, count, lambda: tf.zeros([1, BINS], tf.int32))
-
-    return tf.function(
-        count_if,
-        input_signature=[
-            tf.TensorSpec([], tf.bool),
-            tf.TensorSpec([None, None], tf.float32),
-            tf.TensorSpec([], tf.int32),
-        ],
-        autograph=False,
-        experimental_attributes={"_noinline": True},
-    )
+    counts = tf.cond(wanted, count, lambda: tf.zeros(BINS, tf.int32))
+    return tf.expand_dims(counts, 0)
 
 
 def _counted(bins, count):
@@ -94,11 +75,6 @@ def _counted(bins, count):
 def _bins(values):
     bits = tf.bitcast(values, tf.uint32)
     return tf.cast(tf.bitwise.right_shift(bits, np.uint32(_SHIFT)), tf.int32)
-
-
-def _most(rows):
-    """How many rows of a tensor are read at most."""
-    return max(1, SAMPLED_VALUES // (rows.units or SAMPLED_VALUES))
 
 
 # Bins of one sign below those of infinities and NaN: 255 exponents of four bins.

@@ -1,11 +1,9 @@
-"""A tensor as a matrix of rows, and a sample of them.
+"""Tensors as matrices of rows, those of like tensors one below the other, and samples.
 
-What is known of a shape when a step is traced is computed then, not in every step: each
-op less makes tracing and small models faster.
+What is known of a shape when a reduction is traced is computed then, not in every step.
 """
 
 import functools
-import math
 import typing
 
 import numpy as np
@@ -13,107 +11,107 @@ import tensorflow as tf
 
 
 class Rows(typing.NamedTuple):
-    """A tensor as a matrix.
+    """The rows of one tensor, or of several with as many units, one below the other.
 
     Attributes:
         values: Float32 tensor of shape `(rows, units)`.
-        size: How many entries there are: an int, or an int32 scalar if only the step
-            knows it.
-        is_large: Whether the tensor may be so large that it must not be kept until
-            others are known.
+        units: How many units there are, an int or an int32 scalar.
+        counts: How many rows each tensor has, int32 of shape `(tensors,)`: an array
+            where it is known, or a tensor.
+        tensors: How many tensors there are, 1 or an int32 scalar.
+        owners: Int32 tensor of shape `(rows,)`, the number of the tensor that each row
+            belongs to; `None` where there is one tensor.
     """
 
     values: tf.Tensor
-    size: typing.Any
-    is_large: bool = False
+    units: typing.Any
+    counts: typing.Any
+    tensors: typing.Any = 1
+    owners: tf.Tensor | None = None
 
-    @property
-    def units(self):
-        return self.values.shape[1]
+    def have_at_most(self, number):
+        """Whether it is known that no tensor has more rows than a number."""
+        return isinstance(self.counts, np.ndarray) and self.counts.max() <= number
 
-    @property
-    def count(self):
-        """How many rows there are, an int or an int32 scalar."""
-        known = self.values.shape[0]
-        return self.size // (self.units or 1) if known is None else known
-
-
-# Entries, 1 MB: a tensor of as many is large. A length that is not known, such as that
-# of a batch, counts as this.
-_LARGE = 2**18
-_UNKNOWN_LENGTH = 64
+    def firsts(self):
+        """Returns the number of the first row of each tensor."""
+        return tf.cumsum(self.counts, exclusive=True)
 
 
 def as_rows(tensor):
-    """Returns the `Rows` of a float tensor with a static last axis, its units."""
+    """Returns the `Rows` of a float tensor, whose last axis are its units."""
     values = tf.cast(tensor, tf.float32)
-    lengths = [_UNKNOWN_LENGTH if n is None else n for n in tensor.shape.as_list()]
-    is_large = math.prod(lengths) >= _LARGE
     if values.shape.rank != 2:
-        values = tf.reshape(values, [-1, (values.shape.as_list() or [1])[-1]])
-    size = values.shape.num_elements()
-    return Rows(values, tf.size(values) if size is None else size, is_large)
+        last = values.shape.as_list()[-1:] or [1]
+        units = tf.shape(values)[-1] if None in last else last[0]
+        values = tf.reshape(values, [-1, units])
+        values.set_shape([None, *last])
+    count, units = values.shape
+    if count is None or units is None:
+        counts, unknown = tf.split(tf.shape(values), 2)
+        return Rows(values, tf.squeeze(unknown) if units is None else units, counts)
+    return Rows(values, units, np.array([count], np.int32))
 
 
-def small_together(rows, together, alone):
-    """Reduces small tensors together and each large one alone, in the order of all.
+def stacked(values, counts):
+    """Returns the `Rows` of several tensors, of shape `(rows, units)` together."""
+    values = tf.cast(values, tf.float32)
+    total, units = tf.unstack(tf.shape(values))
+    return Rows(values, units, counts, tf.size(counts), owners(counts, total))
 
-    What a condition may read is kept until its answer is known: under one that depends
-    on all tensors of a step, none would be freed before its end.
+
+def owners(counts, total):
+    """Returns the number of the tensor to which each of so many rows belongs.
 
     Args:
-        rows: List of `Rows`.
-        together: Function of a list of `Rows`; returns a row for each.
-        alone: Function of one of the `Rows`; returns its row, with a leading axis of 1.
+        counts: Int32 tensor, how many rows each tensor has.
+        total: Their sum.
+
+    Returns:
+        Int32 tensor of shape `(total,)`.
     """
-    small = [number for number, x in enumerate(rows) if not x.is_large]
-    large = [number for number, x in enumerate(rows) if x.is_large]
-    if not large:
-        return together(rows)
-    parts = [together([rows[number] for number in small])] if small else []
-    parts += [alone(rows[number]) for number in large]
-    return tf.gather(tf.concat(parts, axis=0), np.argsort(small + large))
+    ends = tf.expand_dims(tf.cumsum(counts), 0)
+    rows = tf.expand_dims(tf.range(total), 0)
+    return tf.squeeze(tf.raw_ops.UpperBound(sorted_inputs=ends, values=rows), 0)
 
 
 def evenly_spaced(rows, most):
-    """Returns at most so many rows of `Rows`, evenly spaced.
+    """Returns at most so many rows of one tensor, evenly spaced.
 
     The stride is odd: it does not fall in step with a power of two in the shape.
     """
-    stride = odd_stride(rows, most)
-    if isinstance(stride, int) and stride == 1:
+    if rows.have_at_most(most):
         return rows.values
-    taken = rows.values[::stride]
-    taken.set_shape([None, rows.units])
-    return taken
-
-
-def odd_stride(rows, most):
-    """Returns the odd stride at which at most so many rows are met, at least 1."""
-    count = rows.count
-    stride = (count + most - 1) // most
-    stride += 1 - stride % 2
-    return max(1, stride) if isinstance(count, int) else tf.maximum(1, stride)
+    stride = (rows.counts[0] + most - 1) // most
+    return rows.values[:: tf.maximum(1, stride + 1 - stride % 2)]
 
 
 def spread_out(rows, most):
-    """Returns at most so many rows of `Rows`, one of each of as many equal stretches.
+    """Returns at most so many rows of each tensor, one of each of as many stretches.
 
     Where in its stretch it stands changes by the golden ratio: evenly spaced rows would
     meet the same few pixels of each image, such as black borders.
+
+    Returns:
+        Float32 tensor of shape `(tensors, sampled, units)`, and a bool one of shape
+        `(tensors, sampled, 1)`: which of them are rows. The others, of tensors with
+        fewer rows than another, are 0. It is `None` where all are rows.
     """
-    count = rows.count
-    known = isinstance(count, int)
-    if known and count <= most:
-        return rows.values
-    stretch = (count + most - 1) // most
-    stretch = stretch if known else tf.maximum(1, stretch)
-    starts = tf.range(count // stretch) * stretch
-    places = tf.constant(_golden(most))[: tf.shape(starts)[0]]
+    if rows.owners is None and rows.have_at_most(most):
+        return tf.expand_dims(rows.values, 0), None
+    counts = tf.expand_dims(rows.counts, 1)
+    stretch = tf.maximum(1, (counts + most - 1) // most)
+    taken = counts // stretch
+    numbers = tf.range(tf.reduce_max(taken))
+    places = tf.constant(_golden(most))[: tf.size(numbers)]
     within = tf.cast(places * tf.cast(stretch, tf.float32), tf.int32)
-    taken = tf.gather(rows.values, starts + within)
-    taken.set_shape([None, rows.units])
-    return taken
+    places = numbers * stretch + within
+    if rows.owners is None:
+        return tf.gather(rows.values, places), None
+    is_row = numbers < taken
+    places = tf.where(is_row, tf.expand_dims(rows.firsts(), 1) + places, 0)
+    is_row = tf.expand_dims(is_row, 2)
+    return tf.where(is_row, tf.gather(rows.values, places), 0.0), is_row
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """Partials against float64 numpy, over magnitudes, shapes and dtypes."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,11 +45,13 @@ def reference(x):
 def reduced(*parts, compile_with=lambda f: f, **reduction):
     """Every statistic of a tensor that comes in one part or several."""
     options = {"counted_above": 0, "projected_rows": 16384} | reduction
+    compiled = compile_with is MODES["xla"]
 
     def of_parts(*parts):
+        reductions = [stats.Reduction(**options, part=i) for i in range(len(parts))]
         return [
-            stats.reduce([part], [stats.Reduction(**options, part=number)])
-            for number, part in enumerate(parts)
+            stats.reduce([part], [reduction], compiled=compiled)
+            for part, reduction in zip(parts, reductions, strict=True)
         ]
 
     found = compile_with(of_parts)(*map(tf.convert_to_tensor, parts))
@@ -323,12 +327,65 @@ def test_no_condition_on_all_tensors_keeps_a_large_one():
         return stats.reduce([large, small], reductions, tf.constant(True) & True)
 
     graph = step.get_concrete_function().graph
-    conditions = [
-        op for op in graph.get_operations() if op.type in ("If", "StatelessIf")
+    behind, seen = [op for op in graph.get_operations() if "If" in op.type], set()
+    assert len(behind) == 2
+    while behind:
+        op = behind.pop()
+        seen.add(op.name)
+        behind += [x.op for x in op.inputs if x.op.name not in seen]
+    large, small = (tensor.op.name for tensor in graph.inputs)
+    assert small in seen
+    assert large not in seen
+
+
+def alike():
+    """Tensors of like shape, most of one length, among others."""
+    rows = [RNG.standard_normal((n, 16)).astype(np.float32) for n in (40, 40, 7, 0, 40)]
+    rows[1] = np.maximum(rows[1], 0)
+    rows[4] += 1000
+    broken = RNG.standard_normal((2, 40, 16)).astype(np.float32)
+    broken[0, 3, 2] = np.nan
+    broken[1, 0, :2] = np.inf, -np.inf
+    sequences = [RNG.standard_normal((4, t, 8)).astype(np.float32) for t in (5, 9)]
+    many = [RNG.standard_normal((n, 16)).astype(np.float32) for n in (900, 1800)]
+    biases = [np.full(16, 0.1, np.float32), np.zeros(16, np.float32)]
+    return [*rows, *broken, *sequences, *many, *biases, NORMAL]
+
+
+def reduction_of(x):
+    layered = x.ndim > 1
+    return stats.Reduction(0, 1024 * layered, 0, layered, x.ndim == 3)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_tensors_that_are_reduced_together_change_nothing_of_each_other(mode):
+    tensors = 4 * alike()
+    assert len(tensors) > stats.partials._MANY
+    reductions = [reduction_of(x) for x in tensors]
+    spec = [tf.TensorSpec([None] * (x.ndim - 1) + [x.shape[-1]]) for x in tensors]
+    function = functools.partial(stats.reduce, reductions=reductions)
+    wanted = tf.constant(True)
+
+    def together(*tensors):
+        return function(list(tensors), histograms=wanted)
+
+    if mode == "graph":
+        together = tf.function(together, input_signature=spec)
+    found = together(*map(tf.constant, tensors))
+    expected = stats.joined(
+        [
+            stats.reduce([tf.constant(x)], [reduction], wanted)
+            for x, reduction in zip(tensors, reductions, strict=True)
+        ]
+    )
+    assert found.keys() == expected.keys()
+    for name in ("counts", "histogram"):
+        np.testing.assert_array_equal(found[name], expected[name])
+    for name in ("projections", "time"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-4)
+    none = np.zeros(len(tensors), int)
+    finished = [
+        stats.finalize(one["scalars"].numpy(), none, np.zeros(0), none, None, none - 1)
+        for one in (found, expected)
     ]
-    assert len(conditions) == 2
-    for condition in conditions:
-        for tensor in condition.inputs:
-            while tensor.op.type in ("Reshape", "Cast", "Identity"):
-                tensor = tensor.op.inputs[0]
-            assert tensor.name != graph.inputs[0].name
+    np.testing.assert_allclose(*finished, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,203 @@
+"""What is computed of a tensor, or of several alike, traced once for all of a kind."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from keras_initkit.stats import histogram, moments, profiles
+from keras_initkit.stats.groups import stack
+from keras_initkit.stats.rows import as_rows, stacked
+from keras_initkit.stats.tracing import traced
+
+# How many kinds are remembered.
+_KINDS = 1024
+_MISSING = -1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Reduction:
+    """What is to be computed of a tensor beside its moments.
+
+    Attributes:
+        counted_above: For each unit (entry of the last axis) the entries of a larger
+            magnitude are counted: 0 for those that are not 0; `None` for none. That
+            costs as much as all the moments.
+        projected_rows: How many rows enter the projections of the units, spread out
+            where there are more; 0 for a tensor that has no units to compare.
+        part: Number of the part where the tensor is one of several whose projections
+            are added up: each is projected on directions of its own.
+        ranked: Whether the effective rank is computed.
+        timed: Whether the tensor is a sequence, of shape `(batch, time, units)`.
+    """
+
+    counted_above: float | None = None
+    projected_rows: int = 0
+    part: int = 0
+    ranked: bool = False
+    timed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What is done with a tensor, or several that are reduced together.
+
+    Attributes:
+        reduction: `Reduction`.
+        alone: Whether it is finished alone, not with others.
+        compiled: Whether XLA compiles the step.
+    """
+
+    reduction: Reduction
+    alone: bool
+    compiled: bool = False
+
+
+def reduced(tensors, kind, in_place, wanted=None, gathered=None):
+    """Reduces tensors of a kind.
+
+    Args:
+        tensors: List of tensors that `groups` put together.
+        kind: Their `Kind`.
+        in_place: Whether their ops go where they are called: fewer for one tensor, of
+            which more is known, than those of a function for all that are alike.
+        wanted: Scalar bool tensor or `None`, as for `reduce`.
+        gathered: As for `reduce`; only for a list of one, and in place.
+
+    Returns:
+        A dict of their parts of what `reduce` returns. Unless they are finished alone,
+        `"sums"` (float `(tensors, 6)`: what `moments.sums` gives, and the spread),
+        `"sizes"` (int32 `(tensors,)`) and `"values"` (float32 `(rows, units)`) take the
+        place of scalars and histogram.
+    """
+    several = len(tensors) > 1
+    given = stack(tensors) if several else [_unwatched(tensors[0])]
+    counting = [] if wanted is None or not kind.alone else [wanted]
+    if in_place:
+        reduce = _of_several if several else _of_one
+        return reduce(*given, *counting, kind=kind, gathered=gathered)
+    likes = tuple((_any_length(x.shape), x.dtype) for x in given)
+    return _of_like(kind, several, likes, len(counting))(*given, *counting)
+
+
+def _any_length(shape):
+    """Returns the shape that all tensors of a kind share: their rank, and few units."""
+    few = [n if n is not None and n < profiles.NARROW else None for n in shape[-1:]]
+    return (None,) * (shape.rank - len(few)) + tuple(few)
+
+
+def _unwatched(tensor):
+    """Takes an eager tensor out of the sight of a tape that records the step."""
+    return tf.stop_gradient(tensor) if tf.executing_eagerly() else tensor
+
+
+@functools.lru_cache(_KINDS)
+def _of_like(kind, several, likes, counting):
+    """Returns what reduces tensors, traced once for all that are like these."""
+    reduce = _of_several if several else _of_one
+    return traced(
+        lambda *given: reduce(*given, kind=kind),
+        [*(tf.TensorSpec(*like) for like in likes), *_COUNTING[:counting]],
+    )
+
+
+_COUNTING = (tf.TensorSpec([], tf.bool),)
+
+
+def finished(parts, in_place, wanted=None):
+    """Finishes the sums of small tensors, of all at once.
+
+    Args:
+        parts: What `reduced` returned of them.
+        in_place: As for `reduced`.
+        wanted: As for `reduced`.
+
+    Returns:
+        A dict of their scalars and, with histograms, their counts by leading bits.
+    """
+    all_sums = [part["sums"] for part in parts]
+    if len({one.dtype for one in all_sums}) > 1:
+        all_sums = [tf.cast(one, tf.float64) for one in all_sums]
+    sums = tf.cast(tf.concat(all_sums, axis=0), tf.float64)
+    all_sizes = [part["sizes"] for part in parts]
+    known = all(isinstance(one, np.ndarray) for one in all_sizes)
+    sizes = (np.concatenate if known else tf.concat)(all_sizes, axis=0)
+    values = [part["values"] for part in parts]
+    if in_place:
+        return _finish(sums, sizes, values, wanted)
+    counting = [] if wanted is None else [wanted]
+    return _finishing(len(counting))(sums, sizes, _flat(values), *counting)
+
+
+def _finish(sums, sizes, values, wanted=None):
+    """Finishes the sums of tensors whose values are in a list of tensors."""
+    *sums, spread, squared = tf.unstack(sums, axis=1)
+    known = moments.moments(sums, sizes, lambda: _flat(values))
+    found = {"scalars": tf.stack([*known, spread, squared], axis=1)}
+    if wanted is not None:
+        counts = histogram.counts_of_all(lambda: _flat(values), sizes, wanted)
+        found["histogram"] = counts
+    return found
+
+
+def _flat(values):
+    return tf.concat([tf.reshape(each, [-1]) for each in values], axis=0)
+
+
+@functools.cache
+def _finishing(counting):
+    """Returns `_finish`, traced once."""
+    return traced(
+        lambda sums, sizes, values, *wanted: _finish(sums, sizes, [values], *wanted),
+        [
+            tf.TensorSpec([None, 6], tf.float64),
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None], tf.float32),
+            *_COUNTING[:counting],
+        ],
+    )
+
+
+def _of_one(tensor, wanted=None, *, kind, gathered=None):
+    lengths = tf.shape(tensor)[1:2] if kind.reduction.timed else None
+    return _of_rows(as_rows(tensor), lengths, kind, wanted, gathered)
+
+
+def _of_several(values, counts, lengths=None, *, kind, gathered=None):
+    return _of_rows(stacked(values, counts), lengths, kind)
+
+
+def _of_rows(rows, lengths, kind, wanted=None, gathered=None):
+    """Computes what `reduced` returns, of `Rows`."""
+    reduction = kind.reduction
+    sums = _sums(rows, reduction.ranked, gathered)
+    sizes = rows.counts * rows.units
+    if kind.alone:
+        found = _finish(tf.cast(sums, tf.float64), sizes, [rows.values])
+        if wanted is not None:
+            found["histogram"] = histogram.counts_of_one(rows, wanted, kind.compiled)
+    else:
+        found = {"sums": sums, "sizes": sizes, "values": rows.values}
+    if reduction.counted_above is not None:
+        found["counts"] = profiles.counts(rows, reduction.counted_above)
+    if reduction.projected_rows:
+        found["projections"] = profiles.projections(
+            rows, reduction.projected_rows, reduction.part, kind.compiled
+        )
+    if reduction.timed:
+        found["time"] = profiles.squares_by_time(rows, lengths)
+    return found
+
+
+def _sums(rows, ranked, gathered):
+    """Returns what `moments.sums` gives and the spread, of shape `(tensors, 6)`."""
+    several = rows.owners is not None
+    if ranked:
+        spread = profiles.spread(rows, gathered)
+    else:
+        spread = [tf.fill([rows.tensors], _MISSING) if several else _MISSING] * 2
+    sums = [*moments.sums(rows), *spread]
+    if several:
+        return tf.stack([tf.cast(one, tf.float64) for one in sums], axis=1)
+    return tf.stack([tf.stack(sums)])

@@ -1,0 +1,123 @@
+"""What is computed of the units, the rows and the time steps of tensors."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from keras_initkit import schema
+from keras_initkit.stats.rows import as_rows, spread_out
+
+# Rows of which the effective rank is computed, spread out where there are more.
+RANKED_ROWS = 128
+
+# Fewer units than this may go with more rows than float32 counts exactly: the number
+# must be known when a reduction is traced.
+NARROW = 8
+# A sample of so many rows is copied, even if it is all of them.
+_COPIED = 1024
+
+
+def counts(rows, limit):
+    """Returns how many entries of each column are above a limit in magnitude.
+
+    Exactly: float64 `(tensors * units,)`.
+    """
+    x = rows.values
+    above = tf.not_equal(x, 0.0) if limit == 0 else tf.abs(x) > limit
+    if rows.owners is not None:
+        above = tf.cast(above, tf.int32)
+        counts = tf.math.unsorted_segment_sum(above, rows.owners, rows.tensors)
+        counts = tf.reshape(counts, [-1])
+    elif x.shape[1] is not None and x.shape[1] < NARROW:
+        counts = tf.reduce_sum(tf.cast(above, tf.int32), axis=0)
+    else:
+        # One matrix product adds up the columns at memory speed, in float32.
+        ones = tf.ones([1, rows.counts[0]])
+        counts = tf.squeeze(tf.linalg.matmul(ones, tf.cast(above, tf.float32)), 0)
+    return tf.cast(counts, tf.float64)
+
+
+def projections(rows, most, part, compiled):
+    """Returns the products of all columns with two directions.
+
+    Float32 of shape `(2, tensors * units)`.
+    """
+    directions = _directions(most, part)
+
+    def of_all():
+        return tf.linalg.matmul(directions[:, : rows.counts[0]], rows.values)
+
+    def of_sample():
+        sample, _ = spread_out(rows, most)
+        products = tf.linalg.matmul(directions[:, : tf.shape(sample)[1]], sample)
+        return tf.reshape(tf.transpose(products, [1, 0, 2]), [2, -1])
+
+    if rows.owners is None and rows.have_at_most(most):
+        return of_all()
+    directions = tf.constant(directions)
+    if rows.owners is not None or most <= _COPIED or compiled:
+        return of_sample()
+    # Without a copy of what may be large.
+    return tf.cond(rows.counts[0] <= most, of_all, of_sample)
+
+
+@functools.cache
+def _directions(length, part):
+    """Two pseudo-random directions fixed for a part, float32 of shape `(2, length)`."""
+    generator = np.random.Generator(np.random.PCG64(20100513 + part))
+    return generator.standard_normal((2, length), np.float32)
+
+
+def spread(rows, gathered=None):
+    """Returns trace and squared Frobenius norm of the Gram matrix of centred rows.
+
+    Two float32 scalars of one tensor, or tensors of shape `(tensors,)` of several. Rows
+    are scaled to the largest magnitude: the ratio of the two is what counts.
+    """
+    sample, is_row = spread_out(rows, RANKED_ROWS)
+    if gathered is not None:
+        sample, _ = spread_out(as_rows(gathered(sample[0])), RANKED_ROWS)
+    # Equal rows differ by exactly 0.
+    sample -= sample[:, :1]
+    if is_row is None:
+        centred = sample - tf.reduce_mean(sample, axis=1, keepdims=True)
+    else:
+        sample = tf.where(is_row, sample, 0.0)
+        total = tf.reduce_sum(sample, axis=1, keepdims=True)
+        count = tf.reduce_sum(tf.cast(is_row, tf.float32), axis=1, keepdims=True)
+        centred = sample - tf.math.divide_no_nan(total, count)
+        centred = tf.where(is_row, centred, 0.0)
+    axes = None if rows.owners is None else [1, 2]
+    peak = tf.reduce_max(tf.abs(centred), axis=axes, keepdims=True)
+    centred = tf.math.divide_no_nan(centred, peak)
+    gram = tf.linalg.matmul(centred, centred, transpose_b=True)
+    return [tf.reduce_sum(tf.square(x), axis=axes) for x in (centred, gram)]
+
+
+def squares_by_time(rows, lengths):
+    """Returns sums of squares and numbers of entries by time step.
+
+    Step t of T > `schema.TIME_STEPS` goes to the column `t * schema.TIME_STEPS // T`.
+
+    Args:
+        rows: `Rows` of sequences, of shape `(batch, time, units)` each.
+        lengths: Int32 tensor of shape `(tensors,)`, their numbers of time steps.
+
+    Returns:
+        Float64 tensor of shape `(tensors, 2, schema.TIME_STEPS)`.
+    """
+    squares = tf.cast(tf.reduce_sum(tf.square(rows.values), axis=1), tf.float64)
+    entries = tf.fill(tf.shape(squares), tf.cast(rows.units, tf.float64))
+    steps = schema.TIME_STEPS
+    time = tf.range(tf.size(squares))
+    columns = 0
+    if rows.owners is not None:
+        time -= tf.gather(rows.firsts(), rows.owners)
+        lengths = tf.gather(lengths, rows.owners)
+        columns = rows.owners * steps
+    columns += time % lengths * steps // tf.maximum(lengths, steps)
+    sums = tf.math.unsorted_segment_sum(
+        tf.stack([squares, entries], axis=1), columns, rows.tensors * steps
+    )
+    return tf.transpose(tf.reshape(sums, [-1, steps, 2]), [0, 2, 1])
