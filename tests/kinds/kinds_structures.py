@@ -315,6 +315,15 @@ def repeated():
     return compiled(inputs, layers.Dense(3, name="head")(Repeated()(inputs)))
 
 
+def deep(**options):
+    """More tensors than are reduced one by one, most of them of like shape."""
+    inputs = x = layers.Input((6,))
+    for number in range(24):
+        units, activation = (8, "relu") if number % 3 else (6, "tanh")
+        x = layers.Dense(units, activation, name=f"d{number}")(x)
+    return compiled(inputs, layers.Dense(3, name="head")(x), **options)
+
+
 def of_any_length():
     """Time steps whose number changes, and a tensor without entries."""
     inputs = layers.Input((None, 3))
@@ -377,6 +386,9 @@ KINDS = {
     "changing_and_zero_sizes": Kind(
         of_any_length, lengths, fit={**LONE, "steps_per_epoch": STEPS}
     ),
+    "deep": Kind(deep, X, Y, histograms=True),
+    "deep_eager": Kind(lambda: deep(run_eagerly=True), X, Y),
+    "deep_xla": Kind(lambda: deep(jit_compile=True), X, Y, histograms=True),
     "own_train_step": Kind(lambda: subclassed(OwnStep, "sgd"), X, Y, again="eager"),
     "own_optimizer": Kind(
         lambda: subclassed(OwnOptimizer, "rmsprop"),
