@@ -183,7 +183,7 @@ class Collector:
                 values = stats.joined(tensors)
             else:
                 signals = [row.signal for row in layout]
-                values = self._reduced(signals, map(readable, tensors), reductions)
+                values = self._reduced(signals, readable(tensors), reductions)
             return layout, {name: value[None] for name, value in values.items()}
 
     def _reduced(self, signals, tensors, reductions):

@@ -12,6 +12,8 @@ Found by comparing weights bit by bit on CPU with TensorFlow 2.21. Fusions with 
 other activations round the same either way.
 """
 
+import collections
+
 import tensorflow as tf
 
 _IDENTITIES = ("Identity", "IdentityN")
@@ -23,15 +25,20 @@ _ARITHMETIC = ("Add", "AddV2", "AddN", "Sub", "Mul", "Div", "RealDiv", "Neg")
 _MOST_OPS = 24
 
 
-def readable(tensor):
-    """Returns a tensor of the same values that may be read freely.
+def readable(tensors):
+    """Returns tensors of the same values that may be read freely.
 
-    Call it when the graph is complete: who else reads the tensor decides.
+    Call it when the graph is complete: who else reads a tensor decides.
     """
     if tf.executing_eagerly():
-        return tensor
+        return list(tensors)
+    passed: dict = {}
+    return [_readable(tensor, passed) for tensor in tensors]
+
+
+def _readable(tensor, passed):
     origin = _origin(tensor)
-    readers = set(_readers(origin))
+    readers = set(_readers(origin, passed))
     if _follows_contraction(origin) and readers & set(_FUSED_ACTIVATIONS):
         return _again(origin, [origin.op.inputs[0].op, origin.op])
     if origin.op.type in _ARITHMETIC and readers & set(_ARITHMETIC):
@@ -46,12 +53,21 @@ def _origin(tensor):
     return tensor
 
 
-def _readers(tensor):
-    """Yields the types of the ops that read a tensor, identities passed over."""
+def _readers(tensor, passed):
+    """Yields the types of the ops that read a tensor, identities passed over.
+
+    `passed` keeps what identities pass on, by their names and those of their inputs: an
+    optimizer may put all gradients into one, and to look through it for each would take
+    time that grows with their number squared.
+    """
     for reader in tensor.consumers():
         if reader.type in _IDENTITIES:
-            for output in reader.outputs:
-                yield from _readers(output)
+            if reader.name not in passed:
+                passed[reader.name] = collections.defaultdict(list)
+                for given, output in zip(reader.inputs, reader.outputs, strict=True):
+                    passed[reader.name][given.name].append(output)
+            for output in passed[reader.name][tensor.name]:
+                yield from _readers(output, passed)
         else:
             yield reader.type
 
