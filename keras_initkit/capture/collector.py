@@ -19,7 +19,7 @@ _LOCAL = threading.local()
 # Eager tensors are kept until they take so many bytes, and then reduced together: many
 # small ones cost hardly more than one.
 HELD_BYTES = 2**26
-# Rows on which units are compared, evenly spaced where there are more.
+# Rows on which units are compared, spread out where there are more.
 PROJECTED_ROWS = {"layer": 1024, "weight": 16384}
 
 

@@ -4,8 +4,8 @@ A deep model has many of them, and to reduce one by one costs as many ops as to 
 all.
 """
 
+import dataclasses
 import math
-import typing
 
 import numpy as np
 import tensorflow as tf
@@ -13,26 +13,28 @@ import tensorflow as tf
 # Entries, 1 MB: a tensor of as many is large. It is reduced and finished on its own,
 # for it must not be kept until others are known.
 _LARGE = 2**18
-# So is one of as many that others would be copied with, which costs about a fifth of
-# its reduction.
+# Where others are copied, so is one of as many, for a copy costs about a fifth of its
+# reduction.
 _LARGE_COPY = 2**16
-# A length that is not known, such as that of a batch, counts as this.
+# A length that is not known, such as that of a batch, counts as this: of longer ones
+# there is more than these numbers say.
 _UNKNOWN_LENGTH = 64
 # Entries of a group, of which a copy is made.
 _MOST = 2**18
 
 
-class Group(typing.NamedTuple):
+@dataclasses.dataclass
+class Group:
     """Tensors that are reduced together.
 
     Attributes:
-        numbers: Their numbers, in ascending order.
+        numbers: List of their numbers, in ascending order.
         entries: How many entries they have, about.
         is_large: Whether it is one tensor that is to be finished alone.
     """
 
-    numbers: tuple
-    entries: int
+    numbers: list
+    entries: int = 0
     is_large: bool = False
 
 
@@ -42,26 +44,38 @@ def groups(tensors, reductions, together):
     Args:
         tensors: List of tensors with a static last axis.
         reductions: What is to be computed of each; those of a group agree.
-        together: Whether a group may have several; it is copied.
+        together: Whether small ones are copied to be reduced together, and fewer are
+            small; else each is a group of its own.
     """
     made: list = []
     open_groups: dict = {}
     for number, (tensor, reduction) in enumerate(zip(tensors, reductions, strict=True)):
-        shape = tensor.shape
-        entries = _entries(shape)
+        entries = _entries(tensor.shape)
         is_large = entries >= (_LARGE_COPY if together else _LARGE)
-        group = Group((number,), entries, is_large)
-        if together and not group.is_large and shape.rank:
-            like = shape[1:] if shape.rank > 1 else shape
-            kind = tensor.dtype, shape.rank, tuple(like), reduction
-            place = open_groups.get(kind)
-            if place is not None and made[place].entries + group.entries <= _MOST:
-                both = made[place].numbers + group.numbers
-                made[place] = Group(both, made[place].entries + group.entries)
-                continue
-            open_groups[kind] = len(made)
-        made.append(group)
+        kind = tensor.dtype, reduction, _likeness(tensor.shape, reduction)
+        if not together or is_large or not entries or not tensor.shape.rank:
+            made.append(Group([number], entries, is_large))
+            continue
+        group = open_groups.get(kind)
+        if group is None or group.entries + entries > _MOST:
+            group = open_groups[kind] = Group([])
+            made.append(group)
+        group.numbers.append(number)
+        group.entries += entries
     return made
+
+
+def _likeness(shape, reduction):
+    """Returns what the shapes of a group agree in.
+
+    Where as many rows are sampled as there are, shorter tensors are filled up to the
+    longest: with what is known, to no more than twice as much.
+    """
+    rank = shape.rank
+    rows = None
+    if reduction.projected_rows and shape.is_fully_defined():
+        rows = math.prod(shape[:-1]).bit_length()
+    return rank, tuple(shape[1:] if rank > 1 else shape), rows
 
 
 def _entries(shape):

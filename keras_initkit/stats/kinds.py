@@ -60,10 +60,10 @@ def reduced(tensors, kind, in_place, wanted=None, gathered=None):
     Args:
         tensors: List of tensors that `groups` put together.
         kind: Their `Kind`.
-        in_place: Whether their ops go where they are called: fewer for one tensor, of
-            which more is known, than those of a function for all that are alike.
+        in_place: Whether the ops go where they are called, for a list of one: fewer for
+            one tensor, of which more is known, than those of a function for all alike.
         wanted: Scalar bool tensor or `None`, as for `reduce`.
-        gathered: As for `reduce`; only for a list of one, and in place.
+        gathered: As for `reduce`; only in place.
 
     Returns:
         A dict of their parts of what `reduce` returns. Unless they are finished alone,
@@ -71,25 +71,19 @@ def reduced(tensors, kind, in_place, wanted=None, gathered=None):
         `"sizes"` (int32 `(tensors,)`) and `"values"` (float32 `(rows, units)`) take the
         place of scalars and histogram.
     """
-    several = len(tensors) > 1
-    given = stack(tensors) if several else [_unwatched(tensors[0])]
     counting = [] if wanted is None or not kind.alone else [wanted]
     if in_place:
-        reduce = _of_several if several else _of_one
-        return reduce(*given, *counting, kind=kind, gathered=gathered)
+        return _of_one(*tensors, *counting, kind=kind, gathered=gathered)
+    several = len(tensors) > 1
+    given = stack(tensors) if several else tensors
     likes = tuple((_any_length(x.shape), x.dtype) for x in given)
     return _of_like(kind, several, likes, len(counting))(*given, *counting)
 
 
 def _any_length(shape):
-    """Returns the shape that all tensors of a kind share: their rank, and few units."""
+    """Returns a shape for all of a rank; few units stay, for how they are counted."""
     few = [n if n is not None and n < profiles.NARROW else None for n in shape[-1:]]
     return (None,) * (shape.rank - len(few)) + tuple(few)
-
-
-def _unwatched(tensor):
-    """Takes an eager tensor out of the sight of a tape that records the step."""
-    return tf.stop_gradient(tensor) if tf.executing_eagerly() else tensor
 
 
 @functools.lru_cache(_KINDS)
@@ -164,7 +158,7 @@ def _of_one(tensor, wanted=None, *, kind, gathered=None):
     return _of_rows(as_rows(tensor), lengths, kind, wanted, gathered)
 
 
-def _of_several(values, counts, lengths=None, *, kind, gathered=None):
+def _of_several(values, counts, lengths=None, *, kind):
     return _of_rows(stacked(values, counts), lengths, kind)
 
 

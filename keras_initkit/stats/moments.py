@@ -7,6 +7,7 @@ not: mean² ≫ variance, squares that over- or underflow, non-finite entries.
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from keras_initkit.stats.tracing import traced
@@ -28,14 +29,16 @@ def sums(rows):
         return [tf.reduce_sum(x), tf.nn.l2_loss(x), tf.reduce_min(x), tf.reduce_max(x)]
     low, high = tf.reduce_min(x, axis=1), tf.reduce_max(x, axis=1)
     each = [tf.reduce_sum(x, axis=1), 0.5 * tf.reduce_sum(tf.square(x), axis=1)]
-    # Extremes of segments pass over NaN.
+    # Extremes of segments pass over NaN, and begin with the least number of the type.
     each = tf.stack([*each, tf.where(tf.math.is_nan(high), high, 0.0)], axis=1)
     each = tf.math.unsorted_segment_sum(
         tf.cast(each, tf.float64), rows.owners, rows.tensors
     )
-    extremes = tf.stack([-low, high], axis=1)
+    extremes = tf.cast(tf.stack([-low, high], axis=1), tf.float64)
     extremes = tf.math.unsorted_segment_max(extremes, rows.owners, rows.tensors)
-    extremes = tf.cast(extremes * [-1.0, 1.0], tf.float64) + each[:, 2:]
+    infinity = tf.constant(np.inf, tf.float64)
+    extremes = tf.where(extremes == tf.float64.min, -infinity, extremes)
+    extremes = extremes * [-1.0, 1.0] + each[:, 2:]
     return [*tf.unstack(each[:, :2], axis=1), *tf.unstack(extremes, axis=1)]
 
 

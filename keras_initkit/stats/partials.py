@@ -6,10 +6,12 @@ together; what is done to finish the sums is done for all at once. Large ones ar
 by bytes, and each is finished on its own.
 """
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
-from keras_initkit.stats.groups import Group, groups
+from keras_initkit.stats.groups import groups
 from keras_initkit.stats.kinds import Kind, finished, reduced
 from keras_initkit.stats.kinds import Reduction as Reduction
 
@@ -29,8 +31,9 @@ PARTIALS = (
 
 # More tensors are reduced by functions that are traced once, and together where they
 # are alike. Tracing those takes a second or two; then a tensor costs far less.
-_MANY = 40
-# Entries of small tensors that are finished together, and are copied for that.
+_MANY = 64
+# Entries of small tensors that are finished together, and are copied for that (as
+# `groups` counts them).
 _TOGETHER = 2**20
 # The axes along which tensors lie side by side.
 _AXES = {"scalars": 0, "histogram": 0, "counts": 0, "projections": 1, "time": 0}
@@ -64,22 +67,30 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
           and numbers of entries by time step.
         - `"histogram"`, with histograms: int32 `(tensors, BINS)`.
     """
+    # Eagerly, nothing of it is for a tape that records the step.
+    with tf.init_scope() if tf.executing_eagerly() else contextlib.nullcontext():
+        return _reduce(tensors, reductions, histograms, compiled, gathered)
+
+
+def _reduce(tensors, reductions, histograms, compiled, gathered):
     wanted = None if histograms is None else tf.convert_to_tensor(histograms)
     # An exchange between replicas has no place in a function that is traced once.
     few = len(tensors) <= _MANY or gathered is not None
-    parts = []
+    small, parts = [], []
     for group in groups(tensors, reductions, together=not few and not compiled):
         own = [tensors[number] for number in group.numbers]
         alone = compiled or group.is_large
         in_place = gathered is not None or (few and not alone)
         kind = Kind(reductions[group.numbers[0]], alone, compiled)
-        parts.append((group, reduced(own, kind, in_place, wanted, gathered)))
-    small = [part for part in parts if "sums" in part[1]]
+        part = reduced(own, kind, in_place, wanted, gathered)
+        parts.append((group.numbers, part))
+        if not alone:
+            small.append((group, part))
     parts += _finished(small, few, wanted)
     sizes = _sizes(tensors, reductions)
     return {
         name: _in_order(
-            [(group, part[name]) for group, part in parts if name in part],
+            [(numbers, part[name]) for numbers, part in parts if name in part],
             sizes[name],
             axis,
         )
@@ -100,16 +111,19 @@ def joined(parts):
 
 
 def _finished(parts, in_place, wanted):
-    """Yields groups of small tensors with their scalars and histograms.
+    """Finishes groups of small tensors, as many at once as do not make a large copy.
 
-    As many at once as do not make too large a copy.
+    Returns:
+        List of pairs of numbers and a dict of their scalars and histograms.
     """
+    pairs = []
     entries = np.cumsum([0, *(group.entries for group, _ in parts)])
     for number in np.unique(entries[:-1] // _TOGETHER):
         some = np.flatnonzero(entries[:-1] // _TOGETHER == number)
-        numbers = tuple(n for i in some for n in parts[i][0].numbers)
+        numbers = [number for i in some for number in parts[i][0].numbers]
         found = finished([parts[i][1] for i in some], in_place, wanted)
-        yield Group(numbers, 0), found
+        pairs.append((numbers, found))
+    return pairs
 
 
 def _sizes(tensors, reductions):
@@ -129,11 +143,11 @@ def _in_order(parts, sizes, axis):
     """Joins what was computed of groups, in the order of the tensors.
 
     Args:
-        parts: List of pairs of a `Group` and a tensor.
+        parts: List of pairs of numbers of tensors and what was computed of them.
         sizes: How long what was computed of each tensor is.
         axis: Where it lies side by side.
     """
-    order = np.array([number for group, _ in parts for number in group.numbers])
+    order = np.array([number for numbers, _ in parts for number in numbers])
     sizes = sizes[order]
     firsts = np.cumsum(sizes) - sizes
     whole = tf.concat([part for _, part in parts], axis=axis)

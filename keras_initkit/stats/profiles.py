@@ -11,10 +11,10 @@ from keras_initkit.stats.rows import as_rows, spread_out
 # Rows of which the effective rank is computed, spread out where there are more.
 RANKED_ROWS = 128
 
-# Fewer units than this may go with more rows than float32 counts exactly: the number
-# must be known when a reduction is traced.
+# Fewer units than this may go with more rows than float32 counts exactly. They are
+# counted another way, so their number must be known when a reduction is traced.
 NARROW = 8
-# A sample of so many rows is copied, even if it is all of them.
+# A sample of up to so many rows is copied, even if it is all of them.
 _COPIED = 1024
 
 
@@ -56,7 +56,8 @@ def projections(rows, most, part, compiled):
     if rows.owners is None and rows.have_at_most(most):
         return of_all()
     directions = tf.constant(directions)
-    if rows.owners is not None or most <= _COPIED or compiled:
+    are_known = isinstance(rows.counts, np.ndarray)
+    if rows.owners is not None or are_known or most <= _COPIED or compiled:
         return of_sample()
     # Without a copy of what may be large.
     return tf.cond(rows.counts[0] <= most, of_all, of_sample)
@@ -116,7 +117,7 @@ def squares_by_time(rows, lengths):
         time -= tf.gather(rows.firsts(), rows.owners)
         lengths = tf.gather(lengths, rows.owners)
         columns = rows.owners * steps
-    columns += time % lengths * steps // tf.maximum(lengths, steps)
+    columns += time % tf.maximum(lengths, 1) * steps // tf.maximum(lengths, steps)
     sums = tf.math.unsorted_segment_sum(
         tf.stack([squares, entries], axis=1), columns, rows.tensors * steps
     )

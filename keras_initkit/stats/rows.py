@@ -44,7 +44,8 @@ def as_rows(tensor):
     if values.shape.rank != 2:
         last = values.shape.as_list()[-1:] or [1]
         units = tf.shape(values)[-1] if None in last else last[0]
-        values = tf.reshape(values, [-1, units])
+        # Of how many rows of no units it would be is not for -1 to say.
+        values = tf.zeros([0, 0]) if last == [0] else tf.reshape(values, [-1, units])
         values.set_shape([None, *last])
     count, units = values.shape
     if count is None or units is None:

@@ -346,15 +346,21 @@ def alike():
     broken = RNG.standard_normal((2, 40, 16)).astype(np.float32)
     broken[0, 3, 2] = np.nan
     broken[1, 0, :2] = np.inf, -np.inf
+    infinite = [np.full((6, 16), np.inf, np.float32) * sign for sign in (1, -1)]
+    nothing = [np.zeros(shape, np.float32) for shape in ((2, 0, 0), (4, 0), (2, 0, 8))]
+    half = [x.astype(np.float16) for x in rows]
     sequences = [RNG.standard_normal((4, t, 8)).astype(np.float32) for t in (5, 9)]
     many = [RNG.standard_normal((n, 16)).astype(np.float32) for n in (900, 1800)]
     biases = [np.full(16, 0.1, np.float32), np.zeros(16, np.float32)]
-    return [*rows, *broken, *sequences, *many, *biases, NORMAL]
+    long = [RNG.standard_normal((17000, n)).astype(np.float32) for n in (2, 7)]
+    ones = [*rows, *broken, *infinite, *nothing, *half, *sequences, *many, *biases]
+    return [*ones, *long, NORMAL]
 
 
 def reduction_of(x):
     layered = x.ndim > 1
-    return stats.Reduction(0, 1024 * layered, 0, layered, x.ndim == 3)
+    rows = 16384 if len(x) == 17000 else 1024
+    return stats.Reduction(0, rows * layered, 0, layered, x.ndim == 3)
 
 
 @pytest.mark.parametrize("mode", ["eager", "graph"])
@@ -362,7 +368,9 @@ def test_tensors_that_are_reduced_together_change_nothing_of_each_other(mode):
     tensors = 4 * alike()
     assert len(tensors) > stats.partials._MANY
     reductions = [reduction_of(x) for x in tensors]
-    spec = [tf.TensorSpec([None] * (x.ndim - 1) + [x.shape[-1]]) for x in tensors]
+    spec = [
+        tf.TensorSpec([None] * (x.ndim - 1) + [x.shape[-1]], x.dtype) for x in tensors
+    ]
     function = functools.partial(stats.reduce, reductions=reductions)
     wanted = tf.constant(True)
 
@@ -389,3 +397,26 @@ def test_tensors_that_are_reduced_together_change_nothing_of_each_other(mode):
         for one in (found, expected)
     ]
     np.testing.assert_allclose(*finished, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("gathered", [None, tf.identity], ids=["one", "replicas"])
+def test_a_long_weight_of_a_small_model_is_sampled(gathered):
+    x = RNG.standard_normal((16385, 8)).astype(np.float32)
+    reduction = stats.Reduction(0, 16384)
+
+    @tf.function
+    def step(x):
+        return stats.reduce([x], [reduction], gathered=gathered)["projections"]
+
+    assert step(x).shape == (2, 8)
+    np.testing.assert_array_equal(
+        step(x), stats.reduce([tf.constant(x)], [reduction])["projections"]
+    )
+
+
+def test_tapes_do_not_see_what_is_reduced_eagerly():
+    tensors = [tf.Variable(x) for x in [NORMAL] * 70]
+    with tf.GradientTape() as tape:
+        values = [tf.convert_to_tensor(x) for x in tensors]
+        reduced = stats.reduce(values, [stats.Reduction()] * 70)["scalars"]
+    assert tape.gradient(reduced, tensors[0]) is None
