@@ -67,8 +67,10 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
           and numbers of entries by time step.
         - `"histogram"`, with histograms: int32 `(tensors, BINS)`.
     """
-    # Eagerly, nothing of it is for a tape that records the step.
-    with tf.init_scope() if tf.executing_eagerly() else contextlib.nullcontext():
+    # Eagerly, nothing of it is for a tape that records the step. Replicas exchange what
+    # they reduce, which they cannot from there.
+    apart = tf.executing_eagerly() and gathered is None
+    with tf.init_scope() if apart else contextlib.nullcontext():
         return _reduce(tensors, reductions, histograms, compiled, gathered)
 
 
