@@ -77,18 +77,18 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
 def _reduce(tensors, reductions, histograms, compiled, gathered):
     wanted = None if histograms is None else tf.convert_to_tensor(histograms)
     # An exchange between replicas has no place in a function that is traced once.
-    few = len(tensors) <= _MANY or gathered is not None
+    one_by_one = len(tensors) <= _MANY or gathered is not None
     small, parts = [], []
-    for group in groups(tensors, reductions, together=not few and not compiled):
+    for group in groups(tensors, reductions, together=not (one_by_one or compiled)):
         own = [tensors[number] for number in group.numbers]
         alone = compiled or group.is_large
-        in_place = gathered is not None or (few and not alone)
+        in_place = gathered is not None or (one_by_one and not alone)
         kind = Kind(reductions[group.numbers[0]], alone, compiled)
         part = reduced(own, kind, in_place, wanted, gathered)
         parts.append((group.numbers, part))
         if not alone:
             small.append((group, part))
-    parts += _finished(small, few, wanted)
+    parts += _finished(small, one_by_one, wanted)
     sizes = _sizes(tensors, reductions)
     return {
         name: _in_order(
@@ -120,11 +120,13 @@ def _finished(parts, in_place, wanted):
     """
     pairs = []
     entries = np.cumsum([0, *(group.entries for group, _ in parts)])
-    for number in np.unique(entries[:-1] // _TOGETHER):
-        some = np.flatnonzero(entries[:-1] // _TOGETHER == number)
-        numbers = [number for i in some for number in parts[i][0].numbers]
-        found = finished([parts[i][1] for i in some], in_place, wanted)
-        pairs.append((numbers, found))
+    batches = entries[:-1] // _TOGETHER
+    for batch in np.unique(batches):
+        some, found = zip(
+            *(parts[i] for i in np.flatnonzero(batches == batch)), strict=True
+        )
+        numbers = [number for group in some for number in group.numbers]
+        pairs.append((numbers, finished(found, in_place, wanted)))
     return pairs
 
 
