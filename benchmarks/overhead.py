@@ -1,6 +1,7 @@
 """What monitoring costs, beside a bare `fit` and what people write by hand.
 
     python benchmarks/overhead.py [--models mnist_mlp,...] [--every 1,16] [--rounds 5]
+                                  [--beside keras,probe]
     python benchmarks/overhead.py --scaling       # against depth and width
     python benchmarks/overhead.py --memory        # peak memory, a process each
 
@@ -199,12 +200,13 @@ def clocked(**methods):
             setattr(owner, method, originals[name])
 
 
-def compare(name, every, rounds):
-    """Prints one line of the table: a model at one cadence."""
+def compare(name, every, rounds, beside):
+    """Prints one line of the table: a model at one cadence, and other ways beside."""
     data = batches(name)
     steps = max(-(-STEPS[name] // every), MONITORED[name]) * every
+    all_ways = ways(every, data)
     contestants = {
-        way: Way(name, callbacks, data) for way, callbacks in ways(every, data).items()
+        way: Way(name, all_ways[way], data) for way in ("bare", "ours", *beside)
     }
     for contestant in contestants.values():
         contestant.turn(2)
@@ -222,9 +224,10 @@ def compare(name, every, rounds):
     bare = np.array(seconds["bare"])
     monitored = rounds * steps / every
     step = 1e3 * np.median(bare) / steps
-    cells = [spread(np.array(seconds[w]) / bare) for w in ("ours", "keras", "probe")]
+    others = [way for way in contestants if way != "bare"]
+    cells = [spread(np.array(seconds[way]) / bare) for way in others]
     first = contestants["ours"].first / contestants["bare"].first
-    ours, probe = (np.median(np.array(seconds[w]) - bare) for w in ("ours", "probe"))
+    extra = {way: np.median(np.array(seconds[way]) - bare) for way in others}
     print(f"{name:15}{every:5}{step:9.2f} " + "  ".join(cells), flush=True)
     phases = {key: 1e3 * value / monitored for key, value in clock.items()}
     device = phases["monitored"] - phases["host"] - phases["receive"]
@@ -233,11 +236,17 @@ def compare(name, every, rounds):
         f"{'':20} first step {first:.2f} of bare; a monitored step: {device:.2f} ms in "
         f"TensorFlow, finishing {phases['host']:.2f}, keeping "
         f"{phases['receive'] - phases['write']:.2f}, writing {phases['write']:.2f}; "
-        f"{written:.1f} kB; the probe {probe / max(ours, 1e-9):.1f} times as dear",
+        f"{written:.1f} kB{_times_as_dear(extra)}",
         flush=True,
     )
     for contestant in contestants.values():
         contestant.close()
+
+
+def _times_as_dear(extra):
+    if "probe" not in extra or extra["ours"] <= 0:
+        return ""
+    return f"; the probe {extra['probe'] / extra['ours']:.1f} times as dear"
 
 
 def peak_memory(name, way):
@@ -315,6 +324,7 @@ def main():
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--every", default="1,10,16,100")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--beside", default="keras,probe")
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak", nargs=2, metavar=("MODEL", "WAY"))
@@ -339,10 +349,12 @@ def main():
             )
             print(f"{name:15} " + "  ".join(cells), flush=True)
     else:
-        print(f"{'model':15}every  ms/step  ours / bare  keras / bare  probe / bare")
+        beside = list(filter(None, arguments.beside.split(",")))
+        heads = "".join(f"{way + ' / bare':26}" for way in ("ours", *beside))
+        print(f"{'model':15}every  ms/step    {heads.rstrip()}")
         for name in names:
             for every in map(int, arguments.every.split(",")):
-                compare(name, every, arguments.rounds)
+                compare(name, every, arguments.rounds, beside)
 
 
 if __name__ == "__main__":
