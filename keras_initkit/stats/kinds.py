@@ -61,7 +61,8 @@ def reduced(tensors, kind, in_place, wanted=None, gathered=None):
         tensors: List of tensors that `groups` put together.
         kind: Their `Kind`.
         in_place: Whether the ops go where they are called, for a list of one: fewer for
-            one tensor, of which more is known, than those of a function for all alike.
+            one tensor, of which more is known, than those of a function for all alike,
+            which also keeps a tensor until the last of them is done.
         wanted: Scalar bool tensor or `None`, as for `reduce`.
         gathered: As for `reduce`; only in place.
 
@@ -73,7 +74,7 @@ def reduced(tensors, kind, in_place, wanted=None, gathered=None):
     """
     counting = [] if wanted is None or not kind.alone else [wanted]
     if in_place:
-        return _of_one(*tensors, *counting, kind=kind, gathered=gathered)
+        return _of_one(*tensors, *counting, kind=kind, in_place=True, gathered=gathered)
     several = len(tensors) > 1
     given = stack(tensors) if several else tensors
     likes = tuple((_any_length(x.shape), x.dtype) for x in given)
@@ -153,26 +154,27 @@ def _finishing(counting):
     )
 
 
-def _of_one(tensor, wanted=None, *, kind, gathered=None):
+def _of_one(tensor, wanted=None, *, kind, in_place=False, gathered=None):
     lengths = tf.shape(tensor)[1:2] if kind.reduction.timed else None
-    return _of_rows(as_rows(tensor), lengths, kind, wanted, gathered)
+    return _of_rows(as_rows(tensor), lengths, kind, in_place, wanted, gathered)
 
 
 def _of_several(values, counts, lengths=None, *, kind):
     return _of_rows(stacked(values, counts), lengths, kind)
 
 
-def _of_rows(rows, lengths, kind, wanted=None, gathered=None):
+def _of_rows(rows, lengths, kind, in_place=False, wanted=None, gathered=None):
     """Computes what `reduced` returns, of `Rows`."""
     reduction = kind.reduction
-    sums = _sums(rows, reduction.ranked, gathered)
-    sizes = rows.counts * rows.units
-    if kind.alone:
-        found = _finish(tf.cast(sums, tf.float64), sizes, [rows.values])
-        if wanted is not None:
-            found["histogram"] = histogram.counts_of_one(rows, wanted, kind.compiled)
+    several = rows.owners is not None
+    if reduction.ranked:
+        spread = profiles.spread(rows, gathered)
     else:
-        found = {"sums": sums, "sizes": sizes, "values": rows.values}
+        spread = [tf.fill([rows.tensors], _MISSING) if several else _MISSING] * 2
+    if kind.alone and in_place:
+        found = _whole(rows, spread, kind, wanted)
+    else:
+        found = _moments(rows, spread, kind, wanted)
     if reduction.counted_above is not None:
         found["counts"] = profiles.counts(rows, reduction.counted_above)
     if reduction.projected_rows:
@@ -184,14 +186,26 @@ def _of_rows(rows, lengths, kind, wanted=None, gathered=None):
     return found
 
 
-def _sums(rows, ranked, gathered):
-    """Returns what `moments.sums` gives and the spread, of shape `(tensors, 6)`."""
-    several = rows.owners is not None
-    if ranked:
-        spread = profiles.spread(rows, gathered)
-    else:
-        spread = [tf.fill([rows.tensors], _MISSING) if several else _MISSING] * 2
+def _moments(rows, spread, kind, wanted):
+    """Computes moments and histogram, or what they are finished of."""
     sums = [*moments.sums(rows), *spread]
-    if several:
-        return tf.stack([tf.cast(one, tf.float64) for one in sums], axis=1)
-    return tf.stack([tf.stack(sums)])
+    if rows.owners is not None:
+        sums = tf.stack([tf.cast(one, tf.float64) for one in sums], axis=1)
+    else:
+        sums = tf.stack([tf.stack(sums)])
+    sizes = rows.counts * rows.units
+    if not kind.alone:
+        return {"sums": sums, "sizes": sizes, "values": rows.values}
+    found = _finish(tf.cast(sums, tf.float64), sizes, [rows.values])
+    if wanted is not None:
+        found["histogram"] = histogram.counts_of_one(rows, wanted, kind.compiled)
+    return found
+
+
+def _whole(rows, spread, kind, wanted):
+    """Computes moments and histogram by a function: conditions are dear to trace."""
+    plain = dataclasses.replace(kind, reduction=Reduction())
+    found = reduced([rows.values], plain, False, wanted)
+    spread = tf.cast(tf.stack([tf.stack(spread)]), tf.float64)
+    found["scalars"] = tf.concat([found["scalars"][:, :-2], spread], axis=1)
+    return found

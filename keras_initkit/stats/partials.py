@@ -78,11 +78,11 @@ def _reduce(tensors, reductions, histograms, compiled, gathered):
     wanted = None if histograms is None else tf.convert_to_tensor(histograms)
     # An exchange between replicas has no place in a function that is traced once.
     one_by_one = len(tensors) <= _MANY or gathered is not None
+    in_place = gathered is not None or (one_by_one and not compiled)
     small, parts = [], []
     for group in groups(tensors, reductions, together=not (one_by_one or compiled)):
         own = [tensors[number] for number in group.numbers]
         alone = compiled or group.is_large
-        in_place = gathered is not None or (one_by_one and not alone)
         kind = Kind(reductions[group.numbers[0]], alone, compiled)
         part = reduced(own, kind, in_place, wanted, gathered)
         parts.append((group.numbers, part))
