@@ -43,7 +43,14 @@ def train(model, name, *callbacks):
     )
 
 
-@pytest.fixture(scope="module", params=models.NAMES)
+# The tests of one model share a worker, so that it is trained once.
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(f"trained_{name}"))
+        for name in models.NAMES
+    ],
+)
 def trained(request, tmp_path_factory):
     """A bare and a watched model after 50 steps, and the run's directory."""
     name = request.param
