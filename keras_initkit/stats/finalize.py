@@ -41,7 +41,10 @@ def _merge_two(one, other):
     with np.errstate(invalid="ignore", over="ignore"):
         delta = other[:, _AT["mean"]] - one[:, _AT["mean"]]
         merged[:, _AT["m2"]] += other[:, _AT["m2"]] + delta**2 * n_a * share
-        merged[:, _AT["mean"]] += delta * share
+        mean = one[:, _AT["mean"]] + delta * share
+        # Infinite means of one sign do not differ by NaN.
+        total = one[:, _AT["mean"]] + other[:, _AT["mean"]]
+        merged[:, _AT["mean"]] = np.where(np.isinf(total), total, mean)
     for name, combine in (
         ("min", np.minimum),
         ("max", np.maximum),
@@ -77,6 +80,9 @@ def finalize(scalars, counted, counts, projected, projections, weights):
         count = np.where(column["count"] > 0, column["count"], np.nan)
         variance = np.maximum(column["m2"] / count, 0.0)
         rms = np.sqrt(variance + column["mean"] ** 2)
+        # The variance is not defined beside an infinity, the mean square is.
+        peak = np.maximum(-column["min"], column["max"])
+        rms = np.where(np.isinf(peak) & (column["count"] > 0), np.inf, rms)
         norm = rms * np.sqrt(count)
         # Of a tensor without counts, and without units: 0/0.
         entries = _sums(counts, counted) / (counted > 0)

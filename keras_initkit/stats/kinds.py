@@ -188,15 +188,16 @@ def _of_rows(rows, lengths, kind, in_place=False, wanted=None, gathered=None):
 
 def _moments(rows, spread, kind, wanted):
     """Computes moments and histogram, or what they are finished of."""
-    sums = [*moments.sums(rows), *spread]
+    sums = [*moments.sums(rows, kind.compiled), *spread]
     if rows.owners is not None:
         sums = tf.stack([tf.cast(one, tf.float64) for one in sums], axis=1)
     else:
-        sums = tf.stack([tf.stack(sums)])
+        sums = tf.stack([tf.stack([tf.cast(one, sums[0].dtype) for one in sums])])
     sizes = rows.counts * rows.units
     if not kind.alone:
         return {"sums": sums, "sizes": sizes, "values": rows.values}
-    found = _finish(tf.cast(sums, tf.float64), sizes, [rows.values])
+    values = [moments.summed(rows, kind.compiled)]
+    found = _finish(tf.cast(sums, tf.float64), sizes, values)
     if wanted is not None:
         found["histogram"] = histogram.counts_of_one(rows, wanted, kind.compiled)
     return found

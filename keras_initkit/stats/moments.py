@@ -2,7 +2,9 @@
 
 Whole-tensor sums and extremes run in float32 at memory speed. That is exact enough for
 a well-scaled tensor; a careful two-pass form runs, under a condition, only where it is
-not: mean² ≫ variance, squares that over- or underflow, non-finite entries.
+not: mean² ≫ variance, squares that over- or underflow, non-finite entries. XLA adds up
+one entry after the other, which loses digits with every million of them, but makes the
+cast to float64 part of the sum: there it is float64 throughout.
 """
 
 import functools
@@ -17,16 +19,27 @@ from keras_initkit.stats.tracing import traced
 _SMALL, _LARGE = 1e-15, 1e14
 # mean² above this many variances: E[x²] − E[x]² has lost more than two bits.
 _CANCELLATION = 4.0
+_EXTREMES = (tf.reduce_min, tf.reduce_max)
+# The bits of a float32 number's exponent: with no others it is a power of two.
+_EXPONENT = 0x7F800000
 
 
-def sums(rows):
+def summed(rows, compiled):
+    """Returns the values of `Rows` in the type in which they are added up."""
+    return tf.cast(rows.values, tf.float64) if compiled else rows.values
+
+
+def sums(rows, compiled=False):
     """Returns sum, half the sum of squares, minimum and maximum of tensors.
 
-    Four float32 scalars of one tensor, or float64 `(tensors,)` of several.
+    Four scalars of one tensor, or float64 `(tensors,)` of several. XLA's extremes may
+    pass over NaN: `moments` does not take their word for it.
     """
     x = rows.values
     if rows.owners is None:
-        return [tf.reduce_sum(x), tf.nn.l2_loss(x), tf.reduce_min(x), tf.reduce_max(x)]
+        exact = summed(rows, compiled)
+        found = [tf.reduce_sum(exact), tf.nn.l2_loss(exact)]
+        return found + [tf.cast(f(x), exact.dtype) for f in _EXTREMES]
     low, high = tf.reduce_min(x, axis=1), tf.reduce_max(x, axis=1)
     each = [tf.reduce_sum(x, axis=1), 0.5 * tf.reduce_sum(tf.square(x), axis=1)]
     # Extremes of segments pass over NaN, and begin with the least number of the type.
@@ -51,7 +64,8 @@ def moments(sums, sizes, values):
     Args:
         sums: List of four float64 tensors of shape `(tensors,)`, what `sums` gives.
         sizes: Int32 tensor of shape `(tensors,)`, how many entries they have.
-        values: Function that returns the entries of all of them, float32 of rank 1.
+        values: Function that returns the entries of all of them, of rank 1, in the type
+            in which they are added up.
 
     Returns:
         List of as many float64 tensors: count, mean, m2, min, max, nonfinite.
@@ -75,7 +89,9 @@ def moments(sums, sizes, values):
         lambda: with_care(middle, settled, sizes, values()),
     )
     mean, m2, nonfinite = tf.unstack(middle, axis=1)
-    return [count, mean, m2, low, high, nonfinite]
+    # Squares of infinities are infinite: their sum is NaN where an entry is.
+    nan = tf.where(tf.math.is_nan(half_square), half_square, 0.0)
+    return [count, mean, m2, low + nan, high + nan, nonfinite]
 
 
 def _of_one_with_care(middle, settled, sizes, values):
@@ -109,20 +125,31 @@ def _of_each_with_care():
 
 
 def _careful_moments(x):
-    """Returns mean, m2, nonfinite of a tensor scaled to its peak and then centred.
+    """Returns mean, m2, nonfinite of a tensor scaled by its peak and then centred.
 
     What rounding leaves of the mean of the centred values corrects both, the
     two-pass algorithm of Chan, Golub and LeVeque (1983), equation 1.7.
     """
     nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(x), tf.int32))
-    scale = tf.reduce_max(tf.abs(x))
-    scale = tf.where((scale > 0) & tf.math.is_finite(scale), scale, 1.0)
+    scale = tf.cast(_power_of_two(tf.reduce_max(tf.abs(x))), x.dtype)
     scaled = x / scale
     count = tf.cast(tf.maximum(tf.size(x), 1), tf.float64)
-    centre = tf.reduce_sum(scaled) / tf.cast(count, tf.float32)
+    centre = tf.reduce_sum(scaled) / tf.cast(count, x.dtype)
     centred = scaled - centre
     sums = tf.stack([scale, centre, tf.reduce_sum(centred), tf.nn.l2_loss(centred)])
     scale, centre, rest, half_square = tf.unstack(tf.cast(sums, tf.float64))
+    # Infinities of one sign have an infinite mean.
+    rest = tf.where(tf.math.is_finite(centre), rest, 0.0)
     mean = scale * (centre + rest / count)
     m2 = scale * scale * (2.0 * half_square - rest * rest / count)
     return tf.stack([mean, m2, tf.cast(nonfinite, tf.float64)])
+
+
+def _power_of_two(peak):
+    """Returns the power of two at or below a number, which divides without rounding.
+
+    1 for 0 and what is not finite.
+    """
+    bits = tf.bitcast(tf.cast(peak, tf.float32), tf.int32)
+    power = tf.bitcast(tf.bitwise.bitwise_and(bits, _EXPONENT), tf.float32)
+    return tf.where((power > 0) & tf.math.is_finite(power), power, 1.0)

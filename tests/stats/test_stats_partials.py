@@ -104,10 +104,21 @@ def test_tensors_are_reduced_each_for_itself():
         assert count.sum() == np.count_nonzero(TENSORS[name]), name
 
 
-def test_large_mean_keeps_its_variance():
-    x = (1e4 + RNG.standard_normal((1000, 100))).astype(np.float32)
-    std = reduced(x, compile_with=tf.function)["std"]
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("mean", "spread"), [(1e3, 0.1), (1.0, 1e-4), (1e6, 1.0)])
+def test_large_mean_keeps_its_variance(mean, spread, mode):
+    x = (mean + spread * RNG.standard_normal((525, 997))).astype(np.float32)
+    std = reduced(x, compile_with=MODES[mode])["std"]
     assert std == pytest.approx(x.astype(np.float64).std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sums_of_many_positive_entries_are_exact(mode):
+    """Added up in float32 one after the other, they lose more than is promised."""
+    x = np.abs(RNG.standard_normal((2**21, 8), np.float32))
+    values, expected = reduced(x, compile_with=MODES[mode]), reference(x)
+    for statistic in ("mean", "std", "rms", "norm"):
+        assert values[statistic] == pytest.approx(expected[statistic], rel=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -121,12 +132,27 @@ def test_half_precision_is_computed_in_float32(dtype):
         )
 
 
-def test_nonfinite_entries_are_counted_and_propagate():
-    x = NORMAL.copy()
-    x[0, :3] = np.nan, np.inf, -np.inf
-    values = reduced(x, compile_with=tf.function)
-    assert values["nonfinite_count"] == 3
-    assert np.isnan([values["mean"], values["std"]]).all()
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "entries",
+    [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf], [np.nan, np.inf], [np.nan] * 60],
+    ids=str,
+)
+def test_nonfinite_entries_are_counted_and_propagate(entries, mode, parts):
+    x = np.linspace(-1, 2, 60, dtype=np.float32).reshape(12, 5)
+    x.ravel()[: len(entries)] = entries
+    x = x[np.arange(12) * 7 % 12]  # in both parts, where there are many
+    values = reduced(*np.split(x, parts), compile_with=MODES[mode])
+    with np.errstate(invalid="ignore"):
+        expected = reference(x)
+    for statistic, value in expected.items():
+        assert values[statistic] == pytest.approx(value, nan_ok=True), statistic
+
+
+def test_infinities_of_one_sign_in_two_parts_have_an_infinite_mean():
+    part = np.array([[1.0], [np.inf]], np.float32)
+    assert reduced(part, part)["mean"] == np.inf
 
 
 def test_empty_tensor_has_no_statistics_but_counts():
