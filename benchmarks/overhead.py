@@ -317,14 +317,42 @@ def scaling(rounds):
         keras.utils.clear_session()
 
 
+def _several(check):
+    """Returns a type of an option: a list of values, with commas between them."""
+
+    def parse(text):
+        return [check(one) for one in text.split(",") if one]
+
+    return parse
+
+
+def _one_of(*names):
+    def check(name):
+        if name not in names:
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is none of {', '.join(names)} (several: commas between them)"
+            )
+        return name
+
+    return check
+
+
+def _positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--every", default="1,10,16,100")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--beside", default="keras,probe")
+    parser.add_argument("--models", type=_several(_one_of(*MODELS)), default=MODELS)
+    parser.add_argument("--every", type=_several(_positive), default="1,10,16,100")
+    parser.add_argument("--rounds", type=_positive, default=5)
+    parser.add_argument(
+        "--beside", type=_several(_one_of("keras", "probe")), default="keras,probe"
+    )
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak", nargs=2, metavar=("MODEL", "WAY"))
@@ -338,22 +366,21 @@ def main():
         f"{keras.__version__}, {time.strftime('%Y-%m-%d')}, batches of {BATCH}",
         flush=True,
     )
-    names = arguments.models.split(",")
     if arguments.scaling:
         scaling(arguments.rounds)
     elif arguments.memory:
-        for name in names:
+        for name in arguments.models:
             peaks = peak_memory(name, None)
             cells = (
                 f"{w} {m:.0f} MB ({m / peaks['bare']:.3f})" for w, m in peaks.items()
             )
             print(f"{name:15} " + "  ".join(cells), flush=True)
     else:
-        beside = list(filter(None, arguments.beside.split(",")))
+        beside = arguments.beside
         heads = "".join(f"{way + ' / bare':26}" for way in ("ours", *beside))
         print(f"{'model':15}every  ms/step    {heads.rstrip()}")
-        for name in names:
-            for every in map(int, arguments.every.split(",")):
+        for name in arguments.models:
+            for every in arguments.every:
                 compare(name, every, arguments.rounds, beside)
 
 

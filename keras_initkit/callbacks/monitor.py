@@ -29,8 +29,10 @@ class SignalMonitor(keras.callbacks.Callback):
     """Records per-layer statistics of the train step, and writes them for TensorBoard.
 
     The statistics are those of the very step that trains: no second pass, no data of
-    its own, and not one bit of the training changed. On steps that are not monitored
-    the train function of a bare `fit` runs. What Keras reads when it traces a step (a
+    its own, and on CPU not one bit of the training changed. XLA (`jit_compile=True`)
+    plans its kernels by what else reads a tensor: there `"backprop"` may change the
+    rounding of a deep step. On steps that are not monitored the train function of a
+    bare `fit` runs. What Keras reads when it traces a step (a
     dropout rate, `trainable`) is to be changed before `compile`, as it asks itself:
     monitored steps are traced later than others. Under `tf.distribute` the statistics
     are those of the global batch; with several workers, only the chief writes.
@@ -114,6 +116,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._meter = OverheadMeter()
         self._judge = Judge(rules, on_finding, severity)
         self._monitored = 0
+        self._skipped = 0
         self._described = False
         self._expected: Any = None
         self._expectation: Any = None
@@ -194,6 +197,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._session = session
         session.listen(self, self.signals, self.selection, bool(self.histograms))
         self._began = self._last_step = first_step
+        self._skipped = 0
         self._described = False
         self._expected = None
         self._facts = {}
@@ -280,6 +284,14 @@ class SignalMonitor(keras.callbacks.Callback):
             self._judge.summarize()
         else:
             opened = []
+        if judge and self._skipped and not self._described:
+            warnings.warn(
+                "SignalMonitor recorded nothing: the LossScaleOptimizer skipped each "
+                f"of the {self._skipped} steps that were due, because their scaled "
+                "gradients were not finite. Each such step halves its scale: train for "
+                "more steps, or give it a lower `initial_scale`.",
+                stacklevel=2,
+            )
         if self._described and self._meter.is_running:
             self.record.metadata["overhead"] = self._meter.summary()
             self._write(self._last_step, "write_run", self.record.metadata)
@@ -346,6 +358,7 @@ class SignalMonitor(keras.callbacks.Callback):
     def _receive(self, step, seen, logs):
         """Takes in what a monitored step showed, unless it trained nothing."""
         if self._count is not None and self._count.is_skipped(step):
+            self._skipped += 1
             return
         started = time.perf_counter()
         if not self._described:

@@ -3,8 +3,10 @@
 import types
 
 import keras
+import numpy as np
 import pytest
 
+import keras_initkit as kik
 from keras_initkit.callbacks.counting import StepCount
 
 
@@ -71,3 +73,19 @@ def test_skipped_batches_are_counted_and_are_no_iterations():
     count.begin_batch(9)
     count.begin_epoch()
     assert (count.begin_batch(0), count.skipped) == (range(6, 7), 4)
+
+
+def test_fit_whose_steps_are_all_skipped_says_so():
+    scaled = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(), initial_scale=2.0**127
+    )
+    trained = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    trained.compile(scaled, "mse")
+    monitor = kik.SignalMonitor(None, every=1)
+    x, y = np.ones((12, 2), np.float32), np.full((12, 1), 1e3, np.float32)
+    with pytest.warns(UserWarning, match=r"skipped each of the 3 steps.*initial_scale"):
+        trained.fit(x, y, batch_size=4, verbose=0, callbacks=[monitor])
+    assert not monitor.record.series
+    # Each halved the scale: later ones get through, and the count comes with them.
+    trained.fit(x, y, epochs=10, batch_size=4, verbose=0, callbacks=[monitor])
+    assert monitor.record.series
