@@ -98,7 +98,7 @@ STATISTICS = {
             0,
             1,
             ("activation", "gradient", "weight", "update"),
-            "share of entries equal to 0",
+            "share of entries equal to 0 (denormals count as 0)",
         ),
         Statistic(
             "nonfinite_count", "count", 0, _INF, _ALL, "entries that are NaN or ±Inf"

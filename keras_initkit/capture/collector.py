@@ -151,7 +151,8 @@ class Collector:
         for key in self._awaited:
             if key not in self._seen["backprop"]:
                 self.note(
-                    key.layer, "backprop: no gradient is propagated to its output"
+                    key.layer,
+                    f"backprop: no gradient is propagated to its {key.tensor}",
                 )
         return {layer: "; ".join(reasons) for layer, reasons in self._notes.items()}
 

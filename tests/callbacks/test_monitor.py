@@ -308,6 +308,22 @@ def test_weights_that_no_optimizer_updates_are_told():
     assert ["own", reason] in monitor.record.metadata["untapped"]
 
 
+def test_output_that_no_gradient_reaches_is_named():
+    inputs = keras.layers.Input((6,))
+    steps = keras.layers.Reshape((3, 2))(inputs)
+    whole, hidden, _ = keras.layers.LSTM(3, return_state=True, name="lstm")(steps)
+    outputs = keras.layers.Dense(3)(keras.layers.Concatenate()([whole, hidden]))
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    monitor = kik.SignalMonitor(None, every=4)
+    fit(model, monitor)
+    untapped = monitor.record.metadata["untapped"]
+    reason = "backprop: no gradient is propagated to its output_2"
+    assert [reason for layer, reason in untapped if layer == "lstm"] == [reason]
+    labels = [key.label for key in monitor.record.signal("backprop").tensors]
+    assert {"lstm:output_0", "lstm:output_1"} <= set(labels)
+
+
 def test_steps_that_begin_anew_go_to_a_series_of_their_own(tmp_path):
     model, monitor = small_model(), kik.SignalMonitor(tmp_path, every=4)
     fit(model, monitor, epochs=1)
