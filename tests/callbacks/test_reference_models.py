@@ -31,9 +31,9 @@ def data(name):
     return rng.random((count, *shape), np.float32), rng.integers(0, 10, count)
 
 
-def build(name):
+def build(name, **options):
     keras.utils.set_random_seed(0)
-    return models.build(name, initializer="he_normal", seed=1)
+    return models.build(name, initializer="he_normal", seed=1, **options)
 
 
 def train(model, name, *callbacks):
@@ -43,22 +43,33 @@ def train(model, name, *callbacks):
     )
 
 
+# A block of each stage stands for the three of ResNet-20, which is slow.
+MODELS = {name: (name, {}) for name in models.NAMES}
+MODELS["cifar10_resnet"] = "cifar10_resnet", {"blocks": 1}
+SLOW = {"ResNet-20": ("cifar10_resnet", {"blocks": 3})}
+
+
 # The tests of one model share a worker, so that it is trained once.
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(name, marks=pytest.mark.xdist_group(f"trained_{name}"))
-        for name in models.NAMES
+        pytest.param(
+            model,
+            id=name,
+            marks=[pytest.mark.xdist_group(f"trained_{name}")]
+            + [pytest.mark.slow] * (name in SLOW),
+        )
+        for name, model in (MODELS | SLOW).items()
     ],
 )
 def trained(request, tmp_path_factory):
-    """A bare and a watched model after 50 steps, and the run's directory."""
-    name = request.param
-    bare, watched = build(name), build(name)
+    """A model, how it is built, a bare and a watched one after 50 steps, the run."""
+    name, options = request.param
+    bare, watched = build(name, **options), build(name, **options)
     train(bare, name)
     log_dir = tmp_path_factory.mktemp(name)
     train(watched, name, kik.SignalMonitor(log_dir, every=EVERY))
-    return name, bare, watched, log_dir
+    return request.param, bare, watched, log_dir
 
 
 def test_weights_are_bit_equal_after_50_steps(trained):
@@ -123,12 +134,13 @@ def test_every_weight_layer_is_found_at_every_step(trained):
             assert found[tag] == dict(zip(series.steps.tolist(), values, strict=True))
 
 
-def in_float64(name):
+def in_float64(name, options):
     """Activations, gradients and weights of the first step, all in float64."""
     keras.config.set_floatx("float64")
     try:
-        model = build(name)
-        model.set_weights([w.astype("float64") for w in build_float32(name)])
+        model = build(name, **options)
+        weights = build_float32(name, options)
+        model.set_weights([w.astype("float64") for w in weights])
         x, y = (array[:BATCH] for array in data(name))
         layers = weight_layers(model)
         inner = keras.Model(model.input, [layer.output for layer in layers])
@@ -150,16 +162,16 @@ def in_float64(name):
         keras.config.set_floatx("float32")
 
 
-def build_float32(name):
+def build_float32(name, options):
     keras.config.set_floatx("float32")
-    weights = build(name).get_weights()
+    weights = build(name, **options).get_weights()
     keras.config.set_floatx("float64")
     return weights
 
 
 def test_values_agree_with_a_float64_run(trained):
-    name, _, _, log_dir = trained
-    activations, gradients, weights = in_float64(name)
+    (name, options), _, _, log_dir = trained
+    activations, gradients, weights = in_float64(name, options)
     record = kik.RunRecord.load(log_dir)
     checked = 0
     for signal, expected in (
