@@ -32,9 +32,9 @@ class SignalMonitor(keras.callbacks.Callback):
     its own, and on CPU not one bit of the training changed. XLA (`jit_compile=True`)
     plans its kernels by what else reads a tensor: there `"backprop"` may change the
     rounding of a deep step. On steps that are not monitored the train function of a
-    bare `fit` runs. What Keras reads when it traces a step (a
-    dropout rate, `trainable`) is to be changed before `compile`, as it asks itself:
-    monitored steps are traced later than others. Under `tf.distribute` the statistics
+    bare `fit` runs. What Keras reads when it traces a step (a dropout rate,
+    `trainable`) is to be changed before `compile`, as it asks itself: monitored steps
+    are traced later than others. Under `tf.distribute` the statistics
     are those of the global batch; with several workers, only the chief writes.
 
     Example:

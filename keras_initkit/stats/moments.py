@@ -29,11 +29,11 @@ def summed(rows, compiled):
     return tf.cast(rows.values, tf.float64) if compiled else rows.values
 
 
-def sums(rows, compiled=False):
+def sums(rows, compiled):
     """Returns sum, half the sum of squares, minimum and maximum of tensors.
 
-    Four scalars of one tensor, or float64 `(tensors,)` of several. XLA's extremes may
-    pass over NaN: `moments` does not take their word for it.
+    Four scalars of one tensor, or float64 `(tensors,)` of several. Extremes of segments
+    and those of XLA pass over NaN: `moments` does not take their word for it.
     """
     x = rows.values
     if rows.owners is None:
@@ -42,17 +42,15 @@ def sums(rows, compiled=False):
         return found + [tf.cast(f(x), exact.dtype) for f in _EXTREMES]
     low, high = tf.reduce_min(x, axis=1), tf.reduce_max(x, axis=1)
     each = [tf.reduce_sum(x, axis=1), 0.5 * tf.reduce_sum(tf.square(x), axis=1)]
-    # Extremes of segments pass over NaN, and begin with the least number of the type.
-    each = tf.stack([*each, tf.where(tf.math.is_nan(high), high, 0.0)], axis=1)
-    each = tf.math.unsorted_segment_sum(
-        tf.cast(each, tf.float64), rows.owners, rows.tensors
-    )
+    each = tf.cast(tf.stack(each, axis=1), tf.float64)
+    each = tf.math.unsorted_segment_sum(each, rows.owners, rows.tensors)
     extremes = tf.cast(tf.stack([-low, high], axis=1), tf.float64)
     extremes = tf.math.unsorted_segment_max(extremes, rows.owners, rows.tensors)
+    # Those of no entries are the least number of the type.
     infinity = tf.constant(np.inf, tf.float64)
     extremes = tf.where(extremes == tf.float64.min, -infinity, extremes)
-    extremes = extremes * [-1.0, 1.0] + each[:, 2:]
-    return [*tf.unstack(each[:, :2], axis=1), *tf.unstack(extremes, axis=1)]
+    extremes = extremes * [-1.0, 1.0]
+    return [*tf.unstack(each, axis=1), *tf.unstack(extremes, axis=1)]
 
 
 def moments(sums, sizes, values):
