@@ -13,7 +13,8 @@ from keras_initkit.stats.tracing import traced
 
 # How many kinds are remembered.
 _KINDS = 1024
-_MISSING = -1.0
+# How many sums `moments.sums` gives.
+_SUMS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +68,11 @@ def reduced(tensors, kind, in_place, wanted=None, gathered=None):
         gathered: As for `reduce`; only in place.
 
     Returns:
-        A dict of their parts of what `reduce` returns. Unless they are finished alone,
-        `"sums"` (float `(tensors, 6)`: what `moments.sums` gives, and the spread),
-        `"sizes"` (int32 `(tensors,)`) and `"values"` (float32 `(rows, units)`) take the
-        place of scalars and histogram.
+        A dict of their parts of what `reduce` returns, with `"spread"` (float32
+        `(tensors, 2)`, of those that are ranked) and `"moments"` (float64 `(tensors,
+        6)`) in place of scalars. Unless they are finished alone, `"sums"` (float
+        `(tensors * 4,)`: what `moments.sums` gives), `"sizes"` (int32 `(tensors,)`) and
+        `"values"` (float32 `(rows, units)`) take the place of moments and histogram.
     """
     counting = [] if wanted is None or not kind.alone else [wanted]
     if in_place:
@@ -109,12 +111,10 @@ def finished(parts, in_place, wanted=None):
         wanted: As for `reduced`.
 
     Returns:
-        A dict of their scalars and, with histograms, their counts by leading bits.
+        A dict of their moments and, with histograms, their counts by leading bits.
     """
-    all_sums = [part["sums"] for part in parts]
-    if len({one.dtype for one in all_sums}) > 1:
-        all_sums = [tf.cast(one, tf.float64) for one in all_sums]
-    sums = tf.cast(tf.concat(all_sums, axis=0), tf.float64)
+    sums = joined_as(tf.float64, [part["sums"] for part in parts], axis=0)
+    sums = tf.reshape(sums, [-1, _SUMS])
     all_sizes = [part["sizes"] for part in parts]
     known = all(isinstance(one, np.ndarray) for one in all_sizes)
     sizes = (np.concatenate if known else tf.concat)(all_sizes, axis=0)
@@ -125,11 +125,18 @@ def finished(parts, in_place, wanted=None):
     return _finishing(len(counting))(sums, sizes, _flat(values), *counting)
 
 
+def joined_as(dtype, tensors, axis):
+    """Puts tensors of several types side by side, as a type that holds all of them."""
+    if len({one.dtype for one in tensors}) > 1:
+        tensors = [tf.cast(one, dtype) for one in tensors]
+    return tf.cast(tf.concat(tensors, axis=axis), dtype)
+
+
 def _finish(sums, sizes, values, wanted=None):
     """Finishes the sums of tensors whose values are in a list of tensors."""
-    *sums, spread, squared = tf.unstack(sums, axis=1)
-    known = moments.moments(sums, sizes, lambda: _flat(values))
-    found = {"scalars": tf.stack([*known, spread, squared], axis=1)}
+    sums = tf.unstack(sums, axis=1)
+    found = moments.moments(sums, sizes, lambda: _flat(values))
+    found = {"moments": tf.stack(found, axis=1)}
     if wanted is not None:
         counts = histogram.counts_of_all(lambda: _flat(values), sizes, wanted)
         found["histogram"] = counts
@@ -146,7 +153,7 @@ def _finishing(counting):
     return traced(
         lambda sums, sizes, values, *wanted: _finish(sums, sizes, [values], *wanted),
         [
-            tf.TensorSpec([None, 6], tf.float64),
+            tf.TensorSpec([None, _SUMS], tf.float64),
             tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([None], tf.float32),
             *_COUNTING[:counting],
@@ -166,15 +173,14 @@ def _of_several(values, counts, lengths=None, *, kind):
 def _of_rows(rows, lengths, kind, in_place=False, wanted=None, gathered=None):
     """Computes what `reduced` returns, of `Rows`."""
     reduction = kind.reduction
-    several = rows.owners is not None
-    if reduction.ranked:
-        spread = profiles.spread(rows, gathered)
-    else:
-        spread = [tf.fill([rows.tensors], _MISSING) if several else _MISSING] * 2
     if kind.alone and in_place:
-        found = _whole(rows, spread, kind, wanted)
+        # By a function: conditions are dear to trace.
+        plain = dataclasses.replace(kind, reduction=Reduction())
+        found = reduced([rows.values], plain, False, wanted)
     else:
-        found = _moments(rows, spread, kind, wanted)
+        found = _moments(rows, kind, wanted)
+    if reduction.ranked:
+        found["spread"] = profiles.spread(rows, gathered)
     if reduction.counted_above is not None:
         found["counts"] = profiles.counts(rows, reduction.counted_above)
     if reduction.projected_rows:
@@ -186,27 +192,15 @@ def _of_rows(rows, lengths, kind, in_place=False, wanted=None, gathered=None):
     return found
 
 
-def _moments(rows, spread, kind, wanted):
+def _moments(rows, kind, wanted):
     """Computes moments and histogram, or what they are finished of."""
-    sums = [*moments.sums(rows, kind.compiled), *spread]
-    if rows.owners is not None:
-        sums = tf.stack([tf.cast(one, tf.float64) for one in sums], axis=1)
-    else:
-        sums = tf.stack([tf.stack([tf.cast(one, sums[0].dtype) for one in sums])])
+    sums = tf.stack(moments.sums(rows, kind.compiled), axis=-1)
     sizes = rows.counts * rows.units
     if not kind.alone:
+        sums = sums if rows.owners is None else tf.reshape(sums, [-1])
         return {"sums": sums, "sizes": sizes, "values": rows.values}
-    values = [moments.summed(rows, kind.compiled)]
-    found = _finish(tf.cast(sums, tf.float64), sizes, values)
+    sums = tf.reshape(tf.cast(sums, tf.float64), [-1, _SUMS])
+    found = _finish(sums, sizes, [moments.summed(rows, kind.compiled)])
     if wanted is not None:
         found["histogram"] = histogram.counts_of_one(rows, wanted, kind.compiled)
-    return found
-
-
-def _whole(rows, spread, kind, wanted):
-    """Computes moments and histogram by a function: conditions are dear to trace."""
-    plain = dataclasses.replace(kind, reduction=Reduction())
-    found = reduced([rows.values], plain, False, wanted)
-    spread = tf.cast(tf.stack([tf.stack(spread)]), tf.float64)
-    found["scalars"] = tf.concat([found["scalars"][:, :-2], spread], axis=1)
     return found

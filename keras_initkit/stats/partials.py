@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.stats.groups import groups
-from keras_initkit.stats.kinds import Kind, finished, reduced
+from keras_initkit.stats.kinds import Kind, finished, joined_as, reduced
 from keras_initkit.stats.kinds import Reduction as Reduction
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; `spread`
@@ -37,6 +37,17 @@ _MANY = 64
 _TOGETHER = 2**20
 # The axes along which tensors lie side by side.
 _AXES = {"scalars": 0, "histogram": 0, "counts": 0, "projections": 1, "time": 0}
+# What is computed of tensors, in this type.
+_DTYPES = {
+    "moments": tf.float64,
+    "spread": tf.float64,
+    "histogram": tf.int32,
+    "counts": tf.float64,
+    "projections": tf.float32,
+    "time": tf.float64,
+}
+# What the spread is where it is not computed.
+_MISSING = -1.0
 
 
 def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
@@ -89,16 +100,30 @@ def _reduce(tensors, reductions, histograms, compiled, gathered):
         if not alone:
             small.append((group, part))
     parts += _finished(small, one_by_one, wanted)
-    sizes = _sizes(tensors, reductions)
-    return {
+    found = {
         name: _in_order(
             [(numbers, part[name]) for numbers, part in parts if name in part],
-            sizes[name],
-            axis,
+            sizes,
+            name,
         )
-        for name, axis in _AXES.items()
+        for name, sizes in _sizes(tensors, reductions).items()
         if any(name in part for _, part in parts)
     }
+    spread = _spread(found.pop("spread", None), reductions)
+    found["scalars"] = tf.concat([found.pop("moments"), spread], axis=1)
+    return found
+
+
+def _spread(spread, reductions):
+    """Returns the spread of all tensors, float64 of shape `(tensors, 2)`."""
+    are_ranked = np.array([reduction.ranked for reduction in reductions])
+    missing = np.full((1, 2), _MISSING)
+    if spread is None:
+        return tf.constant(np.repeat(missing, len(reductions), axis=0))
+    if are_ranked.all():
+        return spread
+    places = np.where(are_ranked, np.cumsum(are_ranked), 0)
+    return tf.gather(tf.concat([missing, spread], axis=0), places)
 
 
 def joined(parts):
@@ -135,7 +160,8 @@ def _sizes(tensors, reductions):
     ones = np.ones(len(tensors), int)
     units = np.array([x.shape[-1] if x.shape.rank else 1 for x in tensors])
     return {
-        "scalars": ones,
+        "moments": ones,
+        "spread": ones * [r.ranked for r in reductions],
         "histogram": ones,
         "counts": units * [r.counted_above is not None for r in reductions],
         "projections": units * [r.projected_rows > 0 for r in reductions],
@@ -143,18 +169,19 @@ def _sizes(tensors, reductions):
     }
 
 
-def _in_order(parts, sizes, axis):
+def _in_order(parts, sizes, name):
     """Joins what was computed of groups, in the order of the tensors.
 
     Args:
         parts: List of pairs of numbers of tensors and what was computed of them.
         sizes: How long what was computed of each tensor is.
-        axis: Where it lies side by side.
+        name: What it is.
     """
+    axis = _AXES.get(name, 0)
     order = np.array([number for numbers, _ in parts for number in numbers])
     sizes = sizes[order]
     firsts = np.cumsum(sizes) - sizes
-    whole = tf.concat([part for _, part in parts], axis=axis)
+    whole = joined_as(_DTYPES[name], [part for _, part in parts], axis)
     places = np.concatenate(
         [np.arange(sizes[i]) + firsts[i] for i in np.argsort(order)]
     )

@@ -9,6 +9,8 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from keras_initkit.stats.tracing import traced
+
 
 class Rows(typing.NamedTuple):
     """The rows of one tensor, or of several with as many units, one below the other.
@@ -87,32 +89,83 @@ def evenly_spaced(rows, most):
     return rows.values[:: tf.maximum(1, stride + 1 - stride % 2)]
 
 
-def spread_out(rows, most):
-    """Returns at most so many rows of each tensor, one of each of as many stretches.
+def sample_of_one(rows, most):
+    """Returns at most so many rows of one tensor, one of each of as many stretches.
 
     Where in its stretch it stands changes by the golden ratio: evenly spaced rows would
     meet the same few pixels of each image, such as black borders.
 
     Returns:
+        Float32 tensor of shape `(sampled, units)`.
+    """
+    if rows.have_at_most(most):
+        return rows.values
+    return tf.gather(rows.values, places(rows.counts, most))
+
+
+def places(counts, most):
+    """Returns the numbers of the rows of `sample_of_one`.
+
+    Args:
+        counts: Int32 of shape `(1,)`, how many rows there are, an array or a tensor.
+        most: How many rows to take at most.
+
+    Returns:
+        Int32 of shape `(sampled,)`, an array where the counts are one.
+    """
+    if isinstance(counts, np.ndarray):
+        return _places_of(int(counts[0]), most)
+    return _traced_places(most)(counts)
+
+
+@functools.cache
+def _places_of(count, most):
+    stretch = max(1, -(-count // most))
+    golden = _golden(most)[: count // stretch]
+    within = (golden * np.float32(stretch)).astype(np.int32)
+    return np.arange(count // stretch, dtype=np.int32) * stretch + within
+
+
+@functools.cache
+def _traced_places(most):
+    """Returns a function of counts: many ops, of integers, for each tensor."""
+
+    def of_counts(counts):
+        taken, stretch = _stretches(counts, most)
+        numbers = tf.range(taken[0])
+        return numbers * stretch + _within(numbers, stretch, most)
+
+    return traced(of_counts, [tf.TensorSpec([1], tf.int32)])
+
+
+def sample_of_each(rows, most):
+    """Returns at most so many rows of each of several tensors, as `sample_of_one` does.
+
+    Returns:
         Float32 tensor of shape `(tensors, sampled, units)`, and a bool one of shape
         `(tensors, sampled, 1)`: which of them are rows. The others, of tensors with
-        fewer rows than another, are 0. It is `None` where all are rows.
+        fewer rows than another, are 0.
     """
-    if rows.owners is None and rows.have_at_most(most):
-        return tf.expand_dims(rows.values, 0), None
     counts = tf.expand_dims(rows.counts, 1)
-    stretch = tf.maximum(1, (counts + most - 1) // most)
-    taken = counts // stretch
+    taken, stretch = _stretches(counts, most)
     numbers = tf.range(tf.reduce_max(taken))
-    places = tf.constant(_golden(most))[: tf.size(numbers)]
-    within = tf.cast(places * tf.cast(stretch, tf.float32), tf.int32)
-    places = numbers * stretch + within
-    if rows.owners is None:
-        return tf.gather(rows.values, places), None
+    places = numbers * stretch + _within(numbers, stretch, most)
     is_row = numbers < taken
     places = tf.where(is_row, tf.expand_dims(rows.firsts(), 1) + places, 0)
     is_row = tf.expand_dims(is_row, 2)
     return tf.where(is_row, tf.gather(rows.values, places), 0.0), is_row
+
+
+def _stretches(counts, most):
+    """Returns how many rows are taken, and how long their stretches are."""
+    stretch = tf.maximum(1, (counts + most - 1) // most)
+    return counts // stretch, stretch
+
+
+def _within(numbers, stretch, most):
+    """Returns where in their stretches the rows taken stand."""
+    golden = tf.constant(_golden(most))[: tf.size(numbers)]
+    return tf.cast(golden * tf.cast(stretch, tf.float32), tf.int32)
 
 
 @functools.cache
