@@ -336,7 +336,7 @@ class SignalMonitor(keras.callbacks.Callback):
     def _look(self, batch):
         """Gathers what is known ahead of the first monitored step of a `fit`."""
         if not self._facts:
-            self._facts = facts.gather(self.model, batch, self.params, self._began)
+            self._facts = facts.gather(self.model, batch(), self.params, self._began)
         if self._run is not None and not self._monitored:
             self._expectation = Expectation(self.model, self._facts.get("input", ()))
         self._tell_budget()

@@ -14,14 +14,14 @@ def arguments(iterator, optional, batch, eagerly):
     Args:
         iterator: What the batch comes from.
         optional: The optional that it came in.
-        batch: The batch.
+        batch: Function that returns the batch.
         eagerly: Whether the step runs without a graph.
     """
     if eagerly:
-        return batch, None
+        return batch(), None
     if isinstance(iterator, tf.data.Iterator):
         return optional, None
-    return batch, iterator.element_spec
+    return batch(), iterator.element_spec
 
 
 def of(train_function):

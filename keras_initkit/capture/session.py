@@ -32,14 +32,15 @@ class Order:
         count: The same for histograms.
         deliver: Function called after each monitored step with the number of steps done
             before it, `{signal: Seen}` and the step's logs.
-        look: Function called ahead of each monitored step with its data.
+        look: Function called ahead of each monitored step with a function that returns
+            its data.
     """
 
     listener: typing.Hashable
     plan: typing.Callable[[int], bool]
     count: typing.Callable[[int], bool]
     deliver: typing.Callable[[int, dict, dict], None]
-    look: typing.Callable[[typing.Any], None]
+    look: typing.Callable[[typing.Callable[[], typing.Any]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +222,7 @@ class Session:
             optional = iterator.get_next_as_optional()
             if not bool(optional.has_value()):
                 break
-            batch = optional.get_value()
+            batch = functools.cache(optional.get_value)
             if done == 0:
                 self._prepare(model, batch)
             due = [order for order in orders if order.plan(done)]
@@ -265,7 +266,7 @@ class Session:
     def _prepare(self, model, batch):
         """Makes the twin where there is none for what is wanted now."""
         if not building.is_built(model) or building.builds_in_first_trace(model):
-            building.build(model, batch)
+            building.build(model, batch())
         if not self._wants_another():
             return
         step = self._instrumented_step(model)

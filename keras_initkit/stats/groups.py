@@ -1,7 +1,7 @@
 """Which tensors of a step are reduced together: small ones of like shape.
 
 A deep model has many of them, and to reduce one by one costs as many ops as to reduce
-all.
+all. Vectors, such as biases, are put together in every model: the rows of a matrix.
 """
 
 import dataclasses
@@ -31,34 +31,39 @@ class Group:
         numbers: List of their numbers, in ascending order.
         entries: How many entries they have, about.
         is_large: Whether it is one tensor that is to be finished alone.
+        are_vectors: Whether they are vectors of one length, which is known.
     """
 
     numbers: list
     entries: int = 0
     is_large: bool = False
+    are_vectors: bool = False
 
 
-def groups(tensors, reductions, together):
+def groups(tensors, reductions, together, alone=False):
     """Returns the `Group`s of tensors.
 
     Args:
         tensors: List of tensors with a static last axis.
         reductions: What is to be computed of each; those of a group agree.
         together: Whether small ones are copied to be reduced together, and fewer are
-            small; else each is a group of its own.
+            small; else each is a group of its own, but for vectors.
+        alone: Whether each is a group of its own, vectors too.
     """
     made: list = []
     open_groups: dict = {}
     for number, (tensor, reduction) in enumerate(zip(tensors, reductions, strict=True)):
         entries = _entries(tensor.shape)
         is_large = entries >= (_LARGE_COPY if together else _LARGE)
+        are_vectors = tensor.shape.rank == 1 and not reduction.projected_rows
         kind = tensor.dtype, reduction, _likeness(tensor.shape, reduction)
-        if not together or is_large or not entries or not tensor.shape.rank:
+        has_company = (together or are_vectors) and not alone
+        if not has_company or is_large or not entries or not tensor.shape.rank:
             made.append(Group([number], entries, is_large))
             continue
         group = open_groups.get(kind)
         if group is None or group.entries + entries > _MOST:
-            group = open_groups[kind] = Group([])
+            group = open_groups[kind] = Group([], are_vectors=are_vectors)
             made.append(group)
         group.numbers.append(number)
         group.entries += entries

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.stats.rows import evenly_spaced, owners
+from keras_initkit.stats.rows import evenly_spaced
 
 # Sign (1 bit), exponent (8), leading mantissa (2).
 _SHIFT = 32 - 11
@@ -20,25 +20,25 @@ BINS = 2**11
 SAMPLED_VALUES = 2**17
 
 
-def counts_of_all(values, sizes, wanted):
+def counts_of_all(parts, tensors, wanted):
     """Counts the values of tensors by their leading bits, of all at once.
 
     Args:
-        values: Function that returns a float32 tensor of rank 1, the values of one
-            behind those of the other.
-        sizes: Int32 tensor of shape `(tensors,)`, how many values each has.
+        parts: Function that returns a list of pairs: a float32 tensor of values, and
+            the numbers of the tensors that they belong to, which broadcast to it.
+        tensors: How many tensors there are, a number or an int32 scalar.
         wanted: Scalar bool tensor; without it the counts are 0 and cost nothing.
 
     Returns:
         Int32 tensor of shape `(tensors, BINS)`.
     """
-    total = tf.size(sizes) * BINS
 
     def count():
-        bins = _bins(values())
-        return _counted(bins + owners(sizes, tf.size(bins)) * BINS, total)
+        bins = [_bins(values) + numbers * BINS for values, numbers in parts()]
+        flat = tf.concat([tf.reshape(one, [-1]) for one in bins], axis=0)
+        return _counted(flat, tensors * BINS)
 
-    counts = tf.cond(wanted, count, lambda: tf.zeros(total, tf.int32))
+    counts = tf.cond(wanted, count, lambda: tf.zeros(tensors * BINS, tf.int32))
     return tf.reshape(counts, [-1, BINS])
 
 

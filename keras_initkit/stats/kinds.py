@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_initkit.stats import histogram, moments, profiles
 from keras_initkit.stats.groups import stack
-from keras_initkit.stats.rows import as_rows, stacked
+from keras_initkit.stats.rows import as_rows, owners, stacked
 from keras_initkit.stats.tracing import traced
 
 # How many kinds are remembered.
@@ -53,6 +53,24 @@ class Kind:
     reduction: Reduction
     alone: bool
     compiled: bool = False
+
+
+def reduced_vectors(tensors, reduction):
+    """Reduces vectors of one length, in place. Returns what `reduced` does.
+
+    Each is one row, and its units have one entry each.
+    """
+    values = tf.cast(tf.stack(tensors), tf.float32)
+    sums = tf.stack(moments.sums_of_rows(values), axis=1)
+    found = {
+        "sums": tf.reshape(sums, [-1]),
+        "sizes": np.full(len(tensors), values.shape[1], np.int32),
+        "values": values,
+    }
+    if reduction.counted_above is not None:
+        above = profiles.are_above(values, reduction.counted_above)
+        found["counts"] = tf.reshape(tf.cast(above, tf.float32), [-1])
+    return found
 
 
 def reduced(tensors, kind, in_place, wanted=None, gathered=None):
@@ -119,10 +137,20 @@ def finished(parts, in_place, wanted=None):
     known = all(isinstance(one, np.ndarray) for one in all_sizes)
     sizes = (np.concatenate if known else tf.concat)(all_sizes, axis=0)
     values = [part["values"] for part in parts]
-    if in_place:
-        return _finish(sums, sizes, values, wanted)
     counting = [] if wanted is None else [wanted]
-    return _finishing(len(counting))(sums, sizes, _flat(values), *counting)
+    if not in_place:
+        return _finishing(len(counting))(sums, sizes, _flat(values), *counting)
+    tensors = [one.shape[0] for one in all_sizes]
+    # A part is one tensor, or a matrix of vectors.
+    numbers = np.split(
+        np.arange(sum(tensors), dtype=np.int32)[:, None], np.cumsum(tensors)[:-1]
+    )
+    pairs = list(zip(values, numbers, strict=True))
+    found = {"moments": _finished_sums(sums, sizes, lambda: _flat(values))}
+    if counting:
+        counts = histogram.counts_of_all(lambda: pairs, sum(tensors), wanted)
+        found["histogram"] = counts
+    return found
 
 
 def joined_as(dtype, tensors, axis):
@@ -132,15 +160,10 @@ def joined_as(dtype, tensors, axis):
     return tf.cast(tf.concat(tensors, axis=axis), dtype)
 
 
-def _finish(sums, sizes, values, wanted=None):
-    """Finishes the sums of tensors whose values are in a list of tensors."""
-    sums = tf.unstack(sums, axis=1)
-    found = moments.moments(sums, sizes, lambda: _flat(values))
-    found = {"moments": tf.stack(found, axis=1)}
-    if wanted is not None:
-        counts = histogram.counts_of_all(lambda: _flat(values), sizes, wanted)
-        found["histogram"] = counts
-    return found
+def _finished_sums(sums, sizes, values):
+    """Returns the moments of tensors, float64 of shape `(tensors, 6)`."""
+    known = moments.moments(tf.unstack(sums, axis=1), sizes, values)
+    return tf.stack(known, axis=1)
 
 
 def _flat(values):
@@ -149,16 +172,25 @@ def _flat(values):
 
 @functools.cache
 def _finishing(counting):
-    """Returns `_finish`, traced once."""
-    return traced(
-        lambda sums, sizes, values, *wanted: _finish(sums, sizes, [values], *wanted),
-        [
-            tf.TensorSpec([None, _SUMS], tf.float64),
-            tf.TensorSpec([None], tf.int32),
-            tf.TensorSpec([None], tf.float32),
-            *_COUNTING[:counting],
-        ],
-    )
+    """Returns what `finished` does out of place, traced once."""
+
+    def finish(sums, sizes, values, *wanted):
+        def owned():
+            return [(values, owners(sizes, tf.size(values)))]
+
+        found = {"moments": _finished_sums(sums, sizes, lambda: values)}
+        if wanted:
+            counts = histogram.counts_of_all(owned, tf.size(sizes), *wanted)
+            found["histogram"] = counts
+        return found
+
+    signature = [
+        tf.TensorSpec([None, _SUMS], tf.float64),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([None], tf.float32),
+        *_COUNTING[:counting],
+    ]
+    return traced(finish, signature)
 
 
 def _of_one(tensor, wanted=None, *, kind, in_place=False, gathered=None):
@@ -200,7 +232,8 @@ def _moments(rows, kind, wanted):
         sums = sums if rows.owners is None else tf.reshape(sums, [-1])
         return {"sums": sums, "sizes": sizes, "values": rows.values}
     sums = tf.reshape(tf.cast(sums, tf.float64), [-1, _SUMS])
-    found = _finish(sums, sizes, [moments.summed(rows, kind.compiled)])
+    values = moments.summed(rows, kind.compiled)
+    found = {"moments": _finished_sums(sums, sizes, lambda: _flat([values]))}
     if wanted is not None:
         found["histogram"] = histogram.counts_of_one(rows, wanted, kind.compiled)
     return found

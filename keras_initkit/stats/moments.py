@@ -40,9 +40,8 @@ def sums(rows, compiled):
         exact = summed(rows, compiled)
         found = [tf.reduce_sum(exact), tf.nn.l2_loss(exact)]
         return found + [tf.cast(f(x), exact.dtype) for f in _EXTREMES]
-    low, high = tf.reduce_min(x, axis=1), tf.reduce_max(x, axis=1)
-    each = [tf.reduce_sum(x, axis=1), 0.5 * tf.reduce_sum(tf.square(x), axis=1)]
-    each = tf.cast(tf.stack(each, axis=1), tf.float64)
+    total, half_square, low, high = sums_of_rows(x)
+    each = tf.cast(tf.stack([total, half_square], axis=1), tf.float64)
     each = tf.math.unsorted_segment_sum(each, rows.owners, rows.tensors)
     extremes = tf.cast(tf.stack([-low, high], axis=1), tf.float64)
     extremes = tf.math.unsorted_segment_max(extremes, rows.owners, rows.tensors)
@@ -51,6 +50,12 @@ def sums(rows, compiled):
     extremes = tf.where(extremes == tf.float64.min, -infinity, extremes)
     extremes = extremes * [-1.0, 1.0]
     return [*tf.unstack(each, axis=1), *tf.unstack(extremes, axis=1)]
+
+
+def sums_of_rows(x):
+    """Returns sum, half the sum of squares, minimum and maximum of each row."""
+    half_square = 0.5 * tf.reduce_sum(tf.square(x), axis=1)
+    return [tf.reduce_sum(x, 1), half_square, *(f(x, 1) for f in _EXTREMES)]
 
 
 def moments(sums, sizes, values):

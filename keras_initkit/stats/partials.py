@@ -12,7 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.stats.groups import groups
-from keras_initkit.stats.kinds import Kind, finished, joined_as, reduced
+from keras_initkit.stats.kinds import (
+    Kind,
+    finished,
+    joined_as,
+    reduced,
+    reduced_vectors,
+)
 from keras_initkit.stats.kinds import Reduction as Reduction
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; `spread`
@@ -91,11 +97,14 @@ def _reduce(tensors, reductions, histograms, compiled, gathered):
     one_by_one = len(tensors) <= _MANY or gathered is not None
     in_place = gathered is not None or (one_by_one and not compiled)
     small, parts = [], []
-    for group in groups(tensors, reductions, together=not (one_by_one or compiled)):
+    for group in groups(tensors, reductions, not (one_by_one or compiled), compiled):
         own = [tensors[number] for number in group.numbers]
         alone = compiled or group.is_large
         kind = Kind(reductions[group.numbers[0]], alone, compiled)
-        part = reduced(own, kind, in_place, wanted, gathered)
+        if group.are_vectors:
+            part = reduced_vectors(own, kind.reduction)
+        else:
+            part = reduced(own, kind, in_place, wanted, gathered)
         parts.append((group.numbers, part))
         if not alone:
             small.append((group, part))

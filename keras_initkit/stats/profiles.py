@@ -24,8 +24,7 @@ def counts(rows, limit):
     Exactly, of shape `(tensors * units,)`: float64, or float32 where that is exact.
     """
     x = rows.values
-    # A cast asks whether entries are not 0, and takes half the time of a comparison.
-    above = tf.cast(x, tf.bool) if limit == 0 else tf.abs(x) > limit
+    above = are_above(x, limit)
     if rows.owners is not None:
         above = tf.cast(above, tf.int32)
         counts = tf.math.unsorted_segment_sum(above, rows.owners, rows.tensors)
@@ -35,6 +34,12 @@ def counts(rows, limit):
     # One matrix product adds up the columns at memory speed, in float32.
     ones = tf.ones([1, rows.counts[0]])
     return tf.squeeze(tf.linalg.matmul(ones, tf.cast(above, tf.float32)), 0)
+
+
+def are_above(x, limit):
+    """Returns whether entries are above a limit in magnitude."""
+    # A cast asks whether they are not 0, and takes half the time of a comparison.
+    return tf.cast(x, tf.bool) if limit == 0 else tf.abs(x) > limit
 
 
 def projections(rows, most, part, compiled):
