@@ -226,14 +226,17 @@ def _of_rows(rows, lengths, kind, in_place=False, wanted=None, gathered=None):
 
 def _moments(rows, kind, wanted):
     """Computes moments and histogram, or what they are finished of."""
-    sums = tf.stack(moments.sums(rows, kind.compiled), axis=-1)
-    sizes = rows.counts * rows.units
-    if not kind.alone:
-        sums = sums if rows.owners is None else tf.reshape(sums, [-1])
-        return {"sums": sums, "sizes": sizes, "values": rows.values}
-    sums = tf.reshape(tf.cast(sums, tf.float64), [-1, _SUMS])
-    values = moments.summed(rows, kind.compiled)
-    found = {"moments": _finished_sums(sums, sizes, lambda: _flat([values]))}
+    if kind.compiled:
+        found = {"moments": tf.stack([moments.compiled_moments(rows.values)])}
+    else:
+        sums = tf.stack(moments.sums(rows), axis=-1)
+        sizes = rows.counts * rows.units
+        if not kind.alone:
+            sums = sums if rows.owners is None else tf.reshape(sums, [-1])
+            return {"sums": sums, "sizes": sizes, "values": rows.values}
+        sums = tf.reshape(tf.cast(sums, tf.float64), [-1, _SUMS])
+        values = functools.partial(_flat, [rows.values])
+        found = {"moments": _finished_sums(sums, sizes, values)}
     if wanted is not None:
         found["histogram"] = histogram.counts_of_one(rows, wanted, kind.compiled)
     return found

@@ -2,9 +2,11 @@
 
 Whole-tensor sums and extremes run in float32 at memory speed. That is exact enough for
 a well-scaled tensor; a careful two-pass form runs, under a condition, only where it is
-not: mean² ≫ variance, squares that over- or underflow, non-finite entries. XLA adds up
-one entry after the other, which loses digits with every million of them, but makes the
-cast to float64 part of the sum: there it is float64 throughout.
+not: mean² ≫ variance, squares that over- or underflow, non-finite entries.
+
+XLA adds up one entry after the other, which loses digits with every million of them,
+but makes a cast to float64 part of the sum: there it is float64 throughout, which takes
+no care and no condition, of which it would compile both sides.
 """
 
 import functools
@@ -24,22 +26,15 @@ _EXTREMES = (tf.reduce_min, tf.reduce_max)
 _EXPONENT = 0x7F800000
 
 
-def summed(rows, compiled):
-    """Returns the values of `Rows` in the type in which they are added up."""
-    return tf.cast(rows.values, tf.float64) if compiled else rows.values
-
-
-def sums(rows, compiled):
+def sums(rows):
     """Returns sum, half the sum of squares, minimum and maximum of tensors.
 
     Four scalars of one tensor, or float64 `(tensors,)` of several. Extremes of segments
-    and those of XLA pass over NaN: `moments` does not take their word for it.
+    pass over NaN: `moments` does not take their word for it.
     """
     x = rows.values
     if rows.owners is None:
-        exact = summed(rows, compiled)
-        found = [tf.reduce_sum(exact), tf.nn.l2_loss(exact)]
-        return found + [tf.cast(f(x), exact.dtype) for f in _EXTREMES]
+        return [tf.reduce_sum(x), tf.nn.l2_loss(x), *(f(x) for f in _EXTREMES)]
     total, half_square, low, high = sums_of_rows(x)
     each = tf.cast(tf.stack([total, half_square], axis=1), tf.float64)
     each = tf.math.unsorted_segment_sum(each, rows.owners, rows.tensors)
@@ -67,8 +62,7 @@ def moments(sums, sizes, values):
     Args:
         sums: List of four float64 tensors of shape `(tensors,)`, what `sums` gives.
         sizes: Int32 tensor of shape `(tensors,)`, how many entries they have.
-        values: Function that returns the entries of all of them, of rank 1, in the type
-            in which they are added up.
+        values: Function that returns the float32 entries of all of them, of rank 1.
 
     Returns:
         List of as many float64 tensors: count, mean, m2, min, max, nonfinite.
@@ -95,6 +89,27 @@ def moments(sums, sizes, values):
     # Squares of infinities are infinite: their sum is NaN where an entry is.
     nan = tf.where(tf.math.is_nan(half_square), half_square, 0.0)
     return [count, mean, m2, low + nan, high + nan, nonfinite]
+
+
+def compiled_moments(x):
+    """Returns the moments of one float32 tensor, for XLA, as `moments` does: scalars.
+
+    In float64 no square of a float32 number over- or underflows, and what is added up
+    is how far entries are from one of them, so that nothing cancels.
+    """
+    first = tf.reduce_sum(tf.reshape(x, [-1])[:1])  # of no entries it is 0
+    shift = tf.cast(tf.where(tf.math.is_finite(first), first, 0.0), tf.float64)
+    apart = tf.cast(x, tf.float64) - shift
+    total, square = tf.reduce_sum(apart), tf.reduce_sum(tf.square(apart))
+    count = tf.cast(tf.size(x), tf.float64)
+    mean = tf.math.divide_no_nan(total, count)
+    nonfinite = _nonfinite(x)
+    # Extremes pass over NaN. Squares of infinities are infinite: their sum is NaN where
+    # an entry is.
+    nan = tf.where(tf.math.is_nan(square), square, 0.0)
+    low, high = (tf.cast(f(x), tf.float64) + nan for f in _EXTREMES)
+    m2 = square - total * mean
+    return [count, shift + mean, m2, low, high, tf.cast(nonfinite, tf.float64)]
 
 
 def _of_one_with_care(middle, settled, sizes, values):
@@ -133,11 +148,11 @@ def _careful_moments(x):
     What rounding leaves of the mean of the centred values corrects both, the
     two-pass algorithm of Chan, Golub and LeVeque (1983), equation 1.7.
     """
-    nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(x), tf.int32))
-    scale = tf.cast(_power_of_two(tf.reduce_max(tf.abs(x))), x.dtype)
+    nonfinite = _nonfinite(x)
+    scale = _power_of_two(tf.reduce_max(tf.abs(x)))
     scaled = x / scale
     count = tf.cast(tf.maximum(tf.size(x), 1), tf.float64)
-    centre = tf.reduce_sum(scaled) / tf.cast(count, x.dtype)
+    centre = tf.reduce_sum(scaled) / tf.cast(count, tf.float32)
     centred = scaled - centre
     sums = tf.stack([scale, centre, tf.reduce_sum(centred), tf.nn.l2_loss(centred)])
     scale, centre, rest, half_square = tf.unstack(tf.cast(sums, tf.float64))
@@ -148,11 +163,15 @@ def _careful_moments(x):
     return tf.stack([mean, m2, tf.cast(nonfinite, tf.float64)])
 
 
+def _nonfinite(x):
+    return tf.reduce_sum(tf.cast(~tf.math.is_finite(x), tf.int32))
+
+
 def _power_of_two(peak):
     """Returns the power of two at or below a number, which divides without rounding.
 
     1 for 0 and what is not finite.
     """
-    bits = tf.bitcast(tf.cast(peak, tf.float32), tf.int32)
+    bits = tf.bitcast(peak, tf.int32)
     power = tf.bitcast(tf.bitwise.bitwise_and(bits, _EXPONENT), tf.float32)
     return tf.where((power > 0) & tf.math.is_finite(power), power, 1.0)
