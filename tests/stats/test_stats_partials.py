@@ -447,3 +447,77 @@ def test_tapes_do_not_see_what_is_reduced_eagerly():
         values = [tf.convert_to_tensor(x) for x in tensors]
         reduced = stats.reduce(values, [stats.Reduction()] * 70)["scalars"]
     assert tape.gradient(reduced, tensors[0]) is None
+
+
+def vectors():
+    """Vectors of a few lengths, with what takes care among them, and a matrix."""
+    healthy = [RNG.standard_normal(16).astype(np.float32) for _ in range(3)]
+    broken, infinite = healthy[0].copy(), healthy[1].copy()
+    broken[3], infinite[5] = np.nan, np.inf
+    odd = [np.zeros(16), 1e6 + healthy[0], 1e30 * healthy[1], [0.0, -0.0] * 8]
+    others = [healthy[0][:1], healthy[0][:0], NORMAL, healthy[1].astype(np.float16)]
+    return [np.asarray(x) for x in [*healthy, broken, infinite, *odd, *others]]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_vectors_of_one_length_change_nothing_of_each_other(mode):
+    given = [x if x.dtype == np.float16 else x.astype(np.float32) for x in vectors()]
+
+    def reduce_all(*tensors):
+        reductions = [stats.Reduction(counted_above=0)] * len(tensors)
+        compiled = mode == "xla"
+        return stats.reduce(list(tensors), reductions, tf.constant(True), compiled)
+
+    found = MODES[mode](reduce_all)(*map(tf.constant, given))
+    ends = np.cumsum([x.shape[-1] for x in given])
+    counts = np.split(found["counts"].numpy(), ends[:-1])
+    for x, row, count, bins in zip(
+        given, found["scalars"].numpy(), counts, found["histogram"].numpy(), strict=True
+    ):
+        np.testing.assert_array_equal(count, np.count_nonzero(np.atleast_2d(x), axis=0))
+        assert bins.sum() == x.size
+        assert bins[[0, 1024]].sum() == np.count_nonzero(x == 0)
+        found_of = dict(zip(stats.PARTIALS, row, strict=True))
+        assert found_of["count"] == x.size
+        assert found_of["nonfinite"] == np.count_nonzero(~np.isfinite(x))
+        if x.size and np.isfinite(x).all():
+            exact = x.astype(np.float64)
+            std = np.sqrt(found_of["m2"] / x.size)
+            slack = 1e-6 * np.sqrt(np.mean(exact**2))
+            assert std == pytest.approx(exact.std(), rel=1e-5)
+            assert found_of["mean"] == pytest.approx(exact.mean(), rel=1e-5, abs=slack)
+            assert (found_of["min"], found_of["max"]) == (x.min(), x.max())
+        elif np.isnan(x).any():
+            assert np.isnan([found_of[name] for name in ("mean", "m2", "min")]).all()
+
+
+def test_more_biases_take_hardly_more_operations():
+    def ops(number):
+        @tf.function(input_signature=[tf.TensorSpec([16])] * number)
+        def step(*vectors):
+            reductions = [stats.Reduction(counted_above=0)] * number
+            return stats.reduce(list(vectors), reductions, tf.constant(True) & True)
+
+        return len(step.get_concrete_function().graph.get_operations())
+
+    # What remains is the vector that is given.
+    assert ops(40) - ops(4) == 36
+
+
+@pytest.mark.parametrize("length", [None, 5000])
+def test_a_sample_has_a_row_of_each_stretch(length):
+    """Which rows are read, whether their number is known when it is traced or not."""
+
+    @tf.function(input_signature=[tf.TensorSpec([length, 8])])
+    def products(x):
+        reduction = stats.Reduction(projected_rows=1024)
+        return stats.reduce([x], [reduction])["projections"]
+
+    # Stretches of five rows, as 5000 / 1024 is not whole; a row shows what it adds.
+    x = np.zeros((5000, 8), np.float32)
+    read = []
+    for row in range(40):
+        x[row] = 1.0
+        read.append(bool(np.any(products(x))))
+        x[row] = 0.0
+    assert [sum(read[i : i + 5]) for i in range(0, 40, 5)] == [1] * 8
