@@ -4,6 +4,7 @@
                                   [--beside keras,probe]
     python benchmarks/overhead.py --scaling       # against depth and width
     python benchmarks/overhead.py --memory        # peak memory, a process each
+    python benchmarks/overhead.py --signals       # each signal alone, every step
 
 All ways of a model take turns in one process, so that a busy machine slows all of them
 alike; a figure is the median over the rounds of the ratio to the bare `fit` of the same
@@ -38,6 +39,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_initkit as kik
+from keras_initkit import schema
 from keras_initkit.callbacks import monitor as monitoring
 from keras_initkit.capture import session
 
@@ -249,6 +251,37 @@ def _times_as_dear(extra):
     return f"; the probe {extra['probe'] / extra['ours']:.1f} times as dear"
 
 
+def each_signal(name, rounds):
+    """Prints what each signal alone costs where every step is monitored."""
+    data = batches(name)
+    sets = {signal: (signal,) for signal in schema.SIGNALS}
+    sets["all"] = sets["all, histograms"] = tuple(schema.SIGNALS)
+    contestants = {"bare": Way(name, lambda directory: [], data)}
+    for label, signals in sets.items():
+        counts = "histograms" in label
+        contestants[label] = Way(
+            name,
+            lambda directory, signals=signals, counts=counts: [
+                kik.SignalMonitor(None, 1, signals, histograms=counts, rules=None)
+            ],
+            data,
+        )
+    for contestant in contestants.values():
+        contestant.turn(2)
+    steps = STEPS[name]
+    wall, cpu = ({way: [] for way in contestants} for _ in range(2))
+    for _ in range(rounds):
+        for way, contestant in contestants.items():
+            started = time.process_time()
+            wall[way].append(contestant.turn(steps) * 1e3 / steps)
+            cpu[way].append((time.process_time() - started) * 1e3 / steps)
+    for way, contestant in contestants.items():
+        ratio = spread(np.array(wall[way]) / wall["bare"])
+        extra = np.median(np.subtract(cpu[way], cpu["bare"]))
+        print(f"{name:15} {way:16} {ratio}  {extra:+8.2f} ms of CPU a step", flush=True)
+        contestant.close()
+
+
 def peak_memory(name, way):
     """Peak memory of a process that trains 20 steps, in MB."""
     if way is None:
@@ -355,6 +388,7 @@ def main():
     )
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--signals", action="store_true")
     parser.add_argument("--peak", nargs=2, metavar=("MODEL", "WAY"))
     arguments = parser.parse_args()
     if arguments.peak:
@@ -368,6 +402,9 @@ def main():
     )
     if arguments.scaling:
         scaling(arguments.rounds)
+    elif arguments.signals:
+        for name in arguments.models:
+            each_signal(name, arguments.rounds)
     elif arguments.memory:
         for name in arguments.models:
             peaks = peak_memory(name, None)
