@@ -1,7 +1,8 @@
 """Which tensors of a step are reduced together: small ones of like shape.
 
 A deep model has many of them, and to reduce one by one costs as many ops as to reduce
-all. Vectors, such as biases, are put together in every model: the rows of a matrix.
+all. Vectors, such as biases, are put together in every model that XLA does not compile:
+the rows of a matrix.
 """
 
 import dataclasses
@@ -55,7 +56,7 @@ def groups(tensors, reductions, together, alone=False):
     for number, (tensor, reduction) in enumerate(zip(tensors, reductions, strict=True)):
         entries = _entries(tensor.shape)
         is_large = entries >= (_LARGE_COPY if together else _LARGE)
-        are_vectors = tensor.shape.rank == 1 and not reduction.projected_rows
+        are_vectors = tensor.shape.rank == 1 and reduction.is_of_entries
         kind = tensor.dtype, reduction, _likeness(tensor.shape, reduction)
         has_company = (together or are_vectors) and not alone
         if not has_company or is_large or not entries or not tensor.shape.rank:

@@ -39,6 +39,11 @@ class Reduction:
     ranked: bool = False
     timed: bool = False
 
+    @property
+    def is_of_entries(self):
+        """Whether nothing is computed of rows as such."""
+        return not (self.projected_rows or self.ranked or self.timed)
+
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
@@ -56,9 +61,9 @@ class Kind:
 
 
 def reduced_vectors(tensors, reduction):
-    """Reduces vectors of one length, in place. Returns what `reduced` does.
+    """Reduces vectors of one length, in place, of whose rows nothing is computed.
 
-    Each is one row, and its units have one entry each.
+    Each is one row, and its units have one entry each. Returns what `reduced` does.
     """
     values = tf.cast(tf.stack(tensors), tf.float32)
     sums = tf.stack(moments.sums_of_rows(values), axis=1)
@@ -214,7 +219,8 @@ def _of_rows(rows, lengths, kind, in_place=False, wanted=None, gathered=None):
     if reduction.ranked:
         found["spread"] = profiles.spread(rows, gathered)
     if reduction.counted_above is not None:
-        found["counts"] = profiles.counts(rows, reduction.counted_above)
+        limit = reduction.counted_above
+        found["counts"] = profiles.counts(rows, limit, kind.compiled)
     if reduction.projected_rows:
         found["projections"] = profiles.projections(
             rows, reduction.projected_rows, reduction.part, kind.compiled

@@ -23,7 +23,7 @@ _SMALL, _LARGE = 1e-15, 1e14
 _CANCELLATION = 4.0
 _EXTREMES = (tf.reduce_min, tf.reduce_max)
 # The bits of a float32 number's exponent: with no others it is a power of two.
-_EXPONENT = 0x7F800000
+EXPONENT = 0x7F800000
 
 
 def sums(rows):
@@ -94,8 +94,9 @@ def moments(sums, sizes, values):
 def compiled_moments(x):
     """Returns the moments of one float32 tensor, for XLA, as `moments` does: scalars.
 
-    In float64 no square of a float32 number over- or underflows, and what is added up
-    is how far entries are from one of them, so that nothing cancels.
+    In float64 no square of a float32 number over- or underflows. What is added up is
+    how far entries are from one of them: little cancels unless that one lies far off,
+    and float64 has digits to spare.
     """
     first = tf.reduce_sum(tf.reshape(x, [-1])[:1])  # of no entries it is 0
     shift = tf.cast(tf.where(tf.math.is_finite(first), first, 0.0), tf.float64)
@@ -173,5 +174,5 @@ def _power_of_two(peak):
     1 for 0 and what is not finite.
     """
     bits = tf.bitcast(peak, tf.int32)
-    power = tf.bitcast(tf.bitwise.bitwise_and(bits, _EXPONENT), tf.float32)
+    power = tf.bitcast(tf.bitwise.bitwise_and(bits, EXPONENT), tf.float32)
     return tf.where((power > 0) & tf.math.is_finite(power), power, 1.0)

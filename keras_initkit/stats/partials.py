@@ -41,9 +41,7 @@ _MANY = 64
 # Entries of small tensors that are finished together, and are copied for that (as
 # `groups` counts them).
 _TOGETHER = 2**20
-# The axes along which tensors lie side by side.
-_AXES = {"scalars": 0, "histogram": 0, "counts": 0, "projections": 1, "time": 0}
-# What is computed of tensors, in this type.
+# The type in which each result of all tensors is returned.
 _DTYPES = {
     "moments": tf.float64,
     "spread": tf.float64,
@@ -84,6 +82,8 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
           and numbers of entries by time step.
         - `"histogram"`, with histograms: int32 `(tensors, BINS)`.
     """
+    if not tensors:
+        return {}
     # Eagerly, nothing of it is for a tape that records the step. Replicas exchange what
     # they reduce, which they cannot from there.
     apart = tf.executing_eagerly() and gathered is None
@@ -140,17 +140,22 @@ def joined(parts):
     names = dict.fromkeys(name for part in parts for name in part)
     return {
         name: tf.concat(
-            [part[name] for part in parts if name in part], axis=_AXES[name]
+            [part[name] for part in parts if name in part], axis=_axis(name)
         )
         for name in names
     }
+
+
+def _axis(name):
+    """Returns the axis along which results of tensors lie side by side."""
+    return 1 if name == "projections" else 0
 
 
 def _finished(parts, in_place, wanted):
     """Finishes groups of small tensors, as many at once as do not make a large copy.
 
     Returns:
-        List of pairs of numbers and a dict of their scalars and histograms.
+        List of pairs of numbers and a dict of their moments and histograms.
     """
     pairs = []
     entries = np.cumsum([0, *(group.entries for group, _ in parts)])
@@ -186,7 +191,7 @@ def _in_order(parts, sizes, name):
         sizes: How long what was computed of each tensor is.
         name: What it is.
     """
-    axis = _AXES.get(name, 0)
+    axis = _axis(name)
     order = np.array([number for numbers, _ in parts for number in numbers])
     sizes = sizes[order]
     firsts = np.cumsum(sizes) - sizes

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit import schema
+from keras_initkit.stats.moments import EXPONENT
 from keras_initkit.stats.rows import as_rows, places, sample_of_each, sample_of_one
 
 # Rows of which the effective rank is computed, spread out where there are more.
@@ -18,13 +19,13 @@ NARROW = 8
 _COPIED = 1024
 
 
-def counts(rows, limit):
+def counts(rows, limit, compiled=False):
     """Returns how many entries of each column are above a limit in magnitude.
 
     Exactly, of shape `(tensors * units,)`: float64, or float32 where that is exact.
     """
     x = rows.values
-    above = are_above(x, limit)
+    above = are_above(x, limit, compiled)
     if rows.owners is not None:
         above = tf.cast(above, tf.int32)
         counts = tf.math.unsorted_segment_sum(above, rows.owners, rows.tensors)
@@ -36,10 +37,17 @@ def counts(rows, limit):
     return tf.squeeze(tf.linalg.matmul(ones, tf.cast(above, tf.float32)), 0)
 
 
-def are_above(x, limit):
-    """Returns whether entries are above a limit in magnitude."""
+def are_above(x, limit, compiled=False):
+    """Returns whether float32 entries are above a limit in magnitude."""
+    if limit:
+        return tf.abs(x) > limit
+    if compiled:
+        # XLA would ask the half precision that they come from, where denormals are not
+        # 0. What is not has an exponent.
+        bits = tf.bitwise.bitwise_and(tf.bitcast(x, tf.int32), EXPONENT)
+        return tf.cast(bits, tf.bool)
     # A cast asks whether they are not 0, and takes half the time of a comparison.
-    return tf.cast(x, tf.bool) if limit == 0 else tf.abs(x) > limit
+    return tf.cast(x, tf.bool)
 
 
 def projections(rows, most, part, compiled):

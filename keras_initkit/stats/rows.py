@@ -11,6 +11,9 @@ import tensorflow as tf
 
 from keras_initkit.stats.tracing import traced
 
+# Numbers of rows of which it is remembered which are sampled.
+_LENGTHS = 256
+
 
 class Rows(typing.NamedTuple):
     """The rows of one tensor, or of several with as many units, one below the other.
@@ -118,12 +121,14 @@ def places(counts, most):
     return _traced_places(most)(counts)
 
 
-@functools.cache
+@functools.lru_cache(_LENGTHS)
 def _places_of(count, most):
     stretch = max(1, -(-count // most))
     golden = _golden(most)[: count // stretch]
     within = (golden * np.float32(stretch)).astype(np.int32)
-    return np.arange(count // stretch, dtype=np.int32) * stretch + within
+    found = np.arange(count // stretch, dtype=np.int32) * stretch + within
+    found.flags.writeable = False
+    return found
 
 
 @functools.cache

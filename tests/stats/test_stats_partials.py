@@ -491,6 +491,34 @@ def test_vectors_of_one_length_change_nothing_of_each_other(mode):
             assert np.isnan([found_of[name] for name in ("mean", "m2", "min")]).all()
 
 
+def test_a_vector_is_ranked_as_any_tensor():
+    """A vector is one row, which has no spread: 0/0."""
+    tensors = [tf.range(16.0), tf.constant(NORMAL), tf.range(16.0)]
+    reductions = [stats.Reduction(ranked=True)] * 2 + [stats.Reduction()]
+    found = stats.reduce(tensors, reductions)["scalars"].numpy()
+    spread = found[:, stats.PARTIALS.index("spread")]
+    assert (spread[0], spread[2]) == (0.0, -1.0)
+    assert spread[1] > 0
+
+
+def test_of_no_tensors_nothing_is_returned():
+    assert stats.reduce([], []) == {}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_denormals_count_as_zero(dtype, mode):
+    x = np.ones((6, 8), np.float32)
+    x[0], x[1, :2], x[2] = 1e-39, np.nan, 2e-38
+
+    def reduce_one(x):
+        reduction = stats.Reduction(counted_above=0)
+        return stats.reduce([x], [reduction], compiled=mode == "xla")["counts"]
+
+    found = MODES[mode](reduce_one)(tf.cast(x, dtype))
+    np.testing.assert_array_equal(found, np.full(8, 5))
+
+
 def test_more_biases_take_hardly_more_operations():
     def ops(number):
         @tf.function(input_signature=[tf.TensorSpec([16])] * number)
