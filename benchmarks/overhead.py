@@ -3,12 +3,14 @@
     python benchmarks/overhead.py [--models mnist_mlp,...] [--every 1,16] [--rounds 5]
                                   [--beside keras,probe]
     python benchmarks/overhead.py --scaling       # against depth and width
-    python benchmarks/overhead.py --memory        # peak memory, a process each
+    python benchmarks/overhead.py --alone         # peak memory and the first step
     python benchmarks/overhead.py --signals       # each signal alone, every step
 
-All ways of a model take turns in one process, so that a busy machine slows all of them
-alike; a figure is the median over the rounds of the ratio to the bare `fit` of the same
-round, with the quartiles behind it. The ways:
+All ways take turns at one model, in one process, so that a busy machine slows all of
+them alike; a figure is the median over the rounds of the ratio to the bare `fit` of the
+same round, with the quartiles behind it. What a `fit` does once, in the steps up to its
+second monitored one (it opens files, describes the run, asks the rules for the first
+time), is told apart. The ways:
 
 - ours: `SignalMonitor`, all signals, histograms as by default, written to disk;
 - keras: `keras.callbacks.TensorBoard(histogram_freq=1, update_freq=every)`, which sees
@@ -45,8 +47,7 @@ from keras_initkit.capture import session
 
 BATCH = 128
 MODELS = ("mnist_mlp", "cifar10_cnn", "cifar10_resnet", "imdb_lstm")
-# Steps of one turn at least, and monitored ones among them: what a `fit` does once
-# (opening files, describing the run) must not be taken for the cost of a step.
+# Steps of one turn at least, and monitored ones among them.
 STEPS = {"mnist_mlp": 60, "cifar10_cnn": 16, "cifar10_resnet": 16, "imdb_lstm": 16}
 MONITORED = {"mnist_mlp": 30, "cifar10_cnn": 2, "cifar10_resnet": 2, "imdb_lstm": 2}
 
@@ -114,41 +115,56 @@ class Probe(keras.callbacks.Callback):
 
 
 class Stopwatch:
-    """Two callbacks, ahead of all others and behind: the time of an epoch's steps."""
+    """Two callbacks, ahead of all others and behind: the time of an epoch's steps.
 
-    def __init__(self):
-        self.seconds = 0.0
+    Args:
+        begins: How many steps of a `fit` are timed apart, as `first`: what it does once
+            is not the cost of a step.
+    """
+
+    def __init__(self, begins=0):
+        self.seconds = self.first = 0.0
+        self._begins = begins
         start = keras.callbacks.Callback()
         stop = keras.callbacks.Callback()
         start.on_epoch_begin = self._start
+        start.on_train_batch_begin = self._step
         stop.on_epoch_end = self._stop
         self.around = lambda callbacks: [start, *callbacks, stop]
 
     def _start(self, epoch, logs=None):
         self._from = time.perf_counter()
 
+    def _step(self, batch, logs=None):
+        if batch == self._begins and batch:
+            now = time.perf_counter()
+            self._from, self.first = now, now - self._from
+
     def _stop(self, epoch, logs=None):
         self.seconds = time.perf_counter() - self._from
 
 
 class Way:
-    """A model of its own, trained with the callbacks of one way, a turn at a time."""
+    """A model that is trained with the callbacks of one way, a turn at a time."""
 
-    def __init__(self, name, make_callbacks, data):
+    def __init__(self, model, make_callbacks, data):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="overhead-"))
-        self.model = build(name)
+        self.model = model
         self.callbacks = make_callbacks(self.directory)
         self.data = data
         self.first = self.turn(1)
+        self.begun = 0.0
 
-    def turn(self, steps):
-        watch = Stopwatch()
+    def turn(self, steps, begins=0):
+        """Returns the seconds of so many steps, behind those with which it begins."""
+        watch = Stopwatch(begins)
         self.model.fit(
             self.data,
-            steps_per_epoch=steps,
+            steps_per_epoch=begins + steps,
             verbose=0,
             callbacks=watch.around(self.callbacks),
         )
+        self.begun = watch.first
         return watch.seconds
 
     def written(self):
@@ -207,13 +223,15 @@ def compare(name, every, rounds, beside):
     data = batches(name)
     steps = max(-(-STEPS[name] // every), MONITORED[name]) * every
     all_ways = ways(every, data)
+    # One model for all: of two that are alike, one is up to a tenth faster.
+    model = build(name)
     contestants = {
-        way: Way(name, all_ways[way], data) for way in ("bare", "ours", *beside)
+        way: Way(model, all_ways[way], data) for way in ("bare", "ours", *beside)
     }
     for contestant in contestants.values():
-        contestant.turn(2)
+        contestant.turn(2 * every)
     before = contestants["ours"].written()
-    seconds = {way: [] for way in contestants}
+    seconds, begun = ({way: [] for way in contestants} for _ in range(2))
     with clocked(
         monitored=(session.Session, "run"),
         host=(session.Session, "_read"),
@@ -222,23 +240,25 @@ def compare(name, every, rounds, beside):
     ) as clock:
         for _ in range(rounds):
             for way, contestant in contestants.items():
-                seconds[way].append(contestant.turn(steps))
+                seconds[way].append(contestant.turn(steps, every + 1))
+                begun[way].append(contestant.begun)
     bare = np.array(seconds["bare"])
-    monitored = rounds * steps / every
+    monitored = rounds * (steps / every + 2)
     step = 1e3 * np.median(bare) / steps
     others = [way for way in contestants if way != "bare"]
     cells = [spread(np.array(seconds[way]) / bare) for way in others]
-    first = contestants["ours"].first / contestants["bare"].first
     extra = {way: np.median(np.array(seconds[way]) - bare) for way in others}
     print(f"{name:15}{every:5}{step:9.2f} " + "  ".join(cells), flush=True)
+    once = np.median(np.subtract(begun["ours"], begun["bare"]))
+    once -= extra["ours"] * 2 * every / steps
     phases = {key: 1e3 * value / monitored for key, value in clock.items()}
     device = phases["monitored"] - phases["host"] - phases["receive"]
     written = (contestants["ours"].written() - before) / monitored / 1024
     print(
-        f"{'':20} first step {first:.2f} of bare; a monitored step: {device:.2f} ms in "
-        f"TensorFlow, finishing {phases['host']:.2f}, keeping "
-        f"{phases['receive'] - phases['write']:.2f}, writing {phases['write']:.2f}; "
-        f"{written:.1f} kB{_times_as_dear(extra)}",
+        f"{'':20} a monitored step: {device:.2f} ms in TensorFlow, finishing "
+        f"{phases['host']:.2f}, keeping {phases['receive'] - phases['write']:.2f}, "
+        f"writing {phases['write']:.2f}; {written:.1f} kB; once a fit, about "
+        f"{1e3 * once:.0f} ms{_times_as_dear(extra)}",
         flush=True,
     )
     for contestant in contestants.values():
@@ -256,11 +276,12 @@ def each_signal(name, rounds):
     data = batches(name)
     sets = {signal: (signal,) for signal in schema.SIGNALS}
     sets["all"] = sets["all, histograms"] = tuple(schema.SIGNALS)
-    contestants = {"bare": Way(name, lambda directory: [], data)}
+    contestants = {"bare": Way(build(name), lambda directory: [], data)}
     for label, signals in sets.items():
         counts = "histograms" in label
+        # A model each: one that is watched in other ways in turn is traced each time.
         contestants[label] = Way(
-            name,
+            build(name),
             lambda directory, signals=signals, counts=counts: [
                 kik.SignalMonitor(None, 1, signals, histograms=counts, rules=None)
             ],
@@ -282,23 +303,30 @@ def each_signal(name, rounds):
         contestant.close()
 
 
-def peak_memory(name, way):
-    """Peak memory of a process that trains 20 steps, in MB."""
-    if way is None:
-        return {
-            way: float(
-                subprocess.run(
-                    [sys.executable, __file__, "--peak", name, way],
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                ).stdout
-            )
-            for way in ("bare", "ours", "probe")
-        }
+def alone(name, way):
+    """Trains 20 steps: peak memory in MB, and the seconds of the first step."""
     data = batches(name)
-    Way(name, ways(1, data)[way], data).turn(20)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    contestant = Way(build(name), ways(1, data)[way], data)
+    contestant.turn(20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak, contestant.first
+
+
+def each_alone(name, rounds):
+    """Prints what ways take in processes of their own, medians of so many each."""
+    found = {}
+    for way in ("bare", "ours") * rounds:
+        command = [sys.executable, __file__, "--way", name, way]
+        told = subprocess.run(command, check=True, capture_output=True, text=True)
+        found.setdefault(way, []).append([float(x) for x in told.stdout.split()[-2:]])
+    for way, figures in found.items():
+        peak, first = np.median(figures, axis=0)
+        of_peak, of_first = (peak, first) / np.median(found["bare"], axis=0)
+        print(
+            f"{name:15} {way}: peak {peak:.0f} MB ({of_peak:.3f}), first step "
+            f"{first:.2f} s ({of_first:.2f})",
+            flush=True,
+        )
 
 
 def plain(depth, width):
@@ -387,12 +415,12 @@ def main():
         "--beside", type=_several(_one_of("keras", "probe")), default="keras,probe"
     )
     parser.add_argument("--scaling", action="store_true")
-    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--signals", action="store_true")
-    parser.add_argument("--peak", nargs=2, metavar=("MODEL", "WAY"))
+    parser.add_argument("--way", nargs=2, metavar=("MODEL", "WAY"))
     arguments = parser.parse_args()
-    if arguments.peak:
-        print(peak_memory(*arguments.peak))
+    if arguments.way:
+        print(*alone(*arguments.way))
         return
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python "
@@ -405,13 +433,9 @@ def main():
     elif arguments.signals:
         for name in arguments.models:
             each_signal(name, arguments.rounds)
-    elif arguments.memory:
+    elif arguments.alone:
         for name in arguments.models:
-            peaks = peak_memory(name, None)
-            cells = (
-                f"{w} {m:.0f} MB ({m / peaks['bare']:.3f})" for w, m in peaks.items()
-            )
-            print(f"{name:15} " + "  ".join(cells), flush=True)
+            each_alone(name, arguments.rounds)
     else:
         beside = arguments.beside
         heads = "".join(f"{way + ' / bare':26}" for way in ("ours", *beside))
