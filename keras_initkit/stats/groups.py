@@ -49,7 +49,7 @@ def groups(tensors, reductions, together, alone=False):
         reductions: What is to be computed of each; those of a group agree.
         together: Whether small ones are copied to be reduced together, and fewer are
             small; else each is a group of its own, but for vectors.
-        alone: Whether each is a group of its own, vectors too.
+        alone: Whether each is a group of its own whatever it is.
     """
     made: list = []
     open_groups: dict = {}

@@ -97,7 +97,7 @@ def _reduce(tensors, reductions, histograms, compiled, gathered):
     one_by_one = len(tensors) <= _MANY or gathered is not None
     in_place = gathered is not None or (one_by_one and not compiled)
     small, parts = [], []
-    for group in groups(tensors, reductions, not (one_by_one or compiled), compiled):
+    for group in groups(tensors, reductions, not one_by_one, alone=compiled):
         own = [tensors[number] for number in group.numbers]
         alone = compiled or group.is_large
         kind = Kind(reductions[group.numbers[0]], alone, compiled)

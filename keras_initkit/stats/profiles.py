@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_initkit import schema
 from keras_initkit.stats.moments import EXPONENT
-from keras_initkit.stats.rows import as_rows, places, sample_of_each, sample_of_one
+from keras_initkit.stats.rows import as_rows, sample_of_each, sample_of_one
 
 # Rows of which the effective rank is computed, spread out where there are more.
 RANKED_ROWS = 128
@@ -55,37 +55,31 @@ def projections(rows, most, part, compiled):
 
     Float32 of shape `(2, tensors * units)`.
     """
+    directions = _directions(most, part)
     if rows.owners is not None:
         sample, _ = sample_of_each(rows, most)
-        directions = _first(_directions(most, part), tf.shape(sample)[1])
-        products = tf.linalg.matmul(directions, sample)
+        products = tf.linalg.matmul(_first(directions, sample), sample)
         return tf.reshape(tf.transpose(products, [1, 0, 2]), [2, -1])
 
     def of_all():
-        directions = _first(_directions(most, part), rows.counts[0])
-        return tf.linalg.matmul(directions, rows.values)
+        return tf.linalg.matmul(_first(directions, rows.values), rows.values)
 
     def of_sample():
-        taken = places(rows.counts, most)
-        known = isinstance(taken, np.ndarray)
-        directions = _first(
-            _directions(most, part), len(taken) if known else tf.size(taken)
-        )
-        return tf.linalg.matmul(directions, tf.gather(rows.values, taken))
+        sample = sample_of_one(rows, most)
+        return tf.linalg.matmul(_first(directions, sample), sample)
 
-    if rows.have_at_most(most):
-        return of_all()
     if isinstance(rows.counts, np.ndarray) or most <= _COPIED or compiled:
         return of_sample()
     # Without a copy of what may be large.
     return tf.cond(rows.counts[0] <= most, of_all, of_sample)
 
 
-def _first(directions, length):
-    """Returns directions in so many dimensions, a number or a tensor."""
-    if isinstance(length, int | np.integer):
+def _first(directions, sample):
+    """Returns directions in as many dimensions as a sample has rows."""
+    length = sample.shape[-2]
+    if length is not None:
         return tf.constant(directions[:, :length])
-    return tf.slice(directions, [0, 0], tf.stack([2, length]))
+    return tf.slice(directions, [0, 0], tf.stack([2, tf.shape(sample)[-2]]))
 
 
 @functools.cache

@@ -103,10 +103,10 @@ def sample_of_one(rows, most):
     """
     if rows.have_at_most(most):
         return rows.values
-    return tf.gather(rows.values, places(rows.counts, most))
+    return tf.gather(rows.values, _places(rows.counts, most))
 
 
-def places(counts, most):
+def _places(counts, most):
     """Returns the numbers of the rows of `sample_of_one`.
 
     Args:
