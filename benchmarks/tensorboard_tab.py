@@ -28,7 +28,7 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording import chunks
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 REPEATS = 5
 # What the first view asks for.

@@ -5,26 +5,10 @@ and string identifiers find them. Everything heavier is imported when first used
 """
 
 import importlib
-import pathlib
-import sys
 
-from keras_initkit._version import __version__ as __version__
-from keras_initkit_tensorboard import schema as schema
-
-
-def _is_command_line():
-    """Returns whether this process is `keras-initkit` or `python -m keras_initkit`."""
-    program = pathlib.PurePath(sys.argv[0]).stem if getattr(sys, "argv", None) else ""
-    running = sys.orig_argv[1:]
-    return program == "keras-initkit" or (
-        # While `-m` imports the package around the module to run.
-        program == "-m" and running[running.index("-m") + 1] == "keras_initkit"
-    )
-
-
-# The command line shows its help at once; its commands import this when they run.
-if not _is_command_line():
-    from keras_initkit import initializers as initializers
+from keras_initkit import initializers as initializers
+from keras_initkit import schema as schema
+from keras_initkit_light._version import __version__ as __version__
 
 _ROOMS = (
     "initializers",

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_initkit import lessons
-from keras_initkit.cli.main import app
+from keras_initkit_light.cli.main import app
 
 FILES = sorted((pathlib.Path(__file__).parents[1] / "examples/lessons").glob("*.py"))
 # What makes a lesson short enough for every run of the tests.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_initkit.recording import hparams
-from keras_initkit_tensorboard.schema import PLUGIN_NAME, RECORD_RUN
+from keras_initkit_light.format.schema import PLUGIN_NAME, RECORD_RUN
 
 # Marks a directory as a run of ours, if it says so inside.
 RUN_FILE = "run.json"

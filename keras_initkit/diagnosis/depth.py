@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_initkit.recording.record import RunRecord
-from keras_initkit_tensorboard.schema import TensorKey
+from keras_initkit_light.format.schema import TensorKey
 
 # Weights that carry no signal from one layer to the next: offsets and scales.
 _NOT_KERNELS = ("bias", "beta", "gamma", "moving_mean", "moving_variance")

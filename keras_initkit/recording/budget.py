@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_initkit import schema
 from keras_initkit.recording import stock
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 # Bytes around an event and what it holds: record framing, step and time, lengths.
 _EVENT = 64

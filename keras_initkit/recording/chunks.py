@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording import events
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 # After so many seconds all that waits is written, and a series as soon as its chunk is
 # full: fewer events, and a smaller log that is read faster. TensorBoard looks for news

@@ -20,7 +20,7 @@ from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import summary_v2 as text_summary
 
 from keras_initkit import schema
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 _NUMBER = itertools.count()
 

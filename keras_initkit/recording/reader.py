@@ -12,7 +12,7 @@ from tensorboard.util import tensor_util
 
 from keras_initkit import schema
 from keras_initkit.recording.record import RunRecord
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 logger = logging.getLogger(__name__)
 

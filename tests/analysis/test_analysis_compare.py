@@ -15,7 +15,7 @@ from keras_initkit import analysis
 from keras_initkit.analysis import reuse, why
 from keras_initkit.diagnosis import Finding
 from keras_initkit.recording.record import RunRecord, SignalSeries
-from keras_initkit_tensorboard.schema import TensorKey
+from keras_initkit_light.format.schema import TensorKey
 
 
 def result_of(initializer="he", seed=0, **fields):

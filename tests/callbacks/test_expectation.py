@@ -11,7 +11,7 @@ from tensorboard.util import tensor_util
 
 import keras_initkit as kik
 from keras_initkit import schema
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 layers = keras.layers
 

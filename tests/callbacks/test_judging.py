@@ -13,7 +13,7 @@ import keras_initkit as kik
 from keras_initkit import schema
 from keras_initkit.callbacks import judging
 from keras_initkit.recording.record import RunRecord
-from keras_initkit_tensorboard.schema import TensorKey
+from keras_initkit_light.format.schema import TensorKey
 
 LOGGER = "keras_initkit.callbacks.judging"
 

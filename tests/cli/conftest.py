@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from keras_initkit.cli.main import app
+from keras_initkit_light.cli.main import app
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import rich.progress
 
-from keras_initkit.cli import _progress
+from keras_initkit_light.cli import _progress
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording.record import RunRecord, SignalSeries
-from keras_initkit_tensorboard.schema import TensorKey
+from keras_initkit_light.format.schema import TensorKey
 
 LAYERS = ("dense", "dense_1", "dense_2", "logits")
 UNITS = (64, 32, 16, 10)

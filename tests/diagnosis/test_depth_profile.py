@@ -5,7 +5,7 @@ import pytest
 
 from keras_initkit.diagnosis import depth_profile, depth_slope
 from keras_initkit.recording.record import RunRecord, SignalSeries
-from keras_initkit_tensorboard.schema import TensorKey
+from keras_initkit_light.format.schema import TensorKey
 
 WEIGHTS = {"kernel": [4, 4], "bias": [4]}
 

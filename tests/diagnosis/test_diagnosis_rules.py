@@ -8,7 +8,7 @@ from records import LAYERS, STEPS, Draft, moments
 
 from keras_initkit import diagnosis, schema
 from keras_initkit.recording.record import RunRecord
-from keras_initkit_tensorboard.schema import TensorKey
+from keras_initkit_light.format.schema import TensorKey
 
 
 def depth(decades_per_layer):

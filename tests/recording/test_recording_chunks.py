@@ -11,7 +11,7 @@ from tensorboard.compat.proto import event_pb2
 
 from keras_initkit import RunRecord, schema
 from keras_initkit.recording import chunks, events
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 COLUMNS = schema.statistics_of("weight")
 CONTENT = {

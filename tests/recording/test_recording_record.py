@@ -8,7 +8,7 @@ import pytest
 from keras_initkit import RunRecord, schema
 from keras_initkit.recording import RunWriter
 from keras_initkit.recording import record as record_room
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 KEYS = (
     schema.TensorKey("a", "output"),

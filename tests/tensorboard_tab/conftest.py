@@ -2,7 +2,7 @@ import pytest
 import tab_logs
 import tab_readers
 
-from keras_initkit_tensorboard import plugin
+from keras_initkit_light.tab import plugin
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording import RunRecord, RunWriter, events, hparams
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 # Names that must be shown as text, and never run.
 HOSTILE = (

@@ -15,7 +15,7 @@ from tensorboard.data import server_ingester
 from tensorboard.util import grpc_util
 
 from keras_initkit import schema
-from keras_initkit_tensorboard import plugin
+from keras_initkit_light.tab import plugin
 
 ROOT = "/data/plugin/initkit"
 

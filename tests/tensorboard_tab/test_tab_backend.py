@@ -15,8 +15,9 @@ from tensorboard import context
 
 from keras_initkit import schema
 from keras_initkit.recording import RunRecord
-from keras_initkit_tensorboard import data, packing, plugin
-from keras_initkit_tensorboard.parts import Cache, Chunks
+from keras_initkit_light.format import packing
+from keras_initkit_light.tab import data, plugin
+from keras_initkit_light.tab.parts import Cache, Chunks
 
 
 def run_of(index, name):
@@ -383,7 +384,7 @@ def test_values_of_a_reply_are_aligned(tab):
 
 def test_import_of_the_plugin_brings_neither_keras_nor_tensorflow():
     code = (
-        "import sys, keras_initkit_tensorboard.plugin\n"
+        "import sys, keras_initkit_light.tab.plugin\n"
         "print(sorted({'keras', 'tensorflow', 'keras_initkit'} & set(sys.modules)))"
     )
     shown = subprocess.run(

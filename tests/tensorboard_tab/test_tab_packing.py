@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from keras_initkit_tensorboard import packing
+from keras_initkit_light.format import packing
 
 STEPS = (5, 6, 40)
 MATRICES = np.arange(36, dtype=np.float32).reshape(3, 4, 3)

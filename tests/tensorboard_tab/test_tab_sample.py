@@ -8,7 +8,7 @@ import pytest
 import tab_readers
 
 from keras_initkit.recording import RunRecord
-from keras_initkit_tensorboard import plugin
+from keras_initkit_light.tab import plugin
 
 SAMPLE = pathlib.Path(__file__).parents[2] / "logdir" / "sample"
 RUNS = {f"{i}-seed0" for i in ("zero", "random", "xavier", "he")}

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 import tab_logs
 
-from keras_initkit_tensorboard import plugin
+from keras_initkit_light.tab import plugin
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ def test_wheel_holds_the_tab(wheel):
     assert {p.relative_to(ROOT).as_posix() for p in files} <= names
     assert re.search(
         r"\[tensorboard_plugins\]\s+"
-        r"initkit = keras_initkit_tensorboard\.plugin:InitKitLoader",
+        r"initkit = keras_initkit_light\.tab\.plugin:InitKitLoader",
         points,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras_initkit.diagnosis.depth import activation_of, is_table, weight_layers
 from keras_initkit.diagnosis.registry import RULES
 from keras_initkit.recording.record import RunRecord
-from keras_initkit_tensorboard.schema import TensorKey
+from keras_initkit_light.format.schema import TensorKey
 
 GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
 HE = "He et al., 2015, https://arxiv.org/abs/1502.01852"

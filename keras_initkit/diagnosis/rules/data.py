@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from keras_initkit.diagnosis.depth import is_kernel
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.recording.record import RunRecord
-from keras_initkit_tensorboard.schema import TensorKey
+from keras_initkit_light.format.schema import TensorKey
 
 _LECUN = "LeCun et al., 1998, Efficient BackProp, section 4.3"
 _NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"

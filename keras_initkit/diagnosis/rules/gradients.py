@@ -8,7 +8,7 @@ from keras_initkit.diagnosis.depth import Profile, depth_profile, is_kernel
 from keras_initkit.diagnosis.registry import Fault, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord, SignalSeries
-from keras_initkit_tensorboard.schema import TensorKey
+from keras_initkit_light.format.schema import TensorKey
 
 _PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
 

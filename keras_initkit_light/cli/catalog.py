@@ -3,8 +3,8 @@
 import rich.markup
 import rich.table
 
-from keras_initkit.cli import _console
-from keras_initkit.cli._options import Json
+from keras_initkit_light.cli import _console
+from keras_initkit_light.cli._options import Json
 
 
 def catalog(json: Json = False) -> None:

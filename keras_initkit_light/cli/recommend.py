@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from keras_initkit.cli import _console, _models
-from keras_initkit.cli._options import Json
+from keras_initkit_light.cli import _console, _models
+from keras_initkit_light.cli._options import Json
 
 
 def recommend(

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keras_initkit.cli import _console, _models
-from keras_initkit.cli._options import Json, Source
+from keras_initkit_light.cli import _console, _models
+from keras_initkit_light.cli._options import Json, Source
 
 if TYPE_CHECKING:
     from keras_initkit.analysis.diagnose import Diagnosis

@@ -4,7 +4,7 @@ import pathlib
 
 import rich.markup
 
-from keras_initkit.cli import _console, _names
+from keras_initkit_light.cli import _console, _names
 
 
 def closing_lines(

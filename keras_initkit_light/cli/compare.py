@@ -9,10 +9,10 @@ import rich.markup
 import rich.table
 import typer
 
-from keras_initkit.cli import _console, _names
-from keras_initkit.cli._closing import closing_lines
-from keras_initkit.cli._options import BatchSize, Every, Json, Model, Name, Source
-from keras_initkit.cli._progress import Progress
+from keras_initkit_light.cli import _console, _names
+from keras_initkit_light.cli._closing import closing_lines
+from keras_initkit_light.cli._options import BatchSize, Every, Json, Model, Name, Source
+from keras_initkit_light.cli._progress import Progress
 
 if TYPE_CHECKING:
     from keras_initkit.analysis import Comparison, Row, Spread

@@ -7,9 +7,10 @@ import rich.markup
 import rich.table
 import typer
 
-from keras_initkit.cli import _console
-from keras_initkit.cli._closing import next_step
-from keras_initkit.cli._options import Json, Source
+from keras_initkit_light import lessons as files
+from keras_initkit_light.cli import _console
+from keras_initkit_light.cli._closing import next_step
+from keras_initkit_light.cli._options import Json, Source
 
 if TYPE_CHECKING:
     from keras_initkit.lessons import Result
@@ -35,16 +36,14 @@ def lesson(
 
     Exit codes: 0 the lessons show what they state, 1 one does not, 2 misuse.
     """
-    from keras_initkit import lessons  # without Keras
-
     if which is None:
-        _list({name: lessons.summary(name) for name in lessons.NAMES}, as_json=json)
+        _list({name: files.summary(name) for name in files.NAMES}, as_json=json)
         return
     with _console.misuse():
-        names = lessons.choose(which)
+        names = files.choose(which)
     with _console.results_only(), _console.interruptible():
         _console.import_keras()
-        from keras_initkit import data
+        from keras_initkit import data, lessons
         from keras_initkit.analysis import drawing
 
         with _console.misuse():

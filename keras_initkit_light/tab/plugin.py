@@ -18,8 +18,9 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import exceptions, wrappers
 
-from keras_initkit_tensorboard import data, listing, schema
-from keras_initkit_tensorboard.parts import Cache, Part
+from keras_initkit_light.format import schema
+from keras_initkit_light.tab import data, listing
+from keras_initkit_light.tab.parts import Cache, Part
 
 STATIC = pathlib.Path(__file__).with_name("static")
 DEFAULT_SAMPLES, MAX_SAMPLES = 400, 10_000

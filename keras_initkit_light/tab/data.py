@@ -11,9 +11,10 @@ from tensorboard import errors
 from tensorboard.data import provider
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
-from keras_initkit_tensorboard import listing, packing, schema
-from keras_initkit_tensorboard.listing import Run, Series
-from keras_initkit_tensorboard.parts import (
+from keras_initkit_light.format import packing, schema
+from keras_initkit_light.tab import listing
+from keras_initkit_light.tab.listing import Run, Series
+from keras_initkit_light.tab.parts import (
     Cache,
     Chunks,
     Cut,

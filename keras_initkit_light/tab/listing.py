@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from keras_initkit_tensorboard import schema
+from keras_initkit_light.format import schema
 
 # Kinds of matrices whose rows are tensors.
 KINDS = ("statistics", "histogram", "time", "prediction")

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from keras_initkit._version import __version__
-from keras_initkit.cli.catalog import catalog
-from keras_initkit.cli.compare import compare
-from keras_initkit.cli.diagnose import diagnose
-from keras_initkit.cli.lesson import lesson
-from keras_initkit.cli.recommend import recommend
-from keras_initkit.cli.train import train
+from keras_initkit_light._version import __version__
+from keras_initkit_light.cli.catalog import catalog
+from keras_initkit_light.cli.compare import compare
+from keras_initkit_light.cli.diagnose import diagnose
+from keras_initkit_light.cli.lesson import lesson
+from keras_initkit_light.cli.recommend import recommend
+from keras_initkit_light.cli.train import train
 
 app = typer.Typer(
     name="keras-initkit",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich.progress
 
-from keras_initkit.cli import _console
+from keras_initkit_light.cli import _console
 
 if TYPE_CHECKING:
     import keras

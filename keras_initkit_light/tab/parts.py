@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_initkit_tensorboard import packing
-from keras_initkit_tensorboard.listing import Run, Series
-from keras_initkit_tensorboard.packing import Array
+from keras_initkit_light.format import packing
+from keras_initkit_light.format.packing import Array
+from keras_initkit_light.tab.listing import Run, Series
 
 # Chunks that are kept in memory, packed: five signals of 20 runs x 50 layers x 1,000
 # steps.

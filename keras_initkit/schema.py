@@ -1,0 +1,29 @@
+"""The words of a record: signals, statistics, tags. Declared in the light package."""
+
+from keras_initkit_light.format.schema import DATA_VERSION as DATA_VERSION
+from keras_initkit_light.format.schema import FINDINGS_TAG as FINDINGS_TAG
+from keras_initkit_light.format.schema import FIRST_OCTAVE as FIRST_OCTAVE
+from keras_initkit_light.format.schema import FIRST_SUFFIX as FIRST_SUFFIX
+from keras_initkit_light.format.schema import HISTOGRAM_COLUMNS as HISTOGRAM_COLUMNS
+from keras_initkit_light.format.schema import METRICS_TAG as METRICS_TAG
+from keras_initkit_light.format.schema import OCTAVES as OCTAVES
+from keras_initkit_light.format.schema import OVERHEAD as OVERHEAD
+from keras_initkit_light.format.schema import PLUGIN_NAME as PLUGIN_NAME
+from keras_initkit_light.format.schema import PREDICTION_COLUMNS as PREDICTION_COLUMNS
+from keras_initkit_light.format.schema import RECORD_RUN as RECORD_RUN
+from keras_initkit_light.format.schema import RUN_TAG as RUN_TAG
+from keras_initkit_light.format.schema import SIGNALS as SIGNALS
+from keras_initkit_light.format.schema import SKIPPED as SKIPPED
+from keras_initkit_light.format.schema import STATISTICS as STATISTICS
+from keras_initkit_light.format.schema import TIME_COLUMNS as TIME_COLUMNS
+from keras_initkit_light.format.schema import TIME_SIGNALS as TIME_SIGNALS
+from keras_initkit_light.format.schema import TIME_STEPS as TIME_STEPS
+from keras_initkit_light.format.schema import Signal as Signal
+from keras_initkit_light.format.schema import Statistic as Statistic
+from keras_initkit_light.format.schema import TensorKey as TensorKey
+from keras_initkit_light.format.schema import check_signals as check_signals
+from keras_initkit_light.format.schema import matrix_tag as matrix_tag
+from keras_initkit_light.format.schema import parse_tag as parse_tag
+from keras_initkit_light.format.schema import prediction_tag as prediction_tag
+from keras_initkit_light.format.schema import statistics_of as statistics_of
+from keras_initkit_light.format.schema import tag as tag
