@@ -12,7 +12,8 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "keras_initkit"
 LEVELS = {
     "schema": 0,  # declared in keras_initkit_light, a name of this package
     "schedules": 0,
-    "theory": 0,
+    "structure": 0,
+    "theory": 1,
     "stats": 1,
     "data": 1,
     "recording": 2,

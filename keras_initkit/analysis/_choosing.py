@@ -9,12 +9,8 @@ import numpy as np
 from keras_initkit import initializers, theory
 from keras_initkit.analysis.plan import Choice
 from keras_initkit.initializers._activations import to_theory
-from keras_initkit.initializers.layer_aware import (
-    for_layer,
-    gates_of,
-    is_convolution,
-    layer_rule,
-)
+from keras_initkit.initializers.layer_aware import for_layer
+from keras_initkit.structure.fans import gates_of, is_convolution, layer_rule
 
 k = keras.layers
 # Weight layers without normalization or shortcuts from which on their matrices should

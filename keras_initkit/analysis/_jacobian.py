@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_initkit.analysis._in_place import forward
+from keras_initkit.structure.in_place import forward
 
 # Examples, and outputs of each, whose gradients are taken.
 EXAMPLES, OUTPUTS = 4, 64

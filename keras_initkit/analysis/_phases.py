@@ -8,11 +8,11 @@ import math
 import numpy as np
 
 from keras_initkit import theory
-from keras_initkit.analysis import _forward_graph
-from keras_initkit.analysis._owners import find_owners
 from keras_initkit.diagnosis import Finding
 from keras_initkit.initializers._activations import to_theory
-from keras_initkit.initializers.layer_aware import layer_rule
+from keras_initkit.structure import forward_graph
+from keras_initkit.structure.fans import layer_rule
+from keras_initkit.structure.owners import find_owners
 
 # Layers of one activation from which on a depth scale is asked for.
 FEWEST = 3
@@ -75,7 +75,7 @@ def phases(model, x):
         List of `Phase`, one an activation that `FEWEST` layers and more share.
     """
     owners, _ = find_owners(model)
-    graph = _forward_graph.trace(model, {id(owner.layer) for owner in owners}, x)
+    graph = forward_graph.trace(model, {id(owner.layer) for owner in owners}, x)
     stacks = collections.defaultdict(list)
     for owner in owners:
         place = graph.places.get(id(owner.layer))

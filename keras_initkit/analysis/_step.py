@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit import diagnosis
-from keras_initkit.analysis._in_place import forward
 from keras_initkit.analysis._targets import default_loss, random_targets
-from keras_initkit.capture import facts
 from keras_initkit.recording import RunRecord
+from keras_initkit.structure import description
+from keras_initkit.structure.in_place import forward
 
 # Examples of a longer array that make the batch.
 LARGEST_BATCH = 256
@@ -130,12 +130,13 @@ class Step:
     def _facts(self):
         """Returns what the rules want to know of loss, optimizer and batch."""
         batch = (self.x, self.y if self.has_loss else None, self.weights)
-        known = facts.gather(self.model, batch, first_step=0)
+        known = description.gather(self.model, batch, first_step=0)
         if not self.is_compiled and self.has_loss and len(self.losses) == 1:
             stand_in = types.SimpleNamespace(
                 _user_loss=self.losses[0], _user_loss_weights=None
             )
-            known["loss"] = facts.loss_of(types.SimpleNamespace(_compile_loss=stand_in))
+            stand_in = types.SimpleNamespace(_compile_loss=stand_in)
+            known["loss"] = description.loss_of(stand_in)
         if not self.has_loss:
             known.pop("loss", None)
         return {name: fact for name, fact in known.items() if fact is not None}

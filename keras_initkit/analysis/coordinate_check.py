@@ -6,9 +6,9 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_initkit.analysis._in_place import forward
-from keras_initkit.capture.layers import named_layers
-from keras_initkit.capture.taps import shadowed
+from keras_initkit.structure.in_place import forward
+from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.shadowing import shadowed
 
 
 @dataclasses.dataclass(frozen=True)

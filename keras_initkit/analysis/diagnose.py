@@ -10,17 +10,17 @@ import numpy as np
 
 from keras_initkit import diagnosis, schema, stats, theory
 from keras_initkit.analysis import _diagnosis_plot, _diagnosis_table
-from keras_initkit.analysis._in_place import editing, forward, unchanged
 from keras_initkit.analysis._jacobian import Jacobian, jacobian_of
 from keras_initkit.analysis._json import finite
 from keras_initkit.analysis._layer_profile import LayerProfile, layer_profiles
 from keras_initkit.analysis._phases import Phase, phases, too_deep
 from keras_initkit.analysis._step import Step, one_batch
 from keras_initkit.analysis._tables import to_html, to_text
-from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.once import observe
 from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord
+from keras_initkit.structure import layers as choosing
+from keras_initkit.structure.in_place import editing, forward, unchanged
 
 
 @dataclasses.dataclass(frozen=True)

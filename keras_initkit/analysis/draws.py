@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from keras_initkit import theory
-from keras_initkit.analysis._in_place import editing, forward
-from keras_initkit.analysis._owners import find_owners
 from keras_initkit.analysis.reinitialize import reinitialize
-from keras_initkit.capture.taps import shadowed
+from keras_initkit.structure.in_place import editing, forward
+from keras_initkit.structure.owners import find_owners
+from keras_initkit.structure.shadowing import shadowed
 
 
 class Estimate(NamedTuple):

@@ -5,10 +5,10 @@ import dataclasses
 import keras
 
 from keras_initkit import initializers
-from keras_initkit.analysis._in_place import Skipped, editing
-from keras_initkit.analysis._owners import is_normalization
-from keras_initkit.analysis._scalable import find_targets
-from keras_initkit.capture.layers import named_layers
+from keras_initkit.structure.in_place import Skipped, editing
+from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.owners import is_normalization
+from keras_initkit.structure.scalable import find_targets
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,10 @@ import keras
 from keras import ops
 
 from keras_initkit import initializers
-from keras_initkit.analysis._in_place import Skipped, editing, forward
-from keras_initkit.analysis._scalable import find_targets
-from keras_initkit.capture.taps import shadowed
+from keras_initkit.structure.fans import gates_of
+from keras_initkit.structure.in_place import Skipped, editing, forward
+from keras_initkit.structure.scalable import find_targets
+from keras_initkit.structure.shadowing import shadowed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +164,7 @@ def lsuv(
 
 def _start_orthonormal(target, edit, seed):
     """Draws orthonormal kernels: per gate, where gates are fused."""
-    gates = initializers.layer_aware.gates_of(target.layer)
+    gates = gates_of(target.layer)
     for variable in target.kernels:
         path = f"{target.name}/{variable.name}"
         if isinstance(target.layer, keras.layers.Embedding):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_initkit.analysis._in_place import editing, forward
+from keras_initkit.structure.in_place import editing, forward
 
 
 @dataclasses.dataclass(frozen=True)

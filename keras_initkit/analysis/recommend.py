@@ -6,11 +6,11 @@ import math
 import numpy as np
 
 from keras_initkit import initializers
-from keras_initkit.analysis import _forward_graph
 from keras_initkit.analysis._choosing import Rules, activation_key, is_plain
-from keras_initkit.analysis._in_place import Skipped, forward
-from keras_initkit.analysis._owners import find_owners
 from keras_initkit.analysis.plan import Plan
+from keras_initkit.structure import forward_graph
+from keras_initkit.structure.in_place import Skipped, forward
+from keras_initkit.structure.owners import find_owners
 
 
 def recommend(model, x=None, class_prior=None):
@@ -69,7 +69,7 @@ def recommend(model, x=None, class_prior=None):
             f"`x`. Received: {type(model).__name__} {model.name!r}, not built."
         )
     owners, skipped = find_owners(model)
-    graph = _forward_graph.trace(model, {id(owner.layer) for owner in owners}, x)
+    graph = forward_graph.trace(model, {id(owner.layer) for owner in owners}, x)
     note = ""
     if graph.reason:
         note = (
@@ -97,10 +97,10 @@ def _place(owner, graph, last):
     place = graph.places.get(id(owner.layer))
     if place is not None:
         return place
-    own = _forward_graph.own_activation(owner.layer)
+    own = forward_graph.own_activation(owner.layer)
     # Behind all others, or, without any trace, in the model's order.
     order = len(graph.places) and math.inf
-    return _forward_graph.Place(order, own, head=last and not graph.places)
+    return forward_graph.Place(order, own, head=last and not graph.places)
 
 
 def _with_prior(choices, placed, class_prior):

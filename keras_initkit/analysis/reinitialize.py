@@ -7,11 +7,11 @@ import keras
 import numpy as np
 
 from keras_initkit import initializers
-from keras_initkit.analysis._in_place import Skipped, assigning
-from keras_initkit.analysis._owners import find_owners
 from keras_initkit.analysis.plan import Choice, Plan, label
-from keras_initkit.capture.layers import named_layers
-from keras_initkit.capture.selection import listed, meant_by
+from keras_initkit.structure.in_place import Skipped, assigning
+from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.owners import find_owners
+from keras_initkit.structure.selection import listed, meant_by
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from keras_initkit import theory
-from keras_initkit.analysis._in_place import Skipped, editing
-from keras_initkit.analysis._scalable import find_targets
+from keras_initkit.structure.in_place import Skipped, editing
+from keras_initkit.structure.scalable import find_targets
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,9 @@ from keras_initkit.callbacks.counting import StepCount, iterations_of
 from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
 from keras_initkit.callbacks.predicting import Expectation
-from keras_initkit.capture import facts
-from keras_initkit.capture import layers as choosing
 from keras_initkit.recording import RunRecord, RunShare, budget
+from keras_initkit.structure import description
+from keras_initkit.structure import layers as choosing
 
 logger = logging.getLogger(__name__)
 
@@ -336,7 +336,9 @@ class SignalMonitor(keras.callbacks.Callback):
     def _look(self, batch):
         """Gathers what is known ahead of the first monitored step of a `fit`."""
         if not self._facts:
-            self._facts = facts.gather(self.model, batch(), self.params, self._began)
+            self._facts = description.gather(
+                self.model, batch(), self.params, self._began
+            )
         if self._run is not None and not self._monitored:
             self._expectation = Expectation(self.model, self._facts.get("input", ()))
         self._tell_budget()

@@ -20,7 +20,7 @@ class Expectation:
 
     Args:
         model: The built Keras model; one that theory has no word on has no expectation.
-        inputs: `capture.facts.moments` of each of its inputs.
+        inputs: `structure.description.moments` of each of its inputs.
     """
 
     def __init__(self, model, inputs):

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from keras_initkit.capture import taps
 from keras_initkit.capture.building import is_built
-from keras_initkit.capture.layers import Together
 from keras_initkit.capture.session import Session
+from keras_initkit.structure.layers import Together
+from keras_initkit.structure.shadowing import shadowed
 
 _as_it_is = tf.autograph.experimental.do_not_convert
 
@@ -130,7 +130,7 @@ class Loop(Session):
             parts.update(tf.nest.map_structure(lambda value: local(value)[0], seen))
             return outputs
 
-        with taps.shadowed(strategy, "run", run):
+        with shadowed(strategy, "run", run):
             yield parts
 
 

@@ -10,7 +10,8 @@ from keras_initkit.capture import layers as choosing
 from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.seen import Reader
-from keras_initkit.capture.selection import Selection
+from keras_initkit.structure.layers import weight_names
+from keras_initkit.structure.selection import Selection
 
 
 def observe(model, compute_loss, histograms=True):
@@ -32,7 +33,7 @@ def observe(model, compute_loss, histograms=True):
         without an optimizer that can be copied), and the list of `layers.Untapped`.
     """
     layers, untapped = choosing.choose_layers(model, Selection())
-    names = choosing.weight_names(model, Selection())
+    names = weight_names(model, Selection())
     trainable = list(model.trainable_variables)
     copies = [
         keras.Variable(keras.ops.convert_to_tensor(v), dtype=v.dtype, name=v.name)

@@ -16,7 +16,9 @@ from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
 from keras_initkit.capture.seen import Reader
-from keras_initkit.capture.selection import Selection
+from keras_initkit.structure.layers import weight_names
+from keras_initkit.structure.selection import Selection
+from keras_initkit.structure.shadowing import shadowed
 
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
@@ -173,7 +175,7 @@ class Session:
         for listener in self._heard.keys() - self._wishes.keys():
             signals, selection, histograms = self._heard[listener]
             chosen, self._untapped[listener] = choosing.choose_layers(model, selection)
-            weights = choosing.weight_names(model, selection)
+            weights = weight_names(model, selection)
             wish = _Wish(signals, tuple(chosen), weights, histograms)
             self._wishes[listener] = wish
 
@@ -271,8 +273,8 @@ class Session:
             return
         step = self._instrumented_step(model)
         with (
-            taps.shadowed(model, "train_function", None),
-            taps.shadowed(model, "train_step", step),
+            shadowed(model, "train_function", None),
+            shadowed(model, "train_step", step),
         ):
             model.make_train_function(force=True)
             self._twin = one_step.of(model.train_function)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_initkit import schema
 from keras_initkit.capture import collector as collecting
 from keras_initkit.capture import replicas
+from keras_initkit.structure.shadowing import shadowed
 
 
 @contextlib.contextmanager
@@ -38,21 +39,6 @@ def installed(layers, optimizers, weight_names):
             tap = _tapped_apply(optimizer, weight_names)
             stack.enter_context(shadowed(optimizer, "apply", tap))
         yield
-
-
-@contextlib.contextmanager
-def shadowed(instance, name, value):
-    """Puts an attribute on an instance, past its `__setattr__`, and takes it off."""
-    missing = object()
-    before = instance.__dict__.get(name, missing)
-    instance.__dict__[name] = value
-    try:
-        yield
-    finally:
-        if before is missing:
-            instance.__dict__.pop(name, None)
-        else:
-            instance.__dict__[name] = before
 
 
 def _tapped_call(name, original):

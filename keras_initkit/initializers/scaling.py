@@ -9,13 +9,13 @@ from keras_initkit.initializers._base import (
     register,
     resolve_dtype,
 )
-from keras_initkit.initializers._fans import (
+from keras_initkit.initializers._registry import get
+from keras_initkit.structure.fans import (
     RULES,
     compute_fans,
     fan_of_mode,
     layer_fans,
 )
-from keras_initkit.initializers._registry import get
 
 DEPTH_RULES = ("deepnorm", "fixup", "gpt2", "tfixup_decoder", "tfixup_encoder")
 

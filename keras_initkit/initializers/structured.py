@@ -16,8 +16,8 @@ from keras_initkit.initializers._base import (
     split_seed,
     working_dtype,
 )
-from keras_initkit.initializers._fans import compute_fans
 from keras_initkit.initializers._registry import get
+from keras_initkit.structure.fans import compute_fans
 
 
 @register()

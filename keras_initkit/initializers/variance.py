@@ -12,8 +12,8 @@ from keras_initkit.initializers._base import (
     register,
     resolve_dtype,
 )
-from keras_initkit.initializers._fans import MODES, compute_fans, fan_of_mode
 from keras_initkit.initializers._sampling import DISTRIBUTIONS, sample
+from keras_initkit.structure.fans import MODES, compute_fans, fan_of_mode
 
 
 @register()

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.analysis._in_place import Skipped
+from keras_initkit.structure.in_place import Skipped
 
 RNG = np.random.default_rng(0)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-from keras_initkit.capture.layers import named_layers
 from keras_initkit.diagnosis.finding import Finding
 from keras_initkit.diagnosis.linting import (
     activations as activations,
@@ -17,11 +16,12 @@ from keras_initkit.diagnosis.linting import (
 from keras_initkit.diagnosis.linting import (
     weights as weights,
 )
-from keras_initkit.diagnosis.linting.graph import Graph
 from keras_initkit.diagnosis.linting.registry import LINTS as LINTS
 from keras_initkit.diagnosis.linting.registry import Lint as Lint
 from keras_initkit.diagnosis.linting.registry import Subject
 from keras_initkit.diagnosis.registry import in_order
+from keras_initkit.structure.graph import Graph
+from keras_initkit.structure.layers import named_layers
 
 
 def lint(model: Any, rules: Iterable[str] | None = None) -> list[Finding]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from keras_initkit.diagnosis.linting.graph import Call, Graph, k
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.structure.graph import Call, Graph, k
 
 _GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
 _SIGMOIDS = ("sigmoid", "hard_sigmoid")

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_initkit.capture.facts import describe_loss
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.structure.description import describe_loss
 
 _NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"
 _CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_initkit.diagnosis.finding import Finding
-from keras_initkit.diagnosis.linting.graph import Graph
 from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.structure.graph import Graph
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit.capture.facts import optimizer_of
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.structure.description import optimizer_of
 
 _BENGIO = "Bengio, 2012, https://arxiv.org/abs/1206.5533"
 _FREEZING = "https://keras.io/guides/transfer_learning/"

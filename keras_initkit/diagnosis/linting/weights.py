@@ -9,12 +9,17 @@ import keras
 import numpy as np
 
 from keras_initkit import theory
-from keras_initkit.diagnosis.linting.graph import KERNEL_LAYERS, Call, Graph
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
 from keras_initkit.diagnosis.rules import _common
-from keras_initkit.initializers._fans import compute_fans, fan_of_mode, layer_fans
-from keras_initkit.initializers.layer_aware import gates_of, layer_rule
+from keras_initkit.structure.fans import (
+    compute_fans,
+    fan_of_mode,
+    gates_of,
+    layer_fans,
+    layer_rule,
+)
+from keras_initkit.structure.graph import KERNEL_LAYERS, Call, Graph
 
 k = keras.layers
 _SYMMETRY = (

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_initkit import initializers
-from keras_initkit.analysis._in_place import Skipped
-from keras_initkit.capture.layers import named_layers
+from keras_initkit.structure.fans import is_convolution
+from keras_initkit.structure.in_place import Skipped
+from keras_initkit.structure.layers import named_layers
 
 k = keras.layers
 # Scales and offsets, which start right as they are: not owners of kernels.
@@ -86,7 +86,7 @@ def _kernel_of(layer):
     if isinstance(layer, k.Embedding):
         return "embeddings"
     plain = isinstance(layer, k.Dense | k.EinsumDense) or _is_cell(layer)
-    if plain or initializers.layer_aware.is_convolution(layer):
+    if plain or is_convolution(layer):
         return "kernel"
     return None
 

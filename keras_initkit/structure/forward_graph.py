@@ -14,10 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_initkit.analysis._in_place import forward
-from keras_initkit.analysis._owners import is_normalization
-from keras_initkit.capture.layers import named_layers
-from keras_initkit.capture.taps import shadowed
+from keras_initkit.structure.in_place import forward
+from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.owners import is_normalization
+from keras_initkit.structure.shadowing import shadowed
 
 k = keras.layers
 _ACTIVATION_LAYERS = (k.Activation, k.ReLU, k.LeakyReLU, k.ELU, k.PReLU, k.Softmax)

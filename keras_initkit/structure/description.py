@@ -9,7 +9,7 @@ import logging
 import keras
 import numpy as np
 
-from keras_initkit.capture.layers import activation_name, named_layers
+from keras_initkit.structure.layers import activation_name, named_layers
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_initkit.capture.layers import activation_name, named_layers
+from keras_initkit.structure.layers import activation_name, named_layers
 
 k = keras.layers
 
@@ -46,7 +46,7 @@ class Call:
 
     Attributes:
         layer: The layer.
-        path: Its name, as in `capture.layers.named_layers`.
+        path: Its name, as in `structure.layers.named_layers`.
         inputs: Numbers of the tensors it takes.
         outputs: Numbers of the tensors it gives.
         shape: Shape of the first of these, without the batch axis.

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.capture import facts
+from keras_initkit.structure import description
 
 
 def small(activation="softmax", **compiled):
@@ -43,7 +43,7 @@ LOSSES = {
 @pytest.mark.parametrize("case", LOSSES)
 def test_loss_is_named_however_it_was_given(case):
     loss, (name, from_logits) = LOSSES[case]
-    assert facts.loss_of(small(optimizer="sgd", loss=loss)) == {
+    assert description.loss_of(small(optimizer="sgd", loss=loss)) == {
         "name": name,
         "from_logits": from_logits,
         "reduction": "sum_over_batch_size",
@@ -53,14 +53,14 @@ def test_loss_is_named_however_it_was_given(case):
 
 @pytest.mark.parametrize("loss", [None, lambda y, p: p, {"a": "mse", "b": "mse"}])
 def test_loss_that_is_not_one_of_keras_is_not_known(loss):
-    assert facts.loss_of(small(optimizer="sgd", loss=loss)) is None
+    assert description.loss_of(small(optimizer="sgd", loss=loss)) is None
 
 
 def test_optimizer_is_seen_through_loss_scaling():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
     inner = keras.optimizers.AdamW(schedule, weight_decay=0.01)
     optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=1024.0)
-    assert facts.optimizer_of(small(optimizer=optimizer, loss="mse")) == {
+    assert description.optimizer_of(small(optimizer=optimizer, loss="mse")) == {
         "name": "adam_w",
         "learning_rate": 0.5,
         "scheduled": True,
@@ -73,7 +73,7 @@ def test_optimizer_is_seen_through_loss_scaling():
 def test_training_is_described():
     model = small(optimizer="sgd", loss="mse")
     kernel = model.layers[0].kernel.numpy()
-    told = facts.of_training(model, {"steps": 7}, 3)
+    told = description.of_training(model, {"steps": 7}, 3)
     assert told["penalty"] == pytest.approx(0.5 * np.sum(kernel**2), rel=1e-6)
     assert told["dropout"] == [[model.layers[2].name, 0.25]]
     assert told["fit"] == {"first_step": 3, "steps_per_epoch": 7}
@@ -86,18 +86,18 @@ def test_outputs_are_those_of_the_innermost_layers():
         [keras.layers.Input((4,)), keras.layers.Dense(2), keras.layers.Softmax()]
     )
     model = keras.Sequential([keras.layers.Input((4,)), inner])
-    (output,) = facts.outputs_of(model)
+    (output,) = description.outputs_of(model)
     assert output["layer"].endswith(inner.layers[-1].name)
     assert (output["activation"], output["units"]) == ("softmax", 2)
 
 
 def test_outputs_of_an_operation_are_not_known():
     inputs = keras.Input((4,))
-    assert facts.outputs_of(keras.Model(inputs, inputs * 2.0)) is None
+    assert description.outputs_of(keras.Model(inputs, inputs * 2.0)) is None
 
 
 def test_moments_leave_out_what_is_not_finite():
-    told = facts.moments(np.array([[3.0, -4.0], [np.nan, np.inf]], np.float32))
+    told = description.moments(np.array([[3.0, -4.0], [np.nan, np.inf]], np.float32))
     assert told == {
         "shape": [2, 2],
         "dtype": "float32",
@@ -109,7 +109,7 @@ def test_moments_leave_out_what_is_not_finite():
         "nonfinite": 2,
         "integral": True,
     }
-    assert facts.moments(np.full(3, np.nan))["mean"] is None
+    assert description.moments(np.full(3, np.nan))["mean"] is None
 
 
 ENTROPIES = {
@@ -129,14 +129,14 @@ ENTROPIES = {
 def test_entropy_of_labels(case):
     y, expected = ENTROPIES[case]
     if expected is None:
-        assert facts.label_entropy(y) is None
+        assert description.label_entropy(y) is None
     else:
-        assert facts.label_entropy(y) == pytest.approx(expected, abs=1e-12)
+        assert description.label_entropy(y) == pytest.approx(expected, abs=1e-12)
 
 
 def test_batch_of_several_inputs_is_described():
     x = {"a": tf.zeros((2, 3), tf.bfloat16), "text": tf.constant(["a", "b"])}
-    told = facts.of_batch((x, None))
+    told = description.of_batch((x, None))
     assert [one["shape"] for one in told["input"]] == [[2, 3]]
     assert told["weighted"] is False
     assert "target" not in told
@@ -162,6 +162,6 @@ def test_monitor_records_the_facts_of_the_first_batch(tmp_path):
 def test_fact_that_raises_is_left_out():
     model = small(optimizer="sgd", loss="mse")
     model.layers[0].kernel.regularizer = lambda w: 1 / 0
-    told = facts.gather(model, (tf.zeros((2, 4)), tf.zeros((2, 3))))
+    told = description.gather(model, (tf.zeros((2, 4)), tf.zeros((2, 3))))
     assert "penalty" not in told
     assert told["target"]["entropy"] == 0.0

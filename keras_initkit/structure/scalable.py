@@ -4,10 +4,10 @@ import dataclasses
 
 import keras
 
-from keras_initkit import initializers
-from keras_initkit.analysis._in_place import Skipped
-from keras_initkit.capture.layers import named_layers
-from keras_initkit.capture.selection import matched
+from keras_initkit.structure.fans import is_convolution
+from keras_initkit.structure.in_place import Skipped
+from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.selection import matched
 
 k = keras.layers
 
@@ -88,7 +88,7 @@ def _target(name, layer):
         return Target(name, layer, layer.pointwise_kernel, others, bias)
     if isinstance(layer, k.Dense | k.EinsumDense):
         return Target(name, layer, layer.kernel, (), bias)
-    if initializers.layer_aware.is_convolution(layer) and hasattr(layer, "kernel"):
+    if is_convolution(layer) and hasattr(layer, "kernel"):
         return Target(name, layer, layer.kernel, (), bias)
     if isinstance(layer, k.Embedding):
         return Target(name, layer, layer.embeddings)

@@ -1,6 +1,10 @@
-"""Fan-in and fan-out of a weight, from its shape."""
+"""Fan-in and fan-out of a weight, from its shape and its layer."""
 
 import math
+
+import keras
+
+GATES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1, "ConvLSTM": 4}
 
 
 def compute_fans(shape, input_axes=None, output_axes=None):
@@ -91,3 +95,70 @@ def layer_fans(
         return taps * outputs / stride, taps * inputs
     divisor = {"grouped": groups, "blocks": blocks}.get(rule, 1)
     return taps * inputs, taps * outputs / divisor
+
+
+def layer_rule(layer, weight="kernel", blocks=None):
+    """Returns the arguments of `FanCorrected` for a layer's weight, as a dict."""
+    k = keras.layers
+    if blocks is not None:
+        return {"rule": "blocks", "blocks": blocks}
+    gates = gates_of(layer)
+    if gates > 1:
+        return {"rule": "blocks", "blocks": gates}
+    if weight == "depthwise_kernel" or _is(layer, "DepthwiseConv", k.DepthwiseConv2D):
+        return {"rule": "depthwise"}
+    if weight == "pointwise_kernel":
+        return {"rule": "plain"}
+    if type(layer).__name__.endswith("Transpose") and is_convolution(layer):
+        stride = 1
+        for step in layer.strides:
+            stride *= step
+        return {"rule": "transposed", "stride": stride}
+    if is_convolution(layer) and getattr(layer, "groups", 1) > 1:
+        return {"rule": "grouped", "groups": layer.groups}
+    if isinstance(layer, k.EinsumDense):
+        input_axes, output_axes = _einsum_axes(layer.equation)
+        return {
+            "rule": "axes",
+            "input_axes": input_axes,
+            "output_axes": output_axes,
+        }
+    if isinstance(layer, k.Embedding):
+        return {"rule": "embedding"}
+    return {"rule": "plain"}
+
+
+def gates_of(layer):
+    """Returns how many gates share a recurrent layer's or cell's kernel, else 1."""
+    name = type(layer).__name__
+    for base in type(layer).__mro__:
+        if base.__module__.startswith("keras."):
+            name = base.__name__
+            break
+    for known, gates in GATES.items():
+        if name.startswith(known):
+            return gates
+    return 1
+
+
+def is_convolution(layer):
+    """Returns whether a layer is one of Keras's convolutions, transposed or not."""
+    return hasattr(layer, "kernel_size") and hasattr(layer, "strides")
+
+
+def _is(layer, prefix, cls):
+    return isinstance(layer, cls) or any(
+        base.__name__.startswith(prefix) for base in type(layer).__mro__
+    )
+
+
+def _einsum_axes(equation):
+    """Returns the kernel's input axes (summed over) and output axes.
+
+    Axes that input and output share with the kernel are batch axes, in neither.
+    """
+    left, output = equation.replace(" ", "").split("->")
+    inputs, kernel = left.split(",")
+    input_axes = [n for n, a in enumerate(kernel) if a in inputs and a not in output]
+    output_axes = [n for n, a in enumerate(kernel) if a in output and a not in inputs]
+    return input_axes, output_axes

@@ -1,0 +1,118 @@
+"""The layers of a model: their names, their weights' names, what is told of them."""
+
+import collections
+
+import keras
+
+
+class Together:
+    """Several models that one step trains, seen as one.
+
+    Args:
+        models: List of Keras models.
+
+    Raises:
+        ValueError: If two of them have the same name.
+    """
+
+    def __init__(self, models):
+        names = [model.name for model in models]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                "`models` must have names of their own, by which their layers are told "
+                f"apart. Received models named {names}"
+            )
+        self.models = self._layers = models
+        self.name = "+".join(names)
+        self.distribute_strategy = models[0].distribute_strategy
+
+    @property
+    def trainable_variables(self):
+        return [v for model in self.models for v in model.trainable_variables]
+
+    def _flatten_layers(self, include_self=False):
+        for model in self.models:
+            yield from model._flatten_layers(include_self=include_self)
+
+
+def parts_of(model):
+    """Yields `(prefix of its names, model)` for each model trained."""
+    if not isinstance(model, Together):
+        yield "", model
+        return
+    for one in model.models:
+        yield f"{one.name}/", one
+
+
+def named_layers(model):
+    """Lists the layers below a model with a unique name each.
+
+    The name is `layer.path`, behind the name of its model where there are several.
+    Where several layers share a path (two layers of the same name in one subclassed
+    model), the second is `path#2`, the third `path#3`...
+
+    Returns:
+        A list of `(name, layer)`, in the order in which the model holds them.
+    """
+    seen: collections.Counter = collections.Counter()
+    named = []
+    for prefix, one in parts_of(model):
+        for layer in one._flatten_layers(include_self=False):
+            path = layer.path or layer.name
+            if not path.startswith(prefix):
+                path = prefix + path
+            seen[path] += 1
+            named.append((path if seen[path] == 1 else f"{path}#{seen[path]}", layer))
+    return named
+
+
+def weight_names(model, selection):
+    """Maps `id(variable)` to `(owner's name, variable name)` for trainable weights.
+
+    Args:
+        model: A built Keras model.
+        selection: `Selection` of the layers whose weights are meant; one of all layers
+            includes the weights of the model itself.
+    """
+    names: dict = {}
+    itself = [(one.name, one) for _, one in parts_of(model)] if selection.all else []
+    for name, layer in [*itself, *selection.of(named_layers(model))]:
+        for variable in layer._trainable_variables:
+            names.setdefault(id(variable), (name, variable.name))
+    return names
+
+
+def describe(model):
+    """Describes the layers of a model, JSON-able, in the order the model holds them.
+
+    Returns:
+        A list of dicts with keys `path`, `class_name`, `activation` (name or None),
+        `dtype` (that it computes in) and `weights` (`{name: shape}`).
+    """
+    return [
+        {
+            "path": name,
+            "class_name": type(layer).__name__,
+            "activation": activation_name(layer),
+            "dtype": layer.compute_dtype,
+            "weights": {
+                variable.name: list(variable.shape)
+                for variable in layer._trainable_variables
+            },
+        }
+        for name, layer in named_layers(model)
+        if not isinstance(layer, keras.layers.InputLayer)
+    ]
+
+
+def activation_name(layer):
+    """Returns the name of the activation function that a layer applies, or `None`."""
+    if isinstance(layer, keras.layers.ReLU):
+        plain = not layer.negative_slope and not layer.threshold
+        return "relu" if plain else "leaky_relu"
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return None
+    return getattr(activation, "__name__", type(activation).__name__)
