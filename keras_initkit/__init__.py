@@ -20,6 +20,7 @@ _ROOMS = (
     "recording",
     "analysis",
     "lessons",
+    "structure",
 )
 _PUBLIC = {
     "SignalMonitor": "callbacks",

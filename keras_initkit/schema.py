@@ -1,5 +1,6 @@
 """The words of a record: signals, statistics, tags. Declared in the light package."""
 
+from keras_initkit_light.format.schema import CARRIERS as CARRIERS
 from keras_initkit_light.format.schema import DATA_VERSION as DATA_VERSION
 from keras_initkit_light.format.schema import FINDINGS_TAG as FINDINGS_TAG
 from keras_initkit_light.format.schema import FIRST_OCTAVE as FIRST_OCTAVE
@@ -11,6 +12,7 @@ from keras_initkit_light.format.schema import OVERHEAD as OVERHEAD
 from keras_initkit_light.format.schema import PLUGIN_NAME as PLUGIN_NAME
 from keras_initkit_light.format.schema import PREDICTION_COLUMNS as PREDICTION_COLUMNS
 from keras_initkit_light.format.schema import RECORD_RUN as RECORD_RUN
+from keras_initkit_light.format.schema import ROLES as ROLES
 from keras_initkit_light.format.schema import RUN_TAG as RUN_TAG
 from keras_initkit_light.format.schema import SIGNALS as SIGNALS
 from keras_initkit_light.format.schema import SKIPPED as SKIPPED
@@ -18,6 +20,7 @@ from keras_initkit_light.format.schema import STATISTICS as STATISTICS
 from keras_initkit_light.format.schema import TIME_COLUMNS as TIME_COLUMNS
 from keras_initkit_light.format.schema import TIME_SIGNALS as TIME_SIGNALS
 from keras_initkit_light.format.schema import TIME_STEPS as TIME_STEPS
+from keras_initkit_light.format.schema import VECTORS as VECTORS
 from keras_initkit_light.format.schema import Signal as Signal
 from keras_initkit_light.format.schema import Statistic as Statistic
 from keras_initkit_light.format.schema import TensorKey as TensorKey

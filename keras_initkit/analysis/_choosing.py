@@ -10,7 +10,8 @@ from keras_initkit import initializers, theory
 from keras_initkit.analysis.plan import Choice
 from keras_initkit.initializers._activations import to_theory
 from keras_initkit.initializers.layer_aware import for_layer
-from keras_initkit.structure.fans import gates_of, is_convolution, layer_rule
+from keras_initkit.structure.fans import is_convolution, layer_rule
+from keras_initkit.structure.roles import gates_of
 
 k = keras.layers
 # Weight layers without normalization or shortcuts from which on their matrices should
@@ -32,9 +33,9 @@ class Rules:
     def choose(self, owner, place):
         """Returns the `Choice` for a layer at its place."""
         layer = owner.layer
-        if isinstance(layer, k.RNN) or gates_of(layer) > 1:
+        if owner.is_recurrent:
             return _recurrent(owner, place)
-        if isinstance(layer, k.Embedding):
+        if owner.is_table:
             return _embedding(owner)
         if place.head:
             gain, initializer = 1.0, for_layer(layer, "lecun_normal", owner.kernel)
@@ -72,8 +73,8 @@ class Rules:
 
 def is_plain(owner, place):
     """Whether only its initializer keeps the signal in size behind a layer."""
-    recurrent = isinstance(owner.layer, k.RNN | k.Embedding)
-    return not (recurrent or place.normalized or place.branch)
+    carried_on = owner.is_recurrent or owner.is_table
+    return not (carried_on or place.normalized or place.branch)
 
 
 def _takes_orthogonal(owner):
@@ -228,4 +229,5 @@ def _embedding(owner):
     size = owner.layer.output_dim
     table = keras.initializers.RandomNormal(stddev=size**-0.5)
     reason = f"table: looked up, not multiplied by; rows of length 1 (std 1/√{size})"
-    return _choice(owner, table, reason, size**-0.5, {owner.kernel: table})
+    kernels = {n: for_layer(owner.layer, "lecun_normal", n) for n in owner.kernels}
+    return _choice(owner, table, reason, size**-0.5, {owner.kernel: table, **kernels})

@@ -74,8 +74,9 @@ def _by_key(record, signal, statistic):
 def _by_owner(record, signal, statistic, joined):
     """Returns a statistic of each layer's kernels, of several the largest."""
     found: dict[str, float] = {}
+    kernels = diagnosis.kernels_of(record)
     for key, value in _by_key(record, signal, statistic).items():
-        if key.tensor.endswith(("kernel", "embeddings")):
+        if (key.layer, key.tensor) in kernels:
             found[key.layer] = joined(value, found.get(key.layer, value))
     return found
 

@@ -79,10 +79,13 @@ def phases(model, x):
     stacks = collections.defaultdict(list)
     for owner in owners:
         place = graph.places.get(id(owner.layer))
-        plain = owner.kernel == "kernel" and layer_rule(owner.layer)["rule"] == "plain"
+        plain = (
+            owner.kernels == [owner.kernel]
+            and layer_rule(owner.layer, owner.kernel)["rule"] == "plain"
+        )
         if place is None or not plain or place.normalized or place.branch or place.head:
             continue
-        if hasattr(owner.layer, "cell"):
+        if owner.is_recurrent:
             continue
         try:
             phi = to_theory(place.activation)
@@ -133,7 +136,7 @@ def _depth_message(phase):
 
 def _phase(stack):
     owners, phi = [owner for owner, _ in stack], stack[0][1]
-    kernels = [_matrix(owner.weights["kernel"]) for owner in owners]
+    kernels = [_matrix(owner.weights[owner.kernel]) for owner in owners]
     sigma_w = float(np.median([math.sqrt((w**2).mean() * len(w)) for w in kernels]))
     biases = [owner.weights.get("bias") for owner in owners]
     offsets = [0.0 if b is None else math.sqrt((_array(b) ** 2).mean()) for b in biases]

@@ -20,6 +20,7 @@ from keras_initkit.capture.once import observe
 from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord
 from keras_initkit.structure import layers as choosing
+from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.in_place import editing, forward, unchanged
 
 
@@ -152,6 +153,7 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
     with unchanged(model):
         step = Step(model, x, y, weights, loss, notes)
         value, seen, untapped = observe(model, step)
+    learn_roles(model, x)
     judged_loss = value if step.has_loss else None
     record = _record(model, step.known, judged_loss, seen, untapped)
     found = phases(model, keras.tree.map_structure(lambda one: one[:1], x))

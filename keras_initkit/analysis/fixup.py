@@ -7,7 +7,7 @@ import keras
 from keras_initkit import initializers
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.layers import named_layers
-from keras_initkit.structure.owners import is_normalization
+from keras_initkit.structure.roles import is_normalization
 from keras_initkit.structure.scalable import find_targets
 
 
@@ -120,7 +120,7 @@ def _weighted_branches(model, graph, targets):
 
 def _assign(target, factor, zero, edit, seed):
     """Draws a kernel by He's rule with its true fans, scaled; or zero."""
-    if isinstance(target.layer, keras.layers.Embedding):
+    if target.is_table:
         return
     shape, path = target.kernel.shape, f"{target.name}/{target.kernel.name}"
     if zero:

@@ -10,8 +10,9 @@ import keras
 from keras import ops
 
 from keras_initkit import initializers
-from keras_initkit.structure.fans import gates_of
+from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped, editing, forward
+from keras_initkit.structure.roles import gates_of
 from keras_initkit.structure.scalable import find_targets
 from keras_initkit.structure.shadowing import shadowed
 
@@ -83,8 +84,8 @@ def lsuv(
     In forward order, each kernel starts from an orthonormal matrix and is divided by
     the standard deviation of its layer's signal on `x` until that is within
     `tolerance` of 1. The signal is the layer's output *before* its own activation; for
-    LSTM, GRU and SimpleRNN it is what the input kernel adds to the gates, and their
-    recurrent kernels, whose scale decides over stability in time, keep their values.
+    recurrent layers it is what the input kernel adds to the gates, and their recurrent
+    kernels, whose scale decides over stability in time, keep their values.
     All layers are fitted during one eager forward pass in inference mode: a layer is
     met when its inputs are final already, so no sub-model and no second pass is
     needed. Any Keras model will do, subclassed and nested ones too.
@@ -167,7 +168,7 @@ def _start_orthonormal(target, edit, seed):
     gates = gates_of(target.layer)
     for variable in target.kernels:
         path = f"{target.name}/{variable.name}"
-        if isinstance(target.layer, keras.layers.Embedding):
+        if target.is_table:
             # A table is looked up, not multiplied by: rows need no directions.
             base = keras.initializers.RandomNormal(stddev=1.0)
         elif gates > 1:
@@ -272,8 +273,7 @@ def _evaluate(target, original, args, kwargs):
     """
     if target.projection:
         inputs = keras.tree.flatten((args, kwargs))[0]
-        signal = ops.matmul(inputs, ops.cast(target.kernel, inputs.dtype))
-        return None, signal, lambda signal: None
+        return None, _projected(target, inputs), lambda signal: None
     activation = target.layer.__dict__.get("activation")
     if not callable(activation) or activation is keras.activations.linear:
         outputs = original(*args, **kwargs)
@@ -289,6 +289,23 @@ def _evaluate(target, original, args, kwargs):
     if not caught:
         return outputs, outputs, None
     return outputs, caught[0], activation if outputs is caught[1] else None
+
+
+def _projected(target, inputs):
+    """Returns what a recurrent layer's kernel makes of its inputs, for all steps."""
+    cell, kernel = target.layer.cell, ops.cast(target.kernel, inputs.dtype)
+    if not is_convolution(cell):
+        return ops.matmul(inputs, kernel)
+    frames = ops.reshape(inputs, (-1, *inputs.shape[2:]))
+    signal = ops.conv(
+        frames,
+        kernel,
+        strides=cell.strides,
+        padding=cell.padding,
+        data_format=cell.data_format,
+        dilation_rate=cell.dilation_rate,
+    )
+    return ops.reshape(signal, (*inputs.shape[:2], *signal.shape[1:]))
 
 
 def _is_linear(target):

@@ -108,6 +108,9 @@ def reinitialize(model, plan_or_initializer, seed=None, layers=None):
             skipped.append(Skipped(owner.name, reason))
             continue
         for weight, initializer in weights.items():
+            if not (owner.name in explicit or owner.weights[weight].trainable):
+                skipped.append(Skipped(owner.name, f"its {weight} is not trainable"))
+                continue
             path = f"{owner.name}/{weight}"
             one = initializers.seeded(initializer, seed, path)
             variable = owner.weights[weight]

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-import keras
 from keras import ops
 
 from keras_initkit import theory
@@ -111,7 +110,7 @@ def _reason(target, untreated):
     reasons = dict(untreated)
     if target.name in reasons:
         return reasons[target.name]
-    if isinstance(target.layer, keras.layers.Embedding):
+    if target.is_table:
         return "is a table, which has no preactivation to scale"
     if reasons:
         return f"lies behind {next(iter(reasons))}, which has no rule"

@@ -16,6 +16,7 @@ from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
 from keras_initkit.capture.seen import Reader
+from keras_initkit.structure import uses
 from keras_initkit.structure.layers import weight_names
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.shadowing import shadowed
@@ -324,6 +325,8 @@ class Session:
             )
             with collector.listening():
                 outputs = function(*args, **kwargs)
+            if not tf.executing_eagerly():
+                uses.learn(self.model, tf.compat.v1.get_default_graph())
             self._called.update(collector.calls)
             self._unseen.update(collector.unseen())
             layout, values = collector.packed()

@@ -8,6 +8,7 @@ from keras_initkit.diagnosis.depth import (
     Profile,
     depth_profile,
     depth_slope,
+    kernels_of,
     weight_layers,
 )
 from keras_initkit.diagnosis.finding import SEVERITIES, Finding
@@ -42,6 +43,7 @@ __all__ = [
     "NotJudged",
     "Threshold",
     "depth_profile",
+    "kernels_of",
     "depth_slope",
     "Profile",
     "weight_layers",

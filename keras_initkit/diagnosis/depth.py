@@ -4,15 +4,14 @@ Depth counts the layers that own a kernel (dense, convolutional, recurrent, embe
 from 0 at the input side; layers that only reshape, pool or normalise do not add to it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_initkit.recording.record import RunRecord
-from keras_initkit_light.format.schema import TensorKey
+from keras_initkit_light.format.schema import CARRIERS, TensorKey
 
-# Weights that carry no signal from one layer to the next: offsets and scales.
-_NOT_KERNELS = ("bias", "beta", "gamma", "moving_mean", "moving_variance")
 # Their outputs are probabilities, on a scale that no initializer sets.
 _PROBABILITIES = ("softmax", "sigmoid", "log_softmax")
 
@@ -51,14 +50,37 @@ class Profile(NamedTuple):
         return self.slope * float(self.depths.max() - self.depths.min())
 
 
-def is_kernel(key: TensorKey) -> bool:
-    """Returns whether a weight carries the signal on, as kernels and embeddings do."""
-    return not key.tensor.endswith(_NOT_KERNELS)
+def kernel_columns(record: RunRecord, signal: str) -> list[int]:
+    """Returns where in a signal of weights those stand that carry the signal on.
+
+    These are kernels and embeddings. A weight whose role the record does not tell is
+    not among them.
+    """
+    series = record.signal(signal)
+    keys = () if series is None else series.tensors
+    kernels = kernels_of(record)
+    return [column for column, key in enumerate(keys) if weight_of(key) in kernels]
 
 
-def is_table(key: TensorKey) -> bool:
-    """Returns whether a weight is looked up, row by row, as embeddings are."""
-    return key.tensor.endswith("embeddings")
+def kernels_of(
+    record: RunRecord, roles: Sequence[str] = CARRIERS
+) -> set[tuple[str, str]]:
+    """Returns layer and name of each weight that carries the signal on."""
+    return {weight for weight, role in record.roles().items() if role in roles}
+
+
+def tables_of(record: RunRecord) -> set[str]:
+    """Returns the layers that look up rows of a table, as embeddings do.
+
+    A row is on a scale of its own, gets a gradient from the examples that ask for it
+    only, and has no fan-in: it says nothing of how signals change with depth.
+    """
+    return {layer for layer, _ in kernels_of(record, ("table",))}
+
+
+def weight_of(key: TensorKey) -> tuple[str, str]:
+    """Returns layer and name of the weight that a tensor is of."""
+    return key.layer, key.tensor
 
 
 def depth_slope(depths: np.ndarray, values: np.ndarray) -> float:
@@ -91,13 +113,11 @@ def weight_layers(record: RunRecord) -> tuple[str, ...]:
     series = record.signal("gradient")
     if series is None:
         series = record.signal("weight")
-    if series is not None:
-        return tuple(dict.fromkeys(k.layer for k in series.tensors if is_kernel(k)))
-    return tuple(
-        layer["path"]
-        for layer in record.metadata.get("layers", ())
-        if any(is_kernel(TensorKey("", name)) for name in layer["weights"])
-    )
+    kernels = kernels_of(record)
+    keys = () if series is None else series.tensors
+    recorded = [key.layer for key in keys if weight_of(key) in kernels]
+    described = [weight[0] for weight in record.roles() if weight in kernels]
+    return tuple(dict.fromkeys(recorded or described))
 
 
 def activation_of(record: RunRecord, layer: str) -> str | None:
@@ -151,7 +171,11 @@ def _depths_of(
     """Returns the depth of each tensor, -1 for those that do not count."""
     owners = weight_layers(record)
     if signal in ("gradient", "weight", "update"):
-        return [owners.index(k.layer) if is_kernel(k) else -1 for k in tensors]
+        kernels = kernels_of(record)
+        return [
+            owners.index(key.layer) if weight_of(key) in kernels else -1
+            for key in tensors
+        ]
     if not owners:
         return list(range(len(tensors)))
     layers = {key.layer for key in tensors}

@@ -146,8 +146,8 @@ class RunRecord:
             same manner, columns as in `schema.TIME_COLUMNS`.
         scalars: `{name: (steps, values)}`, the metrics of the monitored steps as Keras
             reports them (running means over the epoch), `"loss"` among them.
-        metadata: JSON-able facts about the run: `"layers"` (path, class, activation and
-            weights of each layer, in forward order), `"model"`, `"data_version"`,
+        metadata: JSON-able facts about the run: `"layers"` (path, class, activation,
+            weights and their roles of each layer), `"model"`, `"data_version"`,
             `"untapped"` (layer path and reason)...
         thins: Whether old steps thin out.
     """
@@ -169,6 +169,17 @@ class RunRecord:
         schema.check_signals((name,))
         names = _names_in(self.series, name)
         return self.series[names[-1]] if names else None
+
+    def roles(self) -> dict[tuple[str, str], str]:
+        """Returns `{(layer, weight): role}`, roles as in `schema.ROLES`.
+
+        Empty where the record does not tell, as before the first monitored step.
+        """
+        return {
+            (layer["path"], weight): role
+            for layer in self.metadata.get("layers", ())
+            for weight, role in layer.get("roles", {}).items()
+        }
 
     def latest(self, signal: str) -> tuple[str, SignalSeries]:
         """Returns the name and the series that a signal now goes to.

@@ -67,8 +67,6 @@ QUANTILES = {"p5": 0.05, "median": 0.5, "p95": 0.95}
 _SHARES = np.array(list(QUANTILES.values()))
 # Zero, and what is smaller, counts as this.
 SMALLEST = 1e-20
-# Vectors, which start at 0 or 1 and are left out where kernels are compared.
-_VECTORS = ("bias", "beta", "gamma")
 
 Tensors = Mapping[str, Sequence[schema.TensorKey]]
 
@@ -105,9 +103,15 @@ class ScalarBoard:
     Args:
         tensors: `{signal: keys}` of what is recorded.
         shown: `{signal: names}` of the statistics shown of each layer.
+        roles: `{(layer, weight): role}`, as a record tells them.
     """
 
-    def __init__(self, tensors: Tensors, shown: Mapping[str, Sequence[str]]):
+    def __init__(
+        self,
+        tensors: Tensors,
+        shown: Mapping[str, Sequence[str]],
+        roles: Mapping[tuple[str, str], str],
+    ):
         self.tensors = {signal: tuple(keys) for signal, keys in tensors.items()}
         descriptions: dict[str, str] = {}
         # Where the numbers of a signal lie: columns of every row, rows of the kernels.
@@ -121,7 +125,11 @@ class ScalarBoard:
                     text = schema.STATISTICS[name].description
                     descriptions[schema.tag(signal, key, name)] = text
             name = OVER_LAYERS[signal]
-            kernels = [i for i, key in enumerate(keys) if key.tensor not in _VECTORS]
+            kernels = [
+                row
+                for row, key in enumerate(keys)
+                if roles.get((key.layer, key.tensor)) not in schema.VECTORS
+            ]
             self._kernels[signal] = (kernels, statistics.index(name))
             for quantile in QUANTILES:
                 descriptions[over_layers_tag(signal, quantile)] = (
@@ -189,12 +197,15 @@ def histogram_tag(signal: str, key: schema.TensorKey) -> str:
     return f"{signal}/{key.label}"
 
 
-def charts(signals: Sequence[str]) -> summary_pb2.Summary.Value:
+def charts(signals: Sequence[str], vectors: Sequence[str]) -> summary_pb2.Summary.Value:
     """Makes the charts of the Custom Scalars dashboard: all layers in one chart.
 
-    Vectors (biases) are left out.
     The tags are named by patterns, so that the charts of all runs are the same ones:
     the dashboard draws equal charts once, with a curve for each run.
+
+    Args:
+        signals: Names of the signals.
+        vectors: Names of weights that are left out (biases).
     """
     spread = layout_pb2.Category(title="log10 over all layers: median, 5% to 95%")
     each = layout_pb2.Category(title="every layer", closed=True)
@@ -204,7 +215,7 @@ def charts(signals: Sequence[str]) -> summary_pb2.Summary.Value:
         spread.chart.add(title=title).margin.series.add(
             value=middle, lower=low, upper=high
         )
-        no_vectors = "".join(f"(?!.*:{name}/)" for name in _VECTORS)
+        no_vectors = "".join(f"(?!.*:{name}/)" for name in vectors)
         pattern = f"^{signal}/{no_vectors}.*/{OVER_LAYERS[signal]}$"
         each.chart.add(title=title).multiline.tag.append(pattern)
     return events.layout(layout_pb2.Layout(category=[spread, each]))

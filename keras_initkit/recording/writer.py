@@ -10,6 +10,7 @@ from keras_initkit import schema
 from keras_initkit.recording import events, stock
 from keras_initkit.recording.chunks import ChunkFile
 from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit.structure.roles import names_in_table
 
 
 class RunWriter:
@@ -61,15 +62,14 @@ class RunWriter:
             return
         latest = {signal: record.latest(signal) for signal in signals}
         for signal, (name, series) in latest.items():
-            self._add("statistics", name, series, step)
+            self._add("statistics", name, series, step, record)
             if signal in counts:
-                self._add("histogram", name, record.histograms[name], step)
+                self._add("histogram", name, record.histograms[name], step, record)
         for name, series in record.time_steps.items():
             if series.signal in signals and series.steps[-1] == step:
-                self._add("time", name, series, step)
-        self._write_stock(
-            step, {s: series for s, (_, series) in latest.items()}, counts
-        )
+                self._add("time", name, series, step, record)
+        newest = {signal: series for signal, (_, series) in latest.items()}
+        self._write_stock(step, newest, counts, record)
 
     def write_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes the metrics of a monitored step, those of a step once only."""
@@ -127,10 +127,17 @@ class RunWriter:
         finally:
             self._stock.close()
 
-    def _add(self, kind: str, name: str, series: SignalSeries, step: int) -> None:
+    def _add(
+        self, kind: str, name: str, series: SignalSeries, step: int, record: RunRecord
+    ) -> None:
         def describe() -> dict[str, Any]:
             rows = [key.label for key in series.tensors]
-            return _content(kind, series.signal, rows, series.statistics)
+            content = _content(kind, series.signal, rows, series.statistics)
+            if schema.SIGNALS[series.signal].source == "weight":
+                known = record.roles()
+                keys = [(key.layer, key.tensor) for key in series.tensors]
+                content["roles"] = [known.get(key) for key in keys]
+            return content
 
         tag = schema.matrix_tag(name, kind)
         self._matrices.add(tag, step, series.last(), describe)
@@ -140,16 +147,20 @@ class RunWriter:
         step: int,
         series: Mapping[str, SignalSeries],
         counts: Mapping[str, np.ndarray],
+        record: RunRecord,
     ) -> None:
         tensors = {signal: one.tensors for signal, one in series.items()}
         board = self._boards.get(tuple(series))
         if board is None or board.tensors != tensors:
             board = self._boards[tuple(series)] = stock.ScalarBoard(
-                tensors, {**stock.shown_statistics(tensors), **self._shown}
+                tensors,
+                {**stock.shown_statistics(tensors), **self._shown},
+                record.roles(),
             )
             signals = {signal for signals in self._boards for signal in signals}
             ordered = schema.check_signals(tuple(signals))
-            self._stock.write(step, [stock.charts(ordered)])
+            vectors = names_in_table(*schema.VECTORS)
+            self._stock.write(step, [stock.charts(ordered, vectors)])
         matrices = {signal: one.last() for signal, one in series.items()}
         self._stock.write_scalars(step, board.scalars, board.numbers(matrices))
         if counts:

@@ -2,9 +2,9 @@
 
 import math
 
-import keras
+from keras_initkit.structure import roles
 
-GATES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1, "ConvLSTM": 4}
+_PLAIN = {"rule": "plain"}
 
 
 def compute_fans(shape, input_axes=None, output_axes=None):
@@ -99,57 +99,30 @@ def layer_fans(
 
 def layer_rule(layer, weight="kernel", blocks=None):
     """Returns the arguments of `FanCorrected` for a layer's weight, as a dict."""
-    k = keras.layers
     if blocks is not None:
         return {"rule": "blocks", "blocks": blocks}
-    gates = gates_of(layer)
-    if gates > 1:
-        return {"rule": "blocks", "blocks": gates}
-    if weight == "depthwise_kernel" or _is(layer, "DepthwiseConv", k.DepthwiseConv2D):
-        return {"rule": "depthwise"}
-    if weight == "pointwise_kernel":
-        return {"rule": "plain"}
-    if type(layer).__name__.endswith("Transpose") and is_convolution(layer):
-        stride = 1
-        for step in layer.strides:
-            stride *= step
-        return {"rule": "transposed", "stride": stride}
-    if is_convolution(layer) and getattr(layer, "groups", 1) > 1:
-        return {"rule": "grouped", "groups": layer.groups}
-    if isinstance(layer, k.EinsumDense):
+    kind = roles.kind_of(getattr(layer, "cell", layer))
+    rule = "plain" if kind is None else kind.fans.get(weight, "plain")
+    if rule == "blocks":
+        return {"rule": "blocks", "blocks": roles.gates_of(layer)}
+    if rule == "transposed":
+        return {"rule": "transposed", "stride": math.prod(layer.strides)}
+    if rule == "grouped":
+        groups = getattr(layer, "groups", 1)
+        return {"rule": "grouped", "groups": groups} if groups > 1 else _PLAIN
+    if rule == "axes":
         input_axes, output_axes = _einsum_axes(layer.equation)
         return {
             "rule": "axes",
             "input_axes": input_axes,
             "output_axes": output_axes,
         }
-    if isinstance(layer, k.Embedding):
-        return {"rule": "embedding"}
-    return {"rule": "plain"}
-
-
-def gates_of(layer):
-    """Returns how many gates share a recurrent layer's or cell's kernel, else 1."""
-    name = type(layer).__name__
-    for base in type(layer).__mro__:
-        if base.__module__.startswith("keras."):
-            name = base.__name__
-            break
-    for known, gates in GATES.items():
-        if name.startswith(known):
-            return gates
-    return 1
+    return {"rule": rule}
 
 
 def is_convolution(layer):
     """Returns whether a layer is one of Keras's convolutions, transposed or not."""
     return hasattr(layer, "kernel_size") and hasattr(layer, "strides")
-
-
-def _is(layer, prefix, cls):
-    return isinstance(layer, cls) or any(
-        base.__name__.startswith(prefix) for base in type(layer).__mro__
-    )
 
 
 def _einsum_axes(equation):

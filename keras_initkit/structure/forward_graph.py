@@ -14,9 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_initkit.structure import uses
 from keras_initkit.structure.in_place import forward
 from keras_initkit.structure.layers import named_layers
-from keras_initkit.structure.owners import is_normalization
+from keras_initkit.structure.roles import is_normalization
 from keras_initkit.structure.shadowing import shadowed
 
 k = keras.layers
@@ -97,23 +98,48 @@ def trace(model, owners, x=None):
     """
     recorder = _Recorder(owners)
 
-    def run(*inputs):
-        recorder.graph = tf.compat.v1.get_default_graph()
-        recorder.inputs = [tensor.op.name for tensor in keras.tree.flatten(inputs)]
-        structure = keras.tree.pack_sequence_as(specs, inputs)
-        forward(model, structure)
+    def began(graph, inputs):
+        recorder.graph = graph
+        recorder.inputs = [tensor.op.name for tensor in inputs]
 
     try:
-        specs = _specs(model, x)
         with recorder.listening(model):
-            flat = keras.tree.flatten(specs)
-            tf.function(run, autograph=False).get_concrete_function(*flat)
+            _trace(model, x, began)
     except Exception as error:  # whatever the user's own `call` raises
         text = str(error).strip().partition("\n")[0]
         return ForwardGraph({}, 0, f"{type(error).__name__}: {text}")
+    return recorder.result()
+
+
+def learn_roles(model, x=None):
+    """Finds out what weights of unknown kinds do, by a trace; nothing is computed.
+
+    Args:
+        model: A built Keras model. Where its forward pass cannot be traced, the roles
+            stay unknown.
+        x: Inputs, as for `trace`.
+    """
+    if not uses.unknown_weights(model):
+        return
+    # Whatever the user's own `call` raises.
+    with contextlib.suppress(Exception):
+        uses.learn(model, _trace(model, x))
+
+
+def _trace(model, x, began=lambda graph, inputs: None):
+    """Returns the graph of a forward pass; tells of it and its inputs at the start."""
+    specs = _specs(model, x)
+
+    def run(*inputs):
+        began(tf.compat.v1.get_default_graph(), keras.tree.flatten(inputs))
+        forward(model, keras.tree.pack_sequence_as(specs, inputs))
+
+    try:
+        flat = keras.tree.flatten(specs)
+        function = tf.function(run, autograph=False)
+        return function.get_concrete_function(*flat).graph
     finally:
         model._clear_losses()
-    return recorder.result()
 
 
 def _specs(model, x):

@@ -6,9 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_initkit.structure import roles
 from keras_initkit.structure.layers import activation_name, named_layers
-
-k = keras.layers
 
 # Layers behind which a linear function is still linear in the layer's input.
 _LINEAR = (
@@ -28,13 +27,6 @@ _LINEAR = (
     "SpatialDropout",
     "UpSampling",
     "ZeroPadding",
-)
-_NORMALIZING = (
-    "BatchNormalization",
-    "GroupNormalization",
-    "LayerNormalization",
-    "RMSNormalization",
-    "UnitNormalization",
 )
 _POOLING = ("MaxPooling", "GlobalMaxPooling")
 _ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax")
@@ -78,12 +70,13 @@ class Call:
         """Whether it is linear in its inputs up to a constant, weights or not."""
         sums = ("InputLayer", "Add", "Concatenate", "Average", "Subtract")
         known = self.is_kernel_layer or self.normalizes or _is(self.layer, sums)
-        return self.is_linear or (known and self.activation is None)
+        gated = roles.gates_of(self.layer) > 1
+        return self.is_linear or (known and not gated and self.activation is None)
 
     @property
     def normalizes(self) -> bool:
         """Whether it is a normalization."""
-        return _is(self.layer, _NORMALIZING)
+        return roles.is_normalization(self.layer)
 
     @property
     def pools(self) -> bool:
@@ -93,28 +86,12 @@ class Call:
     @property
     def activates(self) -> bool:
         """Whether it applies an activation and nothing else."""
-        return self.activation is not None and not hasattr(self.layer, "kernel")
+        return self.activation is not None and not self.is_kernel_layer
 
     @property
     def is_kernel_layer(self) -> bool:
-        """Whether it multiplies by a kernel of its own."""
-        return isinstance(self.layer, KERNEL_LAYERS)
-
-
-KERNEL_LAYERS = (
-    k.Dense,
-    k.EinsumDense,
-    k.Conv1D,
-    k.Conv2D,
-    k.Conv3D,
-    k.Conv1DTranspose,
-    k.Conv2DTranspose,
-    k.Conv3DTranspose,
-    k.DepthwiseConv1D,
-    k.DepthwiseConv2D,
-    k.SeparableConv1D,
-    k.SeparableConv2D,
-)
+        """Whether it, or its cell, multiplies by a kernel of its own."""
+        return roles.holds(self.layer, "kernel")
 
 
 class Graph:

@@ -4,6 +4,8 @@ import collections
 
 import keras
 
+from keras_initkit.structure import roles
+
 
 class Together:
     """Several models that one step trains, seen as one.
@@ -77,7 +79,7 @@ def weight_names(model, selection):
     names: dict = {}
     itself = [(one.name, one) for _, one in parts_of(model)] if selection.all else []
     for name, layer in [*itself, *selection.of(named_layers(model))]:
-        for variable in layer._trainable_variables:
+        for variable in trained_by(layer):
             names.setdefault(id(variable), (name, variable.name))
     return names
 
@@ -87,22 +89,34 @@ def describe(model):
 
     Returns:
         A list of dicts with keys `path`, `class_name`, `activation` (name or None),
-        `dtype` (that it computes in) and `weights` (`{name: shape}`).
+        `dtype` (that it computes in), `weights` (`{name: shape}`) and `roles` (`{name:
+        role}`, of `schema.ROLES`). A model that has weights of its own comes first.
     """
+    itself = [(one.name, one) for _, one in parts_of(model) if trained_by(one)]
     return [
-        {
-            "path": name,
-            "class_name": type(layer).__name__,
-            "activation": activation_name(layer),
-            "dtype": layer.compute_dtype,
-            "weights": {
-                variable.name: list(variable.shape)
-                for variable in layer._trainable_variables
-            },
-        }
-        for name, layer in named_layers(model)
+        _described(name, layer)
+        for name, layer in [*itself, *named_layers(model)]
         if not isinstance(layer, keras.layers.InputLayer)
     ]
+
+
+def trained_by(layer):
+    """Lists the weights that a layer itself holds to be trained, or has frozen."""
+    trainable = {id(variable) for variable in layer._trainable_variables}
+    return [v for v in roles.weights_of(layer) if id(v) in trainable]
+
+
+def _described(name, layer):
+    weights = {v.name: list(v.shape) for v in trained_by(layer)}
+    known = roles.roles_of(layer)
+    return {
+        "path": name,
+        "class_name": type(layer).__name__,
+        "activation": activation_name(layer),
+        "dtype": layer.compute_dtype,
+        "weights": weights,
+        "roles": {weight: known[weight] for weight in weights},
+    }
 
 
 def activation_name(layer):

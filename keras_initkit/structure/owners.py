@@ -3,15 +3,9 @@
 import dataclasses
 from typing import Any
 
-import keras
-
-from keras_initkit.structure.fans import is_convolution
+from keras_initkit.structure import roles
 from keras_initkit.structure.in_place import Skipped
 from keras_initkit.structure.layers import named_layers
-
-k = keras.layers
-# Scales and offsets, which start right as they are: not owners of kernels.
-_SCALES = (k.PReLU,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,25 +17,38 @@ class Owner:
         layer: The layer; of a recurrent one, the layer and not its cell.
         weights: `{variable name: variable}`, kernels and biases.
         kernel: Name of the weight that carries the signal on.
+        roles: `{variable name: role}` of these.
     """
 
     name: str
     layer: Any
     weights: dict[str, Any]
     kernel: str
+    roles: dict[str, str]
 
     @property
-    def kernels(self):
+    def kernels(self) -> list[str]:
         """Names of the weights that multiply a signal: not the bias, not a table."""
-        return [n for n in self.weights if n.endswith("kernel")]
+        kinds = ("kernel", "recurrent_kernel")
+        return [name for name, role in self.roles.items() if role in kinds]
 
     @property
-    def trainable(self):
-        """Whether training moves any of the weights."""
-        return any(variable.trainable for variable in self.weights.values())
+    def is_table(self) -> bool:
+        """Whether rows are looked up in it, as in an embedding."""
+        return self.roles[self.kernel] == "table"
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether it has a state that one of its kernels multiplies."""
+        return "recurrent_kernel" in self.roles.values()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training moves the weight that carries the signal on."""
+        return bool(self.weights[self.kernel].trainable)
 
 
-def find_owners(model):
+def find_owners(model: Any) -> tuple[list[Owner], list[Skipped]]:
     """Splits a built model's layers with weights into known and unknown ones.
 
     Returns:
@@ -49,52 +56,61 @@ def find_owners(model):
         `Skipped`. A weight that several layers hold belongs to the first.
     """
     named = named_layers(model)
-    recurrent = {
-        id(layer.cell): (name, layer)
-        for name, layer in named
-        if isinstance(layer, k.RNN) and _is_cell(layer.cell)
-    }
-    owners, unknown = [], []
+    recurrent = {id(layer.cell): (name, layer) for name, layer in _recurrent(named)}
+    owners: list[Owner] = []
+    skipped: list[Skipped] = []
     taken: set[int] = set()
     for path, holder in [(model.name, model), *named]:
-        variables = holder._trainable_variables + holder._non_trainable_variables
-        own = [v for v in variables if "float" in v.dtype]
-        if not own or is_normalization(holder) or isinstance(holder, _SCALES):
+        if roles.is_normalization(holder) or roles.has_no_kernel(holder):
+            continue
+        own = [v for v in roles.weights_of(holder) if not _is_state(v)]
+        if not own:
             continue
         name, layer = recurrent.get(id(holder), (path, holder))
-        weights = {v.name: v for v in own if id(v) not in taken}
+        free = {v.name: v for v in own if id(v) not in taken}
         taken.update(id(v) for v in own)
-        kernel = _kernel_of(holder)
-        if not weights:
-            unknown.append(Skipped(name, "shares its weights with a layer before it"))
-        elif kernel not in weights:
-            shapes = ", ".join(f"{v.name} {tuple(v.shape)}" for v in own)
-            reason = f"{type(holder).__name__} is of an unknown kind, with {shapes}"
-            unknown.append(Skipped(name, reason))
-        else:
-            owners.append(Owner(name, layer, weights, kernel))
-    return owners, unknown
+        carrier = roles.carrier_of(holder)
+        reason = _reason_against(holder, own, free, carrier)
+        if reason:
+            skipped.append(Skipped(name, reason))
+            continue
+        known = roles.roles_of(holder)
+        weights = {n: v for n, v in free.items() if known[n] in _DRAWN}
+        drawn = {weight: known[weight] for weight in weights}
+        owners.append(Owner(name, layer, weights, carrier.name, drawn))
+    return owners, skipped
 
 
-_CELLS = ("LSTMCell", "GRUCell", "SimpleRNNCell", "ConvLSTMCell")
+ADAPTED = "has a low-rank adapter, which is trained in place of its {}"
+# What is drawn from an initializer, or starts at a constant.
+_DRAWN = ("kernel", "recurrent_kernel", "table", "scale", "offset")
 
 
-def _kernel_of(layer):
-    """Returns the name of a layer's kernel, `None` for an unknown kind."""
-    if isinstance(layer, k.SeparableConv1D | k.SeparableConv2D):
-        return "pointwise_kernel"
-    if isinstance(layer, k.Embedding):
-        return "embeddings"
-    plain = isinstance(layer, k.Dense | k.EinsumDense) or _is_cell(layer)
-    if plain or is_convolution(layer):
-        return "kernel"
+def _recurrent(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Lists the recurrent layers whose cell is of a known kind."""
+    return [
+        (name, layer)
+        for name, layer in named
+        if roles.kind_of(getattr(layer, "cell", None)) is not None
+    ]
+
+
+def _is_state(variable: Any) -> bool:
+    """Whether a variable counts or seeds: neither a number of floats nor quantized."""
+    return "float" not in variable.dtype and variable.dtype not in ("int8", "uint8")
+
+
+def _reason_against(
+    holder: Any, own: list[Any], free: dict[str, Any], carrier: Any
+) -> str | None:
+    """Says why nothing of a layer is to be drawn, `None` if it may be."""
+    if not free:
+        return "shares its weights with a layer before it"
+    if carrier is None or carrier.name not in free:
+        shapes = ", ".join(f"{v.name} {tuple(v.shape)}" for v in own)
+        return f"{type(holder).__name__} is of an unknown kind, with {shapes}"
+    if "float" not in carrier.dtype:
+        return f"its {carrier.name} is quantized ({holder.quantization_mode})"
+    if roles.has_adapter(holder):
+        return ADAPTED.format(carrier.name)
     return None
-
-
-def _is_cell(layer):
-    return any(base.__name__ in _CELLS for base in type(layer).__mro__)
-
-
-def is_normalization(layer):
-    """Whether a layer is of a class called `...Normalization`, or of one below it."""
-    return any(base.__name__.endswith("Normalization") for base in type(layer).__mro__)

@@ -1,15 +1,13 @@
 """Which layers of a model have one kernel that scales what they put out."""
 
 import dataclasses
+from typing import Any
 
-import keras
-
-from keras_initkit.structure.fans import is_convolution
+from keras_initkit.structure import roles
 from keras_initkit.structure.in_place import Skipped
 from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.owners import ADAPTED
 from keras_initkit.structure.selection import matched
-
-k = keras.layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,23 +20,29 @@ class Target:
         kernel: The variable to scale.
         others: Further kernels (a separable layer's depthwise).
         bias: The variable that is added, or `None`.
-        projection: Whether the kernel scales `inputs @ kernel`, not the outputs.
+        projection: Whether the kernel scales what its cell gets of the inputs, not the
+            outputs.
     """
 
     name: str
-    layer: object
-    kernel: object
-    others: tuple = ()
-    bias: object = None
+    layer: Any
+    kernel: Any
+    others: tuple[Any, ...] = ()
+    bias: Any = None
     projection: bool = False
 
     @property
-    def kernels(self):
+    def kernels(self) -> tuple[Any, ...]:
         """All kernels of the layer."""
         return (self.kernel, *self.others)
 
+    @property
+    def is_table(self) -> bool:
+        """Whether rows are looked up in the kernel, not multiplied by it."""
+        return roles.roles_of(self.layer).get(self.kernel.name) == "table"
 
-def find_targets(model, layers=None):
+
+def find_targets(model: Any, layers: Any = None) -> tuple[list[Target], list[Skipped]]:
     """Lists a model's layers that can be scaled, and those that cannot.
 
     Args:
@@ -53,46 +57,62 @@ def find_targets(model, layers=None):
     """
     named = named_layers(model)
     chosen = None if layers is None else matched("layers", layers, named)
-    cells = {id(layer.cell) for _, layer in named if hasattr(layer, "cell")}
-    targets, skipped, taken = [], [], set()
+    cells = _inside_cells(named)
+    targets: list[Target] = []
+    skipped: list[Skipped] = []
+    taken: set[int] = set()
     for name, layer in named:
         if chosen is not None and id(layer) not in chosen:
             continue
-        if id(layer) in cells or not _holds_matrices(layer):
+        if id(layer) in cells or not _might_be_scaled(layer):
             continue
-        target = _target(name, layer)
-        if isinstance(target, Skipped):
-            skipped.append(target)
-        elif id(target.kernel) in taken:
-            skipped.append(Skipped(name, "shares its kernel with a layer before it"))
-        elif layers is None and not target.kernel.trainable:
-            skipped.append(
-                Skipped(name, "is not trainable; name it in `layers` to treat it")
-            )
+        kernel = roles.carrier_of(layer)
+        reason = _reason_against(layer, kernel)
+        if reason is None and id(kernel) in taken:
+            reason = "shares its kernel with a layer before it"
+        if reason is None and layers is None and not kernel.trainable:
+            reason = "is not trainable; name it in `layers` to treat it"
+        if reason is None:
+            taken.add(id(kernel))
+            targets.append(_target(name, layer, kernel))
         else:
-            taken.add(id(target.kernel))
-            targets.append(target)
+            skipped.append(Skipped(name, reason))
     return targets, skipped
 
 
-def _holds_matrices(layer):
-    variables = layer._trainable_variables + layer._non_trainable_variables
-    return hasattr(layer, "cell") or any(len(v.shape) > 1 for v in variables)
+def _inside_cells(named: list[tuple[str, Any]]) -> set[int]:
+    """Ids of the cells of recurrent layers, and of the cells stacked in these."""
+    cells = [layer.cell for _, layer in named if hasattr(layer, "cell")]
+    return {id(one) for cell in cells for one in (cell, *getattr(cell, "cells", ()))}
 
 
-def _target(name, layer):
-    """Returns the `Target` of a layer, or `Skipped`."""
-    bias = getattr(layer, "bias", None)
-    if isinstance(layer, k.SeparableConv1D | k.SeparableConv2D):
-        others = (layer.depthwise_kernel,)
-        return Target(name, layer, layer.pointwise_kernel, others, bias)
-    if isinstance(layer, k.Dense | k.EinsumDense):
-        return Target(name, layer, layer.kernel, (), bias)
-    if is_convolution(layer) and hasattr(layer, "kernel"):
-        return Target(name, layer, layer.kernel, (), bias)
-    if isinstance(layer, k.Embedding):
-        return Target(name, layer, layer.embeddings)
-    if isinstance(layer, k.LSTM | k.GRU | k.SimpleRNN):
-        return Target(name, layer, layer.cell.kernel, projection=True)
-    kind = type(layer).__name__
-    return Skipped(name, f"{kind} has no single kernel that scales its output")
+def _might_be_scaled(layer: Any) -> bool:
+    """Whether a layer holds a matrix that is no scale, offset or the like of a kind."""
+    if hasattr(layer, "cell"):
+        return True
+    kind = roles.kind_of(layer)
+    if kind is not None:
+        return kind.carrier is not None
+    return any(len(variable.shape) > 1 for variable in roles.weights_of(layer))
+
+
+def _reason_against(layer: Any, kernel: Any) -> str | None:
+    """Says why a layer cannot be scaled, `None` if it can."""
+    if kernel is None:
+        return f"{type(layer).__name__} has no single kernel that scales its output"
+    if "float" not in kernel.dtype:
+        return f"its {kernel.name} is quantized ({layer.quantization_mode})"
+    if roles.has_adapter(layer):
+        return ADAPTED.format(kernel.name)
+    return None
+
+
+def _target(name: str, layer: Any, kernel: Any) -> Target:
+    if hasattr(layer, "cell"):
+        return Target(name, layer, kernel, projection=True)
+    others = [n for n in roles.names_of(layer, "kernel") if n != kernel.name]
+    bias = roles.variable_of(layer, "bias")
+    if roles.roles_of(layer)[kernel.name] == "table":
+        return Target(name, layer, kernel)
+    variables = tuple(roles.variable_of(layer, n) for n in others)
+    return Target(name, layer, kernel, variables, bias)

@@ -175,6 +175,24 @@ TIME_SIGNALS = ("activation", "backprop")
 PREDICTION_COLUMNS = ("rms",)
 
 
+# What a weight is in its layer. A rule, chart or view that means kernels asks for these.
+ROLES = {
+    "kernel": "multiplies a signal: the matrix of a product, a convolution, an einsum",
+    "recurrent_kernel": "multiplies the state of a recurrent layer",
+    "table": "is looked up, row by row, as embeddings are",
+    "scale": "multiplies a signal entry by entry",
+    "offset": "is added to a signal, or taken from it: a bias",
+    "position": "is added to a signal, with a row of its own for each place",
+    "low_rank": "is a factor of a product that is added to a kernel (LoRA)",
+    "quantization": "is kept of how another weight was quantized",
+    "other": "is used in another way, or in a way that is not known",
+}
+# Weights that carry a signal from one layer to the next: depth is counted by these.
+CARRIERS = ("kernel", "recurrent_kernel", "table")
+# Weights that start at 0 or 1, and are left out where kernels are compared.
+VECTORS = ("scale", "offset")
+
+
 def statistics_of(signal: str) -> tuple[str, ...]:
     """Returns the names of the statistics computed for a signal, in stored order."""
     check_signals((signal,))

@@ -27,6 +27,8 @@ class Series:
         signal: Name of the signal; `""` for metrics.
         part: 0, or n where the rows of the signal changed for the n-th time.
         tensors: Labels of the rows, in forward order.
+        roles: Role of each row's weight, out of `schema.ROLES`, `""` where it is not
+            known; empty for signals of layers.
         columns: Names of the columns.
         last_step: The step that the newest chunk begins with.
         last_time: Wall time of the newest.
@@ -42,6 +44,7 @@ class Series:
     last_step: int
     last_time: float
     first: str | None = None
+    roles: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -123,8 +126,17 @@ def _parse_series(
             tags[tag].max_step,
             tags[tag].max_wall_time,
             first if first in tags else None,
+            _roles(content.get("roles"), len(tensors)),
         )
     ]
+
+
+def _roles(values: Any, count: int) -> tuple[str, ...]:
+    """Returns the roles of rows; those that are none of ours are not known."""
+    if not isinstance(values, list) or len(values) != count:
+        return ()
+    known = [value if isinstance(value, str) else "" for value in values]
+    return tuple(value if value in schema.ROLES else "" for value in known)
 
 
 def _strings(values: Any) -> tuple[str, ...]:

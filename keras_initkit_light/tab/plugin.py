@@ -113,6 +113,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
                         "part": series.part,
                         "tensors": tables.number(series.tensors),
                         "columns": tables.number(series.columns),
+                        "roles": tables.number(series.roles),
                     }
                     for series in run.series
                 ],
@@ -136,6 +137,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
                 }
                 for s in schema.STATISTICS.values()
             },
+            "roles": {"vectors": schema.VECTORS},
             "tables": tables.all,
             "runs": runs,
         }

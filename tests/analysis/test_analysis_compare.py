@@ -405,7 +405,11 @@ def test_why_knows_a_layer_by_its_place_where_names_differ(faulty, said):
     ):
         keys = tuple(TensorKey(name, "kernel") for name in names[:2])
         record = RunRecord(series={"gradient": SignalSeries("gradient", keys)})
-        record.metadata["layers"] = [{"path": name, "weights": []} for name in names]
+        record.metadata["layers"] = [
+            {"path": name, "weights": {}, "roles": {"kernel": "kernel"}}
+            for name in names[:2]
+        ]
+        record.metadata["layers"].append({"path": names[2], "weights": {}})
         found = [finding_of("NoGradient", names[i]) for i in faulty]
         runs.append(result_of(seed=seed, findings=found, record=record))
     assert why.explain(runs) == f"no gradient: exactly 0 in {said}"
@@ -427,6 +431,10 @@ def test_why_counts_layers_where_they_are_many():
     found = [finding_of("NoGradient", f"layer_{i}") for i in range(5)]
     keys = tuple(TensorKey(f"layer_{i}", "kernel") for i in range(6))
     record = RunRecord(series={"gradient": SignalSeries("gradient", keys)})
+    record.metadata["layers"] = [
+        {"path": key.layer, "weights": {}, "roles": {"kernel": "kernel"}}
+        for key in keys
+    ]
     runs = [result_of(findings=found, record=record)]
     assert why.explain(runs) == "no gradient: exactly 0 in 5 of 6 weight layers"
 

@@ -313,14 +313,21 @@ def test_mean_shift_centres_every_unit():
 
 
 def test_layers_that_cannot_be_treated_are_reported():
-    inputs = keras.Input((4, 8, 8, 3))
-    x = keras.layers.ConvLSTM2D(4, 3, name="film")(inputs)
+    class Own(keras.layers.Layer):
+        def build(self, shape):
+            self.w = self.add_weight(name="w", shape=(shape[-1], 3))
+
+        def call(self, x):
+            return x @ self.w
+
+    inputs = keras.Input((8, 8, 3))
+    x = Own(name="own")(inputs)
     x = keras.layers.Conv2D(4, 3, name="blocked")(x * 0.0)
     model = keras.Model(inputs, x)
     before = [value_of(v) for v in model.variables]
-    report = kik.lsuv(model, RNG.normal(size=(2, 4, 8, 8, 3)).astype("float32"))
+    report = kik.lsuv(model, RNG.normal(size=(2, 8, 8, 3)).astype("float32"))
     assert {(skip.layer, skip.reason) for skip in report.skipped} == {
-        ("film", "ConvLSTM2D has no single kernel that scales its output"),
+        ("own", "Own has no single kernel that scales its output"),
         ("blocked", "its signal has the standard deviation 0.0"),
     }
     for value, variable in zip(before, model.variables, strict=True):

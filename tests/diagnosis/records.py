@@ -78,6 +78,7 @@ class Draft:
                     "activation": "relu" if name != layers[-1] else "linear",
                     "dtype": "float32",
                     "weights": {"kernel": [11, n], "bias": [n]},
+                    "roles": {"kernel": "kernel", "bias": "offset"},
                 }
                 for name, n in zip(layers, units, strict=False)
             ],

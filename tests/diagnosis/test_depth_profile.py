@@ -3,15 +3,31 @@
 import numpy as np
 import pytest
 
-from keras_initkit.diagnosis import depth_profile, depth_slope
+from keras_initkit.diagnosis import depth_profile, depth_slope, weight_layers
+from keras_initkit.diagnosis.depth import kernel_columns
 from keras_initkit.recording.record import RunRecord, SignalSeries
 from keras_initkit_light.format.schema import TensorKey
 
 WEIGHTS = {"kernel": [4, 4], "bias": [4]}
+ROLES = {
+    "kernel": "kernel",
+    "recurrent_kernel": "recurrent_kernel",
+    "embeddings": "table",
+    "bias": "offset",
+    "beta": "offset",
+    "gamma": "scale",
+    "alpha": "scale",
+    "scale": "scale",
+}
+KNOWN = {"kernel": "kernel", "bias": "offset"}
 
 
 def record_of(activations, weights, metadata=()):
-    record = RunRecord(metadata={"layers": list(metadata)})
+    entries = metadata or [
+        {"path": key.layer, "weights": {}, "roles": {key.tensor: ROLES[key.tensor]}}
+        for key in weights
+    ]
+    record = RunRecord(metadata={"layers": list(entries)})
     for signal, keys in (("activation", activations), ("gradient", weights)):
         if keys:
             series = SignalSeries(signal, tuple(keys), ("std", "rms"))
@@ -45,6 +61,31 @@ def test_profile_keeps_the_layers_that_own_kernels():
     assert profile.values.tolist() == [15, 55]
 
 
+def test_depth_counts_no_scales():
+    """PReLU's alpha and RMSNormalization's scale made 17 weight layers of 9."""
+    names = [name for n in range(8) for name in (f"d{n}", f"p{n}")] + ["head"]
+    weights = [
+        key
+        for name in names
+        for key in (
+            [TensorKey(name, "alpha"), TensorKey(name, "scale")]
+            if name.startswith("p")
+            else [TensorKey(name, "kernel"), TensorKey(name, "bias")]
+        )
+    ]
+    record = record_of(out(*names), weights)
+    assert len(weight_layers(record)) == 9
+    assert depth_profile(record, "gradient", "rms").depths.tolist() == list(range(9))
+    assert depth_profile(record, "activation", "rms").depths.tolist() == list(range(9))
+
+
+def test_record_without_roles_has_no_weight_layers():
+    record = record_of(out("a"), [TensorKey("a", "kernel")])
+    record.metadata = {}
+    assert weight_layers(record) == ()
+    assert kernel_columns(record, "gradient") == []
+
+
 def test_profile_finds_the_recurrent_layer_around_a_cell():
     weights = [
         TensorKey("embedding", "embeddings"),
@@ -61,12 +102,13 @@ def test_profile_finds_the_recurrent_layer_around_a_cell():
 
 def test_profile_of_activations_alone_asks_the_metadata():
     layers = [
-        {"path": "a", "activation": "relu", "weights": WEIGHTS},
+        {"path": "a", "activation": "relu", "weights": WEIGHTS, "roles": KNOWN},
         {"path": "flatten", "activation": None, "weights": {}},
         {
             "path": "b",
             "activation": "softmax",
             "weights": WEIGHTS,
+            "roles": KNOWN,
         },
     ]
     record = record_of(out("a", "flatten", "b"), [], layers)

@@ -102,7 +102,9 @@ def test_over_layers_are_quantiles_of_the_finite_values_of_kernels(tmp_path):
     rms = schema.statistics_of("gradient").index("rms")
     kernels = [1e-3, np.nan, 0.0, 100.0]
     values[::2, rms], values[1::2, rms] = kernels, 99.0
-    board = stock.ScalarBoard({"gradient": keys}, {"gradient": ("rms",)})
+    known = {"kernel": "kernel", "bias": "offset"}
+    roles = {(key.layer, key.tensor): known[key.tensor] for key in keys}
+    board = stock.ScalarBoard({"gradient": keys}, {"gradient": ("rms",)}, roles)
     numbers = dict(
         zip(board.scalars.tags, board.numbers({"gradient": values}), strict=True)
     )
@@ -123,7 +125,7 @@ def test_deep_models_show_fewer_statistics(layers, choice):
     assert tags <= most
     histograms = sum(len(tensors[s]) for s in stock.shown_histograms(tensors))
     assert histograms <= stock.MAX_HISTOGRAMS
-    board = stock.ScalarBoard(tensors, shown)
+    board = stock.ScalarBoard(tensors, shown, {})
     assert len(board.scalars.tags) == tags + 3 * len(tensors)
 
 

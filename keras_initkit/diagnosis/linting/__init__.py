@@ -20,6 +20,7 @@ from keras_initkit.diagnosis.linting.registry import LINTS as LINTS
 from keras_initkit.diagnosis.linting.registry import Lint as Lint
 from keras_initkit.diagnosis.linting.registry import Subject
 from keras_initkit.diagnosis.registry import in_order
+from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.graph import Graph
 from keras_initkit.structure.layers import named_layers
 
@@ -54,5 +55,7 @@ def lint(model: Any, rules: Iterable[str] | None = None) -> list[Finding]:
         raise ValueError(
             f"`rules` must be among {tuple(sorted(LINTS))}. Received: {tuple(unknown)}"
         )
+    if model.built:
+        learn_roles(model)
     subject = Subject(model, Graph.of(model), tuple(named_layers(model)))
     return in_order(f for name in names for f in LINTS[name].ask(subject))

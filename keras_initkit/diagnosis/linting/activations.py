@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 
+import keras
+
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
-from keras_initkit.structure.graph import Call, Graph, k
+from keras_initkit.structure.graph import Call, Graph
+from keras_initkit.structure.roles import carrier_of
 
+k = keras.layers
 _GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
 _SIGMOIDS = ("sigmoid", "hard_sigmoid")
 _SATURATING = ("tanh", "hard_tanh", "softsign")
@@ -102,7 +106,8 @@ def _is_bottleneck(call: Call, behind: Call) -> bool:
         return False
     units = call.layer.units
     after = behind.layer.units if type(behind.layer) is k.Dense else units
-    return units < call.layer.kernel.shape[0] and units < after
+    kernel = carrier_of(call.layer)
+    return units < kernel.shape[0] and units < after
 
 
 def _feeds_weights(graph: Graph, call: Call) -> bool:

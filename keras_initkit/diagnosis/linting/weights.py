@@ -12,14 +12,15 @@ from keras_initkit import theory
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
 from keras_initkit.diagnosis.rules import _common
+from keras_initkit.structure import roles
 from keras_initkit.structure.fans import (
     compute_fans,
     fan_of_mode,
-    gates_of,
     layer_fans,
     layer_rule,
 )
-from keras_initkit.structure.graph import KERNEL_LAYERS, Call, Graph
+from keras_initkit.structure.graph import Call, Graph
+from keras_initkit.structure.roles import gates_of
 
 k = keras.layers
 _SYMMETRY = (
@@ -33,14 +34,6 @@ _JOZEFOWICZ = (
     "Jozefowicz et al., 2015, http://proceedings.mlr.press/v37/jozefowicz15.html"
 )
 _PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
-# Attributes of a layer that hold a kernel, and the initializer of it.
-_KERNELS = (
-    ("kernel", "kernel_initializer"),
-    ("kernel", "depthwise_initializer"),
-    ("depthwise_kernel", "depthwise_initializer"),
-    ("pointwise_kernel", "pointwise_initializer"),
-    ("recurrent_kernel", "recurrent_initializer"),
-)
 _DRIFT = 3.0  # decades
 _FADED = 1e-3  # what is left of a state when it is forgotten
 _FAN_FACTOR = _SELU_FACTOR = 1.6
@@ -50,9 +43,7 @@ _FAN_FACTOR = _SELU_FACTOR = 1.6
 def symmetric_units(subject: Subject) -> Iterator[Fault]:
     """All entries of a hidden kernel are the same number, so that its units are."""
     for path, layer in subject.layers:
-        if not isinstance(layer, KERNEL_LAYERS) or not layer.built:
-            continue
-        kernel = _array(layer, "kernel")
+        kernel = _matrix(layer)
         if kernel is None or kernel.shape[-1] < 2 or (kernel != kernel.flat[0]).any():
             continue
         # A last layer, or the last of a residual branch, may start at zero.
@@ -151,8 +142,8 @@ def initializer_mismatch(subject: Subject) -> Iterator[Fault]:
     for path, layer in subject.layers:
         if getattr(getattr(layer, "activation", None), "__name__", None) != "selu":
             continue
-        kernel = _array(layer, "kernel")
-        if kernel is None or not isinstance(layer, KERNEL_LAYERS):
+        kernel = _matrix(layer)
+        if kernel is None:
             continue
         scaled = _scaled_variance(kernel, layer)
         if not 1 / _SELU_FACTOR < scaled < _SELU_FACTOR:
@@ -202,8 +193,8 @@ def fan_defect(subject: Subject) -> Iterator[Fault]:
 def dead_bias(subject: Subject) -> Iterator[Fault]:
     """Biases so negative that most ReLU units of a layer hardly ever fire."""
     for path, layer in subject.layers:
-        kernel, bias = _array(layer, "kernel"), _array(layer, "bias")
-        if kernel is None or bias is None or not isinstance(layer, KERNEL_LAYERS):
+        kernel, bias = _matrix(layer), _array(layer, "bias")
+        if kernel is None or bias is None:
             continue
         if not _is_relu(subject.graph, layer):
             continue
@@ -253,7 +244,7 @@ def recurrent_scale(subject: Subject) -> Iterator[Fault]:
     """A recurrent kernel by which states fade at once or blow up over the sequence."""
     for path, layer in subject.layers:
         cell = getattr(layer, "cell", None)
-        if not isinstance(cell, k.SimpleRNNCell):
+        if cell is None or gates_of(cell) > 1:
             continue
         length = _sequence_length(layer)
         kernel = _array(cell, "recurrent_kernel")
@@ -310,21 +301,27 @@ def _growth(kernel: np.ndarray, activation: str, length: int) -> float:
 
 
 def _kernels(subject: Subject) -> Iterator[tuple[str, Any, str, Any]]:
-    """Yields path, layer, attribute and initializer of every kernel."""
+    """Yields path, layer, name and initializer of every kernel."""
     for path, layer in subject.layers:
-        for name, initializer in _KERNELS:
-            given = getattr(layer, initializer, None)
+        for name in roles.names_of(layer, "kernel", "recurrent_kernel"):
+            given = roles.initializer_of(layer, name)
             if given is not None and _array(layer, name) is not None:
                 yield path, layer, name, given
 
 
+def _matrix(layer: Any) -> np.ndarray | None:
+    """Returns the one kernel that makes a layer's units, `None` if it has none.
+
+    A recurrent layer's kernel adds to its state, a separable one's is a product.
+    """
+    kernels = roles.names_of(layer, "kernel", "recurrent_kernel")
+    return _array(layer, kernels[0]) if len(kernels) == 1 else None
+
+
 def _array(layer: Any, name: str) -> np.ndarray | None:
-    """Returns a weight of a built layer, rank 1 or more, as float32."""
-    if not layer.built:
-        return None
-    # Kernels that are made of others (low-rank adapters) have no value of their own.
-    variable = layer.__dict__.get(name, layer.__dict__.get(f"_{name}"))
-    if not isinstance(variable, keras.Variable):
+    """Returns a weight of floats that a built layer holds, as float32."""
+    variable = roles.variable_of(layer, name) if layer.built else None
+    if variable is None or "float" not in variable.dtype:
         return None
     return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import activation_of, is_table, weight_layers
-from keras_initkit.diagnosis.registry import RULES
+from keras_initkit.diagnosis import depth
+from keras_initkit.diagnosis.depth import activation_of, kernels_of, weight_layers
+from keras_initkit.diagnosis.registry import RULES, NotJudged
 from keras_initkit.recording.record import RunRecord
 from keras_initkit_light.format.schema import TensorKey
 
@@ -120,12 +121,24 @@ def layers_in_order(record: RunRecord) -> list[str]:
     return list(dict.fromkeys(k.layer for k in tensors_of(record, "activation")))
 
 
+def kernel_columns(record: RunRecord, signal: str) -> list[int]:
+    """Returns `depth.kernel_columns`.
+
+    Raises:
+        NotJudged: If the record does not tell which weights are kernels.
+    """
+    if not record.roles():
+        raise NotJudged("does not tell which weights are kernels")
+    return depth.kernel_columns(record, signal)
+
+
 def units_of(record: RunRecord) -> dict[str, int]:
     """Returns `{layer: units}` from the shapes of the kernels in the metadata."""
+    kernels = kernels_of(record)
     units: dict[str, int] = {}
     for layer in record.metadata.get("layers", ()):
-        for shape in layer["weights"].values():
-            if len(shape) > 1:
+        for name, shape in layer["weights"].items():
+            if (layer["path"], name) in kernels:
                 units[layer["path"]] = max(units.get(layer["path"], 1), shape[-1])
     return units
 
@@ -186,20 +199,6 @@ def scale_is_at_fault(record: RunRecord) -> bool:
     data = [finding for name in _OF_DATA for finding in RULES[name].judge(record)]
     data += [f for f in RULES["NonFinite"].judge(record) if f.layer is None]
     return large or bool(data)
-
-
-def tables_of(record: RunRecord) -> set[str]:
-    """Returns the layers that look up rows of a table, as embeddings do.
-
-    A row is on a scale of its own, gets a gradient from the examples that ask for it
-    only, and has no fan-in: it says nothing of how signals change with depth.
-    """
-    return {
-        key.layer
-        for signal in ("weight", "gradient")
-        for key in tensors_of(record, signal)
-        if is_table(key)
-    }
 
 
 def row_medians(values: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import activation_of, depth_profile, is_kernel
+from keras_initkit.diagnosis.depth import activation_of, depth_profile, kernel_columns
 from keras_initkit.diagnosis.registry import Fault, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -140,7 +140,8 @@ def _stuck_layers(record: RunRecord) -> set[str]:
     keys = _common.tensors_of(record, "gradient")
     if rms is None:
         return set()
-    kernels = [(key.layer, rms[0, i]) for i, key in enumerate(keys) if is_kernel(key)]
+    columns = kernel_columns(record, "gradient")
+    kernels = [(keys[column].layer, rms[0, column]) for column in columns]
     moving = {layer for layer, size in kernels if size != 0}
     return {layer for layer, _ in kernels} - moving
 

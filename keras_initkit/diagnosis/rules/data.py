@@ -3,10 +3,9 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from keras_initkit.diagnosis.depth import is_kernel
+from keras_initkit.diagnosis.depth import weight_layers
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.recording.record import RunRecord
-from keras_initkit_light.format.schema import TensorKey
 
 _LECUN = "LeCun et al., 1998, Efficient BackProp, section 4.3"
 _NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"
@@ -162,9 +161,10 @@ def loss_activation_mismatch(
 
 def _first_layers(record: RunRecord) -> list[str]:
     """Returns the classes of the layers up to the second one that owns a kernel."""
+    owners = set(weight_layers(record))
     classes, kernels = [], 0
     for layer in record.metadata["layers"]:
-        kernels += any(is_kernel(TensorKey("", name)) for name in layer["weights"])
+        kernels += layer["path"] in owners
         if kernels > 1:
             break
         classes.append(layer["class_name"])

@@ -4,7 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import Profile, depth_profile, is_kernel
+from keras_initkit.diagnosis.depth import (
+    Profile,
+    depth_profile,
+    tables_of,
+)
 from keras_initkit.diagnosis.registry import Fault, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord, SignalSeries
@@ -47,13 +51,11 @@ def _starts_from_zero_head(record: RunRecord) -> bool:
     weight = record.signal("weight")
     if gradient is None or len(gradient) != 1 or weight is None or not len(weight):
         return False
-    zero = {
-        key
-        for key, rms in zip(weight.tensors, weight.statistic("rms")[0], strict=True)
-        if rms == 0 and is_kernel(key)
-    }
+    rms = weight.statistic("rms")[0]
+    kernels = _common.kernel_columns(record, "weight")
+    zero = {weight.tensors[column] for column in kernels if rms[column] == 0}
     moves = zip(gradient.tensors, gradient.statistic("rms")[0], strict=True)
-    return any(key in zero and rms > 0 for key, rms in moves)
+    return any(key in zero and size > 0 for key, size in moves)
 
 
 _FALL = Threshold(
@@ -250,8 +252,8 @@ def _gradient_profiles(record: RunRecord) -> list[tuple[int, Profile]]:
     values = _common.statistic(record, "gradient", "rms")
     if values is None:
         return []
-    tables = _common.tables_of(record)
-    first = depth_profile(record, "gradient", "rms").without(tables)
+    _common.kernel_columns(record, "gradient")  # or it cannot be judged
+    first = depth_profile(record, "gradient", "rms").without(tables_of(record))
     columns = values[:, first.columns].astype(np.float64)
     steps = _common.steps_of(record, "gradient")
     return [(s, first._replace(values=v)) for s, v in zip(steps, columns, strict=True)]

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from keras_initkit.diagnosis.curve import LossCurve, loss_curve
-from keras_initkit.diagnosis.depth import is_kernel
 from keras_initkit.diagnosis.registry import RULES, Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -353,8 +352,7 @@ def _long_enough(record: RunRecord, steps: float) -> LossCurve:
 def _shrinkage(record: RunRecord) -> np.ndarray | None:
     """Returns the kernels' rms to that at the start, median `(steps,)`."""
     rms = _common.statistic(record, "weight", "rms")
-    tensors = _common.tensors_of(record, "weight")
-    columns = [column for column, key in enumerate(tensors) if is_kernel(key)]
+    columns = _common.kernel_columns(record, "weight")
     if rms is None or not columns:
         return None
     columns = [column for column in columns if rms[0, column] > 0]

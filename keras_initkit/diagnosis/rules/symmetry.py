@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import is_kernel
 from keras_initkit.diagnosis.registry import Fault, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -73,8 +72,13 @@ def _unit_counts(record: RunRecord, layer: str) -> tuple[int, list[np.ndarray]]:
             values = _common.statistic(record, signal, "distinct_units")
             if series is None or values is None:
                 continue
-            keys = enumerate(series.tensors)
-            columns = [i for i, k in keys if k.layer == layer and is_kernel(k)]
+            of_weights = signal != "activation"
+            among = (
+                _common.kernel_columns(record, signal)
+                if of_weights
+                else range(len(series.tensors))
+            )
+            columns = [c for c in among if series.tensors[c].layer == layer]
             if columns:
                 steps.append(int(series.steps[0]))
                 counts.append(values[:, columns])

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import Profile, depth_profile, is_kernel, is_table
+from keras_initkit.diagnosis.depth import (
+    Profile,
+    depth_profile,
+    kernels_of,
+    tables_of,
+    weight_of,
+)
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -52,7 +58,7 @@ def poor_weight_initialization(
         "and sigmoid."
     )
     judged = False
-    tables = _common.tables_of(record)
+    tables = tables_of(record)
     for signal, name, decades in (
         ("activation", "std", limits["decades"]),
         ("backprop", "rms", limits["backward_decades"]),
@@ -130,12 +136,12 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     if std is None or steps[0] >= limits["steps"]:
         raise NotJudged("does not hold the start of training")
     outputs = _common.output_layers(record)
+    # A table is looked up, not summed over.
+    kernels = kernels_of(record, ("kernel", "recurrent_kernel"))
     for column, key in enumerate(_common.tensors_of(record, "weight")):
         shape = _common.shape_of(record, key)
-        if not is_kernel(key) or shape is None or len(shape) < 2:
+        if weight_of(key) not in kernels or shape is None or len(shape) < 2:
             continue
-        if is_table(key):
-            continue  # looked up, not summed over
         scaled = float(std[0, column]) ** 2 * float(np.prod(shape[:-1]))
         small = 0 < scaled < limits["small"] and key.layer not in outputs
         if not small and not scaled > limits["large"]:
@@ -180,7 +186,8 @@ def weight_update_ratio(
     if ratios.shape[1] < 3:
         raise NotJudged("has fewer than three kernels to compare")
     steps = _common.steps_of(record, "update")
-    keys = [k for k in _common.tensors_of(record, "update") if is_kernel(k)]
+    tensors = _common.tensors_of(record, "update")
+    keys = [tensors[column] for column in _common.kernel_columns(record, "update")]
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = ratios / _common.row_medians(ratios)[:, None]
         large = (ratios >= limits["large"]) & (relative >= limits["above"])
@@ -261,8 +268,7 @@ def update_ratios(record: RunRecord) -> np.ndarray:
     A weight that is all zero has none (inf is turned to NaN).
     """
     ratios = _common.statistic(record, "update", "update_to_weight_ratio")
-    tensors = _common.tensors_of(record, "update")
-    columns = [column for column, key in enumerate(tensors) if is_kernel(key)]
+    columns = _common.kernel_columns(record, "update")
     if ratios is None or not columns:
         raise NotJudged("holds no updates of kernels")
     values = ratios[:, columns].astype(np.float64)

@@ -5,6 +5,7 @@ import { dashOf } from './charts/colors.js';
 import { fill, h, notice } from './dom.js';
 import { saveCsv, savePng } from './export.js';
 import * as host from './host.js';
+import { vectorsOf } from './model.js';
 import { State } from './state.js';
 import { CardView } from './views/card.js';
 import { CompareView } from './views/compare.js';
@@ -134,7 +135,7 @@ class App {
         this.runs = index.runs.map((run, i) => {
           const color = colors.get(run.name) ?? colors.get(run.run) ?? host.defaultColor(i);
           used[color] = (used[color] ?? -1) + 1;
-          return { ...run, color, dash: dashOf(used[color]) };
+          return { ...run, color, dash: dashOf(used[color]), vectors: vectorsOf(run, index) };
         });
         this.api.samples = samplesFor(index);
         this.api.expire();

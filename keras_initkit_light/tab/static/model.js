@@ -13,12 +13,24 @@ export function layerOf(label) {
   return display(/^[^:@]*/.exec(label)[0]);
 }
 
-/** Whether a tensor belongs to the chosen weights; tensors of layers always do. */
-export function isWanted(label, weights) {
-  const tensor = /:([^@]*)/.exec(label)?.[1];
-  if (!tensor || weights === 'all' || /^output(_\d+)?$/.test(tensor)) return true;
-  const small = /bias|beta|gamma|scale$/.test(tensor);
-  return weights === 'biases' ? small : !small;
+/**
+ * The weights of a run that are vectors (biases, scales) and those that are not, by their
+ * roles in the record: `Map(label -> whether it is one)`. A role that is not known is none.
+ */
+export function vectorsOf(run, index) {
+  const vectors = new Map();
+  for (const { tensors, roles } of run.series) {
+    index.tables[roles].forEach((role, i) => {
+      vectors.set(index.tables[tensors][i], index.roles.vectors.includes(role));
+    });
+  }
+  return vectors;
+}
+
+/** Whether a tensor of a run belongs to the chosen weights; tensors of layers always do. */
+export function isWanted(label, weights, run) {
+  if (weights === 'all' || !run.vectors.has(label)) return true;
+  return run.vectors.get(label) === (weights === 'biases');
 }
 
 /** The newest frame at or before `step`, `null` if the run begins later. */
@@ -101,13 +113,13 @@ export function include(range, value) {
 
 const RANGES = new WeakMap();
 
-/** The range of all values of a part that are wanted, over all its steps. */
-function rangeOfPart(part, weights) {
+/** The range of all values of a part of a run that are wanted, over all its steps. */
+function rangeOfPart(part, weights, run) {
   let known = RANGES.get(part);
   if (!known) RANGES.set(part, (known = {}));
   if (known[weights]) return known[weights];
   const range = emptyRange();
-  const wanted = part.names.map((name) => isWanted(name, weights));
+  const wanted = part.names.map((name) => isWanted(name, weights, run));
   for (let i = 0, j = 0; i < part.values.length; i++) {
     if (wanted[j]) include(range, part.values[i]);
     if (++j === wanted.length) j = 0;
@@ -118,9 +130,9 @@ function rangeOfPart(part, weights) {
 /** The range of all values of some runs. */
 export function rangeOf(runs, weights = 'all') {
   const total = emptyRange();
-  for (const { parts } of runs) {
+  for (const { run, parts } of runs) {
     for (const part of parts) {
-      const range = rangeOfPart(part, weights);
+      const range = rangeOfPart(part, weights, run);
       total.low = Math.min(total.low, range.low);
       total.high = Math.max(total.high, range.high);
       total.least = Math.min(total.least, range.least);

@@ -111,8 +111,8 @@ export class CompareView extends SignalView {
       const frame = frameAt(parts, app.step);
       if (frame) frames.set(run, frame);
     }
-    const wanted = (frame) => frame.names.filter((name) => isWanted(name, app.values.weights));
-    this._order = mergeOrder([...frames.values()].map(wanted));
+    const wanted = ([run, frame]) => frame.names.filter((name) => isWanted(name, app.values.weights, run));
+    this._order = mergeOrder([...frames].map(wanted));
     const place = new Map(this._order.map((name, i) => [name, i]));
     this._groups = [...this.groups()].map(([name, members], i) => {
       const columns = this._order.map(() => []);

@@ -52,8 +52,8 @@ export class HeatView extends SignalView {
 
   /** One range of colours for all runs. */
   _range(runs, weights) {
-    const lists = runs.map(({ parts }) => {
-      const { rows, steps, value } = tableOf(parts, weights);
+    const lists = runs.map(({ run, parts }) => {
+      const { rows, steps, value } = tableOf(parts, weights, run);
       const stride = Math.max(1, Math.floor((rows.length * steps.length) / 1000));
       const values = [];
       for (let i = 0; i < rows.length * steps.length; i += stride) {
@@ -113,7 +113,7 @@ export class HeatView extends SignalView {
 
   _show({ run, parts }) {
     const { app } = this;
-    const table = tableOf(parts, app.values.weights);
+    const table = tableOf(parts, app.values.weights, run);
     const map = this._maps.get(run.name);
     const layer = app.values.layer;
     map.show({
@@ -133,16 +133,16 @@ export class HeatView extends SignalView {
 
   _pick(name, column, row) {
     const { app } = this;
-    const parts = this.runs().find(({ run }) => run.name === name)?.parts;
-    if (!parts) return;
-    const table = tableOf(parts, app.values.weights);
+    const found = this.runs().find(({ run }) => run.name === name);
+    if (!found) return;
+    const table = tableOf(found.parts, app.values.weights, found.run);
     app.set({ run: name, layer: layerOf(table.rows[row]), step: String(table.steps[column]) });
   }
 
   csv() {
     const rows = [['run', 'signal', 'statistic', 'step', 'tensor', 'value']];
     for (const { run, parts } of this.runs()) {
-      const table = tableOf(parts, this.app.values.weights);
+      const table = tableOf(parts, this.app.values.weights, run);
       table.steps.forEach((step, column) =>
         table.rows.forEach((name, row) => {
           const value = table.value(column, row);
@@ -157,11 +157,11 @@ export class HeatView extends SignalView {
 const TABLES = new WeakMap();
 
 /** Parts of a run as one table: `{rows, steps, value(column, row)}`. */
-function tableOf(parts, weights) {
+function tableOf(parts, weights, run) {
   let known = TABLES.get(parts);
   if (!known) TABLES.set(parts, (known = {}));
   if (known[weights]) return known[weights];
-  const rows = [...new Set(parts.flatMap((part) => part.names))].filter((name) => isWanted(name, weights));
+  const rows = [...new Set(parts.flatMap((part) => part.names))].filter((name) => isWanted(name, weights, run));
   const steps = parts.flatMap((part) => part.steps);
   const columns = parts.flatMap((part) => {
     const places = rows.map((name) => part.names.indexOf(name));
@@ -195,7 +195,7 @@ class Histogram {
     this.element.hidden = !focused;
     if (!focused) return;
     const layer = app.values.layer || layerOf(tensors[Math.floor(tensors.length / 2)] ?? '');
-    const tensor = tensors.find((name) => layerOf(name) === layer && isWanted(name, app.values.weights));
+    const tensor = tensors.find((name) => layerOf(name) === layer && isWanted(name, app.values.weights, focused));
     this._updateCaption(signal, focused, tensors, tensor, layer);
     const entry = tensor === undefined ? null : app.api.tensor('histogram', signal, tensor, focused.run);
     const parts = entry?.data?.get(focused.run)?.parts;

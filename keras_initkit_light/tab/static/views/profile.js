@@ -212,7 +212,6 @@ class Profile extends SignalView {
     const predicted = few && app.values.theory && this.statistic === 'rms' && app.signals('prediction').includes(this.signal)
       ? app.api.statistic(this.signal, 'rms', 'prediction').data
       : null;
-    const wanted = (names) => names.filter((name) => isWanted(name, weights));
     const byPosition = x === 'position';
     const frames = runs.map(({ run, parts }) => ({
       run,
@@ -220,17 +219,17 @@ class Profile extends SignalView {
       first: frameAt(parts, parts[0].steps[0]),
       theory: predicted?.get(run.run) ? frameAt(predicted.get(run.run).parts, Infinity) : null,
     })).filter(({ now }) => now);
-    const lists = frames.map(({ now }) => this._names(now.names, weights));
+    const lists = frames.map(({ run, now }) => this._names(now.names, weights, run));
     const longest = Math.max(0, ...lists.map((list) => list.length));
     this.order = byPosition
       ? Array.from({ length: longest }, (_, i) => String(i + 1))
       : mergeOrder(lists);
     const place = new Map(this.order.map((name, i) => [name, i]));
-    const values = (frame) => {
+    const values = (run, frame) => {
       const found = new Array(this.order.length).fill(null);
       let position = 0;
       frame.names.forEach((name, i) => {
-        if (!isWanted(name, weights)) return;
+        if (!isWanted(name, weights, run)) return;
         const at = byPosition ? position++ : place.get(name);
         if (at !== undefined) found[at] = frame.row[i];
       });
@@ -240,19 +239,20 @@ class Profile extends SignalView {
     this.lines = frames.map(({ run, now, first, theory }) => ({
       run,
       step: now.step,
-      names: wanted(now.names),
-      values: values(now),
+      names: this._names(now.names, weights, run),
+      values: values(run, now),
       firstStep: first.step,
-      first: first.step < now.step && showFirst ? values(first) : null,
-      theory: theory ? values(theory) : null,
+      first: first.step < now.step && showFirst ? values(run, first) : null,
+      theory: theory ? values(run, theory) : null,
     }));
   }
 
-  _names(names, weights) {
+  _names(names, weights, run) {
     this._cache ??= new WeakMap();
-    let known = this._cache.get(names);
-    if (!known) this._cache.set(names, (known = {}));
-    return (known[weights] ??= names.filter((name) => isWanted(name, weights)));
+    let known = this._cache.get(run.vectors);
+    if (!known) this._cache.set(run.vectors, (known = new WeakMap()));
+    if (!known.has(names)) known.set(names, {});
+    return (known.get(names)[weights] ??= names.filter((name) => isWanted(name, weights, run)));
   }
 
   _show(runs) {
@@ -391,7 +391,7 @@ class LayerHistory {
     const lines = runs.flatMap(({ run, parts }) => {
       const names = new Set(parts.flatMap((part) => part.names));
       return [...names]
-        .filter((name) => layerOf(name) === layer && isWanted(name, app.values.weights))
+        .filter((name) => layerOf(name) === layer && isWanted(name, app.values.weights, run))
         .map((name) => {
           const { steps, values } = history(parts, name);
           return {
