@@ -4,6 +4,8 @@ import collections
 
 import keras
 
+from keras_initkit.structure import keras_private
+
 
 class Together:
     """Several models that one step trains, seen as one.
@@ -22,17 +24,13 @@ class Together:
                 "`models` must have names of their own, by which their layers are told "
                 f"apart. Received models named {names}"
             )
-        self.models = self._layers = models
+        self.models = models
         self.name = "+".join(names)
         self.distribute_strategy = models[0].distribute_strategy
 
     @property
     def trainable_variables(self):
         return [v for model in self.models for v in model.trainable_variables]
-
-    def _flatten_layers(self, include_self=False):
-        for model in self.models:
-            yield from model._flatten_layers(include_self=include_self)
 
 
 def parts_of(model):
@@ -42,6 +40,15 @@ def parts_of(model):
         return
     for one in model.models:
         yield f"{one.name}/", one
+
+
+def all_layers(model):
+    """Lists a model, or several together, and all layers below."""
+    return [
+        layer
+        for _, one in parts_of(model)
+        for layer in keras_private.layers_below(one, include_self=True)
+    ]
 
 
 def named_layers(model):
@@ -57,7 +64,7 @@ def named_layers(model):
     seen: collections.Counter = collections.Counter()
     named = []
     for prefix, one in parts_of(model):
-        for layer in one._flatten_layers(include_self=False):
+        for layer in keras_private.layers_below(one):
             path = layer.path or layer.name
             if not path.startswith(prefix):
                 path = prefix + path
@@ -77,7 +84,7 @@ def weight_names(model, selection):
     names: dict = {}
     itself = [(one.name, one) for _, one in parts_of(model)] if selection.all else []
     for name, layer in [*itself, *selection.of(named_layers(model))]:
-        for variable in layer._trainable_variables:
+        for variable in keras_private.own_trainable(layer):
             names.setdefault(id(variable), (name, variable.name))
     return names
 
@@ -97,7 +104,7 @@ def describe(model):
             "dtype": layer.compute_dtype,
             "weights": {
                 variable.name: list(variable.shape)
-                for variable in layer._trainable_variables
+                for variable in keras_private.own_trainable(layer)
             },
         }
         for name, layer in named_layers(model)

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped
 from keras_initkit.structure.layers import named_layers
@@ -57,7 +58,7 @@ def find_owners(model):
     owners, unknown = [], []
     taken: set[int] = set()
     for path, holder in [(model.name, model), *named]:
-        variables = holder._trainable_variables + holder._non_trainable_variables
+        variables = keras_private.own_variables(holder)
         own = [v for v in variables if "float" in v.dtype]
         if not own or is_normalization(holder) or isinstance(holder, _SCALES):
             continue

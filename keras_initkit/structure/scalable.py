@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped
 from keras_initkit.structure.layers import named_layers
@@ -76,7 +77,7 @@ def find_targets(model, layers=None):
 
 
 def _holds_matrices(layer):
-    variables = layer._trainable_variables + layer._non_trainable_variables
+    variables = keras_private.own_variables(layer)
     return hasattr(layer, "cell") or any(len(v.shape) > 1 for v in variables)
 
 

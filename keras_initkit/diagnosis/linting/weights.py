@@ -12,6 +12,7 @@ from keras_initkit import theory
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
 from keras_initkit.diagnosis.rules import _common
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.fans import (
     compute_fans,
     fan_of_mode,
@@ -323,7 +324,7 @@ def _array(layer: Any, name: str) -> np.ndarray | None:
     if not layer.built:
         return None
     # Kernels that are made of others (low-rank adapters) have no value of their own.
-    variable = layer.__dict__.get(name, layer.__dict__.get(f"_{name}"))
+    variable = keras_private.stored_variable(layer, name)
     if not isinstance(variable, keras.Variable):
         return None
     return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
