@@ -207,9 +207,12 @@ def batches_applied(optimizer: Any) -> Any:
 def optimized(optimizer: Any) -> Any:
     """Lists the variables that an optimizer was built for, `None` if it has no list.
 
-    `_trainable_variables`; public `variables` are the optimizer's own state.
+    `_trainable_variables`; public `variables` are the optimizer's own state. Keras 3.10
+    leaves the list of a `LossScaleOptimizer` empty and fills that of the inner one.
     """
-    return getattr(optimizer, "_trainable_variables", None)
+    inner = getattr(optimizer, "inner_optimizer", None)
+    known = getattr(optimizer, "_trainable_variables", None)
+    return known or getattr(inner, "_trainable_variables", known)
 
 
 def strategy_given(model: Any) -> Any:
