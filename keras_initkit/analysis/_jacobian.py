@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import forward
 
 # Examples, and outputs of each, whose gradients are taken.
@@ -49,7 +50,8 @@ def jacobian_of(model, x, notes):
         outputs = keras.tree.flatten(
             forward(model, keras.tree.pack_sequence_as(x, part))
         )[0]
-        outputs = getattr(outputs, "_keras_logits", outputs)
+        logits = keras_private.logits_of(outputs)
+        outputs = outputs if logits is None else logits
         outputs = tf.reshape(tf.cast(outputs, tf.float32), [len(part[0]), -1])
         columns = tf.unstack(outputs[:, :OUTPUTS], axis=1)
     rows = []

@@ -1,7 +1,5 @@
 """One step outside training: on which batch, and down which loss."""
 
-import types
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -9,7 +7,7 @@ import tensorflow as tf
 from keras_initkit import diagnosis
 from keras_initkit.analysis._targets import default_loss, random_targets
 from keras_initkit.recording import RunRecord
-from keras_initkit.structure import description
+from keras_initkit.structure import description, keras_private
 from keras_initkit.structure.in_place import forward
 
 # Examples of a longer array that make the batch.
@@ -106,7 +104,7 @@ class Step:
 
     def __call__(self):
         model = self.model
-        if getattr(model, "_call_has_training_arg", True):
+        if keras_private.takes_training(model):
             outputs = model(self.x, training=True)
         else:
             outputs = model(self.x)
@@ -132,11 +130,9 @@ class Step:
         batch = (self.x, self.y if self.has_loss else None, self.weights)
         known = description.gather(self.model, batch, first_step=0)
         if not self.is_compiled and self.has_loss and len(self.losses) == 1:
-            stand_in = types.SimpleNamespace(
-                _user_loss=self.losses[0], _user_loss_weights=None
-            )
-            stand_in = types.SimpleNamespace(_compile_loss=stand_in)
-            known["loss"] = description.loss_of(stand_in)
+            known["loss"] = description.describe_loss(self.losses[0])
+            if known["loss"] is not None:
+                known["loss"]["weighted"] = False
         if not self.has_loss:
             known.pop("loss", None)
         return {name: fact for name, fact in known.items() if fact is not None}

@@ -6,6 +6,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import forward
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.shadowing import shadowed
@@ -89,7 +90,7 @@ def _sizes(model, x):
 
     with contextlib.ExitStack() as stack:
         for _, layer in named_layers(model):
-            if layer._trainable_variables:
+            if keras_private.own_trainable(layer):
                 call = watching(layer.name, layer.call)
                 stack.enter_context(shadowed(layer, "call", call))
         forward(model, x)

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from keras_initkit import initializers
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.roles import is_normalization
@@ -55,8 +56,8 @@ def fixup(model, seed=None, zero_head=True):
     Reference:
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321)
     """
-    graph = getattr(model, "_functional", None) or model
-    if not hasattr(graph, "_nodes_by_depth"):
+    graph = keras_private.functional_graph(model)
+    if graph is None:
         raise ValueError(
             "`model` must be a built Functional model, whose branches can be seen. "
             f"Received: {type(model).__name__} {model.name!r}."
@@ -137,25 +138,21 @@ def _branches(graph):
     The fork is the nearest tensor from which all inputs of the merge come; the
     other ways are shortcuts, with or without a projection.
     """
-    producers = {}
-    for nodes in graph._nodes_by_depth.values():
-        for node in nodes:
-            for tensor in node.output_tensors:
-                producers[id(tensor)] = node
+    nodes = keras_private.nodes_in_order(graph)
+    producers = {id(tensor): node for node in nodes for tensor in node.output_tensors}
     found = []
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            if type(node.operation).__name__ != "Add" or len(node.input_tensors) < 2:
-                continue
-            ways = [_ancestors(tensor, producers) for tensor in node.input_tensors]
-            common = set(ways[0]).intersection(*ways[1:])
-            paths = []
-            for way in ways:
-                own = [key for key in way if key not in common]
-                paths.append([producers[key].operation for key in reversed(own)])
-            longest = max(paths, key=len)
-            if longest:
-                found.append(longest)
+    for node in nodes:
+        if type(node.operation).__name__ != "Add" or len(node.input_tensors) < 2:
+            continue
+        ways = [_ancestors(tensor, producers) for tensor in node.input_tensors]
+        common = set(ways[0]).intersection(*ways[1:])
+        paths = []
+        for way in ways:
+            own = [key for key in way if key not in common]
+            paths.append([producers[key].operation for key in reversed(own)])
+        longest = max(paths, key=len)
+        if longest:
+            found.append(longest)
     return found
 
 

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_initkit.structure import keras_private
+
 
 class StepCount:
     """Tells which optimizer iteration a batch of `fit` is.
@@ -87,4 +89,4 @@ def iterations_of(model):
         return 0
     # `iterations` itself is divided by `gradient_accumulation_steps`.
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    return int(np.asarray(getattr(optimizer, "_iterations", optimizer.iterations)))
+    return int(np.asarray(keras_private.batches_applied(optimizer)))

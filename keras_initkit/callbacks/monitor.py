@@ -16,7 +16,7 @@ from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
 from keras_initkit.callbacks.predicting import Expectation
 from keras_initkit.recording import RunRecord, RunShare, budget
-from keras_initkit.structure import description
+from keras_initkit.structure import description, keras_private
 from keras_initkit.structure import layers as choosing
 
 logger = logging.getLogger(__name__)
@@ -315,7 +315,7 @@ class SignalMonitor(keras.callbacks.Callback):
     def _check_trainable(self):
         """Whether the step still trains what it trained when it was traced."""
         optimizer = self.model.optimizer
-        known = getattr(optimizer, "_trainable_variables", None)
+        known = keras_private.optimized(optimizer)
         if not getattr(optimizer, "built", False) or not known:
             return True
         if {id(v) for v in known} == {id(v) for v in self.model.trainable_variables}:

@@ -2,10 +2,13 @@
 
 import keras
 
+from keras_initkit.structure import keras_private
+from keras_initkit.structure.layers import all_layers
+
 
 def is_built(model):
     """Whether all layers of a model have their weights."""
-    return all(layer.built for layer in model._flatten_layers())
+    return all(layer.built for layer in all_layers(model))
 
 
 def build(model, batch):
@@ -16,7 +19,7 @@ def build(model, batch):
     without: it builds them itself.
     """
     try:
-        model._symbolic_build(data_batch=batch)
+        keras_private.symbolic_build(model, batch)
     except ValueError:
         if type(model).train_step is keras.Model.train_step or not is_built(model):
             raise
@@ -27,9 +30,12 @@ def builds_in_first_trace(model):
 
     What a train step of the user's own builds is not ours to know.
     """
-    parts = (model.optimizer, model._compile_metrics)
+    optimizer = model.optimizer
     return (
         type(model).train_step is keras.Model.train_step
         and not model.run_eagerly
-        and any(part is not None and not part.built for part in parts)
+        and not (
+            (optimizer is None or optimizer.built)
+            and keras_private.metrics_are_built(model)
+        )
     )

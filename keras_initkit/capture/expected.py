@@ -1,11 +1,12 @@
 """Which tensors a monitored step will show, told ahead of it from the model's graph."""
 
 import collections
-import itertools
 
 import keras
 
 from keras_initkit import schema
+from keras_initkit.structure import keras_private
+from keras_initkit.structure.layers import parts_of
 
 
 def expected_tensors(model, signals, layers, weights):
@@ -28,7 +29,8 @@ def expected_tensors(model, signals, layers, weights):
     """
     calls: collections.Counter = collections.Counter()
     ranks: dict = {}
-    _look_into(model, 1, calls, ranks)
+    for _, one in parts_of(model):
+        _look_into(one, 1, calls, ranks)
     outputs = {
         schema.TensorKey(name, f"output_{i}" if len(each) > 1 else "output", call): rank
         for name, layer in layers
@@ -57,12 +59,12 @@ def expected_tensors(model, signals, layers, weights):
 def _look_into(layer, times, calls, ranks):
     """Adds up how often the layers below one are called; notes ranks of outputs."""
     calls[id(layer)] += times
-    graph = getattr(layer, "_functional", None) or layer
-    if not hasattr(graph, "_nodes_by_depth"):
-        for part in layer._layers:
+    graph = keras_private.functional_graph(layer)
+    if graph is None:
+        for part in keras_private.sublayers(layer):
             _look_into(part, times, calls, ranks)
         return
-    for node in itertools.chain(*graph._nodes_by_depth.values()):
+    for node in reversed(keras_private.nodes_in_order(graph)):
         if isinstance(node.operation, keras.Layer):
             shapes = [tensor.shape for tensor in node.outputs]
             ranks[id(node.operation)] = [len(shape) for shape in shapes]

@@ -4,7 +4,8 @@ import dataclasses
 
 import keras
 
-from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure import keras_private
+from keras_initkit.structure.layers import all_layers, named_layers
 
 # Layers whose output holds the very entries of their input.
 _REARRANGING = (
@@ -56,7 +57,7 @@ def _reason_against(layer, inside_cells):
         return "only rearranges its input"
     if isinstance(layer, keras.Sequential) or hasattr(layer, "operations"):
         return "its output is that of one of its layers"
-    if layer._remat_mode is not None:
+    if keras_private.is_rematerialized(layer):
         return "is rematerialized (RematScope): its forward pass runs twice"
     return None
 
@@ -64,8 +65,9 @@ def _reason_against(layer, inside_cells):
 def _inside_cells(model):
     """The ids of recurrent cells and of everything inside them."""
     ids: set = set()
-    for layer in model._flatten_layers(include_self=True):
+    for layer in all_layers(model):
         cell = getattr(layer, "cell", None)
         if isinstance(layer, keras.layers.RNN) and isinstance(cell, keras.Layer):
-            ids.update(id(part) for part in cell._flatten_layers())
+            inside = keras_private.layers_below(cell, include_self=True)
+            ids.update(id(part) for part in inside)
     return ids

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_initkit.capture.building import is_built
 from keras_initkit.capture.session import Session
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.layers import Together
 from keras_initkit.structure.shadowing import shadowed
 
@@ -45,9 +46,9 @@ class Loop(Session):
         functools.update_wrapper(self, getattr(step, "python_function", step))
         self._step = step
         self._optimizers = optimizers
-        self._strategy = models[0]._distribute_strategy
+        self._strategy = keras_private.strategy_given(models[0])
         # Of a function that nobody has yet said whether to convert.
-        self._conversion = tf.__internal__.autograph.control_status_ctx()
+        self._conversion = keras_private.autograph_status()
         self._orders: list = []
         # What the first call is numbered, and how many there were.
         self.first_step = min(int(np.asarray(one.iterations)) for one in optimizers)
@@ -94,11 +95,11 @@ class Loop(Session):
         traced = isinstance(function, tf.types.experimental.PolymorphicFunction)
         body, compiled = function, False
         if traced:
-            body, compiled = function.python_function, bool(function._jit_compile)
-            autograph = function._autograph
+            body = function.python_function
+            compiled, autograph = keras_private.function_options(function)
         if autograph:
             # As `tf.function` does itself, unless our own code lies between.
-            body = tf.__internal__.autograph.tf_convert(body, self._conversion)
+            body = keras_private.converted(body, self._conversion)
         watched = self._watched(body, self._optimizers, compiled)
 
         @_as_it_is
@@ -109,7 +110,7 @@ class Loop(Session):
             parts[number] = values
             return outputs, parts
 
-        return function._clone(twin) if traced else twin
+        return keras_private.function_like(function, twin) if traced else twin
 
     @contextlib.contextmanager
     def _tapped_replicas(self, autograph):

@@ -10,6 +10,8 @@ optimizer sums them; weights and updates are the same on every replica.
 
 import tensorflow as tf
 
+from keras_initkit.structure import keras_private
+
 
 def number():
     """Returns the number of this replica, 0 where there is only one."""
@@ -76,7 +78,7 @@ def averaged(array):
     if context is None:
         return array
     workers = isinstance(context.strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    workers = workers and context.strategy.extended._in_multi_worker_mode()
+    workers = workers and keras_private.runs_in_workers(context.strategy)
     return tf.cast(array[None] if workers else array, tf.float64)
 
 

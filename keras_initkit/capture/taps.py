@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_initkit import schema
 from keras_initkit.capture import collector as collecting
 from keras_initkit.capture import replicas
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.shadowing import shadowed
 
 
@@ -95,13 +96,11 @@ def _tapped_output(collector, key, tensor):
 
 def _passing_for(tapped, tensor):
     """Gives a tapped tensor what Keras reads off the tensor it stands for."""
-    for attribute in ("_keras_mask", "_keras_logits"):
-        if hasattr(tensor, attribute):
-            setattr(tapped, attribute, getattr(tensor, attribute))
+    keras_private.copy_marks(tensor, tapped)
     # Losses look for the op that made probabilities, to take its logits instead.
-    if not hasattr(tensor, "_keras_logits") and not tf.executing_eagerly():
+    if keras_private.logits_of(tensor) is None and not tf.executing_eagerly():
         if tensor.op.type in ("Softmax", "Sigmoid"):
-            tapped._keras_logits = tensor.op.inputs[0]
+            keras_private.set_logits(tapped, tensor.op.inputs[0])
     return tapped
 
 
@@ -126,7 +125,7 @@ def _tapped_apply(optimizer, weight_names):
         if collector is None:
             return original(grads, trainable_variables)
         variables = list(
-            optimizer._trainable_variables
+            keras_private.optimized(optimizer)
             if trainable_variables is None
             else trainable_variables
         )

@@ -12,6 +12,7 @@ from keras_initkit.initializers._base import (
     working_dtype,
 )
 from keras_initkit.initializers._sampling import sample
+from keras_initkit.structure import keras_private
 
 # Products in trained vision transformers, as the paper fits them.
 CONSTANTS = {"qk": (0.7, 0.7), "vo": (0.4, -0.4)}
@@ -112,10 +113,7 @@ def mimetic_attention(layer, seed=None):
         ValueError: If the layer has no such projections, is not built, or its query,
             key and value dimensions differ (the products are not square then).
     """
-    denses = [
-        getattr(layer, f"_{part}_dense", getattr(layer, f"{part}_dense", None))
-        for part in PARTS
-    ]
+    denses = [keras_private.attention_projection(layer, part) for part in PARTS]
     if any(dense is None or not dense.built for dense in denses):
         raise ValueError(
             "`layer` must be a built attention layer with query, key, value and "

@@ -9,6 +9,7 @@ import logging
 import keras
 import numpy as np
 
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.layers import activation_name, named_layers
 
 logger = logging.getLogger(__name__)
@@ -81,13 +82,11 @@ def loss_of(model):
         `compile` was given weights); `None` where there is no loss, several, or one
         that is no loss of Keras.
     """
-    compiled = getattr(model, "_compile_loss", None)
-    if compiled is None:
-        return None
-    described = describe_loss(_the_one(compiled._user_loss))
+    loss, weights = keras_private.compiled_loss(model)
+    described = describe_loss(_the_one(loss))
     if described is None:
         return None
-    return described | {"weighted": compiled._user_loss_weights is not None}
+    return described | {"weighted": weights is not None}
 
 
 def describe_loss(loss):
@@ -134,7 +133,7 @@ def optimizer_of(model):
         "name": _snake(type(inner).__name__),
         "learning_rate": float(np.asarray(inner.learning_rate)),
         "scheduled": isinstance(
-            getattr(inner, "_learning_rate", None),
+            keras_private.learning_rate_given(inner),
             keras.optimizers.schedules.LearningRateSchedule,
         ),
         "weight_decay": inner.weight_decay or None,
@@ -171,13 +170,9 @@ def outputs_of(model):
 
 def output_layer(tensor):
     """Returns the layer that computed a symbolic tensor, the innermost one."""
-    history = tensor._keras_history
-    operation = history.operation
-    inner = getattr(operation, "_functional", None) or operation
-    outputs = getattr(inner, "outputs", None)
-    if outputs and hasattr(inner, "operations"):
-        return output_layer(outputs[history.tensor_index])
-    return operation
+    operation, number = keras_private.maker_of(tensor)
+    graph = keras_private.functional_graph(operation)
+    return operation if graph is None else output_layer(graph.outputs[number])
 
 
 def of_batch(data):

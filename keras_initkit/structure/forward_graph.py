@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_initkit.structure import uses
+from keras_initkit.structure import keras_private, uses
 from keras_initkit.structure.in_place import forward
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.roles import is_normalization
@@ -139,7 +139,7 @@ def _trace(model, x, began=lambda graph, inputs: None):
         function = tf.function(run, autograph=False)
         return function.get_concrete_function(*flat).graph
     finally:
-        model._clear_losses()
+        keras_private.clear_losses(model)
 
 
 def _specs(model, x):
@@ -147,15 +147,13 @@ def _specs(model, x):
         return keras.tree.map_structure(
             lambda value: tf.TensorSpec(np.shape(value), _dtype(value)), x
         )
-    graph = getattr(model, "_functional", None) or model
-    inputs = getattr(graph, "_inputs_struct", None)
-    if inputs is not None:
+    graph = keras_private.functional_graph(model)
+    if graph is not None:
         return keras.tree.map_structure(
-            lambda t: tf.TensorSpec(t.shape, t.dtype, t.name), inputs
+            lambda t: tf.TensorSpec(t.shape, t.dtype, t.name), graph.input
         )
-    shapes = getattr(model, "_build_shapes_dict", None) or {}
-    shape = next(iter(shapes.values()), None)
-    if len(shapes) != 1 or not isinstance(shape, tuple):
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if not isinstance(shape, tuple):
         raise ValueError("the shapes of its inputs are not known; pass `x`")
     table = any(isinstance(layer, k.Embedding) for _, layer in named_layers(model))
     return tf.TensorSpec((None, *shape[1:]), "int32" if table else "float32")
@@ -191,7 +189,7 @@ class _Recorder:
         """Shadows the calls of a model's layers, for the duration of a `with`."""
         stack = contextlib.ExitStack()
         for _, layer in named_layers(model):
-            if isinstance(layer, k.RNN) or not layer._layers:
+            if isinstance(layer, k.RNN) or not keras_private.sublayers(layer):
                 call = functools.wraps(layer.call)(
                     functools.partial(self._record, layer, layer.call)
                 )

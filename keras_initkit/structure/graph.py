@@ -4,9 +4,12 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-import keras
-
 from keras_initkit.structure import roles
+from keras_initkit.structure.keras_private import (
+    functional_graph,
+    is_activation_operation,
+    nodes_in_order,
+)
 from keras_initkit.structure.layers import activation_name, named_layers
 
 # Layers behind which a linear function is still linear in the layer's input.
@@ -55,7 +58,7 @@ class Call:
         """Name of the nonlinear function that it applies last, `None` for none."""
         name = activation_name(self.layer)
         # A function of `keras.ops` or `keras.activations` in a Functional model.
-        is_operation = type(self.layer).__module__.endswith("ops.nn")
+        is_operation = is_activation_operation(self.layer)
         if name is None and (is_operation or _is(self.layer, _ACTIVATIONS)):
             name = type(self.layer).__name__.lower()
         return None if name == "linear" else name
@@ -106,7 +109,7 @@ class Graph:
         self._paths = {id(layer): path for path, layer in named_layers(model)}
         self._count = 0
         self.calls: list[Call] = []
-        self.outputs = self._open(model, self._new(_graph(model).inputs))
+        self.outputs = self._open(model, self._new(functional_graph(model).inputs))
         self._consumers: dict[int, list[Call]] = {}
         self._makers: dict[int, Call] = {}
         for call in self.calls:
@@ -117,7 +120,7 @@ class Graph:
     @classmethod
     def of(cls, model: Any) -> "Graph | None":
         """Returns the graph of a model, `None` where it has none (subclassed)."""
-        return cls(model) if _graph(model) is not None else None
+        return cls(model) if functional_graph(model) is not None else None
 
     def consumers(self, call: Call) -> list[Call]:
         """Returns the calls that take what a call gives."""
@@ -169,21 +172,20 @@ class Graph:
 
     def _open(self, model: Any, inputs: list[int]) -> list[int]:
         """Adds the calls of a model; returns the numbers of its outputs."""
-        graph = _graph(model)
+        graph = functional_graph(model)
         known = {id(t): n for t, n in zip(graph.inputs, inputs, strict=True)}
-        for depth in sorted(graph._nodes_by_depth, reverse=True):
-            for node in graph._nodes_by_depth[depth]:
-                tensors = list(node.input_tensors)
-                if not tensors or any(id(t) not in known for t in tensors):
-                    continue
-                numbers = [known[id(t)] for t in tensors]
-                if _graph(node.operation) is not None:
-                    outputs = self._open(node.operation, numbers)
-                else:
-                    outputs = self._new(node.output_tensors)
-                    self._add(node, numbers, outputs)
-                pairs = zip(node.output_tensors, outputs, strict=True)
-                known.update({id(t): n for t, n in pairs})
+        for node in nodes_in_order(graph):
+            tensors = list(node.input_tensors)
+            if not tensors or any(id(t) not in known for t in tensors):
+                continue
+            numbers = [known[id(t)] for t in tensors]
+            if functional_graph(node.operation) is not None:
+                outputs = self._open(node.operation, numbers)
+            else:
+                outputs = self._new(node.output_tensors)
+                self._add(node, numbers, outputs)
+            pairs = zip(node.output_tensors, outputs, strict=True)
+            known.update({id(t): n for t, n in pairs})
         return [known[id(t)] for t in graph.outputs if id(t) in known]
 
     def _add(self, node: Any, inputs: list[int], outputs: list[int]) -> None:
@@ -191,13 +193,6 @@ class Graph:
         path = self._paths.get(id(layer), layer.name)
         shape = tuple(node.output_tensors[0].shape[1:])
         self.calls.append(Call(layer, path, tuple(inputs), tuple(outputs), shape))
-
-
-def _graph(model: Any) -> Any:
-    """Returns the Functional graph of a model, `None` for a layer or without one."""
-    if isinstance(model, keras.Sequential):
-        return getattr(model, "_functional", None)
-    return model if hasattr(model, "_nodes_by_depth") else None
 
 
 def _is(layer: Any, names: tuple[str, ...]) -> bool:

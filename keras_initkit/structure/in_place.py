@@ -6,6 +6,8 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_initkit.structure import keras_private
+
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
@@ -89,7 +91,7 @@ def unchanged(model):
         try:
             yield
         finally:
-            model._clear_losses()
+            keras_private.clear_losses(model)
             for metric in model.metrics:
                 # Losses of several outputs make their metrics when they are first
                 # called.
@@ -102,6 +104,6 @@ def unchanged(model):
 
 def forward(model, x):
     """Runs a model eagerly on one batch in inference mode and returns its outputs."""
-    if getattr(model, "_call_has_training_arg", True):
+    if keras_private.takes_training(model):
         return model(x, training=False)
     return model(x)

@@ -4,7 +4,7 @@ import collections
 
 import keras
 
-from keras_initkit.structure import roles
+from keras_initkit.structure import keras_private, roles
 
 
 class Together:
@@ -24,17 +24,13 @@ class Together:
                 "`models` must have names of their own, by which their layers are told "
                 f"apart. Received models named {names}"
             )
-        self.models = self._layers = models
+        self.models = models
         self.name = "+".join(names)
         self.distribute_strategy = models[0].distribute_strategy
 
     @property
     def trainable_variables(self):
         return [v for model in self.models for v in model.trainable_variables]
-
-    def _flatten_layers(self, include_self=False):
-        for model in self.models:
-            yield from model._flatten_layers(include_self=include_self)
 
 
 def parts_of(model):
@@ -44,6 +40,15 @@ def parts_of(model):
         return
     for one in model.models:
         yield f"{one.name}/", one
+
+
+def all_layers(model):
+    """Lists a model, or several together, and all layers below."""
+    return [
+        layer
+        for _, one in parts_of(model)
+        for layer in keras_private.layers_below(one, include_self=True)
+    ]
 
 
 def named_layers(model):
@@ -59,7 +64,7 @@ def named_layers(model):
     seen: collections.Counter = collections.Counter()
     named = []
     for prefix, one in parts_of(model):
-        for layer in one._flatten_layers(include_self=False):
+        for layer in keras_private.layers_below(one):
             path = layer.path or layer.name
             if not path.startswith(prefix):
                 path = prefix + path
@@ -102,7 +107,7 @@ def describe(model):
 
 def trained_by(layer):
     """Lists the weights that a layer itself holds to be trained, or has frozen."""
-    trainable = {id(variable) for variable in layer._trainable_variables}
+    trainable = {id(variable) for variable in keras_private.own_trainable(layer)}
     return [v for v in roles.weights_of(layer) if id(v) in trainable]
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_initkit.structure import keras_private
 from keras_initkit_light.format import schema
 
 
@@ -206,14 +207,19 @@ def variable_of(layer: Any, name: str) -> Any:
     return next((v for v in weights_of(layer) if v.name == name), None)
 
 
+# The attributes of Keras's layers in which the initializer of a kernel stands.
+_GIVEN = {
+    "kernel": ("kernel_initializer", "depthwise_initializer"),
+    "depthwise_kernel": ("depthwise_initializer",),
+    "pointwise_kernel": ("pointwise_initializer",),
+    "recurrent_kernel": ("recurrent_initializer",),
+}
+
+
 def initializer_of(layer: Any, name: str) -> Any:
     """Returns the initializer that a layer was given for a weight, `None` for none."""
-    short = name.removesuffix("_kernel")
-    for attribute in (name, short, "depthwise"):
-        given = getattr(layer, f"{attribute}_initializer", None)
-        if given is not None:
-            return given
-    return None
+    given = (getattr(layer, attribute, None) for attribute in _GIVEN.get(name, ()))
+    return next((one for one in given if one is not None), None)
 
 
 def has_adapter(layer: Any) -> bool:
@@ -268,10 +274,11 @@ def weights_of(layer: Any) -> list[Any]:
     """
     if not isinstance(layer, keras.Layer):
         return []  # an operation of a Functional model
-    held = [*layer._trainable_variables, *layer._non_trainable_variables]
+    held = keras_private.own_variables(layer)
     if not held:
         return []
-    inside = {id(v) for part in layer._layers for v in getattr(part, "variables", ())}
+    parts = keras_private.sublayers(layer)
+    inside = {id(v) for part in parts for v in getattr(part, "variables", ())}
     return [variable for variable in held if id(variable) not in inside]
 
 

@@ -5,6 +5,8 @@ import re
 
 import keras
 
+from keras_initkit.structure import keras_private
+
 
 class Selection:
     """Some layers of a model.
@@ -86,7 +88,11 @@ def meant_by(selector, named):
         named: List of `(name, layer)`, all layers of a model.
     """
     hits = [layer for name, layer in named if _matches(selector, name, layer)]
-    return {id(part) for layer in hits for part in layer._flatten_layers()}
+    return {
+        id(part)
+        for layer in hits
+        for part in keras_private.layers_below(layer, include_self=True)
+    }
 
 
 def matched(argument, selectors, named):

@@ -11,7 +11,7 @@ data; the first in the graph's order counts.
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from keras_initkit.structure import roles
+from keras_initkit.structure import keras_private, roles
 from keras_initkit.structure.layers import named_layers, parts_of
 
 _PRODUCTS = (
@@ -148,8 +148,7 @@ class _Reading:
         return _Made(frozenset().union(*groups))
 
     def _call(self, op: Any, name: str, inputs: list[_Made | None]) -> None:
-        function = op.graph._get_function(name)
-        graph = getattr(function, "graph", None)
+        graph = keras_private.graph_called_by(op, name)
         if graph is None:
             return
         # The condition of an `If` is no argument of its branches.

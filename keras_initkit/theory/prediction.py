@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
+from keras_initkit.structure import keras_private
 from keras_initkit.theory.propagation import Signal, Step, Untreatable, step
 
 
@@ -162,9 +165,8 @@ class _Walk:
         graph = _graph(model)
         keys = [self.new(signal) for signal in inputs] if keys is None else keys
         known = {id(t): key for t, key in zip(graph.inputs, keys, strict=True)}
-        for depth in sorted(graph._nodes_by_depth, reverse=True):
-            for node in graph._nodes_by_depth[depth]:
-                self._visit(node, known)
+        for node in keras_private.nodes_in_order(graph):
+            self._visit(node, known)
         return [known[id(t)] for t in graph.outputs if id(t) in known]
 
     def _visit(self, node: Any, known: dict[int, int]) -> None:
@@ -174,7 +176,7 @@ class _Walk:
         layer = node.operation
         keys = [known[id(t)] for t in tensors]
         name = getattr(layer, "path", None) or layer.name
-        if hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"):
+        if _is_nested(layer):
             inner = self.forward(layer, [], keys)
             known.update(
                 {id(t): key for t, key in zip(node.output_tensors, inner, strict=False)}
@@ -206,10 +208,14 @@ class _Walk:
                 grads[key] += factor * record.backprop
 
 
+def _is_nested(layer: Any) -> bool:
+    sequential = isinstance(layer, keras.Sequential)
+    return sequential or keras_private.functional_graph(layer) is not None
+
+
 def _graph(model: Any) -> Any:
     """Returns the Functional graph of a model, or raises."""
-    graph = model if hasattr(model, "_nodes_by_depth") else None
-    graph = getattr(model, "_functional", None) or graph
+    graph = keras_private.functional_graph(model)
     if graph is None:
         raise ValueError(
             "`model` must be a built Sequential or Functional model, or pass through "

@@ -7,6 +7,7 @@ import keras
 
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.description import describe_loss
 
 _NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"
@@ -155,8 +156,7 @@ def _outputs(subject: Subject) -> Iterator[tuple[int, Any, dict[str, Any] | None
     tensors = keras.tree.flatten(model.outputs)
     if graph is None or len(graph.outputs) != len(tensors):
         return
-    compiled = getattr(model, "_compile_loss", None)
-    given = None if compiled is None else compiled._user_loss
+    given, _ = keras_private.compiled_loss(model)
     if isinstance(given, dict):
         losses = [given.get(name) for name in model.output_names]
     elif isinstance(given, (list, tuple)):
@@ -178,8 +178,7 @@ def _before(subject: Subject, call: Any) -> str | None:
 
 def _accuracy(model: Any) -> bool:
     """Whether a model was compiled with an accuracy as metric."""
-    compiled = getattr(model, "_compile_metrics", None)
-    given = None if compiled is None else compiled._user_metrics
+    given = keras_private.compiled_metrics(model)
     metrics = keras.tree.flatten(given) if given else []
     names = [m if isinstance(m, str) else type(m).__name__ for m in metrics]
     return any(name.lower() in ("acc", "accuracy") for name in names)

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.description import optimizer_of
 
 _BENGIO = "Bengio, 2012, https://arxiv.org/abs/1206.5533"
@@ -83,7 +84,7 @@ def not_trainable(subject: Subject) -> Iterator[Fault]:
             remedy="Set `layer.trainable = True`, or load trained weights first.",
         )
     optimizer = getattr(model, "optimizer", None)
-    known = getattr(optimizer, "_trainable_variables", None)
+    known = keras_private.optimized(optimizer)
     if getattr(optimizer, "built", False) and known:
         ids = {id(variable) for variable in known}
         new = [v for v in model.trainable_variables if id(v) not in ids]

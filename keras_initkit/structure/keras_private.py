@@ -1,0 +1,275 @@
+"""All that this package takes from Keras and TensorFlow which they keep to themselves.
+
+A private attribute may change with any release. Each is touched here and nowhere else,
+by a function that says what it gives and why no public way gives it; one contract test
+(`tests/structure/test_keras_private.py`) tells, under each version, which has changed.
+"""
+
+from typing import Any
+
+import keras
+
+# Layers and their variables.
+
+
+def layers_below(layer: Any, include_self: bool = False) -> list[Any]:
+    """Lists all layers inside one, depth first (`_flatten_layers`).
+
+    `Model.layers` is public, but knows neither the layers of layers nor those of a
+    layer that is no model.
+    """
+    return layer._flatten_layers(include_self=include_self)
+
+
+def sublayers(layer: Any) -> list[Any]:
+    """Lists the layers that a layer holds itself (`_layers`; public of models only)."""
+    return layer._layers
+
+
+def own_trainable(layer: Any) -> list[Any]:
+    """Lists a layer's own trainable variables, frozen or not (`_trainable_variables`).
+
+    The public list adds those of the layers inside it, and is empty when it is frozen.
+    """
+    return layer._trainable_variables
+
+
+def own_variables(layer: Any) -> list[Any]:
+    """Lists a layer's own variables, not those of layers inside it.
+
+    `_trainable_variables` and `_non_trainable_variables`; the public lists add those of
+    the layers inside it.
+    """
+    return layer._trainable_variables + layer._non_trainable_variables
+
+
+def stored_variable(layer: Any, name: str) -> Any:
+    """Returns the variable behind `layer.kernel` and the like, `None` where none is.
+
+    Keras stores some as `_kernel`; the public property may put together another tensor,
+    as with a low-rank adapter.
+    """
+    return layer.__dict__.get(name, layer.__dict__.get(f"_{name}"))
+
+
+def attention_projection(layer: Any, part: str) -> Any:
+    """Returns the dense layer of an attention layer's projection, `None` without one.
+
+    `_query_dense` and the like; grouped attention has no public name for them.
+    """
+    return getattr(layer, f"_{part}_dense", getattr(layer, f"{part}_dense", None))
+
+
+def takes_training(model: Any) -> bool:
+    """Whether a model's `call` takes `training` (`_call_has_training_arg`).
+
+    No public attribute tells; the signature does not where Keras generates `call`.
+    """
+    return getattr(model, "_call_has_training_arg", True)
+
+
+def is_rematerialized(layer: Any) -> bool:
+    """Whether a layer was made in a `RematScope` (`_remat_mode`; no public way)."""
+    return layer._remat_mode is not None
+
+
+def clear_losses(model: Any) -> None:
+    """Forgets the losses that calls have added (`_clear_losses`; no public way)."""
+    model._clear_losses()
+
+
+# The graph of layers.
+
+
+def functional_graph(model: Any) -> Any:
+    """Returns the Functional graph of a model, `None` for a layer or without one.
+
+    A Sequential model's is in `_functional`; a Functional model, a class that Keras
+    does not publish, is known by `_nodes_by_depth`.
+    """
+    if isinstance(model, keras.Sequential):
+        return getattr(model, "_functional", None)
+    return model if hasattr(model, "_nodes_by_depth") else None
+
+
+def nodes_in_order(graph: Any) -> list[Any]:
+    """Lists the nodes of a Functional graph, inputs first (`_nodes_by_depth`).
+
+    `graph.operations` is public, but tells of no operation how often and on what it is
+    called.
+    """
+    by_depth = graph._nodes_by_depth
+    return [
+        node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
+    ]
+
+
+def maker_of(tensor: Any) -> tuple[Any, int]:
+    """Returns the operation that made a symbolic tensor, and which output it is.
+
+    `_keras_history`; no public way.
+    """
+    history = tensor._keras_history
+    return history.operation, history.tensor_index
+
+
+def is_activation_operation(operation: Any) -> bool:
+    """Whether an operation is a function of `keras.ops.nn`, by its hidden module.
+
+    The classes of operations are not published.
+    """
+    return type(operation).__module__.endswith("ops.nn")
+
+
+# What Keras writes on tensors.
+
+
+def logits_of(tensor: Any) -> Any:
+    """Returns what a softmax or sigmoid was taken of, `None` if Keras did not say.
+
+    `_keras_logits`; no public way.
+    """
+    return getattr(tensor, "_keras_logits", None)
+
+
+def set_logits(tensor: Any, logits: Any) -> None:
+    """Tells losses the logits of a tensor (`_keras_logits`; no public way)."""
+    tensor._keras_logits = logits
+
+
+def copy_marks(tensor: Any, copy: Any) -> None:
+    """Puts on a copy what Keras wrote on a tensor, its mask and its logits.
+
+    `_keras_mask` and `_keras_logits`; no public way.
+    """
+    for attribute in ("_keras_mask", "_keras_logits"):
+        if hasattr(tensor, attribute):
+            setattr(copy, attribute, getattr(tensor, attribute))
+
+
+# What `compile` was given, and training.
+
+
+def compiled_loss(model: Any) -> tuple[Any, Any]:
+    """Returns `loss` and `loss_weights` as `compile` took them, `None` where none.
+
+    `_compile_loss`; the public `get_compile_config` gives a serialized copy.
+    """
+    compiled = getattr(model, "_compile_loss", None)
+    if compiled is None:
+        return None, None
+    return compiled._user_loss, compiled._user_loss_weights
+
+
+def compiled_metrics(model: Any) -> Any:
+    """Returns `metrics` as `compile` took them, `None` without any.
+
+    `_compile_metrics`; the public `get_compile_config` gives a serialized copy.
+    """
+    compiled = getattr(model, "_compile_metrics", None)
+    return None if compiled is None else compiled._user_metrics
+
+
+def metrics_are_built(model: Any) -> bool:
+    """Whether the compiled metrics have their state (`_compile_metrics`).
+
+    Public `metrics` do not list those that are yet to be made.
+    """
+    compiled = model._compile_metrics
+    return compiled is None or compiled.built
+
+
+def symbolic_build(model: Any, batch: Any) -> None:
+    """Builds model, loss and metrics on a batch, computing nothing.
+
+    `_symbolic_build`; `Model.build` takes shapes, and builds the model alone.
+    """
+    model._symbolic_build(data_batch=batch)
+
+
+def learning_rate_given(optimizer: Any) -> Any:
+    """Returns an optimizer's learning rate as given, which may be a schedule.
+
+    `_learning_rate`; the public attribute gives the schedule's present value.
+    """
+    return getattr(optimizer, "_learning_rate", None)
+
+
+def batches_applied(optimizer: Any) -> Any:
+    """Returns how often an optimizer was applied, an integer variable.
+
+    `_iterations`; the public attribute is divided by `gradient_accumulation_steps`.
+    """
+    return getattr(optimizer, "_iterations", optimizer.iterations)
+
+
+def optimized(optimizer: Any) -> Any:
+    """Lists the variables that an optimizer was built for, `None` if it has no list.
+
+    `_trainable_variables`; public `variables` are the optimizer's own state. Keras 3.10
+    leaves the list of a `LossScaleOptimizer` empty and fills that of the inner one.
+    """
+    inner = getattr(optimizer, "inner_optimizer", None)
+    known = getattr(optimizer, "_trainable_variables", None)
+    return known or getattr(inner, "_trainable_variables", known)
+
+
+def strategy_given(model: Any) -> Any:
+    """Returns the `tf.distribute` strategy a model was made under, `None` for none.
+
+    `_distribute_strategy`; the public attribute gives a default one in its place.
+    """
+    return model._distribute_strategy
+
+
+# TensorFlow, which is imported where it is needed: initializers run on any backend.
+
+
+def function_options(function: Any) -> tuple[bool, bool]:
+    """Returns `jit_compile` and `autograph` of a `tf.function`; no public way.
+
+    `_jit_compile` and `_autograph`.
+    """
+    return bool(function._jit_compile), function._autograph
+
+
+def function_like(function: Any, python_function: Any) -> Any:
+    """Makes a `tf.function` with the options of another (`_clone`; no public way)."""
+    return function._clone(python_function)
+
+
+def autograph_status() -> Any:
+    """Returns whether code is now converted by AutoGraph, as `converted` takes it.
+
+    `tf.__internal__.autograph`, which is published for Keras only.
+    """
+    import tensorflow as tf
+
+    return tf.__internal__.autograph.control_status_ctx()
+
+
+def converted(python_function: Any, status: Any) -> Any:
+    """Converts a function as `tf.function` does.
+
+    `tf.__internal__.autograph`; the public `tf.autograph.to_graph` does not heed what
+    is marked `do_not_convert`.
+    """
+    import tensorflow as tf
+
+    return tf.__internal__.autograph.tf_convert(python_function, status)
+
+
+def graph_called_by(op: Any, name: str) -> Any:
+    """Returns the graph of a function that an operation calls, `None` if it has none.
+
+    `_get_function`; no public way.
+    """
+    return getattr(op.graph._get_function(name), "graph", None)
+
+
+def runs_in_workers(strategy: Any) -> bool:
+    """Whether a strategy of several workers has them (`_in_multi_worker_mode`).
+
+    No public way: it may also stand for a single process.
+    """
+    return strategy.extended._in_multi_worker_mode()
