@@ -22,7 +22,8 @@ class LayerPrediction:
         backprop: `E[(dL/da)²]`, relative to that at the model's output, or, where that
             has no prediction, at what the layers without a rule take in.
         note: What is approximate; `""` if nothing is.
-        kernels: Variables whose scale sets `preactivation`.
+        kernels: Variables whose scale sets `preactivation`; none for kernels that are
+            quantized or have LoRA's part added.
         bias: What the bias adds to `preactivation`.
     """
 
