@@ -195,7 +195,7 @@ def of_batch(data):
     """
     x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
     facts = {
-        "input": [moments(array) for array in map(_numbers, _flat(x)) if array.size],
+        "input": [one for one in of_inputs(x) if not isinstance(one, str)],
         "weighted": weights is not None,
     }
     targets = [array for array in map(_numbers, _flat(y)) if array.size]
@@ -204,6 +204,31 @@ def of_batch(data):
         known = {} if entropy is None else {"entropy": entropy}
         facts["target"] = moments(targets[0]) | known
     return facts
+
+
+def of_inputs(x):
+    """Reads the moments of each tensor of a batch's inputs.
+
+    Args:
+        x: Tensor, array, or nested structure of such. Of what is spread over replicas,
+            the first part is read.
+
+    Returns:
+        A list in the order of `keras.tree.flatten`: `moments`, or as a string why there
+        are none (`"is sparse"`).
+    """
+    arrays = [(one, _numbers(one)) for one in _flat(x)]
+    return [moments(array) if array.size else _why(one) for one, array in arrays]
+
+
+def _why(tensor):
+    """Says why a tensor has no moments."""
+    kind = type(tensor).__name__
+    for word in ("Sparse", "Ragged"):
+        if word in kind:
+            return f"is {word.lower()}"
+    shape = getattr(tensor, "shape", None)
+    return "is empty" if shape is not None and 0 in shape else "holds no numbers"
 
 
 def moments(array):

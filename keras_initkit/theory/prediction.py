@@ -3,10 +3,13 @@
 import collections
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_initkit.theory.propagation import Signal, Step, Untreatable, step
+
+# A second moment, or mean and second moment.
+Moments = float | tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Prediction:
 
 def predict(
     model: Any,
-    input_moments: float | tuple[float, float] = 1.0,
+    input_moments: Moments | Sequence[Moments | None] = 1.0,
     *,
     training: bool = True,
     output_gradient: float = 1.0,
@@ -81,8 +84,10 @@ def predict(
 
     Args:
         model: A built Sequential or Functional Keras model, nested ones included.
-        input_moments: Second moment of the inputs, or `(mean, second_moment)`; of all
-            inputs alike.
+        input_moments: Second moment of the inputs, or `(mean, second_moment)`, of all
+            inputs alike; or a list of such, one an input in the order of
+            `model.inputs`, with `None` for those of which nothing is known: what
+            depends on them is not predicted.
         training: Whether normalization uses batch statistics and dropout drops.
         output_gradient: Second moment of dL/d(output), see `LayerPrediction.backprop`.
         target: Function of a layer: the second moment to which its preactivation is
@@ -94,19 +99,12 @@ def predict(
         `Prediction`.
 
     Raises:
-        ValueError: If the model has no graph of layers (subclassed, unbuilt).
+        ValueError: If the model has no graph of layers (subclassed, unbuilt), or
+            `input_moments` are no moments or not as many as there are inputs.
     """
-    mean, second = (
-        input_moments if isinstance(input_moments, tuple) else (0.0, input_moments)
-    )
-    if not second > 0 or second < mean**2:
-        raise ValueError(
-            "`input_moments` must be a positive second moment, or (mean, second "
-            f"moment) with second moment >= mean². Received: {input_moments!r}."
-        )
     walk = _Walk(training, target)
-    inputs = _graph(model).inputs
-    outputs = walk.forward(model, [Signal(second, mean)] * len(inputs))
+    signals = _input_signals(input_moments, len(graph_of(model).inputs))
+    outputs = walk.forward(model, signals)
     grads: dict[Any, float] = collections.defaultdict(float)
     for key in outputs or walk.ends:
         grads[key] += output_gradient
@@ -126,6 +124,39 @@ def predict(
         if not record.silent
     )
     return Prediction(layers, tuple(walk.untreated))
+
+
+def _input_signals(
+    moments: Moments | Sequence[Moments | None], count: int
+) -> list[Signal | None]:
+    """Returns the signal of each input, `None` where nothing is known of it."""
+    if not isinstance(moments, list):
+        signal = _signal(moments)  # type: ignore[arg-type]
+        if signal is None or not signal.second_moment > 0:
+            raise _no_moments(moments)
+        return [signal] * count
+    if len(moments) != count:
+        raise ValueError(
+            "`input_moments` as a list must have one entry an input. Received "
+            f"{len(moments)} for {count} inputs."
+        )
+    return [_signal(one) for one in moments]
+
+
+def _signal(moments: Moments | None) -> Signal | None:
+    if moments is None:
+        return None
+    mean, second = moments if isinstance(moments, tuple) else (0.0, moments)
+    if not (0 <= second < math.inf and second >= mean**2):
+        raise _no_moments(moments)
+    return Signal(second, mean)
+
+
+def _no_moments(received: Any) -> ValueError:
+    return ValueError(
+        "`input_moments` must be a positive second moment, or (mean, second moment) "
+        f"with second moment >= mean², or a list of such. Received: {received!r}."
+    )
 
 
 @dataclasses.dataclass
@@ -156,13 +187,15 @@ class _Walk:
         self.signals[len(self.signals)] = signal
         return len(self.signals) - 1
 
-    def forward(
-        self, model: Any, inputs: list[Signal], keys: list[int] | None = None
-    ) -> list[int]:
-        """Runs a model's graph; returns the numbers of its output tensors."""
-        graph = _graph(model)
-        keys = [self.new(signal) for signal in inputs] if keys is None else keys
-        known = {id(t): key for t, key in zip(graph.inputs, keys, strict=True)}
+    def forward(self, model: Any, inputs: list[Signal | None]) -> list[int]:
+        """Runs a model's graph; returns the numbers of its known output tensors."""
+        keys = [None if signal is None else self.new(signal) for signal in inputs]
+        return self._run(model, keys)
+
+    def _run(self, model: Any, keys: Sequence[int | None]) -> list[int]:
+        graph = graph_of(model)
+        pairs = zip(graph.inputs, keys, strict=True)
+        known = {id(t): key for t, key in pairs if key is not None}
         for depth in sorted(graph._nodes_by_depth, reverse=True):
             for node in graph._nodes_by_depth[depth]:
                 self._visit(node, known)
@@ -176,7 +209,7 @@ class _Walk:
         keys = [known[id(t)] for t in tensors]
         name = getattr(layer, "path", None) or layer.name
         if hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"):
-            inner = self.forward(layer, [], keys)
+            inner = self._run(layer, keys)
             known.update(
                 {id(t): key for t, key in zip(node.output_tensors, inner, strict=False)}
             )
@@ -207,8 +240,8 @@ class _Walk:
                 grads[key] += factor * record.backprop
 
 
-def _graph(model: Any) -> Any:
-    """Returns the Functional graph of a model, or raises."""
+def graph_of(model: Any) -> Any:
+    """Returns the Functional graph of a model, or raises `ValueError`."""
     graph = model if hasattr(model, "_nodes_by_depth") else None
     graph = getattr(model, "_functional", None) or graph
     if graph is None:
