@@ -46,10 +46,9 @@ class Expected:
         Returns:
             `{TensorKey: second moment}` of the tensors that theory knows.
         """
-        rows = self.prediction.by_call()
+        rows = self.prediction.of_calls((key.layer, key.call) for key in measured)
         known = {}
-        for key in measured:
-            row = rows.get((key.layer, key.call))
+        for key, row in zip(measured, rows, strict=True):
             moment = None if row is None else getattr(row, signal)
             first = key.tensor in ("output", "output_0")
             if first and moment is not None and moment >= 0:

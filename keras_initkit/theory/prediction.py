@@ -3,9 +3,10 @@
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from keras_initkit.structure.layers import named_layers
 from keras_initkit.theory.propagation import Signal, Step, Untreatable, step
 
 # A second moment, or mean and second moment.
@@ -28,6 +29,9 @@ class LayerPrediction:
         kernels: Variables whose scale sets `preactivation`; none for kernels that are
             quantized or have LoRA's part added.
         bias: What the bias adds to `preactivation`.
+        repeated: 0 for what is called once. A layer inside a `TimeDistributed` is
+            called once a step, each time with the same moments; then it is the number
+            of that wrapper's call, from 1.
     """
 
     layer: str
@@ -38,6 +42,7 @@ class LayerPrediction:
     note: str = ""
     kernels: tuple[Any, ...] = dataclasses.field(default=(), repr=False)
     bias: float = dataclasses.field(default=0.0, repr=False)
+    repeated: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,19 @@ class Prediction:
     layers: tuple[LayerPrediction, ...]
     untreated: tuple[tuple[str, str], ...]
 
+    def of_calls(
+        self, calls: Iterable[tuple[str, int]]
+    ) -> list[LayerPrediction | None]:
+        """Returns the prediction of each `(layer, number of its call, from 0)`.
+
+        `None` where there is none. All steps of a `TimeDistributed` have that of the
+        first; a layer inside of several ones has none.
+        """
+        rows: dict[str, list[LayerPrediction]] = collections.defaultdict(list)
+        for row in self.layers:
+            rows[row.layer].append(row)
+        return [_row_of_call(rows.get(layer, []), call) for layer, call in calls]
+
     def by_call(self) -> dict[tuple[str, int], LayerPrediction]:
         """Returns the predictions by layer and number of its call, from 0."""
         calls: collections.Counter[str] = collections.Counter()
@@ -61,6 +79,13 @@ class Prediction:
             found[row.layer, calls[row.layer]] = row
             calls[row.layer] += 1
         return found
+
+
+def _row_of_call(rows: list[LayerPrediction], call: int) -> LayerPrediction | None:
+    wrappers = {row.repeated for row in rows}
+    if wrappers == {0}:
+        return rows[call] if call < len(rows) else None
+    return rows[call % len(rows)] if len(wrappers) == 1 else None
 
 
 def predict(
@@ -78,9 +103,9 @@ def predict(
     of that size: a draw deviates by `O(1 / sqrt(width))`, and by more with depth.
 
     Exact in that sense for dense and convolutional layers, activations, embeddings,
-    normalization (forward), concatenation, dropout. Approximate, and noted: pooling,
-    merging of correlated branches, gradients through batch statistics. Without a rule:
-    recurrent and attention layers, softmax.
+    normalization (forward), concatenation, dropout, and for these in `TimeDistributed`.
+    Approximate, and noted: pooling, merging of correlated branches, gradients through
+    batch statistics. Without a rule: recurrent and attention layers, softmax.
 
     Args:
         model: A built Sequential or Functional Keras model, nested ones included.
@@ -102,7 +127,8 @@ def predict(
         ValueError: If the model has no graph of layers (subclassed, unbuilt), or
             `input_moments` are no moments or not as many as there are inputs.
     """
-    walk = _Walk(training, target)
+    names = {id(layer): name for name, layer in named_layers(model)}
+    walk = _Walk(names, training, target)
     signals = _input_signals(input_moments, len(graph_of(model).inputs))
     outputs = walk.forward(model, signals)
     grads: dict[Any, float] = collections.defaultdict(float)
@@ -119,6 +145,7 @@ def predict(
             record.step.note,
             record.step.kernels,
             record.step.bias,
+            record.repeated,
         )
         for record in walk.records
         if not record.silent
@@ -168,13 +195,20 @@ class _Record:
     inputs: list[int]
     output: int
     silent: bool
+    repeated: int
     backprop: float = math.nan
 
 
 class _Walk:
     """A pass over a model's graph; tensors are numbered as they appear."""
 
-    def __init__(self, training: bool, target: Callable[[Any], float | None] | None):
+    def __init__(
+        self,
+        names: dict[int, str],
+        training: bool,
+        target: Callable[[Any], float | None] | None,
+    ):
+        self.names = names
         self.training = training
         self.target = target
         self.records: list[_Record] = []
@@ -182,6 +216,9 @@ class _Walk:
         # Tensors that go into a layer without a rule.
         self.ends: list[int] = []
         self.signals: dict[int, Signal] = {}
+        # Calls of `TimeDistributed` so far, and the one that the walk is inside of.
+        self.wrappers = 0
+        self.inside = 0
 
     def new(self, signal: Signal) -> int:
         self.signals[len(self.signals)] = signal
@@ -190,16 +227,16 @@ class _Walk:
     def forward(self, model: Any, inputs: list[Signal | None]) -> list[int]:
         """Runs a model's graph; returns the numbers of its known output tensors."""
         keys = [None if signal is None else self.new(signal) for signal in inputs]
-        return self._run(model, keys)
+        return [key for key in self._run(model, keys) if key is not None]
 
-    def _run(self, model: Any, keys: Sequence[int | None]) -> list[int]:
+    def _run(self, model: Any, keys: Sequence[int | None]) -> list[int | None]:
         graph = graph_of(model)
         pairs = zip(graph.inputs, keys, strict=True)
         known = {id(t): key for t, key in pairs if key is not None}
         for depth in sorted(graph._nodes_by_depth, reverse=True):
             for node in graph._nodes_by_depth[depth]:
                 self._visit(node, known)
-        return [known[id(t)] for t in graph.outputs if id(t) in known]
+        return [known.get(id(t)) for t in graph.outputs]
 
     def _visit(self, node: Any, known: dict[int, int]) -> None:
         tensors = list(node.input_tensors)
@@ -207,30 +244,71 @@ class _Walk:
             return
         layer = node.operation
         keys = [known[id(t)] for t in tensors]
-        name = getattr(layer, "path", None) or layer.name
-        if hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"):
-            inner = self._run(layer, keys)
-            known.update(
-                {id(t): key for t, key in zip(node.output_tensors, inner, strict=False)}
-            )
+        if _is_graph(layer):
+            pairs = zip(node.output_tensors, self._run(layer, keys), strict=False)
+            known.update({id(t): key for t, key in pairs if key is not None})
             return
+        shapes = [tuple(t.shape) for t in tensors]
         try:
-            result = step(
-                layer,
-                [self.signals[key] for key in keys],
-                [tuple(t.shape) for t in tensors],
-                tuple(node.output_tensors[0].shape),
-                self.training,
-                self.target(layer) if self.target else None,
+            output = self._call(
+                layer, keys, shapes, tuple(node.output_tensors[0].shape)
             )
         except Untreatable as reason:
-            self.untreated.append((name, str(reason)))
+            self.untreated.append((self._name(layer), str(reason)))
             self.ends += keys
             return
-        output = self.new(result.output)
-        known[id(node.output_tensors[0])] = output
+        if output is not None:
+            known[id(node.output_tensors[0])] = output
+
+    def _call(
+        self, layer: Any, keys: list[int], shapes: list[Any], output_shape: Any
+    ) -> int | None:
+        """Calls a layer; returns the number of its output tensor, if it is known."""
+        if "TimeDistributed" in {base.__name__ for base in type(layer).__mro__}:
+            return self._at_each_step(layer, keys, shapes, output_shape)
+        found = step(
+            layer,
+            [self.signals[key] for key in keys],
+            shapes,
+            output_shape,
+            self.training,
+            self.target(layer) if self.target else None,
+        )
+        return self._record(layer, found, keys)
+
+    def _at_each_step(
+        self, layer: Any, keys: list[int], shapes: list[Any], output_shape: Any
+    ) -> int | None:
+        """Calls the layer inside a `TimeDistributed`: all steps have like moments."""
+        outside = self.inside
+        if not outside:
+            self.wrappers += 1
+            self.inside = self.wrappers
+        inner = layer.layer
+        try:
+            if _is_graph(inner):
+                (output,) = self._run(inner, keys)
+            else:
+                steps = [(shape[0], *shape[2:]) for shape in shapes]
+                one = (output_shape[0], *output_shape[2:])
+                output = self._call(inner, keys, steps, one)
+        finally:
+            self.inside = outside
+        if output is None:
+            return None
+        return self._record(layer, Step(self.signals[output], None, (1.0,)), [output])
+
+    def _record(self, layer: Any, found: Step, keys: list[int]) -> int:
+        output = self.new(found.output)
         silent = type(layer).__name__ == "InputLayer"
-        self.records.append(_Record(name, result, keys, output, silent))
+        self.records.append(
+            _Record(self._name(layer), found, keys, output, silent, self.inside)
+        )
+        return output
+
+    def _name(self, layer: Any) -> str:
+        """Returns the name that the monitor has for a layer, or an operation's own."""
+        return self.names.get(id(layer)) or getattr(layer, "path", None) or layer.name
 
     def backward(self, grads: dict[int, float]) -> None:
         """Adds up gradients from the outputs back, in place."""
@@ -238,6 +316,10 @@ class _Walk:
             record.backprop = grads[record.output]
             for key, factor in zip(record.inputs, record.step.backward, strict=True):
                 grads[key] += factor * record.backprop
+
+
+def _is_graph(layer: Any) -> bool:
+    return hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional")
 
 
 def graph_of(model: Any) -> Any:
