@@ -5,6 +5,7 @@ known is left out: nothing here is a guess.
 """
 
 import logging
+import math
 
 import keras
 import numpy as np
@@ -238,7 +239,7 @@ def moments(array):
     whether these are whole numbers.
     """
     flat = array.reshape(-1)
-    flat = flat[:: max(1, flat.size // READ_ENTRIES)].astype(np.float64)
+    flat = flat[:: _stride(array)].astype(np.float64)
     finite = flat[np.isfinite(flat)]
     facts = dict.fromkeys(("mean", "std", "rms", "min", "max"))
     if finite.size:
@@ -256,6 +257,14 @@ def moments(array):
         "nonfinite": int(flat.size - finite.size),
         "integral": bool((finite == np.round(finite)).all()),
     }
+
+
+def _stride(array):
+    """Returns how far apart the entries are that are read: at all places in turn."""
+    stride = max(1, array.size // READ_ENTRIES)
+    while stride > 1 and math.gcd(stride, array.size // len(array)) > 1:
+        stride += 1
+    return stride
 
 
 def label_entropy(y):

@@ -362,4 +362,4 @@ def test_outputs_of_a_nested_model_are_not_mixed_up():
     first, second = body(inputs)
     ends = [k.Dense(2, name="left")(first), k.Dense(2, name="right")(second)]
     names = [row.layer for row in theory.predict(keras.Model(inputs, ends)).layers]
-    assert names == ["known", "right"]  # before: known, left
+    assert names == ["known", "right"]
