@@ -33,12 +33,12 @@ class LayerProfile:
     dead: float | None
 
 
-def layer_profiles(record, prediction):
+def layer_profiles(record, expected):
     """Lists the `LayerProfile` of each layer that has outputs, from input to output.
 
     Args:
         record: `RunRecord` of one step.
-        prediction: `{(layer, call): LayerPrediction}`; empty without theory.
+        expected: `theory.Expected` of the batch.
     """
     forwards = diagnosis.depth_profile(record, "activation", "rms")
     gradients = _by_owner(record, "gradient", "rms", max)
@@ -47,14 +47,17 @@ def layer_profiles(record, prediction):
     dead = _by_key(record, "activation", "dead_fraction")
     keys = [key for key in forwards.keys if key.tensor in ("output", "output_0")]
     measured = _by_key(record, "activation", "rms")
-    scale = _backward_scale(keys, backs, prediction)
+    forward = expected.second_moments("activation", dict.fromkeys(keys, math.nan))
+    backward = expected.second_moments(
+        "backprop", {key: backs.get(key, math.nan) for key in keys}
+    )
     return [
         LayerProfile(
             layer=key.layer if not key.call else f"{key.layer}@{key.call}",
             activation=measured.get(key),
-            expected_activation=_root(prediction, key, "activation"),
+            expected_activation=_root(forward.get(key)),
             backprop=backs.get(key),
-            expected_backprop=_root(prediction, key, "backprop", scale),
+            expected_backprop=_root(backward.get(key)),
             gradient=_of_owner(gradients, key.layer),
             update_ratio=_of_owner(ratios, key.layer),
             dead=dead.get(key),
@@ -97,16 +100,5 @@ def _of_owner(values, layer):
     return max(inside, default=None)
 
 
-def _root(prediction, key, name, factor=1.0):
-    row = prediction.get((key.layer, key.call))
-    value = math.nan if row is None else getattr(row, name) * factor
-    return math.sqrt(value) if value >= 0 else None
-
-
-def _backward_scale(keys, backs, prediction):
-    """Returns what makes the last layer's expected gradient the measured one."""
-    for key in reversed(keys):
-        row = prediction.get((key.layer, key.call))
-        if row is not None and row.backprop > 0 and backs.get(key, 0) > 0:
-            return backs[key] ** 2 / row.backprop
-    return math.nan
+def _root(moment):
+    return None if moment is None else math.sqrt(moment)

@@ -10,7 +10,7 @@ import numpy as np
 from keras_initkit import theory
 from keras_initkit.diagnosis import Finding
 from keras_initkit.initializers._activations import to_theory
-from keras_initkit.structure import forward_graph
+from keras_initkit.structure import forward_graph, values
 from keras_initkit.structure.fans import layer_rule
 from keras_initkit.structure.owners import find_owners
 
@@ -85,7 +85,7 @@ def phases(model, x):
         )
         if place is None or not plain or place.normalized or place.branch or place.head:
             continue
-        if owner.is_recurrent:
+        if owner.is_recurrent or values.effective(owner.layer) is None:
             continue
         try:
             phi = to_theory(place.activation)
@@ -136,10 +136,11 @@ def _depth_message(phase):
 
 def _phase(stack):
     owners, phi = [owner for owner, _ in stack], stack[0][1]
-    kernels = [_matrix(owner.weights[owner.kernel]) for owner in owners]
+    kernels = [_matrix(values.effective(owner.layer)) for owner in owners]
     sigma_w = float(np.median([math.sqrt((w**2).mean() * len(w)) for w in kernels]))
     biases = [owner.weights.get("bias") for owner in owners]
-    offsets = [0.0 if b is None else math.sqrt((_array(b) ** 2).mean()) for b in biases]
+    squares = [0.0 if b is None else (values.array(b) ** 2).mean() for b in biases]
+    offsets = [math.sqrt(square) for square in squares]
     sigma_b = float(np.median(offsets))
     centred = bool(np.median([_largest_sum(w) for w in kernels]) < 1e-3)
     scales = _scales(phi, round(sigma_w, 6), round(sigma_b, 6), centred)
@@ -175,10 +176,5 @@ def _scales(phi, sigma_w, sigma_b, centred):
     return chi, "ordered" if chi < 1 else "chaotic", scale
 
 
-def _matrix(variable):
-    values = _array(variable)
-    return values.reshape(-1, values.shape[-1])
-
-
-def _array(variable):
-    return np.asarray(variable.numpy(), np.float64)
+def _matrix(kernel):
+    return kernel.reshape(-1, kernel.shape[-1])

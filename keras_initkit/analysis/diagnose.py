@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_initkit import diagnosis, schema, stats, theory
 from keras_initkit.analysis import _diagnosis_plot, _diagnosis_table
@@ -157,7 +156,8 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
     judged_loss = value if step.has_loss else None
     record = _record(model, step.known, judged_loss, seen, untapped)
     found = phases(model, keras.tree.map_structure(lambda one: one[:1], x))
-    prediction = _prediction(model, x, notes)
+    expected = theory.expect(model, x)
+    notes += expected.notes
     spectrum = None
     if jacobian:
         with unchanged(model):
@@ -167,7 +167,7 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
         findings=_findings(model, record, found),
         not_judged=diagnosis.not_judged(record),
         record=record,
-        profile=layer_profiles(record, prediction),
+        profile=layer_profiles(record, expected),
         phases=found,
         loss=judged_loss,
         chance=_chance(record),
@@ -208,25 +208,6 @@ def _findings(model, record, phases_found):
     return sorted(
         measured + static, key=lambda f: -diagnosis.SEVERITIES.index(f.severity)
     )
-
-
-def _prediction(model, x, notes):
-    """Returns `{(layer, call): LayerPrediction}` at the inputs' moments."""
-    flat = [one for one in keras.tree.flatten(x) if one.dtype.is_floating]
-    values = np.concatenate([np.ravel(one.numpy()) for one in flat] or [np.ones(1)])
-    second = float(np.mean(values.astype(np.float64) ** 2))
-    try:
-        found = theory.predict(model, (float(np.mean(values)), second))
-    except ValueError:
-        notes.append(
-            "Theory's expectation needs a Functional or Sequential model with finite, "
-            "non-zero inputs."
-        )
-        return {}
-    if found.untreated:
-        layer, reason = found.untreated[0]
-        notes.append(f"Theory's expectation ends at {layer}: {reason.rstrip('.')}.")
-    return found.by_call()
 
 
 def _chance(record):

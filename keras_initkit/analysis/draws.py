@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_initkit import theory
 from keras_initkit.analysis.reinitialize import reinitialize
+from keras_initkit.structure import description
 from keras_initkit.structure.in_place import editing, forward
 from keras_initkit.structure.owners import find_owners
 from keras_initkit.structure.shadowing import shadowed
@@ -48,10 +49,10 @@ class Draws:
 
     Attributes:
         layers: Names of the layers with a kernel, in the order of the forward pass.
-        input_second_moment: Mean square of the inputs.
+        input_second_moment: Mean square of the inputs' finite entries.
         second_moments: Mean square of each layer's outputs, its own activation
             included, float64 of shape `(draws, layers)`.
-        expected: What `theory.predict` expects of it, the mean over the draws, float64
+        expected: What `theory.expect` expects of it, the mean over the draws, float64
             of shape `(layers,)`; NaN where it has no rule.
         outputs: The model's outputs, of shape `(draws, batch, ...)`.
     """
@@ -115,9 +116,6 @@ def over_draws(model, x, initializer, draws=100, seed=0):
     if draws < 2:
         raise ValueError(f"`draws` must be at least 2. Received: draws={draws!r}.")
     owners, _ = find_owners(model)
-    flat = [np.asarray(one, np.float64) for one in keras.tree.flatten(x)]
-    values = np.concatenate([one.ravel() for one in flat])
-    moments = float(values.mean()), float(np.mean(values**2))
     seen: dict[str, float] = {}
     rows, expected, outputs = [], [], []
     with editing(model) as edit, contextlib.ExitStack() as stack:
@@ -131,12 +129,13 @@ def over_draws(model, x, initializer, draws=100, seed=0):
             seen.clear()
             outputs.append(_first(forward(model, x)))
             rows.append(dict(seen))
-            expected.append(_expected(model, moments))
+            found = theory.expect(model, x, training=False)
+            expected.append({row.layer: row.activation for row in found.layers})
         edit.undo()
     layers = tuple(rows[0])
     return Draws(
         layers=layers,
-        input_second_moment=moments[1],
+        input_second_moment=_second_moment(x),
         second_moments=np.array([[row[name] for name in layers] for row in rows]),
         expected=np.mean(
             [[row.get(name, math.nan) for name in layers] for row in expected], axis=0
@@ -162,10 +161,11 @@ def _first(outputs):
     return np.asarray(keras.ops.convert_to_numpy(keras.tree.flatten(outputs)[0]))
 
 
-def _expected(model, moments):
-    """Returns `{layer: second moment}` where theory has a rule."""
-    try:
-        prediction = theory.predict(model, moments, training=False)
-    except ValueError:
-        return {}
-    return {row.layer: row.activation for row in prediction.layers}
+def _second_moment(x):
+    """Returns the mean square of all finite entries of the inputs."""
+    known = [one for one in description.of_inputs(x) if not isinstance(one, str)]
+    known = [one for one in known if one["rms"] is not None]
+    if not known:
+        return math.nan
+    sizes = [math.prod(one["shape"]) for one in known]
+    return float(np.average([one["rms"] ** 2 for one in known], weights=sizes))

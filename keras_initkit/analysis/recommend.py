@@ -78,7 +78,9 @@ def recommend(model, x=None, class_prior=None):
         )
     placed = []
     for owner in owners:
-        if owner.trainable:
+        if owner.fixed:
+            skipped.append(Skipped(owner.name, owner.fixed))
+        elif owner.trainable:
             placed.append((owner, _place(owner, graph, last=owner is owners[-1])))
         else:
             reason = "is not trainable; name it in a mapping to draw it anew"

@@ -187,6 +187,8 @@ def _wanted(plan, names, chosen):
 
 def _reason_against(owner, weights, named):
     """Says why a layer is left alone, `None` if it is not."""
+    if owner.fixed:
+        return owner.fixed
     if weights is None:
         return "is not in the plan"
     if not named and not owner.trainable:

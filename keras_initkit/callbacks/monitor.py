@@ -340,7 +340,7 @@ class SignalMonitor(keras.callbacks.Callback):
                 self.model, batch(), self.params, self._began
             )
         if self._run is not None and not self._monitored:
-            self._expectation = Expectation(self.model, self._facts.get("input", ()))
+            self._expectation = Expectation(self.model, batch())
         self._tell_budget()
 
     def _tell_budget(self):

@@ -5,6 +5,7 @@ known is left out: nothing here is a guess.
 """
 
 import logging
+import math
 
 import keras
 import numpy as np
@@ -190,7 +191,7 @@ def of_batch(data):
     """
     x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
     facts = {
-        "input": [moments(array) for array in map(_numbers, _flat(x)) if array.size],
+        "input": [one for one in of_inputs(x) if not isinstance(one, str)],
         "weighted": weights is not None,
     }
     targets = [array for array in map(_numbers, _flat(y)) if array.size]
@@ -201,6 +202,31 @@ def of_batch(data):
     return facts
 
 
+def of_inputs(x):
+    """Reads the moments of each tensor of a batch's inputs.
+
+    Args:
+        x: Tensor, array, or nested structure of such. Of what is spread over replicas,
+            the first part is read.
+
+    Returns:
+        A list in the order of `keras.tree.flatten`: `moments`, or as a string why there
+        are none (`"is sparse"`).
+    """
+    arrays = [(one, _numbers(one)) for one in _flat(x)]
+    return [moments(array) if array.size else _why(one) for one, array in arrays]
+
+
+def _why(tensor):
+    """Says why a tensor has no moments."""
+    kind = type(tensor).__name__
+    for word in ("Sparse", "Ragged"):
+        if word in kind:
+            return f"is {word.lower()}"
+    shape = getattr(tensor, "shape", None)
+    return "is empty" if shape is not None and 0 in shape else "holds no numbers"
+
+
 def moments(array):
     """Returns shape, dtype, mean, std, rms, min, max and count of NaN and Inf.
 
@@ -208,7 +234,7 @@ def moments(array):
     whether these are whole numbers.
     """
     flat = array.reshape(-1)
-    flat = flat[:: max(1, flat.size // READ_ENTRIES)].astype(np.float64)
+    flat = flat[:: _stride(array)].astype(np.float64)
     finite = flat[np.isfinite(flat)]
     facts = dict.fromkeys(("mean", "std", "rms", "min", "max"))
     if finite.size:
@@ -226,6 +252,14 @@ def moments(array):
         "nonfinite": int(flat.size - finite.size),
         "integral": bool((finite == np.round(finite)).all()),
     }
+
+
+def _stride(array):
+    """Returns how far apart the entries are that are read: at all places in turn."""
+    stride = max(1, array.size // READ_ENTRIES)
+    while stride > 1 and math.gcd(stride, array.size // len(array)) > 1:
+        stride += 1
+    return stride
 
 
 def label_entropy(y):

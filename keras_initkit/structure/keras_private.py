@@ -43,13 +43,13 @@ def own_variables(layer: Any) -> list[Any]:
     return layer._trainable_variables + layer._non_trainable_variables
 
 
-def stored_variable(layer: Any, name: str) -> Any:
-    """Returns the variable behind `layer.kernel` and the like, `None` where none is.
+def scale_beside(layer: Any, scale: Any) -> Any:
+    """Returns the scale of a quantized kernel in a shape that divides it.
 
-    Keras stores some as `_kernel`; the public property may put together another tensor,
-    as with a low-rank adapter.
+    `_adjust_scale_for_dequant` of `EinsumDense`; no public way.
     """
-    return layer.__dict__.get(name, layer.__dict__.get(f"_{name}"))
+    adjust = getattr(layer, "_adjust_scale_for_dequant", None)
+    return scale if adjust is None else adjust(scale)
 
 
 def attention_projection(layer: Any, part: str) -> Any:

@@ -18,6 +18,7 @@ class Owner:
         weights: `{variable name: variable}`, kernels and biases.
         kernel: Name of the weight that carries the signal on.
         roles: `{variable name: role}` of these.
+        fixed: Why its kernel is not to be drawn anew, `""` if it may be.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Owner:
     weights: dict[str, Any]
     kernel: str
     roles: dict[str, str]
+    fixed: str = ""
 
     @property
     def kernels(self) -> list[str]:
@@ -70,18 +72,28 @@ def find_owners(model: Any) -> tuple[list[Owner], list[Skipped]]:
         free = {v.name: v for v in own if id(v) not in taken}
         taken.update(id(v) for v in own)
         carrier = roles.carrier_of(holder)
-        reason = _reason_against(holder, own, free, carrier)
+        reason = _why_unknown(holder, own, free, carrier)
         if reason:
             skipped.append(Skipped(name, reason))
             continue
         known = roles.roles_of(holder)
         weights = {n: v for n, v in free.items() if known[n] in _DRAWN}
         drawn = {weight: known[weight] for weight in weights}
-        owners.append(Owner(name, layer, weights, carrier.name, drawn))
+        fixed = reason_to_keep(holder, carrier)
+        owners.append(Owner(name, layer, weights, carrier.name, drawn, fixed))
     return owners, skipped
 
 
-ADAPTED = "has a low-rank adapter, which is trained in place of its {}"
+def reason_to_keep(layer: Any, carrier: Any) -> str:
+    """Says why the weight that carries the signal on is to be kept, `""` if nothing."""
+    if "float" not in carrier.dtype:
+        return f"its {carrier.name} is quantized ({layer.quantization_mode})"
+    if roles.has_adapter(layer):
+        kept = carrier.name
+        return f"has a low-rank adapter, which is trained in place of its {kept}"
+    return ""
+
+
 # What is drawn from an initializer, or starts at a constant.
 _DRAWN = ("kernel", "recurrent_kernel", "table", "scale", "offset")
 
@@ -100,17 +112,13 @@ def _is_state(variable: Any) -> bool:
     return "float" not in variable.dtype and variable.dtype not in ("int8", "uint8")
 
 
-def _reason_against(
+def _why_unknown(
     holder: Any, own: list[Any], free: dict[str, Any], carrier: Any
 ) -> str | None:
-    """Says why nothing of a layer is to be drawn, `None` if it may be."""
+    """Says why nothing is known of a layer's weights, `None` if it is."""
     if not free:
         return "shares its weights with a layer before it"
     if carrier is None or carrier.name not in free:
         shapes = ", ".join(f"{v.name} {tuple(v.shape)}" for v in own)
         return f"{type(holder).__name__} is of an unknown kind, with {shapes}"
-    if "float" not in carrier.dtype:
-        return f"its {carrier.name} is quantized ({holder.quantization_mode})"
-    if roles.has_adapter(holder):
-        return ADAPTED.format(carrier.name)
     return None

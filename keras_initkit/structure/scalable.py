@@ -6,7 +6,7 @@ from typing import Any
 from keras_initkit.structure import roles
 from keras_initkit.structure.in_place import Skipped
 from keras_initkit.structure.layers import named_layers
-from keras_initkit.structure.owners import ADAPTED
+from keras_initkit.structure.owners import reason_to_keep
 from keras_initkit.structure.selection import matched
 
 
@@ -100,11 +100,7 @@ def _reason_against(layer: Any, kernel: Any) -> str | None:
     """Says why a layer cannot be scaled, `None` if it can."""
     if kernel is None:
         return f"{type(layer).__name__} has no single kernel that scales its output"
-    if "float" not in kernel.dtype:
-        return f"its {kernel.name} is quantized ({layer.quantization_mode})"
-    if roles.has_adapter(layer):
-        return ADAPTED.format(kernel.name)
-    return None
+    return reason_to_keep(layer, kernel) or None
 
 
 def _target(name: str, layer: Any, kernel: Any) -> Target:

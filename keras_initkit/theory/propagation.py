@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_initkit.structure import values
+from keras_initkit.structure.values import array
 from keras_initkit.theory import activations
 from keras_initkit.theory.gains import moments
 
@@ -46,7 +48,8 @@ class Step:
         backward: For each input, the factor from the second moment of dL/d(output) to
             that of dL/d(input).
         slope: `E[phi'²]` of its own activation (part of `backward`).
-        kernels: Variables whose scale sets the preactivation.
+        kernels: Variables whose scale sets the preactivation; none for kernels that
+            are quantized or have LoRA's part added.
         bias: Second moment that the bias adds to the preactivation.
         note: What is approximate, or empty.
     """
@@ -91,7 +94,7 @@ def step(
     """
     kinds = {base.__name__ for base in type(layer).__mro__}
     if "Embedding" in kinds:
-        table = _array(layer.embeddings)
+        table = _weight(layer, "embeddings")
         signal = Signal(float(np.mean(table**2)), float(np.mean(table)))
         return Step(signal, None, (0.0,))
     if kinds & _LINEAR:
@@ -125,7 +128,7 @@ def activation_of(layer: Any) -> activations.Activation:
     if name == "LeakyReLU":
         return activations.leaky_relu(layer.negative_slope)
     if name == "PReLU":
-        return activations.leaky_relu(float(np.mean(_array(layer.alpha))))
+        return activations.leaky_relu(float(np.mean(array(layer.alpha))))
     if name == "ELU":
         return activations.elu(layer.alpha)
     if name == "ReLU":
@@ -175,13 +178,14 @@ def _linear(
     kernels: tuple[Any, ...]
     if "BaseSeparableConv" in kinds:
         kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
-        depthwise, pointwise = (_array(kernel) for kernel in kernels)
+        depthwise, pointwise = (array(kernel) for kernel in kernels)
         middle = depthwise.shape[-2] * depthwise.shape[-1]
         weight = np.sum(depthwise**2) / middle * np.sum(pointwise**2)
         weight = float(weight) / pointwise.shape[-1]
     else:
-        kernels = (layer.kernel,)
-        kernel = _array(layer.kernel)
+        variable = values.sole_variable(layer)
+        kernels = () if variable is None else (variable,)
+        kernel = _weight(layer)
         if _sums_to_zero(kernel):
             x = dataclasses.replace(x, second_moment=x.variance, mean=0.0)
         weight = float(np.sum(kernel**2)) / _outputs(layer, kinds, kernel.shape)
@@ -193,9 +197,11 @@ def _linear(
     elif "Conv" in " ".join(kinds):
         weight *= _coverage(layer, input_shape, output_shape)
     bias = getattr(layer, "bias", None)
-    offset = 0.0 if bias is None else float(np.mean(_array(bias) ** 2))
+    offset = 0.0 if bias is None else float(np.mean(array(bias) ** 2))
     q = weight * x.second_moment + offset
     if target is not None:
+        if not kernels:
+            raise Untreatable("no variable alone sets the scale of its kernel")
         if not weight * x.second_moment > 0 or target <= offset:
             raise Untreatable("its kernel cannot be scaled to the target")
         weight *= (target - offset) / (weight * x.second_moment)
@@ -217,7 +223,7 @@ def _linear(
     )
 
 
-def _sums_to_zero(kernel: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
+def _sums_to_zero(kernel: values.Array) -> bool:
     """Whether each unit's weights sum to zero: then the inputs' mean does not count."""
     sums = np.abs(kernel.reshape(-1, kernel.shape[-1]).sum(axis=0)).max()
     return bool(sums < 1e-4 * np.abs(kernel).max())
@@ -290,10 +296,10 @@ def _normalization(layer: Any, kinds: set[str], x: Signal, training: bool) -> St
     beta = getattr(layer, "beta", None)
     shift, shift2 = (0.0, 0.0)
     if beta is not None and not isinstance(beta, int | float):
-        shift, shift2 = float(np.mean(_array(beta))), _second(beta, 0.0)
+        shift, shift2 = float(np.mean(array(beta))), _second(beta, 0.0)
     if "BatchNormalization" in kinds and not training:
-        variance = float(np.mean(_array(layer.moving_variance))) + layer.epsilon
-        centre = float(np.mean(_array(layer.moving_mean)))
+        variance = float(np.mean(array(layer.moving_variance))) + layer.epsilon
+        centre = float(np.mean(array(layer.moving_mean)))
         spread = x.variance + (x.mean - centre) ** 2
         signal = Signal(gamma2 * spread / variance + shift2, shift)
         return Step(signal, None, (gamma2 / variance,))
@@ -338,15 +344,19 @@ def _activation(phi: activations.Activation, x: Signal) -> Step:
     return Step(Signal(found.second_moment, found.mean), None, (slope,), slope)
 
 
-def _array(variable: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    value = variable.numpy() if hasattr(variable, "numpy") else variable
-    return np.asarray(value, dtype=np.float64)
+def _weight(layer: Any, name: str = "kernel") -> values.Array:
+    """Returns the weight that a layer computes with, or raises `Untreatable`."""
+    weight = values.effective(layer, name)
+    if weight is None:
+        mode = getattr(layer, "quantization_mode", None)
+        raise Untreatable(f"its {name} cannot be read (quantization: {mode})")
+    return weight
 
 
 def _second(variable: Any, default: float) -> float:
     if variable is None or isinstance(variable, int | float | bool):
         return default
-    return float(np.mean(_array(variable) ** 2))
+    return float(np.mean(array(variable) ** 2))
 
 
 def _size(shape: tuple[int | None, ...]) -> float:

@@ -107,18 +107,15 @@ def check_own_variables():
     assert same(private.own_variables(norm), own)
 
 
-@contract(private.stored_variable, "Dense._kernel", "EinsumDense._kernel")
-def check_stored_variable():
-    kinds = [k.Dense(2), k.EinsumDense("bi,io->bo", 2), k.Conv1D(2, 3)]
-    for layer, shape in zip(kinds, [(None, 3), (None, 3), (None, 9, 3)], strict=True):
-        layer.build(shape)
-        kernel = private.stored_variable(layer, "kernel")
-        assert kernel is layer.kernel, type(layer).__name__
-        assert isinstance(kernel, keras.Variable)
-    assert private.stored_variable(k.ReLU(), "kernel") is None
-    adapted = kinds[0]
-    adapted.enable_lora(1)
-    assert isinstance(private.stored_variable(adapted, "kernel"), keras.Variable)
+@contract(private.scale_beside, "EinsumDense._adjust_scale_for_dequant")
+def check_scale_beside():
+    layer = k.EinsumDense("abc,cde->abde", (None, 2, 5))
+    layer.build((None, 3, 4))
+    layer.quantize("int8")
+    scale = np.asarray(private.scale_beside(layer, layer.kernel_scale))
+    assert np.broadcast_shapes(scale.shape, tuple(layer.kernel.shape)) == (4, 2, 5)
+    dense = k.Dense(2)
+    assert private.scale_beside(dense, 3.0) == 3.0
 
 
 @contract(private.attention_projection, "MultiHeadAttention._query_dense and the like")

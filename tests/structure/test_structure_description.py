@@ -165,3 +165,11 @@ def test_fact_that_raises_is_left_out():
     told = description.gather(model, (tf.zeros((2, 4)), tf.zeros((2, 3))))
     assert "penalty" not in told
     assert told["target"]["entropy"] == 0.0
+
+
+def test_a_long_array_is_read_in_all_its_channels():
+    pixels = np.zeros((3 * 2**16, 8, 8, 3), np.uint8)  # nine times what is read
+    pixels[..., 1], pixels[..., 2] = 100, 200
+    told = description.moments(pixels)
+    assert told["mean"] == pytest.approx(100, rel=1e-3)
+    assert (told["min"], told["max"]) == (0, 200)

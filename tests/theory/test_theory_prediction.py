@@ -246,3 +246,120 @@ def test_kernels_that_sum_to_zero_do_not_see_the_mean():
         variance = row.activation - row.mean**2
         # 512 x 256 values, whose variance draws of the kernels move by 1 / 256.
         np.testing.assert_allclose(np.var(values), variance, rtol=0.05)
+
+
+STEPS = {
+    "dense": lambda: k.Dense(32, "relu", name="inner"),
+    "convolution": lambda: k.Conv1D(32, 3, padding="same", name="inner"),
+    "activation": lambda: k.ReLU(name="inner"),
+    "wrapper": lambda: k.TimeDistributed(k.Dense(32, name="inner"), name="middle"),
+    "model": lambda: keras.Sequential(
+        [
+            k.Input((8, 32)),
+            k.Dense(32, "relu", name="first"),
+            k.Dense(32, "tanh", name="inner"),
+        ],
+        name="body",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"), [*[(kind, 3) for kind in STEPS], ("dense", None)]
+)
+def test_what_is_done_at_each_step_is_as_measured(kind, length):
+    """Wrapper and wrapped, forward and backward, over draws of weights and inputs."""
+    inputs = k.Input((length, 8, 32))
+    wrapper = k.TimeDistributed(STEPS[kind](), name="wrapper")
+    model = keras.Model(inputs, k.Dense(32, name="out")(wrapper(inputs)), name="net")
+    rng = np.random.default_rng(0)
+    ratios = {}
+    for seed in range(12):
+        x = rng.normal(0.5, 1, (8, 3, 8, 32)).astype("float32")
+        # A loss whose gradient knows nothing of the weights, as theory has it.
+        y = rng.choice([-1.0, 1.0], x.shape).astype("float32")
+        if model.trainable_variables:
+            kik.reinitialize(model, "he_normal", seed=seed)
+        found = kik.diagnose(model, x, y, loss=lambda y, p: y * p)
+        rows = {row.layer.rpartition("/")[2]: row for row in found.profile}
+        ends = {n: r for n, r in rows.items() if n != "out"}
+        for name, row in ends.items():
+            ratios.setdefault((name, "forward"), []).append(
+                (row.activation / row.expected_activation) ** 2
+            )
+            ratios.setdefault((name, "backward"), []).append(
+                (row.backprop / row.expected_backprop) ** 2
+            )
+        expected = theory.expect(model, x)
+        (whole,) = [row for row in expected.layers if row.layer.endswith("wrapper")]
+        probe = keras.Model(inputs, wrapper.output)
+        ratios.setdefault(("wrapper", "forward"), []).append(
+            float(np.mean(np.square(probe(x)))) / whole.activation
+        )
+    if kind != "activation":  # which is no layer of weights
+        assert {name for name, _ in ratios} > {"inner", "inner@1", "inner@2"}
+    for which, values in ratios.items():
+        estimate = kik.analysis.Estimate.of(values)
+        if estimate.standard_error > 1e-9:
+            assert estimate.agrees(1.0), (which, estimate)
+
+
+def test_what_is_at_each_step_has_a_row_for_all_its_calls():
+    inputs = k.Input((3, 16))
+    first = k.TimeDistributed(k.Dense(16, "relu", name="once"), name="one")
+    twice = k.TimeDistributed(k.Dense(16, "relu", name="shared"), name="two")
+    model = keras.Model(inputs, twice(twice(first(inputs))), name="net")
+    found = theory.predict(model)
+    names = [row.layer for row in found.layers]
+    assert names == ["one/once", "one", "two/shared", "two", "two/shared", "two"]
+    assert [row.repeated for row in found.layers] == [1, 0, 2, 0, 3, 0]
+    calls = found.of_calls([("one/once", n) for n in (0, 1, 2)])
+    assert calls == [found.layers[0]] * 3
+    # Which of its calls belong to which of the two wrappers, lengths would tell.
+    assert found.of_calls([("two/shared", 0), ("two", 1), ("two", 2)]) == [
+        None,
+        found.layers[5],
+        None,
+    ]
+
+
+def test_what_is_at_each_step_without_a_rule_ends_the_walk():
+    model = keras.Sequential(
+        [k.Input((3, 4, 8)), k.TimeDistributed(k.LSTM(4, name="lstm"), name="steps")],
+        name="net",
+    )
+    found = theory.predict(model)
+    assert found.layers == ()
+    assert found.untreated == (("net/steps", "LSTM has no propagation rule"),)
+
+
+def test_signals_are_preserved_at_each_step():
+    stack = [k.TimeDistributed(k.Dense(256, "relu", name="d")) for _ in range(5)]
+    model = keras.Sequential([k.Input((3, 256)), *stack], name="net")
+    kik.preserve_signal(model)
+    rows = [row for row in theory.predict(model).layers if row.kernels]
+    assert [row.preactivation for row in rows] == pytest.approx([1] * 5, rel=1e-4)
+
+
+def test_layers_of_one_path_have_the_names_that_the_monitor_has():
+    def body(name):
+        inputs = k.Input((8,))
+        return keras.Model(inputs, k.Dense(8, name="same")(inputs), name=name)
+
+    inputs = k.Input((8,))
+    model = keras.Model(inputs, body("right")(body("left")(inputs)), name="net")
+    x = np.random.default_rng(0).normal(size=(16, 8)).astype("float32")
+    found = kik.diagnose(model, x)
+    names = {row.layer for row in theory.predict(model).layers}
+    assert names == {"same", "same#2"} == {row.layer for row in found.profile}
+    assert all(row.expected_activation for row in found.profile)
+
+
+def test_outputs_of_a_nested_model_are_not_mixed_up():
+    inputs = k.Input((4, 8))
+    outputs = [k.LSTM(8)(inputs), k.Dense(8, name="known")(inputs)]
+    body = keras.Model(inputs, outputs, name="body")
+    first, second = body(inputs)
+    ends = [k.Dense(2, name="left")(first), k.Dense(2, name="right")(second)]
+    names = [row.layer for row in theory.predict(keras.Model(inputs, ends)).layers]
+    assert names == ["known", "right"]

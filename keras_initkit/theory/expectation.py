@@ -1,0 +1,145 @@
+"""What theory expects of a model on a batch: one definition for all who ask."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from keras_initkit.structure import description
+from keras_initkit.theory.prediction import (
+    LayerPrediction,
+    Prediction,
+    graph_of,
+    predict,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What theory expects of a model on a batch.
+
+    Attributes:
+        prediction: `Prediction`; without layers where theory has no word on the model.
+        notes: What it rests on or leaves out, in sentences.
+    """
+
+    prediction: Prediction
+    notes: tuple[str, ...]
+
+    @property
+    def layers(self) -> tuple[LayerPrediction, ...]:
+        """One `LayerPrediction` a call, in forward order."""
+        return self.prediction.layers
+
+    def second_moments(
+        self, signal: str, measured: Mapping[Any, float]
+    ) -> dict[Any, float]:
+        """Returns what is expected beside what was measured.
+
+        Backward theory tells ratios only: the last layer that it knows is taken to be
+        as measured.
+
+        Args:
+            signal: `"activation"`, `"preactivation"` or `"backprop"`.
+            measured: `{TensorKey: rms}` of that signal, in forward order.
+
+        Returns:
+            `{TensorKey: second moment}` of the tensors that theory knows.
+        """
+        rows = self.prediction.of_calls((key.layer, key.call) for key in measured)
+        known = {}
+        for key, row in zip(measured, rows, strict=True):
+            moment = None if row is None else getattr(row, signal)
+            first = key.tensor in ("output", "output_0")
+            if first and moment is not None and moment >= 0:
+                known[key] = moment
+        return _anchored(known, measured) if signal == "backprop" else known
+
+
+def expect(model: Any, x: Any, *, training: bool = True) -> Expected:
+    """Predicts the signals of a model on a batch, at its present weights.
+
+    Each input counts by its own mean and second moment, whatever its dtype: a Dense
+    layer sees the values of whole numbers, and to an Embedding its numbers are no
+    matter. NaN and infinities are left out. An input of zeros counts as zeros. One that
+    has no moments (sparse, ragged, of strings, empty, without a finite entry) is not
+    judged, nor what depends on it. `notes` tell of all that.
+
+    Args:
+        model: A built Keras model of any kind; theory has a word on Sequential and
+            Functional ones.
+        x: A batch of its inputs, as the model takes them.
+        training: Whether normalization uses batch statistics and dropout drops.
+
+    Returns:
+        `Expected`.
+    """
+    try:
+        inputs = graph_of(model).inputs
+    except ValueError:
+        return _nothing("Theory's expectation needs a Functional or Sequential model.")
+    found = description.of_inputs(_in_order(inputs, x))
+    if len(found) != len(inputs):
+        return _nothing(
+            f"Theory's expectation needs all inputs: the model has {len(inputs)}, the "
+            f"batch {len(found)}."
+        )
+    moments = [_moments(one) for one in found]
+    try:
+        prediction = predict(model, moments, training=training)
+    except ValueError as error:
+        return _nothing(f"Theory has no word on this model: {error}")
+    pairs = zip(inputs, found, strict=True)
+    notes = [_note(tensor.name, one) for tensor, one in pairs]
+    if prediction.untreated:
+        layer, reason = prediction.untreated[0]
+        notes.append(f"Theory's expectation ends at {layer}: {reason.rstrip('.')}.")
+    return Expected(prediction, tuple(note for note in notes if note))
+
+
+def _nothing(note: str) -> Expected:
+    return Expected(Prediction((), ()), (note,))
+
+
+def _in_order(inputs: list[Any], x: Any) -> Any:
+    """Returns a batch in the order of a model's inputs; in a dict they go by name."""
+    if not isinstance(x, Mapping):
+        return x
+    return [x[one.name] for one in inputs if one.name in x]
+
+
+def _moments(told: Any) -> tuple[float, float] | None:
+    """Returns mean and second moment of an input, `None` where it has none."""
+    if isinstance(told, str) or told["rms"] is None:
+        return None
+    mean = told["mean"]
+    return mean, max(told["rms"] ** 2, mean**2)
+
+
+def _note(name: str, told: Any) -> str:
+    """Says what is special about an input; `""` if nothing is."""
+    if not isinstance(told, str) and told["rms"] is None:
+        told = "has no finite entry"
+    if isinstance(told, str):
+        return (
+            f"Theory's expectation leaves out what depends on the input {name!r}, "
+            f"which {told}."
+        )
+    if told["nonfinite"]:
+        return (
+            "Theory's expectation is that of the finite entries of the input "
+            f"{name!r}: {told['nonfinite']} are not."
+        )
+    return ""
+
+
+def _anchored(
+    expected: Mapping[Any, float], measured: Mapping[Any, float]
+) -> dict[Any, float]:
+    """Scales second moments so that the last of them is the measured one."""
+    known = {key: moment for key, moment in expected.items() if moment > 0}
+    for key, moment in reversed(known.items()):
+        if 0 < measured[key] < math.inf:
+            factor = measured[key] ** 2 / moment
+            return {key: factor * moment for key, moment in known.items()}
+    return {}
