@@ -9,14 +9,14 @@ from keras_initkit.analysis import drawing
 from keras_initkit.analysis._diagnosis_table import shared_prefix
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis.diagnose import Diagnosis
+    from keras_initkit.analysis._diagnose import DiagnosisResult
 
 _MEASURED, _EXPECTED, _FAULT = "#0072B2", "#999999", "#D55E00"
 _MOST_LABELS = 16
 
 
-def plot(diagnosis: "Diagnosis", path: str | os.PathLike[str] | None) -> Any:
-    """Draws a diagnosis; see `Diagnosis.plot`."""
+def plot(diagnosis: "DiagnosisResult", path: str | os.PathLike[str] | None) -> Any:
+    """Draws a diagnosis; see `DiagnosisResult.plot`."""
     figure, panels = drawing.new_figure(2, 1, (9, 6.4), sharex=True)
     upper, lower = panels[:, 0]
     rows = diagnosis.profile

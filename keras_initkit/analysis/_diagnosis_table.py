@@ -11,7 +11,7 @@ import rich.text
 from keras_initkit.diagnosis import SEVERITIES
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis.diagnose import Diagnosis
+    from keras_initkit.analysis._diagnose import DiagnosisResult
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _COLUMNS = ("signal", "theory", "gradient", "theory", "kernel's", "step/weight", "dead")
@@ -26,7 +26,7 @@ _ROWS = 24
 _NAMES = 6
 
 
-def render(diagnosis: "Diagnosis") -> rich.console.Group:
+def render(diagnosis: "DiagnosisResult") -> rich.console.Group:
     """Returns the diagnosis: headline, profile, advice, notes."""
     parts: list[rich.console.RenderableType] = [_headline(diagnosis)]
     if diagnosis.profile:

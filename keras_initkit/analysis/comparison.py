@@ -39,7 +39,7 @@ class Row:
 
 
 @dataclasses.dataclass
-class Comparison:
+class ComparisonResult:
     """Runs of the same training from different initializers.
 
     Attributes:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_initkit import theory
-from keras_initkit.analysis.reinitialize import reinitialize
+from keras_initkit.analysis._reinitialize import reinitialize
 from keras_initkit.structure.in_place import editing, forward
 from keras_initkit.structure.owners import find_owners
 from keras_initkit.structure.shadowing import shadowed
@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
+class DrawsResult:
     """What one batch becomes in a model over many draws of its weights.
 
     Attributes:
@@ -99,7 +99,7 @@ def over_draws(model, x, initializer, draws=100, seed=0):
         seed: Integer; draw n has the seed `seed + n`.
 
     Returns:
-        `Draws`.
+        `DrawsResult`.
 
     Raises:
         ValueError: If there are fewer than two draws, or `kik.reinitialize` raises it.
@@ -134,7 +134,7 @@ def over_draws(model, x, initializer, draws=100, seed=0):
             expected.append(_expected(model, moments))
         edit.undo()
     layers = tuple(rows[0])
-    return Draws(
+    return DrawsResult(
         layers=layers,
         input_second_moment=moments[1],
         second_moments=np.array([[row[name] for name in layers] for row in rows]),

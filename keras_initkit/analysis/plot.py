@@ -11,12 +11,14 @@ from keras_initkit.analysis import drawing
 from keras_initkit.analysis.run_result import RunResult
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis.comparison import Comparison, Row
+    from keras_initkit.analysis.comparison import ComparisonResult, Row
 
 _WHY_WIDTH = 120  # characters a line under the picture
 
 
-def save_plot(comparison: "Comparison", path: str | os.PathLike[str]) -> pathlib.Path:
+def save_plot(
+    comparison: "ComparisonResult", path: str | os.PathLike[str]
+) -> pathlib.Path:
     """Draws a comparison into a file and returns its path.
 
     Four panels: training loss against optimizer steps (mean and range over seeds),

@@ -30,7 +30,7 @@ class Scaling:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScalingReport:
+class ScalingResult:
     """What `preserve_signal` did: scaled layers in forward order, and the others."""
 
     layers: tuple[Scaling, ...]
@@ -55,7 +55,7 @@ def preserve_signal(model, input_moments=1.0, second_moment=1.0, layers=None):
             layer, layers, or a list of these; by default all that are trainable.
 
     Returns:
-        `ScalingReport`; what lies behind a layer without a rule (recurrence,
+        `ScalingResult`; what lies behind a layer without a rule (recurrence,
         attention) is skipped with that reason.
 
     Raises:
@@ -103,7 +103,7 @@ def preserve_signal(model, input_moments=1.0, second_moment=1.0, layers=None):
     for target in targets:
         if id(target.kernel) not in done:
             skipped.append(Skipped(target.name, _reason(target, found.untreated)))
-    return ScalingReport(tuple(scaled), tuple(skipped))
+    return ScalingResult(tuple(scaled), tuple(skipped))
 
 
 def _reason(target, untreated):

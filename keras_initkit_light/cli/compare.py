@@ -15,7 +15,7 @@ from keras_initkit_light.cli._options import BatchSize, Every, Json, Model, Name
 from keras_initkit_light.cli._progress import Progress
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis import Comparison, Row, Spread
+    from keras_initkit.analysis import ComparisonResult, Row, Spread
 
 INITIALIZERS = "zero,random,xavier,he,glorot_uniform,he_normal"
 # Measured on 2 cores: 18 runs in about a minute on MNIST, of which tracing the train
@@ -130,7 +130,9 @@ def _announce(task: _names.Task, initializers: int, seeds: int) -> None:
     )
 
 
-def _save(comparison: "Comparison", directory: pathlib.Path) -> pathlib.Path | None:
+def _save(
+    comparison: "ComparisonResult", directory: pathlib.Path
+) -> pathlib.Path | None:
     """Writes compare.json and compare.png beside the runs; returns the picture."""
     if not comparison.runs:
         return None
@@ -143,7 +145,7 @@ def _save(comparison: "Comparison", directory: pathlib.Path) -> pathlib.Path | N
         return None
 
 
-def _print_table(comparison: "Comparison") -> None:
+def _print_table(comparison: "ComparisonResult") -> None:
     out = _console.stdout()
     if not comparison.runs:
         out.print("No run has finished.")
@@ -156,7 +158,7 @@ def _print_table(comparison: "Comparison") -> None:
         out.print(f"[bold]{row.initializer:>{width}}[/]  {why}", soft_wrap=True)
 
 
-def _table(comparison: "Comparison", rows: "list[Row]") -> rich.table.Table:
+def _table(comparison: "ComparisonResult", rows: "list[Row]") -> rich.table.Table:
     run = comparison.runs[0]
     counts = {row.accuracy.runs for row in rows}
     uneven = len(counts) > 1  # after Ctrl-C

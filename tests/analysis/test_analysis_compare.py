@@ -44,7 +44,7 @@ def finding_of(rule, layer="dense", message="something is wrong.", step=0):
 
 
 def comparison_of(*runs):
-    return analysis.Comparison(
+    return analysis.ComparisonResult(
         model="mlp",
         data="mnist",
         origin="here",

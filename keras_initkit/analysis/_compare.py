@@ -18,7 +18,7 @@ from keras_initkit.analysis._jobs import (
     in_processes,
     in_turn,
 )
-from keras_initkit.analysis.comparison import Comparison
+from keras_initkit.analysis.comparison import ComparisonResult
 from keras_initkit.analysis.reuse import ReferenceBuilder
 from keras_initkit.analysis.run_result import RunResult
 
@@ -36,7 +36,7 @@ def compare(
     every: int = 10,
     callbacks: Progress | None = None,
     on_result: Callable[[RunResult], None] | None = None,
-) -> Comparison:
+) -> ComparisonResult:
     """Trains a model from several initializers, over seeds, under the monitor.
 
     Runs of one seed see the same batches in the same order. The seeds come one after
@@ -67,7 +67,7 @@ def compare(
         on_result: Called with each `RunResult` when it is there.
 
     Returns:
-        A `Comparison`.
+        A `ComparisonResult`.
 
     Raises:
         ValueError: If a name is unknown, a label comes twice, there is nothing to
@@ -110,7 +110,7 @@ def compare(
         for seed in seed_list
         for label in choices
     ]
-    comparison = Comparison(
+    comparison = ComparisonResult(
         model=model.name,
         data=split.name,
         origin=split.origin,
@@ -183,7 +183,7 @@ def _model_of(build_model: str | Callable[[Any, int], keras.Model]) -> _Model:
 
 def _gather(
     results: Results,
-    comparison: Comparison,
+    comparison: ComparisonResult,
     on_result: Callable[[RunResult], None] | None,
 ) -> None:
     """Adds the runs to a comparison as they finish, until the last one or Ctrl-C."""

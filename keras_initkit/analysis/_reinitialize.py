@@ -30,7 +30,7 @@ class Drawn:
 
 
 @dataclasses.dataclass(frozen=True)
-class ReinitializeReport:
+class ReinitializeResult:
     """What `reinitialize` did: weights drawn anew, and what was left alone and why."""
 
     weights: tuple[Drawn, ...]
@@ -73,7 +73,7 @@ def reinitialize(model, plan_or_initializer, seed=None, layers=None):
             given, are treated only where they are named in one of these ways.
 
     Returns:
-        `ReinitializeReport`. Layers of an unknown kind are left alone and named.
+        `ReinitializeResult`. Layers of an unknown kind are left alone and named.
 
     Raises:
         ValueError: If the model is not built, a name or pattern stands for no layer
@@ -116,7 +116,7 @@ def reinitialize(model, plan_or_initializer, seed=None, layers=None):
     with assigning() as edit:
         for variable, value, _ in drawn:
             edit.assign(variable, value)
-    return ReinitializeReport(tuple(row for *_, row in drawn), tuple(skipped))
+    return ReinitializeResult(tuple(row for *_, row in drawn), tuple(skipped))
 
 
 class _Names:

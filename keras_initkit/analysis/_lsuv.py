@@ -42,7 +42,7 @@ class LayerFit:
 
 
 @dataclasses.dataclass(frozen=True)
-class LSUVReport:
+class LSUVResult:
     """What LSUV did to a model.
 
     Attributes:
@@ -115,7 +115,7 @@ def lsuv(
         seed: Integer for the orthonormal matrices, or `None`.
 
     Returns:
-        `LSUVReport`. A layer that could not be treated is in `skipped`, with the
+        `LSUVResult`. A layer that could not be treated is in `skipped`, with the
         reason.
 
     Raises:
@@ -159,7 +159,7 @@ def lsuv(
     outcomes = fitting.outcomes.values()
     skipped += [one for one in outcomes if isinstance(one, Skipped)]
     fitted = tuple(one for one in outcomes if isinstance(one, LayerFit))
-    return LSUVReport(fitted, tuple(skipped), time.perf_counter() - started)
+    return LSUVResult(fitted, tuple(skipped), time.perf_counter() - started)
 
 
 def _start_orthonormal(target, edit, seed):

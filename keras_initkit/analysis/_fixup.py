@@ -12,7 +12,7 @@ from keras_initkit.structure.scalable import find_targets
 
 
 @dataclasses.dataclass(frozen=True)
-class FixupReport:
+class FixupResult:
     """What `fixup` did to a model.
 
     Attributes:
@@ -46,7 +46,7 @@ def fixup(model, seed=None, zero_head=True):
         zero_head: Whether the model's last weight layer becomes zero.
 
     Returns:
-        `FixupReport`. Branches with normalization, or with a single weight layer, are
+        `FixupResult`. Branches with normalization, or with a single weight layer, are
         left alone and named.
 
     Raises:
@@ -85,7 +85,7 @@ def fixup(model, seed=None, zero_head=True):
                 target, factors.get(target.name, 1.0), target.name in zeroed, edit, seed
             )
     scaled = {t.name: factors.get(t.name, 1.0) for t in chosen if t.name not in zeroed}
-    return FixupReport(
+    return FixupResult(
         tuple(tuple(target.name for target in branch) for branch in branches),
         scaled,
         tuple(dict.fromkeys(zeroed)),

@@ -12,7 +12,7 @@ from keras_initkit.structure.shadowing import shadowed
 
 
 @dataclasses.dataclass(frozen=True)
-class CoordinateCheck:
+class CoordinateCheckResult:
     """Mean absolute activations by layer, width and step.
 
     Attributes:
@@ -51,7 +51,7 @@ def coordinate_check(build_model, x, y, widths=(64, 128, 256, 512), steps=3):
         steps: Optimizer steps; sizes are recorded before each and after the last.
 
     Returns:
-        `CoordinateCheck`.
+        `CoordinateCheckResult`.
 
     Raises:
         ValueError: If there are fewer than two widths.
@@ -71,7 +71,7 @@ def coordinate_check(build_model, x, y, widths=(64, 128, 256, 512), steps=3):
             rows += [(name, width, step, size) for name, size in sizes.items()]
             if step < steps:
                 model.train_on_batch(x, y)
-    return CoordinateCheck(tuple(rows))
+    return CoordinateCheckResult(tuple(rows))
 
 
 def _sizes(model, x):

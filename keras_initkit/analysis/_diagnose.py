@@ -24,7 +24,7 @@ from keras_initkit.structure.in_place import editing, forward, unchanged
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnosis:
+class DiagnosisResult:
     """What `diagnose` saw. Printed, a table; in a notebook, HTML.
 
     Attributes:
@@ -129,7 +129,7 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
             the inputs are computed, for four examples.
 
     Returns:
-        `Diagnosis`.
+        `DiagnosisResult`.
 
     Raises:
         ValueError: If there are no examples, or `x` and `y` differ in number.
@@ -160,7 +160,7 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
     if jacobian:
         with unchanged(model):
             spectrum = jacobian_of(model, x, notes)
-    return Diagnosis(
+    return DiagnosisResult(
         model=model.name,
         findings=_findings(model, record, found),
         not_judged=diagnosis.not_judged(record),

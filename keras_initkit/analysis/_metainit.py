@@ -10,7 +10,7 @@ from keras_initkit.structure.in_place import editing, forward
 
 
 @dataclasses.dataclass(frozen=True)
-class MetaInitReport:
+class MetaInitResult:
     """What `metainit` did to a model.
 
     Attributes:
@@ -95,7 +95,7 @@ def metainit(
         epsilon: Guard of the quotient's division.
 
     Returns:
-        `MetaInitReport`.
+        `MetaInitResult`.
 
     Raises:
         ValueError: On another backend, or if `steps` is not positive.
@@ -143,7 +143,7 @@ def metainit(
     }
     taken = {id(w) for w in weights}
     skipped = tuple(w.path for w in model.trainable_variables if id(w) not in taken)
-    return MetaInitReport(tuple(quotients), scales, skipped)
+    return MetaInitResult(tuple(quotients), scales, skipped)
 
 
 def _quotient_and_signs(model, x, y, loss, epsilon):
