@@ -53,7 +53,9 @@ def draw(draws, back, path):
 def run(log_dir, source="auto", draws=20):
     data = kik.data.load("mnist", source=source, limit=128)
     model = kik.models.build("mnist_mlp", activation="linear", depth=DEPTH, width=WIDTH)
-    many = {name: kik.over_draws(model, data.x_train, name, draws) for name in NAMES}
+    many = {
+        name: kik.over_draws(model, data.x_train, name, draws=draws) for name in NAMES
+    }
     factor = {name: one.factor(SQUARE) for name, one in many.items()}
     back = {name: gradients(model, data, name) for name in NAMES}
     theory = 3 ** ((DEPTH - 1) / 2)

@@ -35,7 +35,16 @@ def train(data, deep, log_dir, epochs):
         return model
 
     start, rules = Reused(build), list(EXPECTED)
-    return kik.compare(start, data, rules, 1, epochs, log_dir, batch_size=64, every=20)
+    return kik.compare(
+        start,
+        data,
+        rules,
+        seeds=1,
+        epochs=epochs,
+        log_dir=log_dir,
+        batch_size=64,
+        every=20,
+    )
 
 
 def draw(draws, runs, deep, path):
@@ -64,7 +73,7 @@ def run(log_dir, source="auto", draws=20, deep=20, limit=12_800, epochs=2):
     data = kik.data.load("mnist", source=source, limit=limit)
     model = kik.models.build("mnist_mlp", depth=DEPTH, width=WIDTH)
     x = data.x_train[:128]
-    many = {name: kik.over_draws(model, x, name, draws) for name in EXPECTED}
+    many = {name: kik.over_draws(model, x, name, draws=draws) for name in EXPECTED}
     factor = {name: one.factor(SQUARE) for name, one in many.items()}
     runs = train(data, deep, log_dir, epochs).runs
     accuracy = {run.initializer: run.accuracy for run in runs}

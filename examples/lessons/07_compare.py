@@ -65,11 +65,12 @@ def draw(small, cnn, path):
 
 def run(log_dir, source="auto", draws=200, cnn_draws=5):
     x = np.asarray(keras.random.normal((16, 5), seed=0))
-    small = {name: kik.over_draws(build(), x, name, draws) for name in NAMES}
+    small = {name: kik.over_draws(build(), x, name, draws=draws) for name in NAMES}
     data = kik.data.load("mnist", source=source, limit=32)
     cnn_model = kik.models.build("mnist_cnn")
     cnn = {
-        name: kik.over_draws(cnn_model, data.x_train, name, cnn_draws) for name in NAMES
+        name: kik.over_draws(cnn_model, data.x_train, name, draws=cnn_draws)
+        for name in NAMES
     }
     size = float(np.mean(x**2))
     expected = {n: size * rule(5) * rule(10) for n, rule in VARIANCE.items()}

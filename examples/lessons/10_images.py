@@ -49,7 +49,9 @@ def noise_accuracy(start, log_dir, examples):
     """Trains a network on noise; returns the accuracy on more of it."""
     x, y = noise(examples + TEST)
     data = (x[TEST:], y[TEST:]), (x[:TEST], y[:TEST])
-    (run,) = kik.compare(start, data, ["he"], 1, 1, log_dir, batch_size=64).runs
+    (run,) = kik.compare(
+        start, data, ["he"], seeds=1, epochs=1, log_dir=log_dir, batch_size=64
+    ).runs
     return run.accuracy
 
 
@@ -81,7 +83,14 @@ def run(log_dir, source="auto", part=1.0):
         )
         starts[title] = network(model, **options)
         comparisons[title] = kik.compare(
-            starts[title], data, names, 1, 1, log_dir / title, batch_size=batch, every=5
+            starts[title],
+            data,
+            names,
+            seeds=1,
+            epochs=1,
+            log_dir=log_dir / title,
+            batch_size=batch,
+            every=5,
         )
     accuracy = {
         model: {run.initializer: run.accuracy for run in comparison.runs}

@@ -36,7 +36,7 @@ def slide_outputs(draws):
     )
     ids = np.array([[42, 256, 789]])
     return {
-        name: kik.over_draws(model, ids, name, draws).outputs.ravel()
+        name: kik.over_draws(model, ids, name, draws=draws).outputs.ravel()
         for name in ("zero", "xavier")
     }
 
@@ -51,7 +51,9 @@ def train(model_name, data, names, log_dir):
         )  # fmt: skip
 
     start = Reused(build)  # traced once
-    runs = kik.compare(start, data, names, 1, 1, log_dir, batch_size=64, every=10).runs
+    runs = kik.compare(
+        start, data, names, seeds=1, epochs=1, log_dir=log_dir, batch_size=64, every=10
+    ).runs
     return {run.initializer: run for run in runs}
 
 

@@ -87,7 +87,14 @@ def draw(comparison, path):
 def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
     data = kik.data.load("mnist", source=source, limit=limit)
     comparison = kik.compare(
-        Reused(build), data, NAMES, seeds, epochs, log_dir, batch_size=64, every=20
+        Reused(build),
+        data,
+        NAMES,
+        seeds=seeds,
+        epochs=epochs,
+        log_dir=log_dir,
+        batch_size=64,
+        every=20,
     )
     of = {name: comparison.of(name) for name in NAMES}
     kept = {name: [units(run) for run in runs] for name, runs in of.items()}

@@ -2,10 +2,14 @@
 
 import contextlib
 import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.in_place import forward
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.shadowing import shadowed
@@ -21,7 +25,7 @@ class CoordinateCheckResult:
 
     rows: tuple[tuple[str, int, int, float], ...]
 
-    def slopes(self, step):
+    def slopes(self, step: int) -> dict[str, float]:
         """Returns `{layer: d log(size) / d log(width)}` at a step.
 
         Close to 0: the parametrization keeps this layer's size. 0.5 and above: it
@@ -38,8 +42,29 @@ class CoordinateCheckResult:
             found[layer] = float(np.polyfit(x, y, 1)[0])
         return found
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws each layer's size over width, a panel for each step.
 
-def coordinate_check(build_model, x, y, widths=(64, 128, 256, 512), steps=3):
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.coordinate_check(self, path)
+
+
+def coordinate_check(
+    build_model: Callable[[int], keras.Model],
+    x: Any,
+    y: Any,
+    *,
+    widths: Sequence[int] = (64, 128, 256, 512),
+    steps: int = 3,
+) -> CoordinateCheckResult:
     """Trains a model at several widths for a few steps and records activations.
 
     Args:

@@ -8,6 +8,7 @@ import rich.console
 import rich.table
 import rich.text
 
+from keras_initkit.analysis import drawing
 from keras_initkit.diagnosis import SEVERITIES
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _profile(diagnosis):
     for title in _COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
     rows = diagnosis.profile
-    shared = shared_prefix([row.layer for row in rows])
+    shared = drawing.shared_prefix([row.layer for row in rows])
     for index in _shown(rows, at_fault):
         if index is None:
             table.add_row("…", style="dim")
@@ -81,16 +82,6 @@ def _profile(diagnosis):
             "–" if row.dead is None or math.isnan(row.dead) else f"{row.dead:.0%}",
         )
     return table
-
-
-def shared_prefix(names):
-    """Returns the path that all names start with, up to a slash."""
-    shared = ""
-    for parts in zip(*(name.split("/")[:-1] for name in names), strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared += f"{parts[0]}/"
-    return shared
 
 
 def _shown(rows, at_fault):

@@ -1,10 +1,13 @@
 """Fixup: residual networks that train without normalization."""
 
 import dataclasses
+import os
+from typing import Any
 
 import keras
 
 from keras_initkit import initializers
+from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.owners import is_normalization
@@ -27,8 +30,24 @@ class FixupResult:
     zeroed: tuple[str, ...]
     skipped: tuple[Skipped, ...]
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws the factor on each layer's draw, 0 where it starts from zeros.
 
-def fixup(model, seed=None, zero_head=True):
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.fixup(self, path)
+
+
+def fixup(
+    model: keras.Model, *, seed: int | None = None, zero_head: bool = True
+) -> FixupResult:
     """Initializes a residual network by Fixup, in place.
 
     Every branch that an `Add` (or `+`) joins to a shortcut is found in the graph. With

@@ -4,12 +4,15 @@ import contextlib
 import dataclasses
 import functools
 import math
+import os
 import time
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_initkit import initializers
+from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.fans import gates_of
 from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.scalable import find_targets
@@ -55,7 +58,21 @@ class LSUVResult:
     skipped: tuple[Skipped, ...]
     seconds: float
 
-    def __str__(self):
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws the standard deviation of each layer's signal, before and after.
+
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.lsuv(self, path)
+
+    def __str__(self) -> str:
         width = max((len(fit.layer) for fit in self.layers), default=5)
         lines = [f"{'layer':{width}}  std before   std after  std error  rescaled"]
         lines += [
@@ -69,15 +86,16 @@ class LSUVResult:
 
 
 def lsuv(
-    model,
-    x,
-    tolerance=0.05,
-    max_iterations=10,
-    layers=None,
-    orthonormal=True,
-    mean_shift=False,
-    seed=None,
-):
+    model: keras.Model,
+    x: Any,
+    *,
+    tolerance: float = 0.05,
+    max_iterations: int = 10,
+    layers: Any = None,
+    orthonormal: bool = True,
+    mean_shift: bool = False,
+    seed: int | None = None,
+) -> LSUVResult:
     """Scales a model's weights, in place, so that every layer's signal has std 1.
 
     In forward order, each kernel starts from an orthonormal matrix and is divided by

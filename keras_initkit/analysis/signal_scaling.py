@@ -2,11 +2,14 @@
 
 import dataclasses
 import math
+import os
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_initkit import theory
+from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.scalable import find_targets
 
@@ -36,8 +39,28 @@ class ScalingResult:
     layers: tuple[Scaling, ...]
     skipped: tuple[Skipped, ...]
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws each kernel's factor, and the second moment expected without it.
 
-def preserve_signal(model, input_moments=1.0, second_moment=1.0, layers=None):
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.scaling(self, path)
+
+
+def preserve_signal(
+    model: keras.Model,
+    *,
+    input_moments: float | tuple[float, float] = 1.0,
+    second_moment: float = 1.0,
+    layers: Any = None,
+) -> ScalingResult:
     """Scales a model's kernels, in place, so that expected signals keep their size.
 
     Mean and second moment travel through the layers in closed form or by quadrature

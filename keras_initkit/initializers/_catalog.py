@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from typing import Any
 
 import keras
 
@@ -35,7 +36,7 @@ class Entry:
     """
 
     name: str
-    cls: type
+    cls: type[Any]
     family: str
     parameters: tuple[str, ...]
     formula: str
@@ -44,7 +45,7 @@ class Entry:
     bad_for: str
 
 
-def catalog():
+def catalog() -> list[Entry]:
     """Returns every initializer by name: Keras's own, the kit's and the aliases.
 
     Returns:
@@ -73,7 +74,11 @@ def _parameters(name, cls):
         return tuple(f"{key}={value!r}" for key, value in ALIASES[name][1].items())
     parameters = inspect.signature(cls.__init__).parameters.values()
     named = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return tuple(str(p) for p in parameters if p.kind == named and p.name != "self")
+    return tuple(
+        str(p.replace(annotation=p.empty))
+        for p in parameters
+        if p.kind == named and p.name != "self"
+    )
 
 
 _TEXTS = ("family", "formula", "reference", "good_for", "bad_for")

@@ -19,7 +19,7 @@ ALIASES = {
 }
 
 
-def get(identifier):
+def get(identifier: Any) -> Any:
     """Returns an initializer for any Keras or kit identifier.
 
     Names of the kit (`"delta_orthogonal"`, `"DeltaOrthogonal"`,
@@ -60,7 +60,7 @@ def get(identifier):
         raise ValueError(_unknown(identifier)) from error
 
 
-def seeded(identifier, seed, path):
+def seeded(identifier: Any, seed: int | None, path: str) -> Any:
     """Returns a new initializer with a seed of its own, derived from `seed`.
 
     Two layers that share one unseeded instance start from identical weights in

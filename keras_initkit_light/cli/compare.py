@@ -138,11 +138,13 @@ def _save(
         return None
     text = json_module.dumps(comparison.to_dict(), indent=1, allow_nan=False)
     (directory / "compare.json").write_text(text + "\n")
+    picture = directory / "compare.png"
     try:
-        return comparison.plot(directory / "compare.png")
+        comparison.plot(picture)
     except ImportError as error:
         _console.stderr().print(f"[yellow]No picture:[/] {error}", soft_wrap=True)
         return None
+    return picture
 
 
 def _print_table(comparison: "ComparisonResult") -> None:
