@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _KNOWN = {
     "zero": ("#000000", "o", "-"),
     "random": ("#CC79A7", "D", "-."),
-    "xavier": ("#56B4E9", "s", "--"),
-    "he": ("#E69F00", "P", "--"),
+    "slide_xavier": ("#56B4E9", "s", "--"),
+    "slide_he": ("#E69F00", "P", "--"),
     "glorot_uniform": ("#0072B2", "^", "-"),
     "he_normal": ("#D55E00", "X", "-"),
     "orthogonal": ("#009E73", "v", ":"),
@@ -30,7 +30,12 @@ _KNOWN = {
     "recommended": ("#332288", "<", "-"),
 }
 _MOST_NAMES = 16  # of layers, below axes
-_SAME = {"zeros": "zero", "ones": "constant"}
+_SAME = {
+    "zeros": "zero",
+    "ones": "constant",
+    "xavier": "glorot_uniform",
+    "he": "he_normal",
+}
 _OTHERS = (
     ("#999933", ">", "--"),
     ("#661100", "h", "-."),

@@ -10,12 +10,14 @@ import keras
 
 from keras_initkit.initializers._base import KIT_CLASSES, PACKAGE
 
-# Names that lessons and tutorials use, for what they really are there.
+# Short names, and those of an introductory slide deck for what they really are there.
 ALIASES = {
     "zero": ("zeros", {}),
     "random": ("random_uniform", {"minval": -1.0, "maxval": 1.0}),
-    "xavier": ("fan_in_uniform", {"scale": 1.0}),
-    "he": ("fan_in_uniform", {"scale": 2.0}),
+    "xavier": ("glorot_uniform", {}),
+    "he": ("he_normal", {}),
+    "slide_xavier": ("fan_in_uniform", {"scale": 1.0}),
+    "slide_he": ("fan_in_uniform", {"scale": 2.0}),
 }
 
 
@@ -39,8 +41,8 @@ def get(identifier: Any) -> Any:
 
     Example:
     >>> import keras_initkit as kik
-    >>> kik.initializers.get("he").scale
-    2.0
+    >>> type(kik.initializers.get("he")).__name__
+    'HeNormal'
     """
     try:
         if isinstance(identifier, str):

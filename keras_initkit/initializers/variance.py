@@ -24,12 +24,13 @@ class FanInUniform(SeededInitializer):
     """Initializer that draws from `U(-limit, limit)`, `limit = sqrt(scale / fan_in)`.
 
     The variance is `scale / (3 * fan_in)`: the limit, not the standard deviation,
-    is `sqrt(scale / fan_in)`. Many tutorials call this rule "Xavier" (`scale=1`)
-    or "He" (`scale=2`). It is neither: Glorot's uniform limit is
-    `sqrt(6 / (fan_in + fan_out))` and He's is `sqrt(6 / fan_in)`, so a linear layer
-    with `scale=1`, or a ReLU layer with `scale=2`, divides the second moment of its
-    input by 3. `scale=1` is what `torch.nn.Linear` and `torch.nn.Conv2d` start
-    from, and the "standard initialization" that Glorot and Bengio found wanting.
+    is `sqrt(scale / fan_in)`. Many tutorials call this rule "Xavier" (`scale=1`,
+    here `"slide_xavier"`) or "He" (`scale=2`, here `"slide_he"`). It is neither:
+    Glorot's uniform limit is `sqrt(6 / (fan_in + fan_out))` and He's is
+    `sqrt(6 / fan_in)`, so a linear layer with `scale=1`, or a ReLU layer with
+    `scale=2`, divides the second moment of its input by 3. `scale=1` is what
+    `torch.nn.Linear` and `torch.nn.Conv2d` start from, and the "standard
+    initialization" that Glorot and Bengio found wanting.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`.
 

@@ -193,7 +193,8 @@ def test_catalog_lists_initializers(invoke):
     assert result.stderr == ""
     content = json.loads(invoke("catalog", "--json").stdout)
     by_name = {entry["name"]: entry for entry in content["initializers"]}
-    assert by_name["he"]["class"] == "FanInUniform"
+    assert by_name["he"]["class"] == "HeNormal"
+    assert by_name["slide_he"]["class"] == "FanInUniform"
 
 
 @pytest.mark.parametrize(
