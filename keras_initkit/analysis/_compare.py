@@ -12,7 +12,7 @@ from keras_initkit import initializers as initializers_room
 from keras_initkit import models
 from keras_initkit.analysis._data import as_data
 from keras_initkit.analysis._jobs import (
-    Progress,
+    CallbackFactory,
     Results,
     check_jobs,
     in_processes,
@@ -34,7 +34,7 @@ def compare(
     n_jobs: int | None = None,
     batch_size: int | None = None,
     every: int = 10,
-    callbacks: Progress | None = None,
+    callback_factory: CallbackFactory | None = None,
     on_result: Callable[[RunResult], None] | None = None,
 ) -> ComparisonResult:
     """Trains a model from several initializers, over seeds, under the monitor.
@@ -62,8 +62,10 @@ def compare(
         batch_size: Examples a step. Defaults to the reference model's own, and to 32
             for a function.
         every: Monitor every so many optimizer iterations, the first included.
-        callbacks: Function `(label, seed)` that gives more Keras callbacks for a run;
-            not with `n_jobs`.
+        callback_factory: Function that is called with the initializer's label and the
+            seed of each run, before it trains, and returns a list of Keras callbacks
+            for its `fit`: new ones, since callbacks remember. With `n_jobs` it is
+            called in the process of the run, and must be picklable.
         on_result: Called with each `RunResult` when it is there.
 
     Returns:
@@ -71,7 +73,8 @@ def compare(
 
     Raises:
         ValueError: If a name is unknown, a label comes twice, there is nothing to
-            compare, or a number is out of its range.
+            compare, a number is out of its range, or something cannot be pickled,
+            to be sent to a process.
         LogDirError: If a run's directory holds event files of another program, or
             cannot be written to.
         ImportError: If `n_jobs` asks for processes and joblib is not installed.
@@ -120,7 +123,11 @@ def compare(
         log_dir=None if root is None else str(root),
     )
     alone = n_jobs in (None, 1)
-    results = in_turn(jobs, callbacks) if alone else in_processes(jobs, n_jobs)
+    results = (
+        in_turn(jobs, callback_factory)
+        if alone
+        else in_processes(jobs, n_jobs, callback_factory)
+    )
     _gather(results, comparison, on_result)
     return comparison
 

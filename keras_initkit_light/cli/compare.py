@@ -97,7 +97,7 @@ def compare(
                     n_jobs=jobs,
                     batch_size=task.batch_size,
                     every=every,
-                    callbacks=progress.callbacks,
+                    callback_factory=progress.callbacks if jobs == 1 else None,
                     on_result=progress.finished,
                 )
         except (analysis.LogDirError, ImportError) as error:

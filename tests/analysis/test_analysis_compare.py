@@ -5,6 +5,7 @@ import math
 import pickle
 import re
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -221,7 +222,7 @@ def test_ctrl_c_keeps_what_has_finished():
         return [Stop()] if (label, seed) == ("he", 1) else []
 
     comparison = kik.compare(
-        "xor_mlp", "xor", ["zero", "he"], epochs=1, callbacks=callbacks
+        "xor_mlp", "xor", ["zero", "he"], epochs=1, callback_factory=callbacks
     )
     assert comparison.interrupted
     assert [(r.initializer, r.seed) for r in comparison.runs] == [
@@ -230,6 +231,47 @@ def test_ctrl_c_keeps_what_has_finished():
         ("he", 0),
     ]
     assert comparison.to_dict()["interrupted"] is True
+
+
+def stopping_after(label, seed):
+    """Callbacks that stop a run when their patience is at an end: no loss falls by 100."""
+    patience = {"zero": 1, "he": 2}[label] + seed
+    return [keras.callbacks.EarlyStopping("loss", min_delta=100.0, patience=patience)]
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_callback_factory_gives_each_run_callbacks_of_its_own(n_jobs):
+    if n_jobs is not None:
+        pytest.importorskip("joblib")
+    runs = kik.compare(
+        "xor_mlp",
+        "xor",
+        ["zero", "he"],
+        seeds=2,
+        epochs=9,
+        n_jobs=n_jobs,
+        callback_factory=stopping_after,
+    ).runs
+    assert [(run.initializer, run.seed, run.steps) for run in runs] == [
+        ("zero", 0, 2),
+        ("zero", 1, 3),
+        ("he", 0, 3),
+        ("he", 1, 4),
+    ]
+
+
+def test_callback_factory_must_go_to_processes():
+    pytest.importorskip("joblib")
+    lock = threading.Lock()
+
+    def callbacks(label, seed):
+        return [lock]
+
+    message = (
+        "`build_model`, `data` and `callback_factory` must be picklable where `n_jobs` "
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        kik.compare("xor_mlp", "xor", ["he"], n_jobs=2, callback_factory=callbacks)
 
 
 def test_runs_in_processes_agree_with_runs_here():
