@@ -154,10 +154,10 @@ def test_function_is_given_what_every_keras_layer_takes():
     x = np.ones((8, 2), "float32")
     y = np.ones((8, 1), "float32")
     comparison = kik.compare(
-        small, ((x, y), (x, y)), ["he", keras.initializers.Ones()], seeds=[7]
+        small, ((x, y), (x, y)), ["slide_he", keras.initializers.Ones()], seeds=[7]
     )
     assert comparison.model == "small"
-    assert comparison.initializers == ("he", "Ones")
+    assert comparison.initializers == ("slide_he", "Ones")
     assert given[0][0]["class_name"] == "FanInUniform"
     assert given[0][0]["config"]["scale"] == 2.0
     assert [seed for _, seed in given] == [7, 7]
@@ -234,7 +234,7 @@ def test_ctrl_c_keeps_what_has_finished():
 
 
 def stopping_after(label, seed):
-    """Callbacks that stop a run when their patience is at an end: no loss falls by 100."""
+    """Callbacks that stop a run after their patience: no loss falls by 100."""
     patience = {"zero": 1, "he": 2}[label] + seed
     return [keras.callbacks.EarlyStopping("loss", min_delta=100.0, patience=patience)]
 
