@@ -1,7 +1,6 @@
 """The pictures of results: what a person would look at, one function a result."""
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -178,7 +177,7 @@ def _one_panel(title: str, label: str) -> tuple[Any, Any]:
     return figure, panels[0, 0]
 
 
-def _over_layers(axes: Any, values: Sequence[float], **style: Any) -> None:
+def _over_layers(axes: Any, values: Any, **style: Any) -> None:
     """Draws values against depth on a logarithmic axis, zeros on a line below."""
     values = np.asarray(values, float)
     if not values.size:
