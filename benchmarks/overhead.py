@@ -283,7 +283,9 @@ def each_signal(name, rounds):
         contestants[label] = Way(
             build(name),
             lambda directory, signals=signals, counts=counts: [
-                kik.SignalMonitor(None, 1, signals, histograms=counts, rules=None)
+                kik.SignalMonitor(
+                    None, 1, signals=signals, histograms=counts, rules=None
+                )
             ],
             data,
         )

@@ -13,7 +13,7 @@ import pathlib
 
 import keras_initkit as kik
 
-INITIALIZERS = ("zero", "random", "xavier", "he")
+INITIALIZERS = ("zero", "random", "slide_xavier", "slide_he")
 
 
 def mnist_mlp(initializer, seed):

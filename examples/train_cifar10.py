@@ -147,7 +147,7 @@ def main(argv=None):
         verbose=1,
     )
     settings = {name: getattr(args, name) for name in SETTINGS}
-    resume = kik.ResumePoint(run / "resume.npz", [stopping], settings)
+    resume = kik.ResumePoint(run / "resume.npz", [stopping], settings=settings)
     if args.restart:
         resume.clear()
     try:

@@ -35,7 +35,7 @@ def build():
             keras.layers.Input((16, 16, 3)),
             keras.layers.Conv2D(8, 3, kernel_initializer=orthogonal),
             keras.layers.Flatten(),
-            keras.layers.Dense(10, kernel_initializer=kik.initializers.get("he")),
+            keras.layers.Dense(10, kernel_initializer="fan_in_uniform"),
         ]
     )
 

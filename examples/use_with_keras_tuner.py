@@ -25,7 +25,9 @@ class Mnist(keras_tuner.HyperModel):
             "mnist_mlp",
             depth=8,
             width=64,
-            initializer=hp.Choice("initializer", ["zero", "glorot_uniform", "he"]),
+            initializer=hp.Choice(
+                "initializer", ["zero", "glorot_uniform", "he_normal"]
+            ),
             seed=0,
         )
 

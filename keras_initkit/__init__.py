@@ -5,24 +5,62 @@ and string identifiers find them. Everything heavier is imported when first used
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from keras_initkit import initializers as initializers
 from keras_initkit import schema as schema
 from keras_initkit_light._version import __version__ as __version__
 
+if TYPE_CHECKING:
+    from keras_initkit import analysis as analysis
+    from keras_initkit import callbacks as callbacks
+    from keras_initkit import capture as capture
+    from keras_initkit import data as data
+    from keras_initkit import diagnosis as diagnosis
+    from keras_initkit import lessons as lessons
+    from keras_initkit import models as models
+    from keras_initkit import recording as recording
+    from keras_initkit import schedules as schedules
+    from keras_initkit import stats as stats
+    from keras_initkit import structure as structure
+    from keras_initkit import theory as theory
+    from keras_initkit.analysis import compare as compare
+    from keras_initkit.analysis import coordinate_check as coordinate_check
+    from keras_initkit.analysis import diagnose as diagnose
+    from keras_initkit.analysis import fixup as fixup
+    from keras_initkit.analysis import lsuv as lsuv
+    from keras_initkit.analysis import metainit as metainit
+    from keras_initkit.analysis import over_draws as over_draws
+    from keras_initkit.analysis import preserve_signal as preserve_signal
+    from keras_initkit.analysis import recommend as recommend
+    from keras_initkit.analysis import reinitialize as reinitialize
+    from keras_initkit.callbacks import ActivationMonitor as ActivationMonitor
+    from keras_initkit.callbacks import GradientMonitor as GradientMonitor
+    from keras_initkit.callbacks import ResumePoint as ResumePoint
+    from keras_initkit.callbacks import SignalMonitor as SignalMonitor
+    from keras_initkit.callbacks import TrainingFault as TrainingFault
+    from keras_initkit.callbacks import WeightMonitor as WeightMonitor
+    from keras_initkit.diagnosis import Finding as Finding
+    from keras_initkit.diagnosis import lint as lint
+    from keras_initkit.recording import RunRecord as RunRecord
+
 _ROOMS = (
     "initializers",
+    "theory",
     "data",
     "models",
-    "theory",
-    "diagnosis",
+    "schema",
     "schedules",
+    "capture",
+    "stats",
     "recording",
+    "diagnosis",
+    "callbacks",
     "analysis",
     "lessons",
     "structure",
 )
-_PUBLIC = {
+_ROOM_OF = {
     "SignalMonitor": "callbacks",
     "ActivationMonitor": "callbacks",
     "GradientMonitor": "callbacks",
@@ -32,28 +70,31 @@ _PUBLIC = {
     "RunRecord": "recording",
     "Finding": "diagnosis",
     "lint": "diagnosis",
+    "diagnose": "analysis",
+    "recommend": "analysis",
+    "reinitialize": "analysis",
+    "lsuv": "analysis",
+    "preserve_signal": "analysis",
+    "fixup": "analysis",
+    "metainit": "analysis",
+    "coordinate_check": "analysis",
+    "over_draws": "analysis",
     "compare": "analysis",
-    "diagnose": "analysis.diagnose",
-    "over_draws": "analysis.draws",
-    "recommend": "analysis.recommend",
-    "reinitialize": "analysis.reinitialize",
-    "lsuv": "analysis.lsuv",
-    "preserve_signal": "analysis.signal_scaling",
-    "fixup": "analysis.fixup",
-    "metainit": "analysis.metainit",
-    "coordinate_check": "analysis.coordinate_check",
 }
 
-__all__ = ["__version__", *_ROOMS, *_PUBLIC]
+__all__ = ["__version__", *_ROOMS, *_ROOM_OF]
+
+# Hidden from type checkers, to which it would promise any name there is.
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        if name in _ROOMS:
+            return importlib.import_module(f"keras_initkit.{name}")
+        if name in _ROOM_OF:
+            room = importlib.import_module(f"keras_initkit.{_ROOM_OF[name]}")
+            return getattr(room, name)
+        raise AttributeError(f"module 'keras_initkit' has no attribute {name!r}")
 
 
-def __getattr__(name):
-    if name in _ROOMS:
-        return importlib.import_module(f"keras_initkit.{name}")
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"keras_initkit.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'keras_initkit' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -82,7 +82,7 @@ def test_only_the_new_head_of_a_pretrained_model_is_drawn_and_trained(tmp_path, 
 def test_keras_tuner_gives_each_initializer_a_run(tmp_path):
     pytest.importorskip("keras_tuner")
     tuner = run("use_with_keras_tuner.py", tmp_path)
-    initializers = {"zero", "glorot_uniform", "he"}
+    initializers = {"zero", "glorot_uniform", "he_normal"}
     trials = tuner.oracle.get_best_trials(num_trials=10)
     assert {
         trial.hyperparameters.get("initializer") for trial in trials

@@ -104,9 +104,9 @@ def test_wide_random_weights_explode_with_relu_and_saturate_tanh(taught):
 @pytest.mark.parametrize(
     ("lesson", "rule", "factor"),
     [
-        ("xavier", "xavier", 1 / 3),
+        ("xavier", "slide_xavier", 1 / 3),
         ("xavier", "glorot_uniform", 1),
-        ("he", "he", 1 / 3),
+        ("he", "slide_he", 1 / 3),
         ("he", "glorot_uniform", 1 / 2),
         ("he", "he_normal", 1),
     ],
@@ -146,7 +146,11 @@ def test_recurrent_networks_of_zeros_answer_one_half(taught):
     result = taught("text")
     assert checks(result) == [True] * 3
     assert result.figures["output_zero"] == 0.5
-    assert result.figures["factor_xavier"] < 0.7 < result.figures["factor_orthogonal"]
+    assert (
+        result.figures["factor_slide_xavier"]
+        < 0.7
+        < result.figures["factor_orthogonal"]
+    )
 
 
 def test_papers_are_cited_where_they_appeared(taught):

@@ -44,7 +44,15 @@ def draw(runs, moved, chance, path):
 
 def run(log_dir, source="auto", limit=None):
     data = kik.data.load("mnist", source=source, limit=limit)
-    runs = kik.compare(MODEL, data, ["zero", "he_normal"], 1, 1, log_dir, every=20).runs
+    runs = kik.compare(
+        MODEL,
+        data,
+        ["zero", "he_normal"],
+        seeds=1,
+        epochs=1,
+        log_dir=log_dir,
+        every=20,
+    ).runs
     zero, he = runs
     moved = {run.initializer: movements(run) for run in runs}
     moving = [name for name, norm in moved["zero"].items() if norm > 0]

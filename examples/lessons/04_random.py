@@ -60,7 +60,9 @@ def run(log_dir, source="auto", draws=10):
     size = {"depth": DEPTH, "width": WIDTH}
     relu = kik.models.build("mnist_mlp", activation="relu", **size)
     tanh = kik.models.build("mnist_mlp", activation="tanh", **size)
-    many = {name: kik.over_draws(relu, data.x_train, name, draws) for name in NAMES}
+    many = {
+        name: kik.over_draws(relu, data.x_train, name, draws=draws) for name in NAMES
+    }
     factor = {name: one.factor(HIDDEN) for name, one in many.items()}
     told = {name: saturation(tanh, data, name) for name in NAMES}
     saturated = {name: shares for name, (shares, _) in told.items()}

@@ -14,8 +14,8 @@ from keras_initkit.lessons import Check, Result
 
 DEPTH, WIDTH = 10, 256
 SQUARE = slice(1, DEPTH)  # the first layer has the inputs' size, the last that of y
-NAMES = {"xavier": "the slide's ±√(1/fan_in)", "glorot_uniform": "Glorot's rule"}
-EXPECTED = {"xavier": 1 / 3, "glorot_uniform": 1.0}
+NAMES = {"slide_xavier": "the slide's ±√(1/fan_in)", "glorot_uniform": "Glorot's rule"}
+EXPECTED = {"slide_xavier": 1 / 3, "glorot_uniform": 1.0}
 
 
 def gradients(model, data, initializer):
@@ -53,7 +53,9 @@ def draw(draws, back, path):
 def run(log_dir, source="auto", draws=20):
     data = kik.data.load("mnist", source=source, limit=128)
     model = kik.models.build("mnist_mlp", activation="linear", depth=DEPTH, width=WIDTH)
-    many = {name: kik.over_draws(model, data.x_train, name, draws) for name in NAMES}
+    many = {
+        name: kik.over_draws(model, data.x_train, name, draws=draws) for name in NAMES
+    }
     factor = {name: one.factor(SQUARE) for name, one in many.items()}
     back = {name: gradients(model, data, name) for name in NAMES}
     theory = 3 ** ((DEPTH - 1) / 2)
@@ -63,19 +65,19 @@ def run(log_dir, source="auto", draws=20):
         title="Xavier",
         claim="U(±1/√fan_in) keeps the variance of the signal from layer to layer.",
         deck="the rule, under the name Xavier",
-        measured=f"the slide's rule multiplies the variance by {factor['xavier']} a "
-        f"layer, Glorot's by {factor['glorot_uniform']}",
+        measured=f"the slide's rule multiplies the variance by "
+        f"{factor['slide_xavier']} a layer, Glorot's by {factor['glorot_uniform']}",
         checks=(
             Check(
                 "the slide's rule keeps the variance",
-                f"×{factor['xavier']} a linear layer",
-                factor["xavier"].agrees(1.0),
+                f"×{factor['slide_xavier']} a linear layer",
+                factor["slide_xavier"].agrees(1.0),
                 by_slide=True,
             ),
             Check(
                 "the slide's rule loses a factor 3 a linear layer",
-                f"×{factor['xavier']}; 1/3 = 0.3333",
-                factor["xavier"].agrees(EXPECTED["xavier"]),
+                f"×{factor['slide_xavier']}; 1/3 = 0.3333",
+                factor["slide_xavier"].agrees(EXPECTED["slide_xavier"]),
             ),
             Check(
                 "Glorot's U(±√(6/(fan_in + fan_out))) keeps it",
@@ -84,10 +86,11 @@ def run(log_dir, source="auto", draws=20):
             ),
             Check(
                 "so do the gradients on their way back",
-                f"from layer {DEPTH} to layer 1 they shrink {lost['xavier']:.0f} times "
-                f"with the slide's rule (theory: {theory:.0f}), "
-                f"{lost['glorot_uniform']:.2f} times with Glorot's",
-                theory / 2 < lost["xavier"] < theory * 2
+                f"from layer {DEPTH} to layer 1 they shrink "
+                f"{lost['slide_xavier']:.0f} times with the slide's rule "
+                f"(theory: {theory:.0f}), {lost['glorot_uniform']:.2f} times with "
+                "Glorot's",
+                theory / 2 < lost["slide_xavier"] < theory * 2
                 and 0.5 < lost["glorot_uniform"] < 2,
             ),
         ),

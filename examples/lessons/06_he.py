@@ -16,11 +16,11 @@ from keras_initkit.lessons import Check, Result
 DEPTH, WIDTH = 10, 256
 SQUARE = slice(1, DEPTH)
 NAMES = {
-    "he": "the slide's ±√(2/fan_in)",
+    "slide_he": "the slide's ±√(2/fan_in)",
     "glorot_uniform": "Glorot's rule",
     "he_normal": "He's rule",
 }
-EXPECTED = {"he": 1 / 3, "glorot_uniform": 1 / 2, "he_normal": 1.0}
+EXPECTED = {"slide_he": 1 / 3, "glorot_uniform": 1 / 2, "he_normal": 1.0}
 
 
 def train(data, deep, log_dir, epochs):
@@ -35,7 +35,16 @@ def train(data, deep, log_dir, epochs):
         return model
 
     start, rules = Reused(build), list(EXPECTED)
-    return kik.compare(start, data, rules, 1, epochs, log_dir, batch_size=64, every=20)
+    return kik.compare(
+        start,
+        data,
+        rules,
+        seeds=1,
+        epochs=epochs,
+        log_dir=log_dir,
+        batch_size=64,
+        every=20,
+    )
 
 
 def draw(draws, runs, deep, path):
@@ -64,7 +73,7 @@ def run(log_dir, source="auto", draws=20, deep=20, limit=12_800, epochs=2):
     data = kik.data.load("mnist", source=source, limit=limit)
     model = kik.models.build("mnist_mlp", depth=DEPTH, width=WIDTH)
     x = data.x_train[:128]
-    many = {name: kik.over_draws(model, x, name, draws) for name in EXPECTED}
+    many = {name: kik.over_draws(model, x, name, draws=draws) for name in EXPECTED}
     factor = {name: one.factor(SQUARE) for name, one in many.items()}
     runs = train(data, deep, log_dir, epochs).runs
     accuracy = {run.initializer: run.accuracy for run in runs}
@@ -73,19 +82,19 @@ def run(log_dir, source="auto", draws=20, deep=20, limit=12_800, epochs=2):
         title="He",
         claim="U(±√(2/fan_in)) keeps the variance of the signal through ReLU layers.",
         deck="the rule, under the name He",
-        measured=f"the slide's rule multiplies the second moment by {factor['he']} a "
-        f"layer, He's by {factor['he_normal']}",
+        measured=f"the slide's rule multiplies the second moment by "
+        f"{factor['slide_he']} a layer, He's by {factor['he_normal']}",
         checks=(
             Check(
                 "the slide's rule keeps the signal",
-                f"×{factor['he']} a ReLU layer",
-                factor["he"].agrees(1.0),
+                f"×{factor['slide_he']} a ReLU layer",
+                factor["slide_he"].agrees(1.0),
                 by_slide=True,
             ),
             Check(
                 "the slide's rule loses a factor 3 a ReLU layer",
-                f"×{factor['he']}; 1/3 = 0.3333",
-                factor["he"].agrees(EXPECTED["he"]),
+                f"×{factor['slide_he']}; 1/3 = 0.3333",
+                factor["slide_he"].agrees(EXPECTED["slide_he"]),
             ),
             Check(
                 "He's variance of 2/fan_in keeps it, Glorot's loses a half",
@@ -98,7 +107,7 @@ def run(log_dir, source="auto", draws=20, deep=20, limit=12_800, epochs=2):
                 ", ".join(f"{name} {value:.3f}" for name, value in accuracy.items())
                 + " (test accuracy)",
                 accuracy["he_normal"]
-                > 2 * max(accuracy["he"], accuracy["glorot_uniform"]),
+                > 2 * max(accuracy["slide_he"], accuracy["glorot_uniform"]),
             ),
         ),
         figures={f"factor_{name}": one.mean for name, one in factor.items()}

@@ -14,13 +14,13 @@ import keras_initkit as kik
 from keras_initkit.analysis import drawing
 from keras_initkit.lessons import Check, Result
 
-NAMES = ("zero", "random", "xavier", "he")
+NAMES = ("zero", "random", "slide_xavier", "slide_he")
 # Var(w) · fan_in of each rule for fans of 5 and 10: what theory multiplies by.
 VARIANCE = {
     "zero": lambda fan_in: 0.0,
     "random": lambda fan_in: fan_in / 3,
-    "xavier": lambda fan_in: 1 / 3,
-    "he": lambda fan_in: 2 / 3,
+    "slide_xavier": lambda fan_in: 1 / 3,
+    "slide_he": lambda fan_in: 2 / 3,
 }
 
 
@@ -51,7 +51,7 @@ def draw(small, cnn, path):
         ylabel="density",
         yscale="log",
     )
-    depths = np.arange(1, len(cnn["he"].layers) + 1)
+    depths = np.arange(1, len(cnn["slide_he"].layers) + 1)
     sizes = {name: np.sqrt(one.second_moments) for name, one in cnn.items()}
     drawing.draw_depth(panels[1], depths, sizes, styles)
     theory = [np.sqrt(cnn[name].expected) for name in shown]
@@ -59,17 +59,18 @@ def draw(small, cnn, path):
     panels[1].set(
         title="A convolutional network on digits", ylabel="rms of the outputs"
     )
-    panels[1].set_xticks(depths, cnn["he"].layers)
+    panels[1].set_xticks(depths, cnn["slide_he"].layers)
     return drawing.complete(figure, path)
 
 
 def run(log_dir, source="auto", draws=200, cnn_draws=5):
     x = np.asarray(keras.random.normal((16, 5), seed=0))
-    small = {name: kik.over_draws(build(), x, name, draws) for name in NAMES}
+    small = {name: kik.over_draws(build(), x, name, draws=draws) for name in NAMES}
     data = kik.data.load("mnist", source=source, limit=32)
     cnn_model = kik.models.build("mnist_cnn")
     cnn = {
-        name: kik.over_draws(cnn_model, data.x_train, name, cnn_draws) for name in NAMES
+        name: kik.over_draws(cnn_model, data.x_train, name, draws=cnn_draws)
+        for name in NAMES
     }
     size = float(np.mean(x**2))
     expected = {n: size * rule(5) * rule(10) for n, rule in VARIANCE.items()}
@@ -77,6 +78,7 @@ def run(log_dir, source="auto", draws=200, cnn_draws=5):
         name: kik.analysis.Estimate.of(one.second_moments[:, -1])
         for name, one in small.items()
     }
+    single = small["slide_he"].second_moments[:, -1]
     spread = {name: float(one.outputs.std()) for name, one in small.items()}
     return Result(
         slide=7,
@@ -96,7 +98,7 @@ def run(log_dir, source="auto", draws=200, cnn_draws=5):
             Check(
                 "U(−1, 1) gives the largest outputs, He larger ones than Xavier",
                 ", ".join(f"{name} {spread[name]:.3g}" for name in NAMES[1:]),
-                spread["random"] > spread["he"] > spread["xavier"],
+                spread["random"] > spread["slide_he"] > spread["slide_xavier"],
                 by_slide=True,
             ),
             Check(
@@ -107,10 +109,8 @@ def run(log_dir, source="auto", draws=200, cnn_draws=5):
             Check(
                 "one draw tells little",
                 "the rms of the outputs of a single draw from the slide's He lies "
-                f"between {np.sqrt(small['he'].second_moments[:, -1].min()):.2g} and "
-                f"{np.sqrt(small['he'].second_moments[:, -1].max()):.2g}",
-                small["he"].second_moments[:, -1].max()
-                > 4 * small["he"].second_moments[:, -1].min(),
+                f"between {np.sqrt(single.min()):.2g} and {np.sqrt(single.max()):.2g}",
+                single.max() > 4 * single.min(),
             ),
         ),
         figures={f"second_moment_{name}": one.mean for name, one in found.items()}

@@ -15,14 +15,14 @@ import keras_initkit as kik
 from keras_initkit.analysis import Reused, drawing
 from keras_initkit.lessons import Check, Result
 
-NAMES = ("zero", "random", "xavier", "he")
+NAMES = ("zero", "random", "slide_xavier", "slide_he")
 FAN_IN = 784
 # Standard deviations of U(±limit) are limit / √3.
 EXPECTED = {
     "zero": 0.0,
     "random": 1 / math.sqrt(3),
-    "xavier": math.sqrt(1 / (3 * FAN_IN)),
-    "he": math.sqrt(2 / (3 * FAN_IN)),
+    "slide_xavier": math.sqrt(1 / (3 * FAN_IN)),
+    "slide_he": math.sqrt(2 / (3 * FAN_IN)),
 }
 SHOWN = 1000  # weights in a histogram, as on the slide
 
@@ -71,7 +71,7 @@ def run(log_dir, source="auto", limit=12_800):
     start = Reused(build)  # traced once
     kernels = {name: train(start(name, 0), data, log_dir / name) for name in NAMES}
     stds = {name: float(before.std()) for name, (before, _) in kernels.items()}
-    count = kernels["he"][0].size
+    count = kernels["slide_he"][0].size
     # Relative standard error of the standard deviation of uniform values.
     error = 0.447 / math.sqrt(count)
     moved = {name: float(np.abs(b - a).max()) for name, (b, a) in kernels.items()}
@@ -88,9 +88,11 @@ def run(log_dir, source="auto", limit=12_800):
                 "zeros are a spike, the others blocks, from wide to narrow random, He, "
                 "Xavier",
                 " > ".join(
-                    f"{stds[n]:.3g}" for n in ("random", "he", "xavier", "zero")
+                    f"{stds[n]:.3g}"
+                    for n in ("random", "slide_he", "slide_xavier", "zero")
                 ),
-                stds["random"] > stds["he"] > stds["xavier"] > stds["zero"] == 0,
+                stds["random"] > stds["slide_he"] > stds["slide_xavier"] > 0
+                and stds["zero"] == 0,
                 by_slide=True,
             ),
             Check(

@@ -14,7 +14,7 @@ import keras_initkit as kik
 from keras_initkit.analysis import Reused, Spread, drawing
 from keras_initkit.lessons import Check, Result
 
-DECK = {"zero": 0.25, "random": 0.0124, "xavier": 0.0078, "he": 0.0052}
+DECK = {"zero": 0.25, "random": 0.0124, "slide_xavier": 0.0078, "slide_he": 0.0052}
 NAMES = (*DECK, "glorot_uniform", "he_normal")
 
 
@@ -130,7 +130,9 @@ def run(log_dir, source="auto", seeds=10, epochs=1000):
                 "means "
                 + " > ".join(f"{final[n].mean:.4f}" for n in DECK if n != "zero")
                 + "? They hang on the seeds that get stuck",
-                final["random"].mean > final["xavier"].mean > final["he"].mean,
+                final["random"].mean
+                > final["slide_xavier"].mean
+                > final["slide_he"].mean,
                 by_slide=True,
             ),
             Check(

@@ -15,7 +15,7 @@ import keras_initkit as kik
 from keras_initkit.analysis import Reused, Spread, drawing
 from keras_initkit.lessons import Check, Result
 
-NAMES = ("zero", "xavier", "he_normal")
+NAMES = ("zero", "slide_xavier", "he_normal")
 DEPTH, WIDTH = 8, 64
 LEARNED = 1.0  # nats: less than half of a guess
 
@@ -87,7 +87,14 @@ def draw(comparison, path):
 def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
     data = kik.data.load("mnist", source=source, limit=limit)
     comparison = kik.compare(
-        Reused(build), data, NAMES, seeds, epochs, log_dir, batch_size=64, every=20
+        Reused(build),
+        data,
+        NAMES,
+        seeds=seeds,
+        epochs=epochs,
+        log_dir=log_dir,
+        batch_size=64,
+        every=20,
     )
     of = {name: comparison.of(name) for name in NAMES}
     kept = {name: [units(run) for run in runs] for name, runs in of.items()}
@@ -101,7 +108,7 @@ def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
         name: Spread.of([r.accuracy for r in runs]) for name, runs in of.items()
     }
     size = {name: gradient_size(runs[0]) for name, runs in of.items()}
-    smaller = size["he_normal"] / size["xavier"]
+    smaller = size["he_normal"] / size["slide_xavier"]
     told = {
         name: "never" if math.inf in many else f"{np.mean(many):.0f} steps"
         for name, many in steps.items()
@@ -118,28 +125,29 @@ def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
             Check(
                 "symmetry is broken",
                 f"distinct units of {WIDTH} after training: {max(kept['zero'])} from "
-                f"zeros, {min(kept['xavier'])} from the slide's Xavier",
-                max(kept["zero"]) == 1 and min(kept["xavier"]) == WIDTH,
+                f"zeros, {min(kept['slide_xavier'])} from the slide's Xavier",
+                max(kept["zero"]) == 1 and min(kept["slide_xavier"]) == WIDTH,
                 by_slide=True,
             ),
             Check(
                 "training is faster than from zeros",
-                f"zero {told['zero']}, Xavier {told['xavier']}",
-                max(steps["xavier"]) < min(steps["zero"]),
+                f"zero {told['zero']}, Xavier {told['slide_xavier']}",
+                max(steps["slide_xavier"]) < min(steps["zero"]),
                 by_slide=True,
             ),
             Check(
                 "the slide's Xavier keeps gradients of one size (within a factor 3)",
-                f"largest over smallest of the hidden layers: {uneven['xavier']:.2g}; "
-                f"but all are {smaller:.0f} times smaller than from He's rule",
-                uneven["xavier"] < 3,
+                "largest over smallest of the hidden layers: "
+                f"{uneven['slide_xavier']:.2g}; but all are {smaller:.0f} times "
+                "smaller than from He's rule",
+                uneven["slide_xavier"] < 3,
                 by_slide=True,
             ),
             Check(
                 "with the slide's Xavier nothing vanishes (0.9 a layer and more)",
-                f"the signal is multiplied by {factor['xavier']:.2f} a layer; theory: "
-                f"1/√6 = {6**-0.5:.2f}",
-                factor["xavier"] > 0.9,
+                f"the signal is multiplied by {factor['slide_xavier']:.2f} a layer; "
+                f"theory: 1/√6 = {6**-0.5:.2f}",
+                factor["slide_xavier"] > 0.9,
                 by_slide=True,
             ),
             Check(
@@ -150,7 +158,7 @@ def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
                 min(kept["he_normal"]) == WIDTH
                 and uneven["he_normal"] < 3
                 and 0.8 < factor["he_normal"] < 1.25
-                and max(steps["he_normal"]) <= min(steps["xavier"]),
+                and max(steps["he_normal"]) <= min(steps["slide_xavier"]),
             ),
         ),
         figures={f"factor_{name}": value for name, value in factor.items()}

@@ -18,9 +18,9 @@ from keras_initkit.lessons import Check, Result
 DEPTH, WIDTH = 20, 64
 # The slide's limits: √(2/n) for relu, √(1/n) for sigmoid and tanh, else 0.01.
 SLIDE = {
-    "relu": "he",
-    "tanh": "xavier",
-    "sigmoid": "xavier",
+    "relu": "slide_he",
+    "tanh": "slide_xavier",
+    "sigmoid": "slide_xavier",
     "gelu": keras.initializers.RandomUniform(-0.01, 0.01),
 }
 RULES = ("slide", "recommended")

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_initkit.analysis import drawing
-from keras_initkit.analysis._diagnosis_table import shared_prefix
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis.diagnose import Diagnosis
+    from keras_initkit.analysis._diagnose import DiagnosisResult
 
 _MEASURED, _EXPECTED, _FAULT = "#0072B2", "#999999", "#D55E00"
-_MOST_LABELS = 16
 
 
-def plot(diagnosis: "Diagnosis", path: str | os.PathLike[str] | None) -> Any:
-    """Draws a diagnosis; see `Diagnosis.plot`."""
+def plot(diagnosis: "DiagnosisResult", path: str | os.PathLike[str] | None) -> Any:
+    """Draws a diagnosis; see `DiagnosisResult.plot`."""
     figure, panels = drawing.new_figure(2, 1, (9, 6.4), sharex=True)
     upper, lower = panels[:, 0]
     rows = diagnosis.profile
@@ -24,7 +22,7 @@ def plot(diagnosis: "Diagnosis", path: str | os.PathLike[str] | None) -> Any:
     _draw_depth(lower, rows, "backprop", "Gradient back", "rms of dL/d(output)")
     _label_layers(lower, rows, diagnosis)
     figure.suptitle(_title(diagnosis), fontweight="bold", x=0.01, ha="left")
-    return figure if path is None else drawing.save(figure, path)
+    return drawing.kept(figure, path)
 
 
 def _draw_depth(axes, rows, name, title, label):
@@ -48,10 +46,7 @@ def _draw_depth(axes, rows, name, title, label):
     axes.set(yscale="log", title=title, ylabel=label)
     if (measured == 0).any():
         drawing.mark_zero(axes, floor)
-    # A flat profile is flat: at least two decades are shown.
-    low, high = axes.get_ylim()
-    middle = np.sqrt(low * high)
-    axes.set_ylim(min(low, middle / 10), max(high, middle * 10))
+    drawing.show_two_decades(axes)
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=9, frameon=False)
@@ -64,16 +59,12 @@ def _values(rows, name):
 
 def _label_layers(axes, rows, diagnosis):
     at_fault = {f.layer for f in diagnosis.findings if f.severity != "info"}
-    step = -(-len(rows) // _MOST_LABELS)
-    ticks = list(range(0, len(rows), step))
-    shared = shared_prefix([row.layer for row in rows])
-    names = [rows[i].layer.removeprefix(shared) for i in ticks]
-    axes.set_xticks(ticks, names, rotation=40, ha="right", fontsize=8)
+    label = "weight layer, from input to output (orange: named by a finding)"
+    ticks = drawing.label_layers(axes, [row.layer for row in rows], label)
     for tick, label in zip(ticks, axes.get_xticklabels(), strict=True):
         if rows[tick].layer in at_fault:
             label.set_color(_FAULT)
             label.set_fontweight("bold")
-    axes.set_xlabel("weight layer, from input to output (orange: named by a finding)")
 
 
 def _title(diagnosis):

@@ -8,10 +8,11 @@ import rich.console
 import rich.table
 import rich.text
 
+from keras_initkit.analysis import drawing
 from keras_initkit.diagnosis import SEVERITIES
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis.diagnose import Diagnosis
+    from keras_initkit.analysis._diagnose import DiagnosisResult
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _COLUMNS = ("signal", "theory", "gradient", "theory", "kernel's", "step/weight", "dead")
@@ -26,7 +27,7 @@ _ROWS = 24
 _NAMES = 6
 
 
-def render(diagnosis: "Diagnosis") -> rich.console.Group:
+def render(diagnosis: "DiagnosisResult") -> rich.console.Group:
     """Returns the diagnosis: headline, profile, advice, notes."""
     parts: list[rich.console.RenderableType] = [_headline(diagnosis)]
     if diagnosis.profile:
@@ -63,7 +64,7 @@ def _profile(diagnosis):
     for title in _COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
     rows = diagnosis.profile
-    shared = shared_prefix([row.layer for row in rows])
+    shared = drawing.shared_prefix([row.layer for row in rows])
     for index in _shown(rows, at_fault):
         if index is None:
             table.add_row("…", style="dim")
@@ -81,16 +82,6 @@ def _profile(diagnosis):
             "–" if row.dead is None or math.isnan(row.dead) else f"{row.dead:.0%}",
         )
     return table
-
-
-def shared_prefix(names):
-    """Returns the path that all names start with, up to a slash."""
-    shared = ""
-    for parts in zip(*(name.split("/")[:-1] for name in names), strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared += f"{parts[0]}/"
-    return shared
 
 
 def _shown(rows, at_fault):

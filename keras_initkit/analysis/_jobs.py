@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from keras_initkit.analysis.run_result import RunResult
 
 Job = dict[str, Any]  # the arguments of `train_run`
 Results = Generator[RunResult, None, None]
-Progress = Callable[[str, int], Sequence[keras.callbacks.Callback]]
+CallbackFactory = Callable[[str, int], Sequence[keras.callbacks.Callback]]
 
 
 def check_jobs(n_jobs: int | None) -> None:
@@ -24,18 +25,20 @@ def check_jobs(n_jobs: int | None) -> None:
         )
 
 
-def in_turn(jobs: list[Job], callbacks: Progress | None) -> Results:
+def in_turn(jobs: list[Job], callback_factory: CallbackFactory | None) -> Results:
     """Yields the result of each job, run here one after the other."""
     for job in jobs:
-        extra = () if callbacks is None else callbacks(job["label"], job["seed"])
-        yield train_run(**job, callbacks=extra)
+        yield _run(job, callback_factory)
 
 
-def in_processes(jobs: list[Job], n_jobs: int | None) -> Results:
+def in_processes(
+    jobs: list[Job], n_jobs: int | None, callback_factory: CallbackFactory | None
+) -> Results:
     """Yields the results of jobs as they finish in processes.
 
     Raises:
         ImportError: If joblib is not installed.
+        ValueError: If something cannot be pickled, to be sent to a process.
     """
     try:
         import joblib
@@ -49,10 +52,23 @@ def in_processes(jobs: list[Job], n_jobs: int | None) -> Results:
     pool = joblib.Parallel(
         n_jobs=n_jobs, batch_size=1, return_as="generator_unordered", max_nbytes="1M"
     )
-    yield from pool(joblib.delayed(_run_in_process)(threads, job) for job in jobs)
+    tasks = (
+        joblib.delayed(_run_in_process)(threads, job, callback_factory) for job in jobs
+    )
+    try:
+        yield from pool(tasks)
+    except pickle.PicklingError as error:
+        raise ValueError(
+            "`build_model`, `data` and `callback_factory` must be picklable where "
+            "`n_jobs` asks for processes, to which they are sent; what cannot be, such "
+            "as an open file, is to be made inside them. Received: "
+            f"callback_factory={callback_factory!r} ({error.__cause__ or error})"
+        ) from error
 
 
-def _run_in_process(threads: int, job: Job) -> RunResult:
+def _run_in_process(
+    threads: int, job: Job, callback_factory: CallbackFactory | None
+) -> RunResult:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -60,4 +76,10 @@ def _run_in_process(threads: int, job: Job) -> RunResult:
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
-    return train_run(**job)
+    return _run(job, callback_factory)
+
+
+def _run(job: Job, callback_factory: CallbackFactory | None) -> RunResult:
+    """Runs a job with callbacks of its own."""
+    made = callback_factory and callback_factory(job["label"], job["seed"])
+    return train_run(**job, callbacks=made or ())

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 import os
-import pathlib
 from typing import Any
 
 import numpy as np
 
+from keras_initkit.analysis import _comparison_plot
 from keras_initkit.analysis import why as why_room
 from keras_initkit.analysis._json import finite
 from keras_initkit.analysis.run_result import METRICS, RunResult
@@ -39,7 +39,7 @@ class Row:
 
 
 @dataclasses.dataclass
-class Comparison:
+class ComparisonResult:
     """Runs of the same training from different initializers.
 
     Attributes:
@@ -92,16 +92,20 @@ class Comparison:
         """Labels of the initializers, the best first."""
         return tuple(row.initializer for row in self.table())
 
-    def plot(self, path: str | os.PathLike[str]) -> pathlib.Path:
-        """Draws the comparison as a PNG (or what the suffix says) and returns its path.
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws losses, accuracies, and signals and gradients against depth.
+
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
 
         Raises:
             ImportError: If matplotlib is not installed.
             ValueError: If no run has finished.
         """
-        from keras_initkit.analysis.plot import save_plot
-
-        return save_plot(self, path)
+        return _comparison_plot.plot(self, path)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything but the records as JSON takes it.

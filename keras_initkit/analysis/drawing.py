@@ -1,6 +1,7 @@
 """What pictures share: a style for each initializer, axes, curves with their range."""
 
 import itertools
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 _KNOWN = {
     "zero": ("#000000", "o", "-"),
     "random": ("#CC79A7", "D", "-."),
-    "xavier": ("#56B4E9", "s", "--"),
-    "he": ("#E69F00", "P", "--"),
+    "slide_xavier": ("#56B4E9", "s", "--"),
+    "slide_he": ("#E69F00", "P", "--"),
     "glorot_uniform": ("#0072B2", "^", "-"),
     "he_normal": ("#D55E00", "X", "-"),
     "orthogonal": ("#009E73", "v", ":"),
@@ -28,7 +29,13 @@ _KNOWN = {
     "lsuv": ("#44AA99", "*", "-."),
     "recommended": ("#332288", "<", "-"),
 }
-_SAME = {"zeros": "zero", "ones": "constant"}
+_MOST_NAMES = 16  # of layers, below axes
+_SAME = {
+    "zeros": "zero",
+    "ones": "constant",
+    "xavier": "glorot_uniform",
+    "he": "he_normal",
+}
 _OTHERS = (
     ("#999933", ">", "--"),
     ("#661100", "h", "-."),
@@ -101,6 +108,13 @@ def save(figure: Any, path: str | os.PathLike[str]) -> pathlib.Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
+
+
+def kept(figure: Any, path: str | os.PathLike[str] | None) -> Any:
+    """Returns a figure, which is saved where there is a path to save it to."""
+    if path is not None:
+        save(figure, path)
+    return figure
 
 
 def draw_range(axes: Any, x: Any, low: Any, high: Any, style: dict[str, Any]) -> None:
@@ -215,6 +229,39 @@ def mark_zero(axes: Any, floor: float, at: float = 0.25) -> None:
     )  # fmt: skip
 
 
+def show_two_decades(axes: Any) -> None:
+    """Widens a logarithmic axis to two decades at least: what is flat looks flat."""
+    low, high = axes.get_ylim()
+    middle = math.sqrt(low * high)
+    axes.set_ylim(min(low, middle / 10), max(high, middle * 10))
+
+
+def label_layers(
+    axes: Any, names: Sequence[str], label: str = "layer, from input to output"
+) -> list[int]:
+    """Names the layers below axes, at most 16 of them, without the path they share.
+
+    Returns:
+        The numbers of the layers that are named.
+    """
+    ticks = list(range(0, len(names), -(-len(names) // _MOST_NAMES) or 1))
+    shared = shared_prefix(names)
+    shown = [names[tick].removeprefix(shared) for tick in ticks]
+    axes.set_xticks(ticks, shown, rotation=40, ha="right", fontsize=8)
+    axes.set_xlabel(label)
+    return ticks
+
+
+def shared_prefix(names: Iterable[str]) -> str:
+    """Returns the path that all names start with, up to a slash."""
+    shared = ""
+    for parts in zip(*(name.split("/")[:-1] for name in names), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared += f"{parts[0]}/"
+    return shared
+
+
 def finish(axes: Any, axis: str = "both") -> None:
     """Gives axes their grid, and takes the frame off."""
     axes.grid(visible=True, axis=axis, which="major", color="0.9")
@@ -225,8 +272,13 @@ def finish(axes: Any, axis: str = "both") -> None:
 
 def complete(figure: Any, path: str | os.PathLike[str]) -> pathlib.Path:
     """Finishes all panels, those with labels get a legend, and saves the figure."""
+    finish_all(figure)
+    return save(figure, path)
+
+
+def finish_all(figure: Any) -> None:
+    """Finishes all panels; those with labels get a legend."""
     for axes in figure.axes:
         finish(axes)
         if axes.get_legend() is None and axes.get_legend_handles_labels()[1]:
             axes.legend(frameon=False, fontsize=9)
-    return save(figure, path)

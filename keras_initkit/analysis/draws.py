@@ -4,13 +4,15 @@ import contextlib
 import dataclasses
 import functools
 import math
-from typing import NamedTuple
+import os
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from keras_initkit import theory
-from keras_initkit.analysis.reinitialize import reinitialize
+from keras_initkit.analysis import _result_plots
+from keras_initkit.analysis._reinitialize import reinitialize
 from keras_initkit.structure import description
 from keras_initkit.structure.in_place import editing, forward
 from keras_initkit.structure.owners import find_owners
@@ -29,22 +31,22 @@ class Estimate(NamedTuple):
     standard_error: float
 
     @classmethod
-    def of(cls, values) -> "Estimate":
+    def of(cls, values: Any) -> "Estimate":
         """Returns the estimate from at least two values."""
         values = np.ravel(np.asarray(values, np.float64))
         error = values.std(ddof=1) / math.sqrt(len(values))
         return cls(float(values.mean()), float(error))
 
-    def agrees(self, expected, errors=5) -> bool:
+    def agrees(self, expected: float, errors: float = 5) -> bool:
         """Returns whether the mean lies within so many standard errors of a value."""
         return abs(self.mean - expected) <= errors * self.standard_error
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.mean:.4g} ± {self.standard_error:.2g}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
+class DrawsResult:
     """What one batch becomes in a model over many draws of its weights.
 
     Attributes:
@@ -84,8 +86,29 @@ class Draws:
         """
         return Estimate.of(self.factors[:, layers])
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws each layer's second moment over the draws, and the expected one.
 
-def over_draws(model, x, initializer, draws=100, seed=0):
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.draws(self, path)
+
+
+def over_draws(
+    model: keras.Model,
+    x: Any,
+    initializer: Any,
+    *,
+    draws: int = 100,
+    seed: int = 0,
+) -> DrawsResult:
     """Runs one batch through many draws of a model's weights.
 
     The forward pass is that of inference. The model's weights are what they were
@@ -100,7 +123,7 @@ def over_draws(model, x, initializer, draws=100, seed=0):
         seed: Integer; draw n has the seed `seed + n`.
 
     Returns:
-        `Draws`.
+        `DrawsResult`.
 
     Raises:
         ValueError: If there are fewer than two draws, or `kik.reinitialize` raises it.
@@ -133,7 +156,7 @@ def over_draws(model, x, initializer, draws=100, seed=0):
             expected.append({row.layer: row.activation for row in found.layers})
         edit.undo()
     layers = tuple(rows[0])
-    return Draws(
+    return DrawsResult(
         layers=layers,
         input_second_moment=_second_moment(x),
         second_moments=np.array([[row[name] for name in layers] for row in rows]),

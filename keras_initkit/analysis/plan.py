@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import rich.markup
 import rich.table
 
 from keras_initkit.analysis._tables import to_html, to_text
+from keras_initkit.structure.in_place import Skipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Choice:
     weights: Mapping[str, Any]
 
     @property
-    def bias(self):
+    def bias(self) -> Any:
         """Initializer of the bias, `None` for a layer without one."""
         return self.weights.get("bias")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the choice, JSON-able, each initializer as Keras serializes it."""
         return {
             "initializer": label(self.initializer),
@@ -50,7 +51,7 @@ class Choice:
         }
 
 
-class Plan(Mapping):
+class Plan(Mapping[str, Choice]):
     """Which initializer each layer of a model should have.
 
     A mapping of layer name (its path) to `Choice`, in forward order; printed, a table.
@@ -62,7 +63,13 @@ class Plan(Mapping):
         note: What the plan could not take into account; `""` if nothing.
     """
 
-    def __init__(self, model, choices, skipped, note=""):
+    def __init__(
+        self,
+        model: str,
+        choices: Iterable[Choice],
+        skipped: Iterable[Skipped],
+        note: str = "",
+    ) -> None:
         self.model = model
         self.skipped = tuple(skipped)
         self.note = note
@@ -77,7 +84,7 @@ class Plan(Mapping):
     def __len__(self) -> int:
         return len(self._choices)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the plan as a JSON-able dict."""
         return {
             "model": self.model,
@@ -121,12 +128,12 @@ class Plan(Mapping):
                 names = [*names[:2], f"… {len(names) - 2} more"]
             yield "\n".join(names), group[0]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return to_text(self)
 
     __repr__ = __str__
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return to_html(self)
 
 

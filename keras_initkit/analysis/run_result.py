@@ -1,11 +1,13 @@
 """What came out of one training run: its numbers, its curve, its findings."""
 
 import dataclasses
+import os
 from typing import Any
 
 import numpy as np
 
 from keras_initkit import diagnosis
+from keras_initkit.analysis import _result_plots
 from keras_initkit.analysis._json import finite
 from keras_initkit.recording import RunRecord
 
@@ -93,6 +95,20 @@ class RunResult:
         before = np.where(same, np.roll(seen, 1), 0)
         sums = np.where(before > 0, np.roll(y, 1) * before, 0.0)
         return x, (y * seen - sums) / (seen - before)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws the training loss, and both signals against depth at the first step.
+
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.run(self, path)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result as JSON takes it: `None` for what is not finite."""

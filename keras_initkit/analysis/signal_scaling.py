@@ -2,10 +2,14 @@
 
 import dataclasses
 import math
+import os
+from typing import Any
 
+import keras
 from keras import ops
 
 from keras_initkit import theory
+from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.scalable import find_targets
 
@@ -29,14 +33,34 @@ class Scaling:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScalingReport:
+class ScalingResult:
     """What `preserve_signal` did: scaled layers in forward order, and the others."""
 
     layers: tuple[Scaling, ...]
     skipped: tuple[Skipped, ...]
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws each kernel's factor, and the second moment expected without it.
 
-def preserve_signal(model, input_moments=1.0, second_moment=1.0, layers=None):
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.scaling(self, path)
+
+
+def preserve_signal(
+    model: keras.Model,
+    *,
+    input_moments: float | tuple[float, float] = 1.0,
+    second_moment: float = 1.0,
+    layers: Any = None,
+) -> ScalingResult:
     """Scales a model's kernels, in place, so that expected signals keep their size.
 
     Mean and second moment travel through the layers in closed form or by quadrature
@@ -54,7 +78,7 @@ def preserve_signal(model, input_moments=1.0, second_moment=1.0, layers=None):
             layer, layers, or a list of these; by default all that are trainable.
 
     Returns:
-        `ScalingReport`; what lies behind a layer without a rule (recurrence,
+        `ScalingResult`; what lies behind a layer without a rule (recurrence,
         attention) is skipped with that reason.
 
     Raises:
@@ -102,7 +126,7 @@ def preserve_signal(model, input_moments=1.0, second_moment=1.0, layers=None):
     for target in targets:
         if id(target.kernel) not in done:
             skipped.append(Skipped(target.name, _reason(target, found.untreated)))
-    return ScalingReport(tuple(scaled), tuple(skipped))
+    return ScalingResult(tuple(scaled), tuple(skipped))
 
 
 def _reason(target, untreated):

@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from keras_initkit import diagnosis
@@ -31,7 +31,7 @@ class TrainingFault(RuntimeError):
         findings: The `Finding`s that were found, the gravest first.
     """
 
-    def __init__(self, findings):
+    def __init__(self, findings: Iterable[diagnosis.Finding]) -> None:
         super().__init__("; ".join(map(str, findings)))
         self.findings = list(findings)
 
@@ -177,7 +177,7 @@ class Judge:
 
     def _judge(self, record):
         try:
-            return diagnosis.judge(record, self._rules, self._thresholds)
+            return diagnosis.judge(record, self._rules, thresholds=self._thresholds)
         except Exception as error:
             # The training is worth more than what is said about it.
             logger.debug("A rule failed", exc_info=True)

@@ -2,9 +2,11 @@
 
 import dataclasses
 import logging
+import os
 import pathlib
 import time
 import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,11 +17,14 @@ from keras_initkit.callbacks.counting import StepCount, iterations_of
 from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
 from keras_initkit.callbacks.predicting import Expectation
+from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord, RunShare, budget
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure import layers as choosing
 
 logger = logging.getLogger(__name__)
+
+Rules = str | Sequence[str] | Mapping[str, Mapping[str, float] | None] | None
 
 # Histograms are recorded at the first monitored step and every so many after it.
 HISTOGRAM_EVERY = 10
@@ -50,7 +55,7 @@ class SignalMonitor(keras.callbacks.Callback):
     Args:
         log_dir: Directory of the run, made when the first step is written. Scalars and
             histograms for the stock dashboards go there, the full record to
-            `<log_dir>/initkit`. `None` keeps the record in memory only.
+            `<log_dir>/initkit`. `None`, the default, keeps the record in memory only.
         every: Monitor optimizer iterations 0, n, 2n, … (iteration 0 is the step from
             the initial weights), or a schedule: one of `schedules`, such as
             `log_spaced()` or `first(20) | every(100)`, or any function from iteration
@@ -93,16 +98,17 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        log_dir,
-        every=10,
-        signals=tuple(schema.SIGNALS),
-        layers=None,
-        histograms=True,
-        exclude=None,
-        rules="default",
-        on_finding="warn",
-        severity="warning",
-    ):
+        log_dir: str | os.PathLike[str] | None = None,
+        every: int | schedules.Function = 10,
+        *,
+        signals: Iterable[str] = tuple(schema.SIGNALS),
+        layers: Any = None,
+        histograms: bool | int | schedules.Function = True,
+        exclude: Any = None,
+        rules: Rules = "default",
+        on_finding: str | Callable[[Finding], object] = "warn",
+        severity: str = "warning",
+    ) -> None:
         super().__init__()
         self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
         self.signals = schema.check_signals(tuple(signals))
@@ -121,7 +127,12 @@ class SignalMonitor(keras.callbacks.Callback):
         self._expected: Any = None
         self._expectation: Any = None
 
-    def instrument(self, step_function, models, optimizers):
+    def instrument(
+        self,
+        step_function: Callable[..., Any],
+        models: keras.Model | Sequence[keras.Model],
+        optimizers: Any,
+    ) -> Callable[..., Any]:
         """Watches a train step of one's own, outside of `fit`.
 
         Example:
@@ -206,7 +217,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._tell_budget()
 
     @property
-    def findings(self):
+    def findings(self) -> list[Finding]:
         return self._judge.findings
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -240,7 +251,7 @@ class SignalMonitor(keras.callbacks.Callback):
             look=self._look,
         )
 
-    def close(self):
+    def close(self) -> None:
         """Ends what `instrument` began: its steps run untouched, files are closed."""
         self.on_train_end()
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -73,7 +74,13 @@ class ResumePoint(keras.callbacks.Callback):
             callbacks or other settings.
     """
 
-    def __init__(self, path, callbacks=(), settings=None):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        *,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.path = pathlib.Path(path)
         self.epoch = 0
@@ -81,7 +88,7 @@ class ResumePoint(keras.callbacks.Callback):
         self._callbacks = list(callbacks)
         self._memories: list[dict[str, Any]] = [{} for _ in self._callbacks]
 
-    def restore(self, model, epochs):
+    def restore(self, model: keras.Model, epochs: int) -> range:
         """Puts a model where the training stood, if there is a file.
 
         Args:
@@ -127,7 +134,7 @@ class ResumePoint(keras.callbacks.Callback):
                 "anew."
             )
 
-    def clear(self):
+    def clear(self) -> None:
         """Removes the file: the training is over, or is to begin anew."""
         self.path.unlink(missing_ok=True)
 

@@ -1,6 +1,12 @@
 """One kind of signal each: monitors for those who want less than everything."""
 
-from keras_initkit.callbacks.monitor import SignalMonitor
+import os
+from collections.abc import Callable
+from typing import Any
+
+from keras_initkit import schedules
+from keras_initkit.callbacks.monitor import Rules, SignalMonitor
+from keras_initkit.diagnosis import Finding
 
 
 class _OneKind(SignalMonitor):
@@ -8,8 +14,29 @@ class _OneKind(SignalMonitor):
 
     kind: tuple[str, ...]
 
-    def __init__(self, log_dir, every=10, **options):
-        super().__init__(log_dir, every, signals=self.kind, **options)
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] | None = None,
+        every: int | schedules.Function = 10,
+        *,
+        layers: Any = None,
+        histograms: bool | int | schedules.Function = True,
+        exclude: Any = None,
+        rules: Rules = "default",
+        on_finding: str | Callable[[Finding], object] = "warn",
+        severity: str = "warning",
+    ) -> None:
+        super().__init__(
+            log_dir,
+            every,
+            signals=self.kind,
+            layers=layers,
+            histograms=histograms,
+            exclude=exclude,
+            rules=rules,
+            on_finding=on_finding,
+            severity=severity,
+        )
 
 
 class ActivationMonitor(_OneKind):
@@ -19,9 +46,9 @@ class ActivationMonitor(_OneKind):
     directory; a step that several of them watch is instrumented once.
 
     Args:
-        log_dir: Directory of the run.
+        log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        **options: Further arguments of `SignalMonitor`, but for `signals`.
+        layers, histograms, exclude, rules, on_finding, severity: As in `SignalMonitor`.
     """
 
     kind = ("activation", "preactivation")
@@ -31,9 +58,9 @@ class GradientMonitor(_OneKind):
     """`SignalMonitor` of what flows back: gradients of outputs and of weights.
 
     Args:
-        log_dir: Directory of the run.
+        log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        **options: Further arguments of `SignalMonitor`, but for `signals`.
+        layers, histograms, exclude, rules, on_finding, severity: As in `SignalMonitor`.
     """
 
     kind = ("backprop", "gradient")
@@ -43,9 +70,9 @@ class WeightMonitor(_OneKind):
     """`SignalMonitor` of the trainable weights and of what each step changes them by.
 
     Args:
-        log_dir: Directory of the run.
+        log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        **options: Further arguments of `SignalMonitor`, but for `signals`.
+        layers, histograms, exclude, rules, on_finding, severity: As in `SignalMonitor`.
     """
 
     kind = ("weight", "update")

@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 def load(
     name: str,
     source: str | os.PathLike[str] = "auto",
+    *,
     limit: int | None = None,
     seed: int = 0,
-    *,
     test_limit: int | None = None,
     vocabulary: int = 10_000,
     maxlen: int = 200,

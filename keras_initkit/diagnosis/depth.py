@@ -129,7 +129,7 @@ def activation_of(record: RunRecord, layer: str) -> str | None:
 
 
 def depth_profile(
-    record: RunRecord, signal: str, statistic: str, step: int | None = None
+    record: RunRecord, signal: str, statistic: str, *, step: int | None = None
 ) -> Profile:
     """Returns a statistic over the weight layers of a model at one step.
 

@@ -183,6 +183,7 @@ def rule(
 def judge(
     record: RunRecord,
     rules: Iterable[str] | None = None,
+    *,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[Finding]:
     """Judges a run by the rules.

@@ -2,13 +2,14 @@
 
 import random
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 PACKAGE = "keras_initkit"
 # Every registered class of the kit, in order of definition.
 KIT_CLASSES: list[Any] = []
+Seed: TypeAlias = int | keras.random.SeedGenerator | None
 
 
 def snake_case(name):
@@ -51,7 +52,7 @@ class SeededInitializer(keras.Initializer):
         seed: Integer, `None` or `keras.random.SeedGenerator`.
     """
 
-    def __init__(self, seed=None):
+    def __init__(self, seed: Seed = None) -> None:
         self._init_seed = seed
         if seed is None:
             seed = random.randint(1, int(1e9))
@@ -64,7 +65,7 @@ class SeededInitializer(keras.Initializer):
             )
         self.seed = seed
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration: the seed as it was given."""
         return {"seed": keras.saving.serialize_keras_object(self._init_seed)}
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from typing import Any
 
 import keras
 
@@ -35,7 +36,7 @@ class Entry:
     """
 
     name: str
-    cls: type
+    cls: type[Any]
     family: str
     parameters: tuple[str, ...]
     formula: str
@@ -44,7 +45,7 @@ class Entry:
     bad_for: str
 
 
-def catalog():
+def catalog() -> list[Entry]:
     """Returns every initializer by name: Keras's own, the kit's and the aliases.
 
     Returns:
@@ -73,7 +74,11 @@ def _parameters(name, cls):
         return tuple(f"{key}={value!r}" for key, value in ALIASES[name][1].items())
     parameters = inspect.signature(cls.__init__).parameters.values()
     named = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return tuple(str(p) for p in parameters if p.kind == named and p.name != "self")
+    return tuple(
+        str(p.replace(annotation=p.empty))
+        for p in parameters
+        if p.kind == named and p.name != "self"
+    )
 
 
 _TEXTS = ("family", "formula", "reference", "good_for", "bad_for")
@@ -83,7 +88,7 @@ _HE = "He et al. 2015, https://arxiv.org/abs/1502.01852"
 _LECUN = "LeCun et al. 1998, Efficient BackProp; Klambauer et al. 2017, https://arxiv.org/abs/1706.02515"
 _SAXE = "Saxe et al. 2013, https://arxiv.org/abs/1312.6120"
 _KERAS = "Keras, https://keras.io/api/layers/initializers/"
-_DECK = "the lesson of this name in introductory slides; not the paper's rule"
+_DECK = "an introductory slide deck; not the paper's rule"
 
 k = keras.initializers
 # name, class, family, formula, reference, good for, bad for
@@ -218,9 +223,13 @@ _ROWS = (
     ("zero", k.Zeros, "alias", "0", _DECK, "showing the zero trap", "training"),
     ("random", k.RandomUniform, "alias", "U(-1, 1)", _DECK,
      "showing saturation and explosion with depth", "training wide layers"),
-    ("xavier", variance.FanInUniform, "alias", "U(±√(1 / fan_in))", _DECK,
-     "showing what the slides do", "Glorot's rule is glorot_uniform"),
-    ("he", variance.FanInUniform, "alias", "U(±√(2 / fan_in))", _DECK,
-     "showing what the slides do", "He's rule is he_uniform"),
+    ("xavier", k.GlorotUniform, "alias", "U(±√(6 / (fan_in + fan_out)))", _GLOROT,
+     "what glorot_uniform is", "deep ReLU nets: halves the signal"),
+    ("he", k.HeNormal, "alias", "Var = 2 / fan_in", _HE,
+     "what he_normal is", "saturating activations; linear heads"),
+    ("slide_xavier", variance.FanInUniform, "alias", "U(±√(1 / fan_in))", _DECK,
+     "showing what the slides call Xavier", "Glorot's rule is glorot_uniform"),
+    ("slide_he", variance.FanInUniform, "alias", "U(±√(2 / fan_in))", _DECK,
+     "showing what the slides call He", "He's rule is he_normal"),
 )  # fmt: skip
 del k

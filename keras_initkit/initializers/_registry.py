@@ -10,16 +10,18 @@ import keras
 
 from keras_initkit.initializers._base import KIT_CLASSES, PACKAGE
 
-# Names that lessons and tutorials use, for what they really are there.
+# Short names, and those of an introductory slide deck for what they really are there.
 ALIASES = {
     "zero": ("zeros", {}),
     "random": ("random_uniform", {"minval": -1.0, "maxval": 1.0}),
-    "xavier": ("fan_in_uniform", {"scale": 1.0}),
-    "he": ("fan_in_uniform", {"scale": 2.0}),
+    "xavier": ("glorot_uniform", {}),
+    "he": ("he_normal", {}),
+    "slide_xavier": ("fan_in_uniform", {"scale": 1.0}),
+    "slide_he": ("fan_in_uniform", {"scale": 2.0}),
 }
 
 
-def get(identifier):
+def get(identifier: Any) -> Any:
     """Returns an initializer for any Keras or kit identifier.
 
     Names of the kit (`"delta_orthogonal"`, `"DeltaOrthogonal"`,
@@ -39,8 +41,8 @@ def get(identifier):
 
     Example:
     >>> import keras_initkit as kik
-    >>> kik.initializers.get("he").scale
-    2.0
+    >>> type(kik.initializers.get("he")).__name__
+    'HeNormal'
     """
     try:
         if isinstance(identifier, str):
@@ -60,7 +62,7 @@ def get(identifier):
         raise ValueError(_unknown(identifier)) from error
 
 
-def seeded(identifier, seed, path):
+def seeded(identifier: Any, seed: int | None, path: str) -> Any:
     """Returns a new initializer with a seed of its own, derived from `seed`.
 
     Two layers that share one unseeded instance start from identical weights in

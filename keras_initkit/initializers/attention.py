@@ -1,8 +1,12 @@
 """Attention projections that start out as trained ones look."""
 
+from typing import Any
+
+import keras
 from keras import ops
 
 from keras_initkit.initializers._base import (
+    Seed,
     SeededInitializer,
     check_choice,
     check_rank,
@@ -59,14 +63,20 @@ class MimeticAttention(SeededInitializer):
     - [Trockman & Kolter, 2023](https://arxiv.org/abs/2305.09828)
     """
 
-    def __init__(self, part="query", alpha=None, beta=None, seed=None):
+    def __init__(
+        self,
+        part: str = "query",
+        alpha: float | None = None,
+        beta: float | None = None,
+        seed: Seed = None,
+    ) -> None:
         check_choice("part", part, PARTS)
         self.part = part
         self.alpha = alpha
         self.beta = beta
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, 3, "(dim, heads, head_dim)")
         dtype = resolve_dtype(dtype)
@@ -95,13 +105,13 @@ class MimeticAttention(SeededInitializer):
         pad = [(0, 0), (0, 0), (0, size - rank)]
         return [ops.pad(factor, pad) for factor in factors]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         config = {"part": self.part, "alpha": self.alpha, "beta": self.beta}
         return {**super().get_config(), **config}
 
 
-def mimetic_attention(layer, seed=None):
+def mimetic_attention(layer: keras.layers.Layer, *, seed: int | None = None) -> None:
     """Gives the four projections of a built attention layer mimetic weights, in place.
 
     Args:

@@ -1,12 +1,14 @@
 """Bias initializers that put knowledge into a network: time scales and priors."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_initkit.initializers._base import (
+    Seed,
     SeededInitializer,
     check_choice,
     check_rank,
@@ -59,7 +61,12 @@ class ChronoBias(SeededInitializer):
     - [Tallec & Ollivier, 2018](https://arxiv.org/abs/1804.11188)
     """
 
-    def __init__(self, max_steps=100, cell="lstm", seed=None):
+    def __init__(
+        self,
+        max_steps: float = 100,
+        cell: str = "lstm",
+        seed: Seed = None,
+    ) -> None:
         if not max_steps > 2:
             raise ValueError(
                 f"`max_steps` must be above 2. Received: max_steps={max_steps!r}."
@@ -69,7 +76,7 @@ class ChronoBias(SeededInitializer):
         self.cell = cell
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape, units = _bias_shape(type(self), shape, self.cell)
         dtype = resolve_dtype(dtype)
@@ -82,7 +89,7 @@ class ChronoBias(SeededInitializer):
             parts[0] = -keep
         return _fused(parts, self.cell, shape, units, dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         config = {"max_steps": self.max_steps, "cell": self.cell}
         return {**super().get_config(), **config}
@@ -112,19 +119,19 @@ class UnitForgetBias(keras.Initializer):
     - [Jozefowicz et al., 2015](https://proceedings.mlr.press/v37/jozefowicz15.html)
     """
 
-    def __init__(self, value=1.0, cell="lstm"):
+    def __init__(self, value: float = 1.0, cell: str = "lstm") -> None:
         check_choice("cell", cell, GATES)
         self.value = value
         self.cell = cell
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape, units = _bias_shape(type(self), shape, self.cell)
         dtype = resolve_dtype(dtype)
         keep = self.value * ops.ones((units,), dtype)
         return _fused({KEEPS[self.cell]: keep}, self.cell, shape, units, dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {"value": self.value, "cell": self.cell}
 
@@ -165,7 +172,7 @@ class PriorBias(keras.Initializer):
     - [Lin et al., 2017](https://arxiv.org/abs/1708.02002), section 4.1
     """
 
-    def __init__(self, class_prior=0.01, activation="sigmoid"):
+    def __init__(self, class_prior: Any = 0.01, activation: Any = "sigmoid") -> None:
         check_choice("activation", activation, ("sigmoid", "softmax"))
         prior = np.asarray(class_prior, dtype=float)
         if activation == "softmax" and (prior.ndim != 1 or not np.all(prior > 0)):
@@ -181,7 +188,7 @@ class PriorBias(keras.Initializer):
         self.class_prior = prior.tolist()
         self.activation = activation
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 1, 1, "(outputs,)")
         dtype = resolve_dtype(dtype)
@@ -197,7 +204,7 @@ class PriorBias(keras.Initializer):
             values = np.log(prior / (1 - prior))
         return ops.convert_to_tensor(np.broadcast_to(values, shape).copy(), dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {"class_prior": self.class_prior, "activation": self.activation}
 

@@ -1,5 +1,7 @@
 """Identity-like weights: signals pass unchanged, and without a random number."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -46,12 +48,12 @@ class Dirac(keras.Initializer):
     - [Zagoruyko & Komodakis, 2017](https://arxiv.org/abs/1706.00388)
     """
 
-    def __init__(self, gain=1.0, groups=1):
+    def __init__(self, gain: float = 1.0, groups: int = 1) -> None:
         check_positive("groups", groups)
         self.gain = gain
         self.groups = groups
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, 5, "(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
@@ -60,7 +62,7 @@ class Dirac(keras.Initializer):
         matrix = self.gain * ops.tile(eye, (1, self.groups))
         return at_centre(matrix, shape[:-2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {"gain": self.gain, "groups": self.groups}
 
@@ -90,10 +92,10 @@ class RecurrentIdentity(keras.Initializer):
     - [Le et al., 2015](https://arxiv.org/abs/1504.00941)
     """
 
-    def __init__(self, gain=1.0):
+    def __init__(self, gain: float = 1.0) -> None:
         self.gain = gain
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, 2, "(units, gates * units)")
         dtype = resolve_dtype(dtype)
@@ -105,7 +107,7 @@ class RecurrentIdentity(keras.Initializer):
             )
         return self.gain * ops.tile(ops.eye(units, dtype=dtype), (1, width // units))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {"gain": self.gain}
 
@@ -142,7 +144,7 @@ class ZerO(keras.Initializer):
     - [Zhao et al., 2022](https://arxiv.org/abs/2110.12661), algorithm 1
     """
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, 5, "(*spatial, in, out)")
         dtype = resolve_dtype(dtype)

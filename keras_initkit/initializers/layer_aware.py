@@ -1,5 +1,7 @@
 """The right initializer for a weight of a given layer."""
 
+from typing import Any
+
 import keras
 
 from keras_initkit.initializers._registry import get
@@ -8,7 +10,13 @@ from keras_initkit.initializers.scaling import FanCorrected, has_fans
 from keras_initkit.structure.fans import is_convolution, layer_rule
 
 
-def for_layer(layer, identifier, weight="kernel", blocks=None):
+def for_layer(
+    layer: keras.layers.Layer,
+    identifier: Any,
+    weight: str = "kernel",
+    *,
+    blocks: int | None = None,
+) -> keras.Initializer:
     """Returns an initializer that knows the fans of a layer's weight.
 
     Fan-based initializers (`VarianceScaling` and its kin, `FanInUniform`,

@@ -1,8 +1,11 @@
 """The orthogonal family: weights that keep the length of every signal."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_initkit.initializers._base import (
+    Seed,
     SeededInitializer,
     check_multiple,
     check_positive,
@@ -54,12 +57,12 @@ class DeltaOrthogonal(SeededInitializer):
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393)
     """
 
-    def __init__(self, gain=1.0, seed=None):
+    def __init__(self, gain: float = 1.0, seed: Seed = None) -> None:
         check_positive("gain", gain)
         self.gain = gain
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
@@ -67,7 +70,7 @@ class DeltaOrthogonal(SeededInitializer):
         matrix = orthogonal(inputs, outputs, self.seed, dtype, self.gain)
         return at_centre(matrix, shape[:-2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {**super().get_config(), "gain": self.gain}
 
@@ -102,12 +105,12 @@ class ConvolutionOrthogonal(SeededInitializer):
       (after Kautsky & Turcheva, 1994)
     """
 
-    def __init__(self, gain=1.0, seed=None):
+    def __init__(self, gain: float = 1.0, seed: Seed = None) -> None:
         check_positive("gain", gain)
         self.gain = gain
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
@@ -134,7 +137,7 @@ class ConvolutionOrthogonal(SeededInitializer):
                 factor += 1
         return ops.cast(kernel, dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {**super().get_config(), "gain": self.gain}
 
@@ -186,7 +189,12 @@ class GateOrthogonal(SeededInitializer):
     - [Saxe et al., 2013](https://arxiv.org/abs/1312.6120)
     """
 
-    def __init__(self, gates=None, gain=1.0, seed=None):
+    def __init__(
+        self,
+        gates: int | None = None,
+        gain: float = 1.0,
+        seed: Seed = None,
+    ) -> None:
         if gates is not None:
             check_positive("gates", gates)
         check_positive("gain", gain)
@@ -194,7 +202,7 @@ class GateOrthogonal(SeededInitializer):
         self.gain = gain
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, 5, "(*spatial, in, gates * units)")
         dtype = resolve_dtype(dtype)
@@ -209,7 +217,7 @@ class GateOrthogonal(SeededInitializer):
             matrix = ops.transpose(ops.concatenate(ops.unstack(blocks), axis=0))
         return at_centre(matrix, shape[:-2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {**super().get_config(), "gates": self.gates, "gain": self.gain}
 

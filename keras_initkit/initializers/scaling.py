@@ -1,5 +1,7 @@
 """Initializers that scale another one: by depth, by width, by a layer's true fans."""
 
+from typing import Any
+
 import keras
 
 from keras_initkit.initializers._base import (
@@ -20,7 +22,7 @@ from keras_initkit.structure.fans import (
 DEPTH_RULES = ("deepnorm", "fixup", "gpt2", "tfixup_decoder", "tfixup_encoder")
 
 
-def depth_factor(rule, depth, branch_layers=2):
+def depth_factor(rule: str, depth: int, branch_layers: int = 2) -> float:
     """Computes the factor by which a depth rule scales residual branches.
 
     | rule | factor | `depth` counts | scales |
@@ -73,20 +75,20 @@ def depth_factor(rule, depth, branch_layers=2):
 class _Scaled(keras.Initializer):
     """Base of the initializers that multiply another one's values by a factor."""
 
-    def __init__(self, base):
+    def __init__(self, base: Any) -> None:
         self.base = get(base)
 
-    def factor(self, shape):
+    def factor(self, shape: Any) -> float:
         """Returns the factor for a shape."""
         raise NotImplementedError
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 1)
         dtype, factor = resolve_dtype(dtype), self.factor(shape)
         return self.base(shape, dtype=dtype) * factor
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {"base": keras.initializers.serialize(self.base)}
 
@@ -124,18 +126,24 @@ class DepthScaled(_Scaled):
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321)
     """
 
-    def __init__(self, base="he_normal", depth=1, rule="fixup", branch_layers=2):
+    def __init__(
+        self,
+        base: Any = "he_normal",
+        depth: int = 1,
+        rule: str = "fixup",
+        branch_layers: int = 2,
+    ) -> None:
         super().__init__(base)
         self.depth = depth
         self.rule = rule
         self.branch_layers = branch_layers
         self._factor = depth_factor(rule, depth, branch_layers)
 
-    def factor(self, shape):
+    def factor(self, shape: Any) -> float:
         """Returns the factor, the same for every shape."""
         return self._factor
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         config = {
             "depth": self.depth,
@@ -172,17 +180,17 @@ class MuPReadout(_Scaled):
     - [Yang et al., 2022](https://arxiv.org/abs/2203.03466), table 3
     """
 
-    def __init__(self, base="lecun_normal", base_fan_in=64):
+    def __init__(self, base: Any = "lecun_normal", base_fan_in: int = 64) -> None:
         check_positive("base_fan_in", base_fan_in)
         super().__init__(base)
         self.base_fan_in = base_fan_in
 
-    def factor(self, shape):
+    def factor(self, shape: Any) -> float:
         """Returns `sqrt(base_fan_in / fan_in)`."""
         shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
         return (self.base_fan_in / compute_fans(shape)[0]) ** 0.5
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {**super().get_config(), "base_fan_in": self.base_fan_in}
 
@@ -226,14 +234,14 @@ class FanCorrected(_Scaled):
 
     def __init__(
         self,
-        base="he_normal",
-        rule="plain",
-        groups=1,
-        stride=1,
-        blocks=1,
-        input_axes=None,
-        output_axes=None,
-    ):
+        base: Any = "he_normal",
+        rule: str = "plain",
+        groups: int = 1,
+        stride: Any = 1,
+        blocks: int = 1,
+        input_axes: Any = None,
+        output_axes: Any = None,
+    ) -> None:
         super().__init__(base)
         if not has_fans(self.base):
             raise ValueError(
@@ -248,7 +256,7 @@ class FanCorrected(_Scaled):
         self.input_axes = input_axes
         self.output_axes = output_axes
 
-    def fans(self, shape):
+    def fans(self, shape: Any) -> tuple[float, float]:
         """Returns the true `(fan_in, fan_out)` of a kernel of this shape."""
         return layer_fans(
             shape,
@@ -260,7 +268,7 @@ class FanCorrected(_Scaled):
             output_axes=self.output_axes,
         )
 
-    def factor(self, shape):
+    def factor(self, shape: Any) -> float:
         """Returns `sqrt(fan read from the shape / true fan)`."""
         shape = check_rank(type(self), shape, 2)
         axes = [
@@ -269,7 +277,7 @@ class FanCorrected(_Scaled):
         read = fan_of_mode(self.base.mode, *compute_fans(shape, *axes))
         return (read / fan_of_mode(self.base.mode, *self.fans(shape))) ** 0.5
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         config = {
             "rule": self.rule,

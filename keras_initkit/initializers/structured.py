@@ -1,11 +1,13 @@
 """Special structures: sparse units, sub-pixel convolutions, sine networks."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_initkit.initializers._base import (
+    Seed,
     SeededInitializer,
     check_choice,
     check_multiple,
@@ -48,14 +50,19 @@ class SparseNormal(SeededInitializer):
     - [Martens, 2010](https://icml.cc/Conferences/2010/papers/458.pdf)
     """
 
-    def __init__(self, connections=15, stddev=1.0, seed=None):
+    def __init__(
+        self,
+        connections: int = 15,
+        stddev: float = 1.0,
+        seed: Seed = None,
+    ) -> None:
         check_positive("connections", connections)
         check_positive("stddev", stddev)
         self.connections = connections
         self.stddev = stddev
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
@@ -71,7 +78,7 @@ class SparseNormal(SeededInitializer):
         mask = ops.cast(rank < self.connections, dtype)
         return ops.reshape(values * mask, shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         config = {"connections": self.connections, "stddev": self.stddev}
         return {**super().get_config(), **config}
@@ -105,14 +112,19 @@ class ICNR(keras.Initializer):
     - [Aitken et al., 2017](https://arxiv.org/abs/1707.02937)
     """
 
-    def __init__(self, base="he_normal", scale=2, order="depth_to_space"):
+    def __init__(
+        self,
+        base: Any = "he_normal",
+        scale: int = 2,
+        order: str = "depth_to_space",
+    ) -> None:
         check_positive("scale", scale)
         check_choice("order", order, ("depth_to_space", "pixel_shuffle"))
         self.base = get(base)
         self.scale = scale
         self.order = order
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
@@ -123,7 +135,7 @@ class ICNR(keras.Initializer):
             return ops.repeat(kernel, copies, axis=-1)
         return ops.tile(kernel, (1,) * (len(shape) - 1) + (copies,))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {
             "base": keras.initializers.serialize(self.base),
@@ -161,13 +173,18 @@ class Siren(SeededInitializer):
     - [Sitzmann et al., 2020](https://arxiv.org/abs/2006.09661)
     """
 
-    def __init__(self, first=False, w0=30.0, seed=None):
+    def __init__(
+        self,
+        first: bool = False,
+        w0: float = 30.0,
+        seed: Seed = None,
+    ) -> None:
         check_positive("w0", w0)
         self.first = bool(first)
         self.w0 = w0
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
@@ -175,6 +192,6 @@ class Siren(SeededInitializer):
         limit = 1 / fan_in if self.first else math.sqrt(6 / fan_in) / self.w0
         return keras.random.uniform(shape, -limit, limit, dtype=dtype, seed=self.seed)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {**super().get_config(), "first": self.first, "w0": self.w0}

@@ -1,10 +1,13 @@
 """The variance family: independent weights whose variance is set by the fans."""
 
+from typing import Any
+
 import keras
 
 from keras_initkit import theory
 from keras_initkit.initializers._activations import to_theory
 from keras_initkit.initializers._base import (
+    Seed,
     SeededInitializer,
     check_choice,
     check_positive,
@@ -21,12 +24,13 @@ class FanInUniform(SeededInitializer):
     """Initializer that draws from `U(-limit, limit)`, `limit = sqrt(scale / fan_in)`.
 
     The variance is `scale / (3 * fan_in)`: the limit, not the standard deviation,
-    is `sqrt(scale / fan_in)`. Many tutorials call this rule "Xavier" (`scale=1`)
-    or "He" (`scale=2`). It is neither: Glorot's uniform limit is
-    `sqrt(6 / (fan_in + fan_out))` and He's is `sqrt(6 / fan_in)`, so a linear layer
-    with `scale=1`, or a ReLU layer with `scale=2`, divides the second moment of its
-    input by 3. `scale=1` is what `torch.nn.Linear` and `torch.nn.Conv2d` start
-    from, and the "standard initialization" that Glorot and Bengio found wanting.
+    is `sqrt(scale / fan_in)`. Many tutorials call this rule "Xavier" (`scale=1`,
+    here `"slide_xavier"`) or "He" (`scale=2`, here `"slide_he"`). It is neither:
+    Glorot's uniform limit is `sqrt(6 / (fan_in + fan_out))` and He's is
+    `sqrt(6 / fan_in)`, so a linear layer with `scale=1`, or a ReLU layer with
+    `scale=2`, divides the second moment of its input by 3. `scale=1` is what
+    `torch.nn.Linear` and `torch.nn.Conv2d` start from, and the "standard
+    initialization" that Glorot and Bengio found wanting.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`.
 
@@ -53,19 +57,19 @@ class FanInUniform(SeededInitializer):
 
     mode = "fan_in"
 
-    def __init__(self, scale=1.0, seed=None):
+    def __init__(self, scale: float = 1.0, seed: Seed = None) -> None:
         check_positive("scale", scale)
         self.scale = scale
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
         fan_in, _ = compute_fans(shape)
         return sample(shape, self.scale / (3 * fan_in), "uniform", self.seed, dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {**super().get_config(), "scale": self.scale}
 
@@ -116,12 +120,12 @@ class ActivationScaling(SeededInitializer):
 
     def __init__(
         self,
-        activation="relu",
-        mode="fan_in",
-        distribution="truncated_normal",
-        convention="forward",
-        seed=None,
-    ):
+        activation: Any = "relu",
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        convention: str = "forward",
+        seed: Seed = None,
+    ) -> None:
         check_choice("mode", mode, MODES)
         check_choice("distribution", distribution, DISTRIBUTIONS)
         if isinstance(activation, dict):
@@ -133,14 +137,14 @@ class ActivationScaling(SeededInitializer):
         self.gain = theory.gain(to_theory(activation), convention)
         super().__init__(seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
         dtype = resolve_dtype(dtype)
         fan = fan_of_mode(self.mode, *compute_fans(shape))
         return sample(shape, self.gain**2 / fan, self.distribution, self.seed, dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         activation = self.activation
         if not isinstance(activation, (str, type(None))):

@@ -1,5 +1,7 @@
 """Kernels that do not see the mean of their inputs."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_initkit.initializers._base import check_rank, register, resolve_dtype
@@ -41,10 +43,10 @@ class ZeroSum(_Scaled):
       a slope of 1 at the fixed point
     """
 
-    def __init__(self, base="glorot_normal"):
+    def __init__(self, base: Any = "glorot_normal") -> None:
         super().__init__(base)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
         dtype = resolve_dtype(dtype)

@@ -1,5 +1,9 @@
 """The list of reference models, and `build`."""
 
+from typing import Any
+
+import keras
+
 from keras_initkit.models import _cnn, _mlp, _recurrent
 from keras_initkit.models._layers import LayerFactory
 from keras_initkit.models._spec import ModelSpec
@@ -128,17 +132,17 @@ def default_for(data: str) -> ModelSpec:
 
 
 def build(
-    name,
-    initializer="glorot_uniform",
-    bias_initializer="zeros",
-    recurrent_initializer=None,
-    activation=None,
-    seed=None,
+    name: str,
+    initializer: Any = "glorot_uniform",
     *,
-    optimizer=None,
-    learning_rate=None,
-    **options,
-):
+    bias_initializer: Any = "zeros",
+    recurrent_initializer: Any = None,
+    activation: Any = None,
+    seed: int | None = None,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    **options: Any,
+) -> keras.Model:
     """Builds and compiles a reference model.
 
     Every weight gets a new initializer instance. With a `seed` each has a seed of

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -44,7 +45,12 @@ class ModelSpec:
         parameters = list(inspect.signature(self.builder).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in parameters}
 
-    def compile(self, model, optimizer=None, learning_rate=None):
+    def compile(
+        self,
+        model: keras.Model,
+        optimizer: Any = None,
+        learning_rate: float | None = None,
+    ) -> None:
         """Compiles with the model's loss and an accuracy called `accuracy`.
 
         Args:

@@ -37,7 +37,7 @@ class SignalSeries:
         tensors: tuple[schema.TensorKey, ...],
         statistics: tuple[str, ...] | None = None,
         max_steps: int | None = MAX_STEPS["statistics"],
-    ):
+    ) -> None:
         self.signal = signal
         self.tensors = tuple(tensors)
         self.statistics = tuple(statistics or schema.statistics_of(signal))
@@ -281,7 +281,7 @@ class RunRecord:
                 series[:] = [series[position] for position in kept]
 
     def through_time(
-        self, signal: str, layer: str, step: int | None = None
+        self, signal: str, layer: str, *, step: int | None = None
     ) -> np.ndarray:
         """Returns the rms of a signal against the time steps of a layer's sequence.
 
@@ -322,7 +322,7 @@ class RunRecord:
         return values[_position(series, step), :length]
 
     def profile(
-        self, signal: str, statistic: str, step: int | None = None
+        self, signal: str, statistic: str, *, step: int | None = None
     ) -> tuple[tuple[schema.TensorKey, ...], np.ndarray]:
         """Returns a statistic against depth at one step.
 
@@ -413,7 +413,7 @@ class RunRecord:
         return export.read_json(path)
 
     @classmethod
-    def load(cls, log_dir: str | pathlib.Path, thin: bool = True) -> "RunRecord":
+    def load(cls, log_dir: str | os.PathLike[str], *, thin: bool = True) -> "RunRecord":
         """Reads a record back from the event files below a log directory.
 
         Args:
@@ -425,7 +425,7 @@ class RunRecord:
         """
         from keras_initkit.recording import reader
 
-        return reader.read_record(log_dir, thin)
+        return reader.read_record(pathlib.Path(log_dir), thin)
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{n}: {len(s)} steps" for n, s in self.series.items())

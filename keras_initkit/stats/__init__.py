@@ -5,9 +5,9 @@ squares, extremes) and, where it has units, a short profile of each. Both merge 
 replicas; `finalize` turns them into what `schema.STATISTICS` defines.
 """
 
-from keras_initkit.stats.finalize import finalize as finalize
-from keras_initkit.stats.finalize import merge as merge
-from keras_initkit.stats.finalize import rms_by_time as rms_by_time
+from keras_initkit.stats._finalize import finalize as finalize
+from keras_initkit.stats._finalize import merge as merge
+from keras_initkit.stats._finalize import rms_by_time as rms_by_time
 from keras_initkit.stats.histogram import BINS as BINS
 from keras_initkit.stats.histogram import buckets as buckets
 from keras_initkit.stats.histogram import magnitudes as magnitudes

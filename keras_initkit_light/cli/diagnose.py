@@ -9,7 +9,7 @@ from keras_initkit_light.cli import _console, _models
 from keras_initkit_light.cli._options import Json, Source
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis.diagnose import Diagnosis
+    from keras_initkit.analysis import DiagnosisResult
 
 
 def diagnose(
@@ -50,7 +50,7 @@ def diagnose(
     """
     with _console.command():
         _console.import_keras()
-        from keras_initkit.analysis.diagnose import diagnose as run
+        from keras_initkit.analysis import diagnose as run
         from keras_initkit.diagnosis import SEVERITIES
 
         if fail_on not in SEVERITIES:
@@ -70,7 +70,7 @@ def diagnose(
 
 
 def _report(
-    result: "Diagnosis", path: pathlib.Path, origin: str, as_json: bool
+    result: "DiagnosisResult", path: pathlib.Path, origin: str, as_json: bool
 ) -> None:
     if as_json:
         _console.print_json({"path": str(path), "data": origin, **result.to_dict()})

@@ -175,7 +175,7 @@ TIME_SIGNALS = ("activation", "backprop")
 PREDICTION_COLUMNS = ("rms",)
 
 
-# What a weight is in its layer. A rule, chart or view that means kernels asks for these.
+# What a weight is in its layer: what rules, charts and views that mean kernels ask for.
 ROLES = {
     "kernel": "multiplies a signal: the matrix of a product, a convolution, an einsum",
     "recurrent_kernel": "multiplies the state of a recurrent layer",

@@ -5,6 +5,7 @@ import math
 import pickle
 import re
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -44,7 +45,7 @@ def finding_of(rule, layer="dense", message="something is wrong.", step=0):
 
 
 def comparison_of(*runs):
-    return analysis.Comparison(
+    return analysis.ComparisonResult(
         model="mlp",
         data="mnist",
         origin="here",
@@ -123,7 +124,8 @@ def test_compare_as_json_round_trips(mnist):
 
 def test_plot_writes_a_png(mnist, tmp_path):
     comparison, _, _ = mnist
-    path = comparison.plot(tmp_path / "new" / "picture.png")
+    path = tmp_path / "new" / "picture.png"
+    comparison.plot(path)
     assert path.read_bytes().startswith(b"\x89PNG")
     from matplotlib.image import imread
 
@@ -152,10 +154,10 @@ def test_function_is_given_what_every_keras_layer_takes():
     x = np.ones((8, 2), "float32")
     y = np.ones((8, 1), "float32")
     comparison = kik.compare(
-        small, ((x, y), (x, y)), ["he", keras.initializers.Ones()], seeds=[7]
+        small, ((x, y), (x, y)), ["slide_he", keras.initializers.Ones()], seeds=[7]
     )
     assert comparison.model == "small"
-    assert comparison.initializers == ("he", "Ones")
+    assert comparison.initializers == ("slide_he", "Ones")
     assert given[0][0]["class_name"] == "FanInUniform"
     assert given[0][0]["config"]["scale"] == 2.0
     assert [seed for _, seed in given] == [7, 7]
@@ -220,7 +222,7 @@ def test_ctrl_c_keeps_what_has_finished():
         return [Stop()] if (label, seed) == ("he", 1) else []
 
     comparison = kik.compare(
-        "xor_mlp", "xor", ["zero", "he"], epochs=1, callbacks=callbacks
+        "xor_mlp", "xor", ["zero", "he"], epochs=1, callback_factory=callbacks
     )
     assert comparison.interrupted
     assert [(r.initializer, r.seed) for r in comparison.runs] == [
@@ -229,6 +231,47 @@ def test_ctrl_c_keeps_what_has_finished():
         ("he", 0),
     ]
     assert comparison.to_dict()["interrupted"] is True
+
+
+def stopping_after(label, seed):
+    """Callbacks that stop a run after their patience: no loss falls by 100."""
+    patience = {"zero": 1, "he": 2}[label] + seed
+    return [keras.callbacks.EarlyStopping("loss", min_delta=100.0, patience=patience)]
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_callback_factory_gives_each_run_callbacks_of_its_own(n_jobs):
+    if n_jobs is not None:
+        pytest.importorskip("joblib")
+    runs = kik.compare(
+        "xor_mlp",
+        "xor",
+        ["zero", "he"],
+        seeds=2,
+        epochs=9,
+        n_jobs=n_jobs,
+        callback_factory=stopping_after,
+    ).runs
+    assert [(run.initializer, run.seed, run.steps) for run in runs] == [
+        ("zero", 0, 2),
+        ("zero", 1, 3),
+        ("he", 0, 3),
+        ("he", 1, 4),
+    ]
+
+
+def test_callback_factory_must_go_to_processes():
+    pytest.importorskip("joblib")
+    lock = threading.Lock()
+
+    def callbacks(label, seed):
+        return [lock]
+
+    message = (
+        "`build_model`, `data` and `callback_factory` must be picklable where `n_jobs` "
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        kik.compare("xor_mlp", "xor", ["he"], n_jobs=2, callback_factory=callbacks)
 
 
 def test_runs_in_processes_agree_with_runs_here():
@@ -249,13 +292,6 @@ def test_processes_without_joblib_name_the_extra(monkeypatch):
         kik.compare("xor_mlp", "xor", ["he"], n_jobs=2, epochs=1)
 
 
-def test_plot_without_matplotlib_names_the_extra(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    message = "`plot` needs matplotlib: pip install 'keras-initkit[plot]'"
-    with pytest.raises(ImportError, match=f"^{re.escape(message)}$"):
-        comparison_of(result_of()).plot(tmp_path / "x.png")
-
-
 def test_plot_needs_a_run(tmp_path):
     message = "`plot` needs at least one finished run. Received: none"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -264,7 +300,8 @@ def test_plot_needs_a_run(tmp_path):
 
 def test_plot_of_a_bare_record_is_drawn(tmp_path):
     runs = [result_of("a"), result_of("b", accuracy=math.nan, loss_final=math.nan)]
-    assert comparison_of(*runs).plot(tmp_path / "x.png").exists()
+    comparison_of(*runs).plot(tmp_path / "x.png")
+    assert (tmp_path / "x.png").exists()
 
 
 @pytest.mark.parametrize(

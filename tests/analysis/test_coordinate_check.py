@@ -41,7 +41,9 @@ def test_standard_parametrization_grows_with_width_and_mup_does_not():
     x = rng.normal(size=(32, 16)).astype("float32")
     y = rng.normal(size=(32, 1)).astype("float32")
     slopes = {
-        mup: kik.coordinate_check(builder(mup), x, y, (32, 128, 512), steps=2).slopes(2)
+        mup: kik.coordinate_check(
+            builder(mup), x, y, widths=(32, 128, 512), steps=2
+        ).slopes(2)
         for mup in (False, True)
     }
     assert set(slopes[True]) == {"a", "b", "head"}
@@ -51,4 +53,4 @@ def test_standard_parametrization_grows_with_width_and_mup_does_not():
 
 def test_coordinate_check_needs_two_widths():
     with pytest.raises(ValueError, match="`widths` must hold at least two widths"):
-        kik.coordinate_check(builder(True), None, None, (32,))
+        kik.coordinate_check(builder(True), None, None, widths=(32,))

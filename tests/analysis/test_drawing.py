@@ -12,10 +12,12 @@ def test_styles_of_known_initializers_do_not_depend_on_their_company():
     alone = drawing.styles(["he_normal"])["he_normal"]
     assert drawing.styles(["mine", "zero", "he_normal"])["he_normal"] == alone
     assert drawing.styles(["zeros"])["zeros"] == drawing.styles(["zero"])["zero"]
+    assert drawing.styles(["he"])["he"] == alone
 
 
 def test_styles_differ_in_colour_and_without_it():
-    labels = ["zero", "random", "xavier", "he", "glorot_uniform", "he_normal"]
+    labels = ["zero", "random", "slide_xavier", "slide_he"]
+    labels += ["glorot_uniform", "he_normal"]
     labels += ["orthogonal", "lsuv", "recommended", "constant", "mine", "yours"]
     looks = drawing.styles(labels).values()
     assert len({look["color"] for look in looks}) == len(labels)

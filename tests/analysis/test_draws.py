@@ -21,7 +21,8 @@ def x():
 
 
 @pytest.mark.parametrize(
-    ("initializer", "factor"), [("xavier", 1 / 3), ("he", 2 / 3), ("glorot_uniform", 1)]
+    ("initializer", "factor"),
+    [("slide_xavier", 1 / 3), ("slide_he", 2 / 3), ("glorot_uniform", 1)],
 )
 def test_factors_are_those_of_the_variance(stack, x, initializer, factor):
     draws = kik.over_draws(stack, x, initializer, draws=60)
@@ -51,7 +52,7 @@ def test_second_moments_are_those_of_the_layers_outputs(stack, x):
 
 def test_the_model_is_what_it_was(stack, x):
     before = [weight.numpy() for weight in stack.weights]
-    kik.over_draws(stack, x, "he", draws=2)
+    kik.over_draws(stack, x, "slide_he", draws=2)
     for old, new in zip(before, stack.weights, strict=True):
         np.testing.assert_array_equal(old, new.numpy())
     assert all("call" not in vars(layer) for layer in stack.layers)
@@ -68,7 +69,7 @@ def test_subclassed_models_have_draws_and_no_expectation(x):
 
     model = Model()
     model(x)
-    draws = kik.over_draws(model, x, "xavier", draws=20)
+    draws = kik.over_draws(model, x, "slide_xavier", draws=20)
     assert draws.factor().agrees(1 / 3)
     assert np.isnan(draws.expected).all()
 
@@ -81,7 +82,7 @@ def test_factors_behind_zeros_are_not_defined(stack, x):
 
 def test_one_draw_is_refused(stack, x):
     with pytest.raises(ValueError, match=r"^`draws` must be at least 2\. Received"):
-        kik.over_draws(stack, x, "he", draws=1)
+        kik.over_draws(stack, x, "slide_he", draws=1)
 
 
 def test_estimate_agrees_within_its_standard_errors():

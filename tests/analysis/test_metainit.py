@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.analysis.metainit import gradient_quotient
+from keras_initkit.analysis import gradient_quotient
 
 
 def small_model(scale=1.0):

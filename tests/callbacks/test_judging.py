@@ -232,7 +232,7 @@ def test_rules_are_asked_seldom_and_within_their_share_of_time(monkeypatch):
 
 
 def test_rule_that_fails_costs_one_warning(monkeypatch):
-    def fails(*args):
+    def fails(*args, **kwargs):
         raise KeyError("broken")
 
     training = Training(rules=["DeadRelu"])

@@ -49,7 +49,7 @@ def test_step_that_applies_twice_has_an_entry_for_each():
     ]  # fmt: skip
     first, second = (schema.TensorKey("out", "kernel", call) for call in (0, 1))
     values = {
-        signal: dict(zip(*monitor.record.profile(signal, "norm", 0), strict=True))
+        signal: dict(zip(*monitor.record.profile(signal, "norm", step=0), strict=True))
         for signal in ("weight", "gradient", "update")
     }
     np.testing.assert_allclose(values["weight"][first], np.linalg.norm(start), 1e-6)

@@ -91,7 +91,7 @@ def test_first_number_that_is_not_finite_is_located(compiled, steps, stops, tmp_
     assert "weight" in found[0].message
     assert int(model.optimizer.iterations) == (12 if not stops else 4 + 2 * steps)
     record = kik.RunRecord.load(tmp_path)
-    keys, counts = record.profile("weight", "nonfinite_count", 4)
+    keys, counts = record.profile("weight", "nonfinite_count", step=4)
     counts = {key.label: count for key, count in zip(keys, counts, strict=True)}
     assert counts["second:kernel"] == 1
     assert counts["first:kernel"] == 0

@@ -117,7 +117,7 @@ def test_interrupted_picture_leaves_the_table(invoke, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(analysis.Comparison, "plot", interrupted)
+    monkeypatch.setattr(analysis.ComparisonResult, "plot", interrupted)
     result = invoke(
         "compare", "xor", "--initializers=zero,he", "--seeds=1", "--epochs=1"
     )
@@ -157,7 +157,7 @@ def test_table_says_over_how_many_seeds_each_row_is(capsys):
         return analysis.RunResult(name, seed, *values, record=RunRecord())
 
     def title_and_rows(*pairs):
-        comparison = analysis.Comparison(
+        comparison = analysis.ComparisonResult(
             "mlp", "xor", "here", False, ("he", "zero"), (0, 1, 2)
         )
         comparison.runs = [run(*pair) for pair in pairs]
@@ -193,7 +193,8 @@ def test_catalog_lists_initializers(invoke):
     assert result.stderr == ""
     content = json.loads(invoke("catalog", "--json").stdout)
     by_name = {entry["name"]: entry for entry in content["initializers"]}
-    assert by_name["he"]["class"] == "FanInUniform"
+    assert by_name["he"]["class"] == "HeNormal"
+    assert by_name["slide_he"]["class"] == "FanInUniform"
 
 
 @pytest.mark.parametrize(

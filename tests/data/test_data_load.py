@@ -162,7 +162,8 @@ def test_smaller_part_is_contained_in_larger_and_follows_seed(tmp_path):
     write(tmp_path, "mnist", **small_arrays("mnist", n=200))
     parts = {
         (limit, seed): {
-            row.tobytes() for row in data.load("mnist", tmp_path, limit, seed).x_train
+            row.tobytes()
+            for row in data.load("mnist", tmp_path, limit=limit, seed=seed).x_train
         }
         for limit, seed in [(30, 0), (80, 0), (30, 1)]
     }

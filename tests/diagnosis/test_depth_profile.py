@@ -121,7 +121,7 @@ def test_profile_of_activations_alone_asks_the_metadata():
     [("gradient", "rms", 0), ("activation", "mean", 0), ("activation", "std", 3)],
 )
 def test_profile_of_what_was_not_recorded_is_empty(signal, statistic, step):
-    profile = depth_profile(record_of(out("a"), []), signal, statistic, step)
+    profile = depth_profile(record_of(out("a"), []), signal, statistic, step=step)
     assert profile.keys == ()
     assert np.isnan(profile.slope)
     assert np.isnan(profile.change)

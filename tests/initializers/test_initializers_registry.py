@@ -47,8 +47,8 @@ def test_kit_classes_are_found_by_string_from_keras_too(cls):
     [
         ("zero", 0.0, 0.0),
         ("random", -1.0, 1.0),
-        ("xavier", -((1 / 400) ** 0.5), (1 / 400) ** 0.5),
-        ("he", -((2 / 400) ** 0.5), (2 / 400) ** 0.5),
+        ("slide_xavier", -((1 / 400) ** 0.5), (1 / 400) ** 0.5),
+        ("slide_he", -((2 / 400) ** 0.5), (2 / 400) ** 0.5),
     ],
 )
 def test_alias_is_what_the_lessons_compute(alias, minimum, maximum):
@@ -58,6 +58,17 @@ def test_alias_is_what_the_lessons_compute(alias, minimum, maximum):
     slack = 20 / values.size * (maximum - minimum)
     np.testing.assert_allclose(values.min(), minimum, atol=slack)
     np.testing.assert_allclose(values.max(), maximum, atol=slack)
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"), [("he", "he_normal"), ("xavier", "glorot_uniform")]
+)
+def test_short_name_is_keras_initializer(alias, name):
+    ours, keras_s = initializers.get(alias), keras.initializers.get(name)
+    assert type(ours) is type(keras_s)
+    keras_s = type(keras_s)(seed=3)
+    values = initializers.seeded(alias, None, "x").__class__(seed=3)((40, 30))
+    np.testing.assert_array_equal(values, keras_s((40, 30)))
 
 
 def test_get_passes_on_what_keras_takes():

@@ -155,7 +155,7 @@ def test_seed_decides_the_weights(name):
 
 @every_model
 def test_model_survives_saving(name, tmp_path):
-    model = build(name, initializer="xavier", seed=0)
+    model = build(name, initializer="fan_in_uniform", seed=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     x, y = batch(name)

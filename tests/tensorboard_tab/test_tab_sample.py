@@ -11,7 +11,7 @@ from keras_initkit.recording import RunRecord
 from keras_initkit_light.tab import plugin
 
 SAMPLE = pathlib.Path(__file__).parents[2] / "logdir" / "sample"
-RUNS = {f"{i}-seed0" for i in ("zero", "random", "xavier", "he")}
+RUNS = {f"{i}-seed0" for i in ("zero", "random", "slide_xavier", "slide_he")}
 
 
 @pytest.mark.parametrize("name", tab_readers.READERS)
@@ -33,9 +33,9 @@ def test_the_sample_shows_what_its_page_says():
         return [v for k, v in zip(keys, values, strict=True) if "hidden" in k.layer]
 
     assert hidden_stds("zero") == [0] * 5
-    kept = {name: hidden_stds(name) for name in ("random", "xavier", "he")}
+    kept = {name: hidden_stds(name) for name in ("random", "slide_xavier", "slide_he")}
     factors = {name: stds[-1] / stds[0] for name, stds in kept.items()}
-    assert factors["xavier"] < factors["he"] < 1
+    assert factors["slide_xavier"] < factors["slide_he"] < 1
     assert factors["random"] > 50
 
 

@@ -48,7 +48,7 @@ def draw_saturation():
     figure, [[layers, errors]] = drawing.new_figure(1, 2, size=(10, 3.8))
     names = [f"layer {n}" for n in range(1, 6)]
     styles = drawing.styles(names)
-    steps, means = smoothed(nets["sigmoid", "xavier"].means, 50)
+    steps, means = smoothed(nets["sigmoid", "slide_xavier"].means, 50)
     for name, values in zip(names, means.T, strict=True):
         layers.plot(steps, values, label=name, **{**styles[name], "markevery": 6})
     layers.set(title="Five sigmoid layers on CIFAR-10", xlabel="step")
@@ -57,8 +57,8 @@ def draw_saturation():
     layers.legend(ncols=2)
     drawing.finish(layers)
     titles = {
-        ("sigmoid", "xavier"): "sigmoid,\nU(±1/√n)",
-        ("tanh", "xavier"): "tanh,\nU(±1/√n)",
+        ("sigmoid", "slide_xavier"): "sigmoid,\nU(±1/√n)",
+        ("tanh", "slide_xavier"): "tanh,\nU(±1/√n)",
         ("tanh", "glorot_uniform"): "tanh,\nnormalized",
     }
     bars = errors.bar(

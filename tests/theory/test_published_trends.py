@@ -35,19 +35,19 @@ def check_saturation(trained, top):
 def test_top_sigmoid_layer_saturates_at_zero_and_normalized_tanh_leads():
     """Glorot & Bengio 2010: the order of their networks, in 400 steps."""
     nets = trends.standard_against_normalized(*trends.digits(1000), 400)
-    check_saturation(nets["sigmoid", "xavier"], 0.4)
-    assert nets["tanh", "xavier"].loss > 1.3 * nets["tanh", "glorot_uniform"].loss
+    check_saturation(nets["sigmoid", "slide_xavier"], 0.4)
+    assert nets["tanh", "slide_xavier"].loss > 1.3 * nets["tanh", "glorot_uniform"].loss
 
 
 @pytest.mark.slow
 @pytest.mark.realdata
 def test_top_sigmoid_layer_saturates_and_normalized_tanh_leads_on_cifar10():
     nets = trends.saturation_on_cifar10()
-    check_saturation(nets["sigmoid", "xavier"], 0.15)
+    check_saturation(nets["sigmoid", "slide_xavier"], 0.15)
     errors = {key: net.error for key, net in nets.items()}
-    assert errors["sigmoid", "xavier"] > 0.85  # chance is 0.9
+    assert errors["sigmoid", "slide_xavier"] > 0.85  # chance is 0.9
     # 2000 examples: one standard error of a difference is 0.016.
-    assert errors["tanh", "glorot_uniform"] < errors["tanh", "xavier"] - 0.02
+    assert errors["tanh", "glorot_uniform"] < errors["tanh", "slide_xavier"] - 0.02
 
 
 def test_networks_train_up_to_six_depth_scales():

@@ -133,7 +133,7 @@ def he_against_glorot(depth, count, steps, source):
 def standard_against_normalized(x, y, steps):
     """Networks of 5 hidden layers by `(activation, initializer)`, batches of 10.
 
-    `"xavier"` is what Glorot and Bengio call the standard initialization,
+    `"slide_xavier"` is what Glorot and Bengio call the standard initialization,
     U(±1/√fan_in); `"glorot_uniform"` is their normalized one. As each of theirs has a
     learning rate of its own, the sigmoid's gradients are not clipped here.
     """
@@ -142,8 +142,8 @@ def standard_against_normalized(x, y, steps):
             5, activation, name, x, y, steps, size=10, clip=clip
         )
         for activation, name, clip in (
-            ("sigmoid", "xavier", math.inf),
-            ("tanh", "xavier", 1.0),
+            ("sigmoid", "slide_xavier", math.inf),
+            ("tanh", "slide_xavier", 1.0),
             ("tanh", "glorot_uniform", 1.0),
         )
     }

@@ -25,7 +25,7 @@ from keras_initkit.structure.graph import Graph
 from keras_initkit.structure.layers import named_layers
 
 
-def lint(model: Any, rules: Iterable[str] | None = None) -> list[Finding]:
+def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
     """Checks a Keras model without data, before it is trained.
 
     Judges the structure: the last activation against the loss, activations inside, the

@@ -25,7 +25,7 @@ def test_profile_shows_the_record_and_theory(page, server, record, trained):
     frame.get_by_title("Show trained alone").click(force=True)
     page.settle()
     keys, now = record.profile("activation", "rms")
-    _, first = record.profile("activation", "rms", 0)
+    _, first = record.profile("activation", "rms", step=0)
     _, told = trained
 
     for place, key in enumerate(keys):
@@ -57,7 +57,7 @@ def test_slider_moves_through_the_steps(page, server, record):
         for row in page.csv()
         if (row["run"], row["signal"]) == ("trained", "activation")
     }
-    keys, expected = record.profile("activation", "rms", 4)
+    keys, expected = record.profile("activation", "rms", step=4)
     assert values == {k.label: float(v) for k, v in zip(keys, expected, strict=True)}
     assert "p.initkit.step=4" in page.page.url
 

@@ -2,7 +2,10 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_initkit import initializers
@@ -13,7 +16,12 @@ from keras_initkit.structure.in_place import Skipped, forward
 from keras_initkit.structure.owners import find_owners
 
 
-def recommend(model, x=None, class_prior=None):
+def recommend(
+    model: keras.Model,
+    x: Any = None,
+    *,
+    class_prior: float | Sequence[float] | None = None,
+) -> Plan:
     """Recommends an initializer for every layer of a model, with the reason.
 
     What counts is where a layer stands: the activation that follows, normalization

@@ -1,12 +1,15 @@
 """Draws a model's weights anew, in place."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_initkit import initializers
+from keras_initkit.analysis import _result_plots
 from keras_initkit.analysis.plan import Choice, Plan, label
 from keras_initkit.structure.in_place import Skipped, assigning
 from keras_initkit.structure.layers import named_layers
@@ -22,32 +25,54 @@ class Drawn:
         layer: Name of its layer.
         weight: Name of the variable, such as `"kernel"`.
         initializer: What it was drawn from, named with its arguments.
+        std: Standard deviation of the values drawn.
     """
 
     layer: str
     weight: str
     initializer: str
+    std: float
 
 
 @dataclasses.dataclass(frozen=True)
-class ReinitializeReport:
+class ReinitializeResult:
     """What `reinitialize` did: weights drawn anew, and what was left alone and why."""
 
     weights: tuple[Drawn, ...]
     skipped: tuple[Skipped, ...]
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws the standard deviation of each weight that was drawn.
+
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.reinitialize(self, path)
+
     @property
-    def layers(self):
+    def layers(self) -> tuple[str, ...]:
         """Names of the layers of which something was drawn, in order."""
         return tuple(dict.fromkeys(drawn.layer for drawn in self.weights))
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{d.layer}/{d.weight}: {d.initializer}" for d in self.weights]
         lines += [f"left alone: {one.layer}: {one.reason}" for one in self.skipped]
         return "\n".join(lines)
 
 
-def reinitialize(model, plan_or_initializer, seed=None, layers=None):
+def reinitialize(
+    model: keras.Model,
+    plan_or_initializer: Any,
+    *,
+    seed: int | None = None,
+    layers: Any = None,
+) -> ReinitializeResult:
     """Draws weights of a model anew, in place.
 
     Each weight has an initializer of its own whose seed is derived from `seed`, the
@@ -73,7 +98,7 @@ def reinitialize(model, plan_or_initializer, seed=None, layers=None):
             given, are treated only where they are named in one of these ways.
 
     Returns:
-        `ReinitializeReport`. Layers of an unknown kind are left alone and named.
+        `ReinitializeResult`. Layers of an unknown kind are left alone and named.
 
     Raises:
         ValueError: If the model is not built, a name or pattern stands for no layer
@@ -114,12 +139,13 @@ def reinitialize(model, plan_or_initializer, seed=None, layers=None):
             path = f"{owner.name}/{weight}"
             one = initializers.seeded(initializer, seed, path)
             variable = owner.weights[weight]
-            row = Drawn(owner.name, weight, label(one))
-            drawn.append((variable, _draw(one, variable, path), row))
+            value = _draw(one, variable, path)
+            std = float(np.std(value.astype("float64")))
+            drawn.append((variable, value, Drawn(owner.name, weight, label(one), std)))
     with assigning() as edit:
         for variable, value, _ in drawn:
             edit.assign(variable, value)
-    return ReinitializeReport(tuple(row for *_, row in drawn), tuple(skipped))
+    return ReinitializeResult(tuple(row for *_, row in drawn), tuple(skipped))
 
 
 class _Names:

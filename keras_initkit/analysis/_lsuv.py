@@ -4,12 +4,15 @@ import contextlib
 import dataclasses
 import functools
 import math
+import os
 import time
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_initkit import initializers
+from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.roles import gates_of
@@ -43,7 +46,7 @@ class LayerFit:
 
 
 @dataclasses.dataclass(frozen=True)
-class LSUVReport:
+class LSUVResult:
     """What LSUV did to a model.
 
     Attributes:
@@ -56,7 +59,21 @@ class LSUVReport:
     skipped: tuple[Skipped, ...]
     seconds: float
 
-    def __str__(self):
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws the standard deviation of each layer's signal, before and after.
+
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.lsuv(self, path)
+
+    def __str__(self) -> str:
         width = max((len(fit.layer) for fit in self.layers), default=5)
         lines = [f"{'layer':{width}}  std before   std after  std error  rescaled"]
         lines += [
@@ -70,15 +87,16 @@ class LSUVReport:
 
 
 def lsuv(
-    model,
-    x,
-    tolerance=0.05,
-    max_iterations=10,
-    layers=None,
-    orthonormal=True,
-    mean_shift=False,
-    seed=None,
-):
+    model: keras.Model,
+    x: Any,
+    *,
+    tolerance: float = 0.05,
+    max_iterations: int = 10,
+    layers: Any = None,
+    orthonormal: bool = True,
+    mean_shift: bool = False,
+    seed: int | None = None,
+) -> LSUVResult:
     """Scales a model's weights, in place, so that every layer's signal has std 1.
 
     In forward order, each kernel starts from an orthonormal matrix and is divided by
@@ -116,7 +134,7 @@ def lsuv(
         seed: Integer for the orthonormal matrices, or `None`.
 
     Returns:
-        `LSUVReport`. A layer that could not be treated is in `skipped`, with the
+        `LSUVResult`. A layer that could not be treated is in `skipped`, with the
         reason.
 
     Raises:
@@ -160,7 +178,7 @@ def lsuv(
     outcomes = fitting.outcomes.values()
     skipped += [one for one in outcomes if isinstance(one, Skipped)]
     fitted = tuple(one for one in outcomes if isinstance(one, LayerFit))
-    return LSUVReport(fitted, tuple(skipped), time.perf_counter() - started)
+    return LSUVResult(fitted, tuple(skipped), time.perf_counter() - started)
 
 
 def _start_orthonormal(target, edit, seed):

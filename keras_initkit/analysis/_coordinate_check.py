@@ -2,10 +2,14 @@
 
 import contextlib
 import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_initkit.analysis import _result_plots
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import forward
 from keras_initkit.structure.layers import named_layers
@@ -13,7 +17,7 @@ from keras_initkit.structure.shadowing import shadowed
 
 
 @dataclasses.dataclass(frozen=True)
-class CoordinateCheck:
+class CoordinateCheckResult:
     """Mean absolute activations by layer, width and step.
 
     Attributes:
@@ -22,7 +26,7 @@ class CoordinateCheck:
 
     rows: tuple[tuple[str, int, int, float], ...]
 
-    def slopes(self, step):
+    def slopes(self, step: int) -> dict[str, float]:
         """Returns `{layer: d log(size) / d log(width)}` at a step.
 
         Close to 0: the parametrization keeps this layer's size. 0.5 and above: it
@@ -39,8 +43,29 @@ class CoordinateCheck:
             found[layer] = float(np.polyfit(x, y, 1)[0])
         return found
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws each layer's size over width, a panel for each step.
 
-def coordinate_check(build_model, x, y, widths=(64, 128, 256, 512), steps=3):
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.coordinate_check(self, path)
+
+
+def coordinate_check(
+    build_model: Callable[[int], keras.Model],
+    x: Any,
+    y: Any,
+    *,
+    widths: Sequence[int] = (64, 128, 256, 512),
+    steps: int = 3,
+) -> CoordinateCheckResult:
     """Trains a model at several widths for a few steps and records activations.
 
     Args:
@@ -52,7 +77,7 @@ def coordinate_check(build_model, x, y, widths=(64, 128, 256, 512), steps=3):
         steps: Optimizer steps; sizes are recorded before each and after the last.
 
     Returns:
-        `CoordinateCheck`.
+        `CoordinateCheckResult`.
 
     Raises:
         ValueError: If there are fewer than two widths.
@@ -72,7 +97,7 @@ def coordinate_check(build_model, x, y, widths=(64, 128, 256, 512), steps=3):
             rows += [(name, width, step, size) for name, size in sizes.items()]
             if step < steps:
                 model.train_on_batch(x, y)
-    return CoordinateCheck(tuple(rows))
+    return CoordinateCheckResult(tuple(rows))
 
 
 def _sizes(model, x):

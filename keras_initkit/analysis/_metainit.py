@@ -1,16 +1,20 @@
 """MetaInit: the scale of each weight learned from the curvature along the gradient."""
 
 import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.in_place import editing, forward
 
 
 @dataclasses.dataclass(frozen=True)
-class MetaInitReport:
+class MetaInitResult:
     """What `metainit` did to a model.
 
     Attributes:
@@ -24,8 +28,29 @@ class MetaInitReport:
     scales: dict[str, float]
     skipped: tuple[str, ...]
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws the quotient over the steps, and how each weight's norm has changed.
 
-def gradient_quotient(model, x, y, loss, epsilon=1e-5):
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.metainit(self, path)
+
+
+def gradient_quotient(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    loss: Callable[[Any, Any], Any],
+    *,
+    epsilon: float = 1e-5,
+) -> Any:
     """Computes `mean |(g - H g) / (g + epsilon sign g) - 1|` over all kernels.
 
     `g` is the gradient of the loss and `H` its Hessian. 0 means that a step along the
@@ -65,15 +90,16 @@ def gradient_quotient(model, x, y, loss, epsilon=1e-5):
 
 
 def metainit(
-    model,
-    x,
-    y=None,
-    loss=None,
-    steps=100,
-    learning_rate=0.1,
-    momentum=0.9,
-    epsilon=1e-5,
-):
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    loss: Callable[[Any, Any], Any] | None = None,
+    steps: int = 100,
+    learning_rate: float = 0.1,
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+) -> MetaInitResult:
     """Tunes the norm of each weight, in place, to a small gradient quotient.
 
     Directions of the weights stay; only their norms move, by signed gradient descent
@@ -95,7 +121,7 @@ def metainit(
         epsilon: Guard of the quotient's division.
 
     Returns:
-        `MetaInitReport`.
+        `MetaInitResult`.
 
     Raises:
         ValueError: On another backend, or if `steps` is not positive.
@@ -143,14 +169,14 @@ def metainit(
     }
     taken = {id(w) for w in weights}
     skipped = tuple(w.path for w in model.trainable_variables if id(w) not in taken)
-    return MetaInitReport(tuple(quotients), scales, skipped)
+    return MetaInitResult(tuple(quotients), scales, skipped)
 
 
 def _quotient_and_signs(model, x, y, loss, epsilon):
     """Returns the quotient, and the sign of its slope in the norm of each weight."""
     values = [w.value for w in _matrices(model)]
     with tf.GradientTape() as tape:
-        quotient = gradient_quotient(model, x, y, loss, epsilon)
+        quotient = gradient_quotient(model, x, y, loss, epsilon=epsilon)
     slopes = tape.gradient(
         quotient, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import time
 from typing import Any
 
@@ -24,7 +25,7 @@ from keras_initkit.structure.in_place import editing, forward, unchanged
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnosis:
+class DiagnosisResult:
     """What `diagnose` saw. Printed, a table; in a notebook, HTML.
 
     Attributes:
@@ -55,7 +56,7 @@ class Diagnosis:
     notes: list[str]
     seconds: float
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the diagnosis JSON-able, without the record; `None` for NaN."""
         content = {
             "model": self.model,
@@ -74,28 +75,28 @@ class Diagnosis:
     def __rich__(self):
         return _diagnosis_table.render(self)
 
-    def show(self):
+    def show(self) -> None:
         """Prints the diagnosis, coloured where the terminal can."""
         import rich.console
 
         rich.console.Console(highlight=False).print(self)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return to_text(self)
 
     __repr__ = __str__
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return to_html(self)
 
-    def plot(self, path=None):
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draws signals and gradients against depth, measured and expected.
 
         Args:
-            path: File to draw into, or `None`.
+            path: File to save the figure to as well (PNG, or what the suffix says).
 
         Returns:
-            The path as `pathlib.Path`, or without one the `matplotlib` figure.
+            The `matplotlib` figure.
 
         Raises:
             ImportError: If matplotlib is not installed.
@@ -103,7 +104,14 @@ class Diagnosis:
         return _diagnosis_plot.plot(self, path)
 
 
-def diagnose(model, x, y=None, loss=None, jacobian=False):
+def diagnose(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    loss: Any = None,
+    jacobian: bool = False,
+) -> DiagnosisResult:
     """Diagnoses a model on one batch, and leaves it as it is.
 
     One eager step, forward and backward, through the very taps and statistics that
@@ -129,7 +137,7 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
             the inputs are computed, for four examples.
 
     Returns:
-        `Diagnosis`.
+        `DiagnosisResult`.
 
     Raises:
         ValueError: If there are no examples, or `x` and `y` differ in number.
@@ -162,7 +170,7 @@ def diagnose(model, x, y=None, loss=None, jacobian=False):
     if jacobian:
         with unchanged(model):
             spectrum = jacobian_of(model, x, notes)
-    return Diagnosis(
+    return DiagnosisResult(
         model=model.name,
         findings=_findings(model, record, found),
         not_judged=diagnosis.not_judged(record),

@@ -1,9 +1,8 @@
 """The picture of a comparison: curves, accuracies, depth profiles."""
 
 import os
-import pathlib
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,13 +10,13 @@ from keras_initkit.analysis import drawing
 from keras_initkit.analysis.run_result import RunResult
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis.comparison import Comparison, Row
+    from keras_initkit.analysis.comparison import ComparisonResult, Row
 
 _WHY_WIDTH = 120  # characters a line under the picture
 
 
-def save_plot(comparison: "Comparison", path: str | os.PathLike[str]) -> pathlib.Path:
-    """Draws a comparison into a file and returns its path.
+def plot(comparison: "ComparisonResult", path: str | os.PathLike[str] | None) -> Any:
+    """Draws a comparison; see `ComparisonResult.plot`.
 
     Four panels: training loss against optimizer steps (mean and range over seeds),
     test accuracy of every run, and, before the first update, the activations' std and
@@ -56,7 +55,7 @@ def save_plot(comparison: "Comparison", path: str | os.PathLike[str]) -> pathlib
     figure.supxlabel(
         "\n".join(lines), x=0.01, ha="left", fontsize=9, family="monospace"
     )
-    return drawing.save(figure, path)
+    return drawing.kept(figure, path)
 
 
 def _explanations(rows: list["Row"]) -> list[str]:

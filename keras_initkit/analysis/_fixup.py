@@ -1,10 +1,13 @@
 """Fixup: residual networks that train without normalization."""
 
 import dataclasses
+import os
+from typing import Any
 
 import keras
 
 from keras_initkit import initializers
+from keras_initkit.analysis import _result_plots
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.layers import named_layers
@@ -13,7 +16,7 @@ from keras_initkit.structure.scalable import find_targets
 
 
 @dataclasses.dataclass(frozen=True)
-class FixupReport:
+class FixupResult:
     """What `fixup` did to a model.
 
     Attributes:
@@ -28,8 +31,24 @@ class FixupReport:
     zeroed: tuple[str, ...]
     skipped: tuple[Skipped, ...]
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws the factor on each layer's draw, 0 where it starts from zeros.
 
-def fixup(model, seed=None, zero_head=True):
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return _result_plots.fixup(self, path)
+
+
+def fixup(
+    model: keras.Model, *, seed: int | None = None, zero_head: bool = True
+) -> FixupResult:
     """Initializes a residual network by Fixup, in place.
 
     Every branch that an `Add` (or `+`) joins to a shortcut is found in the graph. With
@@ -47,7 +66,7 @@ def fixup(model, seed=None, zero_head=True):
         zero_head: Whether the model's last weight layer becomes zero.
 
     Returns:
-        `FixupReport`. Branches with normalization, or with a single weight layer, are
+        `FixupResult`. Branches with normalization, or with a single weight layer, are
         left alone and named.
 
     Raises:
@@ -86,7 +105,7 @@ def fixup(model, seed=None, zero_head=True):
                 target, factors.get(target.name, 1.0), target.name in zeroed, edit, seed
             )
     scaled = {t.name: factors.get(t.name, 1.0) for t in chosen if t.name not in zeroed}
-    return FixupReport(
+    return FixupResult(
         tuple(tuple(target.name for target in branch) for branch in branches),
         scaled,
         tuple(dict.fromkeys(zeroed)),

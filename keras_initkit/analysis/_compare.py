@@ -12,13 +12,13 @@ from keras_initkit import initializers as initializers_room
 from keras_initkit import models
 from keras_initkit.analysis._data import as_data
 from keras_initkit.analysis._jobs import (
-    Progress,
+    CallbackFactory,
     Results,
     check_jobs,
     in_processes,
     in_turn,
 )
-from keras_initkit.analysis.comparison import Comparison
+from keras_initkit.analysis.comparison import ComparisonResult
 from keras_initkit.analysis.reuse import ReferenceBuilder
 from keras_initkit.analysis.run_result import RunResult
 
@@ -27,16 +27,16 @@ def compare(
     build_model: str | Callable[[Any, int], keras.Model],
     data: Any,
     initializers: Sequence[Any] | Mapping[str, Any],
+    *,
     seeds: int | Sequence[int] = 3,
     epochs: int | None = None,
     log_dir: str | os.PathLike[str] | None = None,
     n_jobs: int | None = None,
-    *,
     batch_size: int | None = None,
     every: int = 10,
-    callbacks: Progress | None = None,
+    callback_factory: CallbackFactory | None = None,
     on_result: Callable[[RunResult], None] | None = None,
-) -> Comparison:
+) -> ComparisonResult:
     """Trains a model from several initializers, over seeds, under the monitor.
 
     Runs of one seed see the same batches in the same order. The seeds come one after
@@ -62,16 +62,19 @@ def compare(
         batch_size: Examples a step. Defaults to the reference model's own, and to 32
             for a function.
         every: Monitor every so many optimizer iterations, the first included.
-        callbacks: Function `(label, seed)` that gives more Keras callbacks for a run;
-            not with `n_jobs`.
+        callback_factory: Function that is called with the initializer's label and the
+            seed of each run, before it trains, and returns a list of Keras callbacks
+            for its `fit`: new ones, since callbacks remember. With `n_jobs` it is
+            called in the process of the run, and must be picklable.
         on_result: Called with each `RunResult` when it is there.
 
     Returns:
-        A `Comparison`.
+        A `ComparisonResult`.
 
     Raises:
         ValueError: If a name is unknown, a label comes twice, there is nothing to
-            compare, or a number is out of its range.
+            compare, a number is out of its range, or something cannot be pickled,
+            to be sent to a process.
         LogDirError: If a run's directory holds event files of another program, or
             cannot be written to.
         ImportError: If `n_jobs` asks for processes and joblib is not installed.
@@ -110,7 +113,7 @@ def compare(
         for seed in seed_list
         for label in choices
     ]
-    comparison = Comparison(
+    comparison = ComparisonResult(
         model=model.name,
         data=split.name,
         origin=split.origin,
@@ -120,7 +123,11 @@ def compare(
         log_dir=None if root is None else str(root),
     )
     alone = n_jobs in (None, 1)
-    results = in_turn(jobs, callbacks) if alone else in_processes(jobs, n_jobs)
+    results = (
+        in_turn(jobs, callback_factory)
+        if alone
+        else in_processes(jobs, n_jobs, callback_factory)
+    )
     _gather(results, comparison, on_result)
     return comparison
 
@@ -183,7 +190,7 @@ def _model_of(build_model: str | Callable[[Any, int], keras.Model]) -> _Model:
 
 def _gather(
     results: Results,
-    comparison: Comparison,
+    comparison: ComparisonResult,
     on_result: Callable[[RunResult], None] | None,
 ) -> None:
     """Adds the runs to a comparison as they finish, until the last one or Ctrl-C."""
