@@ -372,3 +372,111 @@ def test_one_place_decides_what_a_kernel_is():
         if _DECIDES.search(line)
     ]
     assert found == []
+
+
+def adapted(layer):
+    layer.enable_lora(2)
+
+
+def int8(layer):
+    layer.quantize("int8")
+
+
+def int4(layer):
+    layer.quantize("int4")
+
+
+def frozen(layer):
+    layer.trainable = False
+
+
+def kernel_frozen(layer):
+    roles.carrier_of(layer).trainable = False
+
+
+CHANGES = {
+    "lora": (adapted, "low-rank adapter"),
+    "int8": (int8, "is quantized (int8)"),
+    "int4": (int4, "is quantized (int4)"),
+    "frozen": (frozen, "is not trainable"),
+    "kernel frozen": (kernel_frozen, "is not trainable"),
+}
+ADAPTABLE = {
+    "Dense": lambda: k.Dense(8, name="one"),
+    "EinsumDense": lambda: k.EinsumDense("ab,bc->ac", 8, bias_axes="c", name="one"),
+    "TimeDistributed": lambda: k.TimeDistributed(k.Dense(8, name="one")),
+}
+
+
+@pytest.mark.parametrize("kind", ADAPTABLE)
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_frozen_adapted_or_quantized_keeps_its_values(kind, change):
+    """`lsuv`, `preserve_signal` and `fixup` raised; frozen kernels were drawn anew."""
+    wrapped = kind == "TimeDistributed"
+    inputs = k.Input((3, 8) if wrapped else (8,))
+    outputs = ADAPTABLE[kind]()(inputs)
+    model = keras.Model(inputs, k.Dense(2, name="head")(outputs))
+    (layer,) = [one for one in model._flatten_layers() if one.name == "one"]
+    apply, reason = CHANGES[change]
+    apply(layer)
+    kept = [v.numpy() for v in layer.variables]
+    x = np.random.default_rng(0).normal(size=(32, *inputs.shape[1:])).astype("float32")
+    head = model.get_layer("head").kernel.numpy()
+
+    plan = kik.recommend(model)
+    for report in (
+        kik.lsuv(model, x, seed=0),
+        kik.preserve_signal(model),
+        kik.reinitialize(model, "he_normal", seed=0),
+        plan,
+    ):
+        told = {skip.layer: skip.reason for skip in report.skipped}
+        assert reason in told[layer.path], type(report).__name__
+    kik.reinitialize(model, plan, seed=0)
+    assert kik.lint(model) is not None
+    assert kik.diagnose(model, x).profile
+    assert roles.roles_of(layer)["kernel"] == "kernel"
+
+    for before, variable in zip(kept, layer.variables, strict=True):
+        np.testing.assert_array_equal(before, variable.numpy(), variable.path)
+    assert (head != model.get_layer("head").kernel.numpy()).all()
+
+
+def test_fixup_leaves_a_branch_with_an_adapter_alone():
+    inputs = k.Input((8,))
+    x = inputs
+    for n in range(2):
+        inside = k.Dense(8, "relu", name=f"a{n}")(x)
+        x = k.Add()([x, k.Dense(8, name=f"b{n}")(inside)])
+    model = keras.Model(inputs, k.Dense(2, name="head")(x))
+    model.get_layer("a0").enable_lora(2)
+    before = model.get_layer("a0")._kernel.numpy()
+    result = kik.fixup(model, seed=0)
+    told = {skip.layer: skip.reason for skip in result.skipped}
+    assert "low-rank adapter" in told["a0"]
+    np.testing.assert_array_equal(before, model.get_layer("a0")._kernel.numpy())
+
+
+def test_a_single_frozen_weight_of_a_layer_keeps_its_values():
+    model = keras.Sequential([k.Input((5, 4)), k.LSTM(3, name="memory")])
+    model.layers[0].cell.recurrent_kernel.trainable = False
+    before = model.layers[0].cell.recurrent_kernel.numpy()
+    result = kik.reinitialize(model, kik.recommend(model), seed=0)
+    assert "its recurrent_kernel is not trainable" in {
+        skip.reason for skip in result.skipped
+    }
+    np.testing.assert_array_equal(before, model.layers[0].cell.recurrent_kernel.numpy())
+    kik.reinitialize(model, "glorot_uniform", seed=0, layers="memory")
+    assert (before != model.layers[0].cell.recurrent_kernel.numpy()).any()
+
+
+def test_lsuv_fits_any_recurrent_layer():
+    x = np.random.default_rng(0).normal(size=(64, 5, 6, 6, 2)).astype("float32")
+    model = keras.Sequential([k.Input(x.shape[1:]), k.ConvLSTM2D(4, 3, name="film")])
+    (fit,) = kik.lsuv(model, x).layers
+    assert fit.layer.endswith("film")
+    assert fit.converged
+    cell = model.layers[0].cell
+    frames = x.reshape(-1, *x.shape[2:])
+    signal = keras.ops.conv(frames, cell.kernel, padding=cell.padding)
+    assert np.std(np.array(signal)) == pytest.approx(fit.std_after, rel=1e-5)
