@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 import sys
 
 import pytest
@@ -68,6 +69,24 @@ def test_room_imports_only_lower_levels(path):
             f"{path}: {room} (level {LEVELS[room]}) imports {other} (level "
             f"{LEVELS[other]})"
         )
+
+
+def test_architecture_names_every_room_from_the_ground_up():
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    rooms = [room for room in re.findall(r"(?m)^\| `(\w+)` \|", text)]
+    assert sorted(rooms) == sorted(set(LEVELS) - {"schema", "__main__"})
+    levels = [LEVELS[room] for room in rooms]
+    assert levels == sorted(levels)
+
+
+def test_architecture_names_files_that_there_are():
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    names = set(re.findall(r"`(?:[\w/]+/)?(\w+\.(?:py|js|md))`", text))
+    there = {
+        path.name for path in PACKAGE.parent.rglob("*") if ".venv" not in path.parts
+    }
+    assert len(names) > 30
+    assert names - there == set()
 
 
 # What starts without Keras: its rooms, and what each may import when it is imported.

@@ -52,8 +52,17 @@ def test_installed_wheel_brings_the_tab_without_tensorflow(wheel, tmp_path):
     subprocess.run([*install, "--no-deps", wheel], check=True)
     # TensorBoard still imports pkg_resources, which newer setuptools no longer bring.
     subprocess.run([*install, "tensorboard>=2.18", "setuptools<81"], check=True)
-    absent = subprocess.run([python, "-c", "import tensorflow"], capture_output=True)
-    assert absent.returncode != 0
+    subprocess.run([*install, "typer>=0.16", "rich>=13"], check=True)
+    for package in ("tensorflow", "keras"):
+        absent = subprocess.run(
+            [python, "-c", f"import {package}"], capture_output=True
+        )
+        assert absent.returncode != 0
+    for arguments, told in ((["--help"], "diagnose"), (["lesson"], "zero_trap")):
+        command = [environment / "bin" / "keras-initkit", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert told in done.stdout
 
     process = subprocess.Popen(
         [python, "-m", "tensorboard.main", "--logdir", log_dir, "--port", "0"],
