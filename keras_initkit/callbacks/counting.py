@@ -38,6 +38,8 @@ class StepCount:
         self._asked = 0
         self._asks_again = False
         self._done = 0
+        # Whether the optimizer has been seen to count.
+        self._counts = False
 
     def begin_epoch(self):
         """Counts the batches of the epoch that has ended."""
@@ -73,7 +75,10 @@ class StepCount:
         told = iterations_of(self._model)
         if learns_pace and batch != self._asked:
             self.pace = max(1, round((told - self._told) / (batch - self._asked)))
-        if told != self._told or self.skipped is not None:
+        self._counts = self._counts or told != self._told
+        # An epoch may end in a batch that is not there, which may count or not.
+        begins = self._counts and batch == 0
+        if begins or told != self._told or self.skipped is not None:
             if self.skipped is not None:
                 self.skipped += max(0, self._base + batch * self.pace - told)
             self._base = told - batch * self.pace

@@ -29,7 +29,10 @@ class TrainingFault(RuntimeError):
 
     Attributes:
         findings: The `Finding`s that were found, the gravest first.
+        stops_training: Whether it is to end the training: it is what was asked for.
     """
+
+    stops_training = True
 
     def __init__(self, findings: Iterable[diagnosis.Finding]) -> None:
         super().__init__("; ".join(map(str, findings)))

@@ -1,5 +1,6 @@
 """`SignalMonitor`: what flows through a model, and back, while `fit` trains it."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -17,6 +18,7 @@ from keras_initkit.callbacks.counting import StepCount, iterations_of
 from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
 from keras_initkit.callbacks.predicting import Expectation
+from keras_initkit.capture.guard import Guard, RefusedError, guarded
 from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord, RunShare, budget
 from keras_initkit.structure import description, keras_private
@@ -120,10 +122,11 @@ class SignalMonitor(keras.callbacks.Callback):
         self._run: Any = None
         self._count: Any = None
         self._meter = OverheadMeter()
+        self.guard = Guard(type(self).__name__)
         self._judge = Judge(rules, on_finding, severity)
         self._monitored = 0
         self._skipped = 0
-        self._described = False
+        self._armed = self._described = False
         self._expected: Any = None
         self._expectation: Any = None
 
@@ -191,8 +194,15 @@ class SignalMonitor(keras.callbacks.Callback):
         return loop
 
     def on_train_begin(self, logs=None):
+        self.guard.begin()
+        self._begin_fit()
+
+    @guarded("beginning to watch")
+    def _begin_fit(self):
         began = iterations_of(self.model)
-        self._begin(capture.Session.of(self.model), self.model.history, began)
+        # Keras gives each `fit` a history; a loop of one's own may have none.
+        training = getattr(self.model, "history", None) or _Training()
+        self._begin(capture.Session.of(self.model), training, began)
         self._count = StepCount(self.model, (self.params or {}).get("steps"))
         self._as_compiled = self._check_function() and self._check_trainable()
 
@@ -202,14 +212,17 @@ class SignalMonitor(keras.callbacks.Callback):
         # With several workers, all of them record and only the chief writes.
         writes = self.model.distribute_strategy.extended.should_save_summary
         if self.log_dir is not None and writes:
-            self._run = RunShare(self.log_dir, training, self.signals)
+            try:
+                self._run = RunShare(self.log_dir, training, self.signals)
+            except ValueError as error:
+                raise RefusedError(str(error)) from None
         if self._session is not None and self._session.model is not self.model:
             self.record.begin_anew()
         self._session = session
         session.listen(self, self.signals, self.selection, bool(self.histograms))
         self._began = self._last_step = first_step
         self._skipped = 0
-        self._described = False
+        self._armed = self._described = False
         self._expected = None
         self._facts = {}
         self._expectation = None
@@ -220,6 +233,7 @@ class SignalMonitor(keras.callbacks.Callback):
     def findings(self) -> list[Finding]:
         return self._judge.findings
 
+    @guarded("counting steps")
     def on_epoch_begin(self, epoch, logs=None):
         self._count.begin_epoch()
 
@@ -227,6 +241,7 @@ class SignalMonitor(keras.callbacks.Callback):
     # asynchronously (3.15 does not on TensorFlow) would then wait for the results of
     # every step, which takes from a GPU the time to prepare the next one.
 
+    @guarded("arming a step")
     def on_train_batch_begin(self, batch, logs=None):
         self._ask_rules()
         expected = self._count.begin_batch(batch)
@@ -235,6 +250,7 @@ class SignalMonitor(keras.callbacks.Callback):
         if due:
             first = self._count.ask(batch)
             self._session.arm(self._order(first, self._count.pace))
+            self._armed = True
 
     def _order(self, first, pace=1):
         """What is wanted of steps that begin with iterations first, first + pace..."""
@@ -249,15 +265,30 @@ class SignalMonitor(keras.callbacks.Callback):
             count=lambda done: self._wants_histograms(first + done * pace),
             deliver=lambda done, *seen: self._receive(first + done * pace, *seen),
             look=self._look,
+            failed=self.give_up,
         )
+
+    def give_up(self, error, doing):
+        """Ends the watching of this training, which goes on; tells why, once."""
+        self.guard.keep(error, doing)
+        for end in (
+            lambda: self._session.forget(self),
+            self._meter.end,
+            lambda: self._run.close(),
+        ):
+            with contextlib.suppress(Exception):
+                end()
+        self._run = None
 
     def close(self) -> None:
         """Ends what `instrument` began: its steps run untouched, files are closed."""
         self.on_train_end()
 
+    @guarded("measuring the overhead")
     def on_test_begin(self, logs=None):
         self._meter.end()
 
+    @guarded("ending an epoch")
     def on_epoch_end(self, epoch, logs=None):
         self._meter.end()
         self._ask_rules()
@@ -265,6 +296,7 @@ class SignalMonitor(keras.callbacks.Callback):
             # A training that is resumed goes on from here.
             self._guarded(self._run.writer.flush)
 
+    @guarded("ending the run")
     def on_train_end(self, logs=None):
         self._close(judge=True)
 
@@ -301,6 +333,12 @@ class SignalMonitor(keras.callbacks.Callback):
                 f"of the {self._skipped} steps that were due, because their scaled "
                 "gradients were not finite. Each such step halves its scale: train for "
                 "more steps, or give it a lower `initial_scale`.",
+                stacklevel=2,
+            )
+        if judge and self._armed and not (self._described or self._skipped):
+            warnings.warn(
+                f"{type(self).__name__} recorded nothing: none of the steps that were "
+                "due was one of `fit`. Watch a loop of your own by `instrument`.",
                 stacklevel=2,
             )
         if self._described and self._meter.is_running:
@@ -388,11 +426,7 @@ class SignalMonitor(keras.callbacks.Callback):
             if one.time is not None:
                 self.record.add_time_steps(signal, step, *one.time)
         self._write(step, "write_step", self.record, tuple(seen), counts)
-        metrics = {
-            name: float(value)
-            for name, value in (logs or {}).items()
-            if np.ndim(value) == 0
-        }
+        metrics = _numbers(logs)
         if self._meter.is_running:
             metrics[schema.OVERHEAD] = self._meter.ratio()
         if self._count is not None and self._count.skipped is not None:
@@ -450,6 +484,20 @@ class SignalMonitor(keras.callbacks.Callback):
                 f"Received: log_dir={str(self.log_dir)!r} ({error})",
                 stacklevel=2,
             )
+
+
+class _Training:
+    """Stands for a training that Keras has no history of."""
+
+
+def _numbers(logs):
+    """Returns those of a step's logs that are single numbers, as floats."""
+    numbers = {}
+    for name, value in (logs if isinstance(logs, Mapping) else {}).items():
+        with contextlib.suppress(TypeError, ValueError):
+            if np.ndim(value) == 0:
+                numbers[name] = float(value)
+    return numbers
 
 
 def _listed(one_or_several):

@@ -48,6 +48,13 @@ class Row(typing.NamedTuple):
     projected: int
     timed: int
 
+    def named(self, names):
+        """Returns the row under another name of its layer, where there is one."""
+        name = names.get(self.key.layer)
+        if name is None:
+            return self
+        return self._replace(key=dataclasses.replace(self.key, layer=name))
+
 
 class Collector:
     """Gathers the tapped tensors of one train step and reduces them.
@@ -76,18 +83,29 @@ class Collector:
         self._awaited: list = []
         self._notes: dict = {}
         self._graph = _current_graph()
+        # What ended the watching of this step, and during what; `None` if nothing did.
+        self.failure: tuple | None = None
 
     def reachable(self, tensor):
-        """Whether a tensor may be used here: float, and of the graph being traced.
+        """Whether a tensor may be used here: dense, float, of the graph being traced.
 
         Tensors made inside the body of a loop, a condition or a rematerialized call
         belong to another graph.
         """
-        return tf.is_tensor(tensor) and tensor.dtype.is_floating and self.is_here()
+        return (
+            isinstance(tensor, tf.Tensor)
+            and tensor.dtype.is_floating
+            and has_known_units(tensor)
+            and self.is_here()
+        )
 
     def is_here(self):
         """Whether what is now computed belongs to the graph being traced."""
         return _current_graph() is self._graph
+
+    def fail(self, error, doing):
+        """Notes what ends the watching of this step: nothing of it is recorded."""
+        self.failure = self.failure or (error, doing)
 
     def pass_of(self, key):
         """Returns the key of a tensor's next backward pass: the second is `#2`."""
@@ -111,8 +129,10 @@ class Collector:
             tensor: A `reachable` tensor.
             activation: The function that is applied to it, if it is a pre-activation.
         """
-        if signal not in self.signals:
+        if signal not in self.signals or self.failure is not None:
             return
+        if schema.SIGNALS[signal].source == "layer" and tensor.shape.rank == 1:
+            tensor = tensor[:, None]  # one unit, whose values are those of the examples
         reduction = _reduction(signal, tensor.shape, activation)
         row = _row(signal, key, tensor.shape, reduction)
         self._seen[signal][key] = row, tensor, reduction
@@ -155,6 +175,18 @@ class Collector:
                     f"backprop: no gradient is propagated to its {key.tensor}",
                 )
         return {layer: "; ".join(reasons) for layer, reasons in self._notes.items()}
+
+    def rename(self, names):
+        """Gives layers, by the names they were tapped under, those they have now."""
+        if not names:
+            return
+        self._reduce_held()
+        self.forward_order = {
+            names.get(name, name): place for name, place in self.forward_order.items()
+        }
+        for signal, seen in self._seen.items():
+            rows = ((row.named(names), *rest) for row, *rest in seen.values())
+            self._seen[signal] = {row.key: (row, *rest) for row, *rest in rows}
 
     def packed(self):
         """Reduces what was seen. Call it when the step is complete.
@@ -275,6 +307,12 @@ def _saturation(activation):
     if known and getattr(keras.activations, name, None) is activation:
         return theory.saturation(name)
     return None
+
+
+def has_known_units(tensor):
+    """Whether rank and last axis of a tensor are known (of rank 1: examples)."""
+    rank = tensor.shape.rank
+    return rank is not None and (rank < 2 or tensor.shape[-1] is not None)
 
 
 def _current_graph():

@@ -65,20 +65,21 @@ class Loop(Session):
 
     def __call__(self, *args, **kwargs):
         done = self.calls
-        due = [order for order in self._orders if order.plan(done)]
+        due = [order for order in self._orders if order.wants(done)]
         if due:
-            count = any(order.count(done) for order in due)
+            count = any(order.wants_histograms(done) for order in due)
             outputs, seen = self._monitored_call(args, kwargs, count)
         else:
             outputs = self._step(*args, **kwargs)
         self.calls += 1
         for order in due:
-            own = self._wishes[order.listener].part_of(seen, order.count(done))
-            order.deliver(done, own, _logs(outputs))
+            counted = count and order.wants_histograms(done)
+            self._give(order, done, seen, _logs(outputs), counted)
         return outputs
 
     def _monitored_call(self, args, kwargs, count):
         """Runs the twin; returns the step's outputs and `{signal: Seen}`."""
+        self.failure = None
         if self._wants_another():
             self._twin = self._with_outlet(self._step)
         with self._tapping(self._optimizers, count):

@@ -52,7 +52,7 @@ def observe(model, compute_loss, histograms=True):
     counting = tf.constant(True) if histograms else None
     collector = Collector(signals, scale, counting)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(taps.installed(layers, [optimizer], weights))
+        stack.enter_context(taps.installed(layers, [optimizer], lambda: weights))
         stack.enter_context(collector.listening())
         with tf.GradientTape() as tape:
             loss = compute_loss()

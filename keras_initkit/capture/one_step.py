@@ -25,30 +25,45 @@ def arguments(iterator, optional, batch, eagerly):
 
 
 def of(train_function):
-    """Makes a function of a batch, or an optional of one, of a train function.
+    """Makes the `Step` of a train function."""
+    return Step(train_function)
+
+
+class Step:
+    """A function of a batch, or of an optional of one, made of a train function.
 
     A batch that comes with a specification is given to one graph for all that agree
     with it.
     """
 
-    def of_optional(optional):
-        return train_function([optional.get_value()])
+    def __init__(self, train_function):
+        def of_optional(optional):
+            return train_function([optional.get_value()])
 
-    def of_batch(batch):
-        return train_function([batch])
+        def of_batch(batch):
+            return train_function([batch])
 
-    traced = tf.function(of_optional, autograph=False)
-    by_specification: dict = {}
+        self._of_batch = of_batch
+        self._traced = tf.function(of_optional, autograph=False)
+        self._by_specification: dict = {}
 
-    def one_step(batch, specification=None):
+    def __call__(self, batch, specification=None):
         if isinstance(batch, tf.experimental.Optional):
-            return traced(batch)
+            return self._traced(batch)
         if specification is None:
-            return of_batch(batch)
-        if specification not in by_specification:
-            by_specification[specification] = tf.function(
-                of_batch, input_signature=[specification], autograph=False
-            )
-        return by_specification[specification](batch)
+            return self._of_batch(batch)
+        return self._specified(specification)(batch)
 
-    return one_step
+    def trace(self, batch, specification=None):
+        """Traces the step for a batch, unless it was traced for one of its kind."""
+        if isinstance(batch, tf.experimental.Optional):
+            self._traced.get_concrete_function(batch)
+        elif specification is not None:
+            self._specified(specification).get_concrete_function()
+
+    def _specified(self, specification):
+        if specification not in self._by_specification:
+            self._by_specification[specification] = tf.function(
+                self._of_batch, input_signature=[specification], autograph=False
+            )
+        return self._by_specification[specification]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import logging
 import threading
 import typing
 import weakref
@@ -15,12 +16,17 @@ from keras_initkit.capture import building, one_step, replicas, taps
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
+from keras_initkit.capture.guard import RefusedError, is_wanted
 from keras_initkit.capture.seen import Reader
 from keras_initkit.structure import uses
-from keras_initkit.structure.layers import weight_names
+from keras_initkit.structure.layers import named_layers, weight_names
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.shadowing import shadowed
 
+logger = logging.getLogger(__name__)
+
+# In place of the number of a layout, where a step could not be watched.
+_NOTHING = "nothing"
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
@@ -37,6 +43,8 @@ class Order:
             before it, `{signal: Seen}` and the step's logs.
         look: Function called ahead of each monitored step with a function that returns
             its data.
+        failed: Function of an exception and of what failed by it: nothing is delivered
+            any more.
     """
 
     listener: typing.Hashable
@@ -44,6 +52,32 @@ class Order:
     count: typing.Callable[[int], bool]
     deliver: typing.Callable[[int, dict, dict], None]
     look: typing.Callable[[typing.Callable[[], typing.Any]], None]
+    failed: typing.Callable[[Exception, str], None]
+
+    def wants(self, done):
+        """Whether a step is to be monitored; `False` once that cannot be told."""
+        return bool(self._guarded("the schedule", self.plan, done))
+
+    def wants_histograms(self, done):
+        """Whether values of a step are to be counted."""
+        return bool(self._guarded("the schedule of histograms", self.count, done))
+
+    def show(self, batch):
+        """Shows the data of a step."""
+        self._guarded("describing the training", self.look, batch)
+
+    def give(self, done, seen, logs):
+        """Delivers a step."""
+        self._guarded("recording a step", self.deliver, done, seen, logs)
+
+    def _guarded(self, doing, function, *args):
+        try:
+            return function(*args)
+        except Exception as error:
+            if is_wanted(error):
+                raise
+            self.failed(error, doing)
+            return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +136,14 @@ class Session:
         self._tapped: typing.Any = None
         self._plain: typing.Any = None
         self._plain_step: typing.Any = None
+        self._plain_is_whole = False
         self._twin: typing.Any = None
+        # What broke the watching of the twin, and of the present step; names that an
+        # eager step has given to layers while it built them.
+        self._broken: typing.Any = None
+        self.failure: typing.Any = None
+        self._settled = True
+        self._named_at_first: tuple = ()
         self._lock = threading.Lock()
         with tf.init_scope():
             self._counting = tf.Variable(False, trainable=False)
@@ -134,12 +175,16 @@ class Session:
             histograms: Whether it may ask for histograms.
 
         Raises:
-            ValueError: If the selection names what a built model does not have.
+            RefusedError: If the selection names what a built model does not have.
         """
         self._wishes.pop(listener, None)
         self._heard[listener] = (tuple(signals), selection or Selection(), histograms)
         if building.is_built(self._model()):
-            self._understand()
+            try:
+                self._understand()
+            except ValueError as error:
+                self._let_go(listener)
+                raise RefusedError(str(error)) from None
 
     def untapped(self, listener):
         """Lists the `layers.Untapped` among a listener's layers, after a step."""
@@ -197,13 +242,16 @@ class Session:
     def arm(self, order):
         """Makes the next execution of the train function a monitored one."""
         model = self._model()
+        model.make_train_function()  # unless there is one, as in `fit`
         current = model.train_function
         if isinstance(current, _Armed) and current.session is self:
-            current.orders.append(order)
+            if all(one.listener is not order.listener for one in current.orders):
+                current.orders.append(order)
             return
         if current is not self._plain:
             self._plain, self._twin = current, None
             self._plain_step = one_step.of(current)
+            self._plain_is_whole = False
         model.train_function = _Armed(self, [order], _training(model))
 
     def call_off(self, iterator):
@@ -212,11 +260,18 @@ class Session:
         model.train_function = self._plain
         return self._plain(iterator)
 
+    def pass_by(self, iterator):
+        """Runs the plain function, and leaves armed what waits for another call.
+
+        `train_on_batch` calls with a Python iterator, also from a callback of `fit`.
+        """
+        return self._plain(iterator)
+
     def run(self, iterator, orders):
         """Runs one execution of the train function, in place of the plain one.
 
-        Step by step: each gets its batch as data, so that no step starts on an iterator
-        that has run out (it would count examples before it fails).
+        Step by step: each gets its batch as data. An iterator that has run out is left
+        to the plain function, which may count an iteration before it fails.
         """
         model = self._model()
         model.train_function = self._plain
@@ -224,30 +279,82 @@ class Session:
         for done in range(model.steps_per_execution):
             optional = iterator.get_next_as_optional()
             if not bool(optional.has_value()):
+                if done == 0:
+                    return self._plain(iterator)
                 break
             batch = functools.cache(optional.get_value)
-            if done == 0:
-                self._prepare(model, batch)
-            due = [order for order in orders if order.plan(done)]
-            for order in due:
-                order.look(batch)
             given = one_step.arguments(iterator, optional, batch, model.run_eagerly)
-            if due:
-                count = any(order.count(done) for order in due)
-                logs, seen = self._monitored_step(model, given, count)
-            else:
-                logs = self._plain_step(*given)
-            for order in due:
-                wish = self._wishes[order.listener]
-                order.deliver(done, wish.part_of(seen, order.count(done)), logs)
-        if logs is None:
-            raise StopIteration
+            due = [order for order in orders if order.wants(done)]
+            if due and done == 0:
+                due = self._prepared(due, given)
+            logs = self._one(given, batch, done, due)
         return logs
+
+    def _one(self, given, batch, done, due):
+        """Runs one step, monitored if an order is due; returns its logs."""
+        for order in due:
+            order.show(batch)
+        count = any(order.wants_histograms(done) for order in due)
+        error = self._trace(given, count) if due else None
+        if error is not None or not due:
+            logs = self._plain_step(*given)  # raises what is the user's own
+            for order in due:
+                order.failed(error, "tracing a watched step")
+            return logs
+        logs, seen = self._monitored_step(self._model(), given, count)
+        for order in due:
+            counted = count and order.wants_histograms(done)
+            self._give(order, done, seen, logs, counted)
+        return logs
+
+    def _give(self, order, done, seen, logs, counted):
+        """Delivers to an order what it wished for of a step."""
+        if self.failure is not None:
+            order.failed(*self.failure)
+            return
+        wish = self._wishes.get(order.listener)
+        if wish is None:
+            return  # it has given up meanwhile
+        order.give(done, wish.part_of(seen, counted), logs)
+
+    def _prepared(self, due, given):
+        """Gives the model its variables as a bare `fit` would, and makes the twin.
+
+        Returns:
+            The orders that are due, none where that fails.
+        """
+        model = self._model()
+        try:
+            if not (self._plain_is_whole or model.run_eagerly):
+                if building.is_unfinished(model):
+                    self._plain_step.trace(*given)
+                self._plain_is_whole = True
+        except Exception:  # the user's own: the plain step is to raise it
+            logger.debug("The plain step cannot be traced", exc_info=True)
+            return []
+        try:
+            self._make_twin()
+        except Exception as error:
+            for order in due:
+                order.failed(error, "preparing a watched step")
+            return []
+        return due
+
+    def _trace(self, given, count):
+        """Traces the twin for a batch, if need be; returns what was raised by it."""
+        if self._model().run_eagerly:
+            return None
+        try:
+            with self._tapping(_optimizers_of(self._model()), count):
+                self._twin.trace(*given)
+        except Exception as error:
+            return error
+        return None
 
     def _monitored_step(self, model, given, count):
         """Runs one instrumented step; returns its logs and `{signal: Seen}`."""
-        optimizers = _optimizers_of(model)
-        with self._tapping(optimizers, count):
+        self.failure = None
+        with self._tapping(_optimizers_of(model), count):
             outputs = self._twin(*given)
         ((number, values),) = outputs["seen"].items()
         return outputs["logs"], self._read(number, values, count)
@@ -258,20 +365,25 @@ class Session:
         if self._counts != count:
             self._counting.assign(count)
             self._counts = count
-        layers, weights = self._tapped.layers, self._tapped.weights
-        with taps.installed(layers, optimizers, weights):
+        with taps.installed(self._tapped.layers, optimizers, self._weight_names):
             yield
 
     def _read(self, number, values, count):
         """Returns `{signal: Seen}` of what left a step, laid out as numbered."""
-        return self._readers[int(number)].read(values, count)
+        if number == _NOTHING:
+            self.failure = self._broken
+            return {}
+        try:
+            return self._readers[int(number)].read(values, count)
+        except Exception as error:
+            self.failure = error, "finishing the statistics of a step"
+            return {}
 
-    def _prepare(self, model, batch):
+    def _make_twin(self):
         """Makes the twin where there is none for what is wanted now."""
-        if not building.is_built(model) or building.builds_in_first_trace(model):
-            building.build(model, batch())
         if not self._wants_another():
             return
+        model = self._model()
         step = self._instrumented_step(model)
         with (
             shadowed(model, "train_function", None),
@@ -283,18 +395,24 @@ class Session:
     def _wants_another(self):
         """Looks up what is wanted now; returns whether that takes another twin."""
         self._understand()
+        wanted = self._all_wishes()
+        if self._twin is not None and wanted == self._tapped:
+            return False
+        self._tapped, self._twin, self._broken = wanted, None, None
+        self._called, self._unseen = set(), {}
+        self._settled = building.is_built(self._model())
+        self._named_at_first = wanted.layers
+        return True
+
+    def _all_wishes(self):
+        """Returns what all listeners wish for together."""
         wishes = self._wishes.values()
-        wanted = _Wish(
+        return _Wish(
             _tapped_signals(signal for wish in wishes for signal in wish.signals),
             tuple({layer: None for wish in wishes for layer in wish.layers}),
             {k: v for wish in wishes for k, v in wish.weights.items()},
             any(wish.histograms for wish in wishes),
         )
-        if self._twin is not None and wanted == self._tapped:
-            return False
-        self._tapped, self._twin = wanted, None
-        self._called, self._unseen = set(), {}
-        return True
 
     def _instrumented_step(self, model):
         optimizers = _optimizers_of(model)
@@ -316,24 +434,71 @@ class Session:
 
         @functools.wraps(function)
         def watched(*args, **kwargs):
+            collector = self._collector(wanted, optimizers, compiled)
+            if collector is None:
+                return function(*args, **kwargs), _NOTHING, ()
+            with collector.listening():
+                outputs = function(*args, **kwargs)
+            return outputs, *self._packed(collector)
+
+        return watched
+
+    def _collector(self, wanted, optimizers, compiled):
+        """Returns what gathers the tensors of a step, `None` where that fails."""
+        try:
             scales = [taps.loss_scale(optimizer) for optimizer in optimizers]
-            collector = Collector(
+            return Collector(
                 wanted.signals,
                 next((scale for scale in scales if scale is not None), None),
                 self._counting if wanted.histograms else None,
                 compiled,
             )
-            with collector.listening():
-                outputs = function(*args, **kwargs)
+        except Exception as error:
+            self._broken = error, "beginning to watch a step"
+            return None
+
+    def _packed(self, collector):
+        """Returns number and values of what a collector has, `_NOTHING` on failure."""
+        try:
+            if collector.failure is not None:
+                self._broken = collector.failure
+                return _NOTHING, ()
             if not tf.executing_eagerly():
                 uses.learn(self.model, tf.compat.v1.get_default_graph())
-            self._called.update(collector.calls)
-            self._unseen.update(collector.unseen())
+            renamed = self._settle_names()
+            self._settled = True
+            self._called.update(renamed.get(name, name) for name in collector.calls)
+            for name, reason in collector.unseen().items():
+                self._unseen[renamed.get(name, name)] = reason
+            collector.rename(renamed)
             layout, values = collector.packed()
             values = _of_all_replicas(layout, values)
-            return outputs, self._number(layout), values
+            return self._number(layout), values
+        except Exception as error:
+            self._broken = error, "reducing what a step showed"
+            return _NOTHING, ()
 
-        return watched
+    def _weight_names(self):
+        self._settle_names()
+        return self._tapped.weights
+
+    def _settle_names(self):
+        """Looks names up again that layers have got while an eager step built them.
+
+        Returns:
+            `{name by which a layer was tapped: its name}`, of those that differ.
+        """
+        if self._settled or not tf.executing_eagerly():
+            return {}
+        self._wishes.clear()
+        self._understand()
+        self._tapped = self._all_wishes()
+        names = {id(layer): name for name, layer in named_layers(self._model())}
+        return {
+            old: names[id(layer)]
+            for old, layer in self._named_at_first
+            if names.get(id(layer), old) != old
+        }
 
     def _number(self, layout):
         """Returns the name by which the host knows the layout of a trace's values."""
@@ -372,6 +537,10 @@ def _of_all_replicas(layout, values):
     return tuple(everything)
 
 
+# What `fit` gives a train function; `train_on_batch` gives a Python iterator.
+_OF_FIT = (tf.data.Iterator, tf.distribute.DistributedIterator)
+
+
 class _Armed:
     """What stands in `model.train_function` for one execution.
 
@@ -387,6 +556,8 @@ class _Armed:
     def __call__(self, iterator):
         if _training(self.session.model) is not self._training:
             return self.session.call_off(iterator)
+        if not isinstance(iterator, _OF_FIT):
+            return self.session.pass_by(iterator)
         return self.session.run(iterator, self.orders)
 
 

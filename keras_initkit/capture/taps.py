@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_initkit import schema
 from keras_initkit.capture import collector as collecting
 from keras_initkit.capture import replicas
+from keras_initkit.capture.guard import seeing, watching
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.shadowing import shadowed
 
@@ -24,17 +25,20 @@ def installed(layers, optimizers, weight_names):
     Args:
         layers: List of `(name, layer)`.
         optimizers: List of optimizers.
-        weight_names: `{id(variable): (owner's name, variable name)}`.
+        weight_names: Function that gives `{id(variable): (owner's name, variable
+            name)}` when an optimizer is applied.
     """
     with contextlib.ExitStack() as stack:
         for name, layer in layers:
             quantized = getattr(layer, "quantization_mode", None) is not None
             method = "quantized_call" if quantized else "call"
-            tap = _tapped_call(name, getattr(layer, method))
+            look = functools.partial(_look_at_outputs, name)
+            tap = watching(getattr(layer, method), look, _failed_at(name))
             stack.enter_context(shadowed(layer, method, tap))
             activation = layer.__dict__.get("activation")
             if callable(activation) and activation is not keras.activations.linear:
-                tap = _tapped_activation(name, activation)
+                look = functools.partial(_look_at_preactivation, name, activation)
+                tap = seeing(activation, look, _failed_at(name))
                 stack.enter_context(shadowed(layer, "activation", tap))
         for optimizer in optimizers:
             tap = _tapped_apply(optimizer, weight_names)
@@ -42,37 +46,48 @@ def installed(layers, optimizers, weight_names):
         yield
 
 
-def _tapped_call(name, original):
-    @functools.wraps(original)
-    def call(*args, **kwargs):
-        collector = collecting.active()
-        if collector is None:
-            return original(*args, **kwargs)
-        number = collector.calls[name]
-        outputs = original(*args, **kwargs)
-        collector.calls[name] = number + 1
-        collector.forward_order.setdefault(name, len(collector.forward_order))
-        flat = keras.tree.flatten(outputs)
-        several = len(flat) > 1
-        if not any(map(collector.reachable, flat)):
-            collector.note(name, _why_unreachable(flat))
-        tapped = [
-            _tapped_output(
-                collector,
-                schema.TensorKey(name, f"output_{i}" if several else "output", number),
-                tensor,
-            )
-            for i, tensor in enumerate(flat)
-        ]
-        return keras.tree.pack_sequence_as(outputs, tapped)
+def _failed_at(layer):
+    """Returns what notes that a layer could not be looked at, and why."""
 
-    return call
+    def failed(error):
+        collector = collecting.active()
+        text = str(error).strip().partition("\n")[0]
+        collector.note(layer, f"{type(error).__name__}: {text}")
+
+    return failed
+
+
+def _look_at_outputs(name, outputs):
+    """Notes the outputs of a layer; returns what its caller gets in their place."""
+    collector = collecting.active()
+    if collector is None:
+        return outputs
+    number = collector.calls[name]
+    collector.calls[name] = number + 1
+    collector.forward_order.setdefault(name, len(collector.forward_order))
+    flat = keras.tree.flatten(outputs)
+    several = len(flat) > 1
+    if not any(map(collector.reachable, flat)):
+        collector.note(name, _why_unreachable(flat))
+        return outputs
+    keys = [
+        schema.TensorKey(name, f"output_{i}" if several else "output", number)
+        for i in range(len(flat))
+    ]
+    tapped = [_tapped_output(collector, *pair) for pair in zip(keys, flat, strict=True)]
+    return keras.tree.pack_sequence_as(outputs, tapped)
 
 
 def _why_unreachable(outputs):
-    if any(tf.is_tensor(x) and x.dtype.is_floating for x in outputs):
-        return "runs in a graph of its own (the body of a loop or of a function)"
-    return "returns no tensor of floats"
+    floats = [x for x in outputs if tf.is_tensor(x) and x.dtype.is_floating]
+    if not floats:
+        return "returns no tensor of floats"
+    kinds = sorted({type(x).__name__ for x in floats if not isinstance(x, tf.Tensor)})
+    if kinds:
+        return f"returns a {', '.join(kinds)}, which is not reduced"
+    if any(not collecting.has_known_units(x) for x in floats):
+        return "its output has a number of axes or units that is not known"
+    return "runs in a graph of its own (the body of a loop or of a function)"
 
 
 def _tapped_output(collector, key, tensor):
@@ -85,8 +100,11 @@ def _tapped_output(collector, key, tensor):
     @tf.custom_gradient
     def identity(x):
         def gradient(upstream):
-            if collector.reachable(upstream):
-                collector.add("backprop", collector.pass_of(key), upstream)
+            try:
+                if collector.reachable(upstream):
+                    collector.add("backprop", collector.pass_of(key), upstream)
+            except Exception as error:  # whatever it is, the training goes on
+                collector.note(key.layer, f"backprop: {error!r}")
             return upstream
 
         return tf.identity(x), gradient
@@ -104,16 +122,11 @@ def _passing_for(tapped, tensor):
     return tapped
 
 
-def _tapped_activation(name, original):
-    @functools.wraps(original)
-    def activation(x, *args, **kwargs):
-        collector = collecting.active()
-        if collector is not None and collector.reachable(x):
-            key = schema.TensorKey(name, "output", collector.calls[name])
-            collector.add("preactivation", key, x, original)
-        return original(x, *args, **kwargs)
-
-    return activation
+def _look_at_preactivation(name, activation, x):
+    collector = collecting.active()
+    if collector is not None and collector.reachable(x):
+        key = schema.TensorKey(name, "output", collector.calls[name])
+        collector.add("preactivation", key, x, activation)
 
 
 def _tapped_apply(optimizer, weight_names):
@@ -121,43 +134,67 @@ def _tapped_apply(optimizer, weight_names):
 
     @functools.wraps(original)
     def apply(grads, trainable_variables=None):
-        collector = collecting.active()
-        if collector is None:
-            return original(grads, trainable_variables)
-        variables = list(
-            keras_private.optimized(optimizer)
-            if trainable_variables is None
-            else trainable_variables
-        )
         grads = list(grads)
-        if not collector.is_here():
-            return original(grads, variables)
-        pairs = [
-            (collector.apply_of(schema.TensorKey(*weight_names[id(v)])), v, g)
-            for v, g in zip(variables, grads, strict=True)
-            if id(v) in weight_names
-        ]
-        before = {key: tf.convert_to_tensor(v.value) for key, v, _ in pairs}
-        for key, value in before.items():
-            collector.add("weight", key, value)
-        for key, _, gradient in pairs:
-            if gradient is None:
-                reason = f"gradient: the loss does not depend on {key.tensor!r}"
-                collector.note(key.layer, reason)
-        if "gradient" in collector.signals:
-            known = {
-                key: gradient for key, _, gradient in pairs if gradient is not None
-            }
-            for key, gradient in _global_gradients(optimizer, known).items():
-                collector.add("gradient", key, gradient)
-        result = original(grads, variables)
-        if "update" in collector.signals:
-            for key, variable, _ in pairs:
-                after = tf.convert_to_tensor(variable.value)
-                collector.add("update", key, after - before[key])
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+        before = None
+        try:
+            before = _before_update(
+                optimizer, grads, trainable_variables, weight_names()
+            )
+        except Exception as error:
+            _note_of_weights(error)
+        result = original(grads, trainable_variables)
+        try:
+            if before is not None:
+                _after_update(before)
+        except Exception as error:
+            _note_of_weights(error)
         return result
 
     return apply
+
+
+def _note_of_weights(error):
+    """Notes that the weights could not be looked at, and why."""
+    collector = collecting.active()
+    if collector is not None:
+        collector.fail(error, "reading gradients and weights")
+
+
+def _before_update(optimizer, grads, variables, weight_names):
+    """Notes weights and gradients; returns key, variable and value of each weight."""
+    collector = collecting.active()
+    if collector is None or not collector.is_here():
+        return None
+    if variables is None:
+        variables = keras_private.optimized(optimizer)
+    pairs = [
+        (collector.apply_of(schema.TensorKey(*weight_names[id(v)])), v, g)
+        for v, g in zip(variables, grads, strict=True)
+        if id(v) in weight_names
+    ]
+    before = [(key, v, tf.convert_to_tensor(v.value)) for key, v, _ in pairs]
+    for key, _, value in before:
+        collector.add("weight", key, value)
+    for key, _, gradient in pairs:
+        if gradient is None:
+            reason = f"gradient: the loss does not depend on {key.tensor!r}"
+            collector.note(key.layer, reason)
+    if "gradient" in collector.signals:
+        known = {key: gradient for key, _, gradient in pairs if gradient is not None}
+        for key, gradient in _global_gradients(optimizer, known).items():
+            collector.add("gradient", key, gradient)
+    return before
+
+
+def _after_update(before):
+    """Notes what a step has changed weights by."""
+    collector = collecting.active()
+    if "update" in collector.signals:
+        for key, variable, value in before:
+            after = tf.convert_to_tensor(variable.value)
+            collector.add("update", key, after - value)
 
 
 def _global_gradients(optimizer, gradients):

@@ -73,6 +73,7 @@ def test_signal_statistic_and_runs_are_chosen(page, server, record):
     frame.get_by_label("Statistic").first.select_option("zero_fraction")
     page.settle()
     frame.get_by_role("button", name="None").click()
+    page.settle()
     assert frame.get_by_text("No run is selected").is_visible()
     frame.get_by_label("Show trained").check()
     page.settle()
