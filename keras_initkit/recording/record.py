@@ -4,12 +4,15 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording.thinning import Thinning
+
+if TYPE_CHECKING:
+    from keras_initkit.recording.difference import DifferenceResult
 
 # Most steps held in memory, by kind of matrix; how they thin out beyond that is said in
 # `RunRecord`. Event files keep every step.
@@ -339,6 +342,41 @@ class RunRecord:
         """
         _, series = self.latest(signal)
         return series.tensors, series.statistic(statistic)[_position(series, step)]
+
+    def diff(self, other: "RunRecord", *, tolerance: float = 0.0) -> "DifferenceResult":
+        """Tells where two runs part: the first number that differs, and by how much.
+
+        Steps of the same number are compared, in the order of time; within a step, the
+        weights it begins with come first, then what flows forward, the metrics, what
+        flows back (from the last layer to the first), the gradients and the updates.
+        Statistics, histograms, what is recorded over time and metrics count, but for
+        what the monitor costs; facts in `metadata` do not. NaN equals NaN. Records read
+        back from files compare as those in memory do. Layers whose names Keras
+        numbered differently (`dense`, `dense_3`) are matched by their place.
+
+        Example:
+        >>> one, other = RunRecord(), RunRecord()
+        >>> one.add_scalars(0, {"loss": 0.5})
+        >>> other.add_scalars(0, {"loss": 0.75})
+        >>> first = one.diff(other).first
+        >>> first.step, first.statistic, first.absolute
+        (0, 'loss', 0.25)
+
+        Args:
+            other: The record of the other run.
+            tolerance: Largest relative difference that counts as none, as
+                `Difference.relative` has it; by default any difference counts.
+
+        Returns:
+            `DifferenceResult`; printed, a summary.
+
+        Raises:
+            TypeError: If `other` is no record.
+            ValueError: If `tolerance` is negative or not finite.
+        """
+        from keras_initkit.recording import difference
+
+        return difference.difference(self, other, tolerance)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yields one dict per step, signal and tensor, with a key per statistic."""
