@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_initkit.analysis import _result_plots
 from keras_initkit.structure import keras_private
-from keras_initkit.structure.in_place import forward
+from keras_initkit.structure.in_place import forward, unchanged
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.shadowing import shadowed
 
@@ -113,7 +113,7 @@ def _sizes(model, x):
 
         return call
 
-    with contextlib.ExitStack() as stack:
+    with unchanged(model), contextlib.ExitStack() as stack:
         for _, layer in named_layers(model):
             if keras_private.own_trainable(layer):
                 call = watching(layer.name, layer.call)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.analysis import _result_plots
-from keras_initkit.structure.in_place import editing, forward
+from keras_initkit.structure.in_place import editing, forward, unchanged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +137,10 @@ def metainit(
     if not steps > 0:
         raise ValueError(f"`steps` must be positive. Received: steps={steps!r}.")
     x = tf.convert_to_tensor(x)
-    outputs = forward(model, x)
+    if not model.built:
+        forward(model, x)
+    with unchanged(model):
+        outputs = forward(model, x)
     if y is None:
         rng = np.random.default_rng(0)
         y = rng.integers(0, outputs.shape[-1], outputs.shape[:-1])

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.structure import keras_private, uses
-from keras_initkit.structure.in_place import forward
+from keras_initkit.structure.in_place import forward, unchanged
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.roles import is_normalization
 from keras_initkit.structure.shadowing import shadowed
@@ -134,12 +134,11 @@ def _trace(model, x, began=lambda graph, inputs: None):
         began(tf.compat.v1.get_default_graph(), keras.tree.flatten(inputs))
         forward(model, keras.tree.pack_sequence_as(specs, inputs))
 
-    try:
-        flat = keras.tree.flatten(specs)
+    flat = keras.tree.flatten(specs)
+    # A `call` may count its calls, or keep what it saw.
+    with unchanged(model):
         function = tf.function(run, autograph=False)
         return function.get_concrete_function(*flat).graph
-    finally:
-        keras_private.clear_losses(model)
 
 
 def _specs(model, x):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_initkit.structure import keras_private
+from keras_initkit.structure.moving import State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,42 +65,29 @@ def assigning():
 def editing(model):
     """Yields an `Edit` of a model's weights, as `assigning` does.
 
-    In any case whatever else a forward pass may move (moving averages, seeds, counters)
-    is as it was.
+    In any case whatever else a forward pass may move is as it was (`moving.State`).
     """
-    state = Edit()
-    trainable = {id(variable) for variable in model.trainable_variables}
-    for variable in model.variables:
-        if id(variable) not in trainable:
-            state.remember(variable)
+    state = State(model)
     with assigning() as edit:
         try:
             yield edit
         finally:
-            state.undo(but=edit)  # a frozen kernel is assigned where it is named
+            state.restore(but=edit)
 
 
 @contextlib.contextmanager
 def unchanged(model):
     """Puts back all that a step in training mode moves, whatever happens."""
-    kept = {
-        id(variable): np.array(variable.numpy())
-        for metric in model.metrics
-        for variable in metric.variables
-    }
+    known = {id(v) for metric in model.metrics for v in metric.variables}
     with editing(model):
         try:
             yield
         finally:
-            keras_private.clear_losses(model)
             for metric in model.metrics:
                 # Losses of several outputs make their metrics when they are first
                 # called.
-                if any(id(variable) not in kept for variable in metric.variables):
+                if any(id(variable) not in known for variable in metric.variables):
                     metric.reset_state()
-                for variable in metric.variables:
-                    if id(variable) in kept:
-                        variable.assign(kept[id(variable)])
 
 
 def forward(model, x):

@@ -5,6 +5,7 @@ by a function that says what it gives and why no public way gives it; one contra
 (`tests/structure/test_keras_private.py`) tells, under each version, which has changed.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -73,9 +74,67 @@ def is_rematerialized(layer: Any) -> bool:
     return layer._remat_mode is not None
 
 
-def clear_losses(model: Any) -> None:
-    """Forgets the losses that calls have added (`_clear_losses`; no public way)."""
+def added_losses(model: Any) -> list[tuple[Any, list[Any]]]:
+    """Returns each layer with the losses that its calls have added (`_losses`).
+
+    The public `losses` adds those of weights, and does not tell whose they are.
+    """
+    layers = model._flatten_layers(include_self=True)
+    return [(layer, list(layer._losses)) for layer in layers]
+
+
+def set_added_losses(model: Any, losses: list[tuple[Any, list[Any]]]) -> None:
+    """Has layers hold the losses that `added_losses` told, and no others.
+
+    `_losses` and `_clear_losses`; no public way.
+    """
     model._clear_losses()
+    for layer, held in losses:
+        # Beside the attribute's tracker, as Keras itself adds them.
+        list.__setitem__(layer._losses, slice(None), held)
+
+
+def is_stateful(held: Any) -> bool:
+    """Whether an object of Keras may hold variables: it says so of no other kind.
+
+    Layers, metrics, optimizers and seed generators; a metric container that `compile`
+    makes has no public class, but `variables`.
+    """
+    kinds = (
+        keras.Layer,
+        keras.metrics.Metric,
+        keras.optimizers.Optimizer,
+        keras.random.SeedGenerator,
+    )
+    return isinstance(held, kinds)
+
+
+def untracked(container: Any) -> Any:
+    """Returns the list or dict inside one of TensorFlow's, itself for any other.
+
+    `_storage` and `__wrapped__`; attributes of layers that are lists or dicts become
+    such, whose own methods forbid later checkpoints.
+    """
+    if not type(container).__module__.startswith("tensorflow"):
+        return container
+    inner = getattr(container, "_storage", None)
+    return getattr(container, "__wrapped__", container) if inner is None else inner
+
+
+def note_content(container: Any) -> None:
+    """Tells one of TensorFlow's lists or dicts that its content is meant.
+
+    `_update_snapshot`; else it would refuse to be put in a checkpoint.
+    """
+    if hasattr(container, "_update_snapshot"):
+        container._update_snapshot()
+
+
+@functools.cache
+def own_attributes() -> frozenset[str]:
+    """Returns the names of the attributes that Keras gives each layer and model."""
+    layer, model = keras.layers.Layer(name="any"), keras.Sequential(name="any")
+    return frozenset({*vars(layer), *vars(model), "stop_training", "train_function"})
 
 
 # The graph of layers.

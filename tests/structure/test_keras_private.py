@@ -148,13 +148,67 @@ def check_is_rematerialized():
     assert private.is_rematerialized(layer)
 
 
-@contract(private.clear_losses, "Layer._clear_losses")
-def check_clear_losses():
+@contract(private.added_losses, "Layer._losses")
+def check_added_losses():
     model = Subclassed()
+    assert [held for _, held in private.added_losses(model) if held] == []
     model(np.ones((2, 3), np.float32))
-    assert len(model.losses) == 1
-    private.clear_losses(model)
+    assert [len(held) for _, held in private.added_losses(model) if held] == [1]
+
+
+@contract(private.set_added_losses, "Layer._losses", "Layer._clear_losses")
+def check_set_added_losses():
+    model = Subclassed()
+    none = private.added_losses(model)
+    model(np.ones((2, 3), np.float32))
+    one = private.added_losses(model)
+    private.set_added_losses(model, none)
     assert model.losses == []
+    private.set_added_losses(model, one)
+    assert len(model.losses) == 1
+
+
+@contract(private.is_stateful, "its classes")
+def check_is_stateful():
+    for held in (
+        k.Dense(1),
+        keras.metrics.Mean(),
+        keras.optimizers.SGD(),
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()),
+        keras.random.SeedGenerator(1),
+    ):
+        assert private.is_stateful(held)
+    assert not private.is_stateful(keras.losses.MeanSquaredError())
+
+
+@contract(private.untracked, "the lists and dicts that attributes of layers become")
+def check_untracked():
+    layer = k.Dense(1)
+    layer.some, layer.named = [1], {"a": 1}
+    for container, kind in ((layer.some, list), (layer.named, dict)):
+        inner = private.untracked(container)
+        assert inner == container
+        assert type(inner).__module__.partition(".")[0] != "tensorflow"
+        assert isinstance(inner, kind)
+    plain = [1]
+    assert private.untracked(plain) is plain
+
+
+@contract(private.note_content, "`_update_snapshot` of TensorFlow's lists")
+def check_note_content():
+    layer = k.Dense(1)
+    layer.some = [1]
+    private.untracked(layer.some)[:] = [1, 2]
+    private.note_content(layer.some)
+    assert list(layer.some) == [1, 2]
+    private.note_content([1])
+
+
+@contract(private.own_attributes, "what a new layer and a new model hold")
+def check_own_attributes():
+    names = private.own_attributes()
+    assert {"built", "_losses", "_metrics", "_called"} & names
+    assert "calls" not in names
 
 
 @contract(
