@@ -14,14 +14,14 @@ from keras_initkit.analysis._jacobian import Jacobian, jacobian_of
 from keras_initkit.analysis._json import finite
 from keras_initkit.analysis._layer_profile import LayerProfile, layer_profiles
 from keras_initkit.analysis._phases import Phase, phases, too_deep
-from keras_initkit.analysis._step import Step, one_batch
+from keras_initkit.analysis._step import PassFailed, Step, one_batch
 from keras_initkit.analysis._tables import to_html, to_text
 from keras_initkit.capture.once import observe
 from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord
 from keras_initkit.structure import layers as choosing
 from keras_initkit.structure.forward_graph import learn_roles
-from keras_initkit.structure.in_place import editing, forward, unchanged
+from keras_initkit.structure.in_place import editing, forward, told, unchanged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +128,8 @@ def diagnose(
             first 256 are used), or a data set (`tf.data.Dataset`, `PyDataset`,
             iterator) whose first batch is taken, with its targets.
         y: Targets. Without any, or with such as the loss does not take (a class that
-            has no unit), random ones tell how gradients flow; the loss is not judged
-            then.
+            has no unit), or where the loss raises, random ones tell how gradients flow;
+            the loss is not judged then, and a note says why.
         loss: Keras loss, name of one or function, in place of the compiled one. For a
             model that is not compiled, by default, what targets and outputs suggest:
             cross-entropy for classes and labels, else squared error.
@@ -141,6 +141,9 @@ def diagnose(
 
     Raises:
         ValueError: If there are no examples, or `x` and `y` differ in number.
+
+    Where the model's own forward pass raises, the rest is judged, and a note says what
+    was not.
 
     Example:
     >>> import keras, numpy as np, keras_initkit as kik
@@ -154,22 +157,19 @@ def diagnose(
     started = time.perf_counter()
     notes: list[str] = []
     x, y, weights = one_batch(x, y, notes)
-    if not model.built:
-        with editing(model):
-            forward(model, x)
-    with unchanged(model):
-        step = Step(model, x, y, weights, loss, notes)
-        value, seen, untapped = observe(model, step)
+    value, seen, untapped, known = _measured(model, x, y, weights, loss, notes)
     learn_roles(model, x)
-    judged_loss = value if step.has_loss else None
-    record = _record(model, step.known, judged_loss, seen, untapped)
+    record = _record(model, known, value, seen, untapped)
     found = phases(model, keras.tree.map_structure(lambda one: one[:1], x))
     expected = theory.expect(model, x)
     notes += expected.notes
     spectrum = None
     if jacobian:
         with unchanged(model):
-            spectrum = jacobian_of(model, x, notes)
+            try:
+                spectrum = jacobian_of(model, x, notes)
+            except Exception as error:  # whatever the user's own `call` raises
+                notes.append(f"No Jacobian: its forward pass {told(error)}.")
     return DiagnosisResult(
         model=model.name,
         findings=_findings(model, record, found),
@@ -177,11 +177,42 @@ def diagnose(
         record=record,
         profile=layer_profiles(record, expected),
         phases=found,
-        loss=judged_loss,
+        loss=value,
         chance=_chance(record),
         jacobian=spectrum,
         notes=notes,
         seconds=time.perf_counter() - started,
+    )
+
+
+def _measured(model, x, y, weights, loss, notes):
+    """Runs the step: `(loss that may be judged, seen, untapped, facts)`.
+
+    Where the model's forward pass raises, nothing is seen, and a note says why.
+    """
+    try:
+        if not model.built:
+            with editing(model):
+                forward(model, x)
+    except Exception as error:
+        notes.append(_without_pass(error))
+        return None, {}, [], {}
+    with unchanged(model):
+        step = Step(model, x, y, weights, loss, notes)
+        try:
+            value, seen, untapped = observe(model, step)
+        except PassFailed as failure:
+            notes.append(_without_pass(failure.__cause__))
+            return None, {}, [], step.known
+        if "update" not in seen and getattr(model, "optimizer", None) is not None:
+            notes.append("Updates were not judged: the optimizer cannot be copied.")
+        return value if step.has_loss else None, seen, untapped, step.known
+
+
+def _without_pass(error):
+    return (
+        "Signals, gradients and loss were not judged, because the model's forward pass "
+        f"on `x` {told(error)}."
     )
 
 

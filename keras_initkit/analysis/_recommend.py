@@ -12,7 +12,7 @@ from keras_initkit import initializers
 from keras_initkit.analysis._choosing import Rules, activation_key, is_plain
 from keras_initkit.analysis.plan import Plan
 from keras_initkit.structure import forward_graph
-from keras_initkit.structure.in_place import Skipped, forward
+from keras_initkit.structure.in_place import Skipped, forward, told
 from keras_initkit.structure.owners import find_owners
 
 
@@ -69,13 +69,7 @@ def recommend(
     - [He et al., 2015](https://arxiv.org/abs/1502.01852)
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393)
     """  # noqa: E501
-    if not model.built and x is not None:
-        forward(model, x)
-    if not model.built:
-        raise ValueError(
-            "`model` must be built: give it an `Input`, call it on a batch, or pass "
-            f"`x`. Received: {type(model).__name__} {model.name!r}, not built."
-        )
+    _build(model, x)
     owners, skipped = find_owners(model)
     graph = forward_graph.trace(model, {id(owner.layer) for owner in owners}, x)
     note = ""
@@ -100,6 +94,21 @@ def recommend(
     if class_prior is not None:
         choices = _with_prior(choices, placed, class_prior)
     return Plan(model.name, choices, skipped, note)
+
+
+def _build(model, x):
+    """Builds a model that is not built yet, by a pass on `x`."""
+    why = ""
+    if not model.built and x is not None:
+        try:
+            forward(model, x)
+        except Exception as error:
+            why = f"; its forward pass on `x` {told(error)}"
+    if not model.built:
+        raise ValueError(
+            "`model` must be built: give it an `Input`, call it on a batch, or pass "
+            f"`x`. Received: {type(model).__name__} {model.name!r}, not built{why}."
+        )
 
 
 def _place(owner, graph, last):

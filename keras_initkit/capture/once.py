@@ -75,16 +75,16 @@ def _copied_optimizer(model, copies):
     original = getattr(model, "optimizer", None)
     if original is None:
         return None
-    config = original.get_config()
-    for part in (config, config.get("inner_optimizer", {}).get("config", {})):
-        # Applied at once, so that the step's update is seen.
-        if part.get("gradient_accumulation_steps"):
-            part["gradient_accumulation_steps"] = None
     try:
+        config = original.get_config()
+        for part in (config, config.get("inner_optimizer", {}).get("config", {})):
+            # Applied at once, so that the step's update is seen.
+            if part.get("gradient_accumulation_steps"):
+                part["gradient_accumulation_steps"] = None
         copy = type(original).from_config(config)
-    except (TypeError, ValueError):
+        copy.build(copies)
+    except Exception:  # whatever a user's own optimizer raises
         return None
-    copy.build(copies)
     states, known = copy.variables, original.variables
     if [v.shape for v in states] == [v.shape for v in known]:
         for variable, state in zip(states, known, strict=True):

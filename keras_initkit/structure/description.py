@@ -51,27 +51,37 @@ def of_training(model, params=None, first_step=0):
         first_step: Optimizer iteration at which this `fit` began.
 
     Returns:
-        A dict with those of these keys that are known: `"loss"` (see `loss_of`),
+        A dict with those of these keys that can be told: `"loss"` (see `loss_of`),
         `"optimizer"` (see `optimizer_of`), `"outputs"` (see `outputs_of`), `"penalty"`
         (sum of the weights' regularization losses now), `"dropout"` (`[path, rate]`
         of each dropout layer) and `"fit"` (`first_step` and `steps_per_epoch`).
     """
-    facts = {
-        "loss": loss_of(model),
-        "optimizer": optimizer_of(model),
-        "outputs": outputs_of(model),
-        "penalty": _penalty(model),
-        "dropout": [
+    readers = {
+        "loss": lambda: loss_of(model),
+        "optimizer": lambda: optimizer_of(model),
+        "outputs": lambda: outputs_of(model),
+        "penalty": lambda: _penalty(model),
+        "dropout": lambda: [
             [path, float(layer.rate)]
             for path, layer in named_layers(model)
             if isinstance(layer, keras.layers.Dropout)
         ],
-        "fit": {
+        "fit": lambda: {
             "first_step": int(first_step),
             "steps_per_epoch": (params or {}).get("steps"),
         },
     }
+    facts = {name: _read(name, reader) for name, reader in readers.items()}
     return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def _read(name, reader):
+    """Returns one fact; `None` where a user's loss, optimizer or layer raises."""
+    try:
+        return reader()
+    except Exception:
+        logger.debug("%r of the training is not known", name, exc_info=True)
+        return None
 
 
 def loss_of(model):
@@ -120,27 +130,39 @@ def optimizer_of(model):
 
     Returns:
         A dict with `name`, `learning_rate` (a schedule's is that of the present
-        iteration), `scheduled`, `weight_decay`, `gradient_accumulation_steps` and
-        `loss_scale` (1 for none); `None` without an optimizer.
+        iteration; `None` where there is no single one), `scheduled`, `weight_decay`,
+        `gradient_accumulation_steps` and `loss_scale` (1 for none); `None` without an
+        optimizer.
     """
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return None
     scale = getattr(optimizer, "dynamic_scale", None)
     if scale is None:  # not built yet, or a factor that stays
-        scale = getattr(optimizer, "initial_scale", optimizer.loss_scale_factor) or 1.0
+        factor = getattr(optimizer, "loss_scale_factor", None)
+        scale = getattr(optimizer, "initial_scale", factor) or 1.0
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return {
         "name": _snake(type(inner).__name__),
-        "learning_rate": float(np.asarray(inner.learning_rate)),
+        "learning_rate": _rate_of(inner),
         "scheduled": isinstance(
             keras_private.learning_rate_given(inner),
             keras.optimizers.schedules.LearningRateSchedule,
         ),
-        "weight_decay": inner.weight_decay or None,
-        "gradient_accumulation_steps": inner.gradient_accumulation_steps,
+        "weight_decay": getattr(inner, "weight_decay", None) or None,
+        "gradient_accumulation_steps": getattr(
+            inner, "gradient_accumulation_steps", None
+        ),
         "loss_scale": float(np.asarray(scale)),
     }
+
+
+def _rate_of(optimizer):
+    """Returns the present learning rate; `None` where there is no single one."""
+    try:
+        return float(np.asarray(optimizer.learning_rate))
+    except Exception:  # several optimizers in one raise what they like
+        return None
 
 
 def outputs_of(model):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -95,3 +96,12 @@ def forward(model, x):
     if keras_private.takes_training(model):
         return model(x, training=False)
     return model(x)
+
+
+def told(error):
+    """Says in one line what was raised: `raised ValueError (no such axis)`."""
+    text = re.sub(r"\x1b\[\d*m|\{\{function_node .*?\}\} ?", "", str(error))
+    lines = [line.strip().rstrip(".:") for line in text.split("\n")]
+    # Keras puts the call ahead of what is wrong with it.
+    lines = [one for one in lines if one and not one.startswith("Exception encounter")]
+    return f"raised {type(error).__name__}" + (f" ({lines[0]})" if lines else "")

@@ -1,5 +1,6 @@
 """Lint: what a model's structure, weights and optimizer tell without any data."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +23,7 @@ from keras_initkit.diagnosis.linting.registry import Subject
 from keras_initkit.diagnosis.registry import in_order
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.graph import Graph
+from keras_initkit.structure.in_place import told
 from keras_initkit.structure.layers import named_layers
 
 
@@ -31,7 +33,8 @@ def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
     Judges the structure: the last activation against the loss, activations inside, the
     weights as they now are, the optimizer. Of a subclassed model, whose structure
     is known only when it runs, layers, weights and optimizer are checked; weights that
-    are not built yet are not.
+    are not built yet are not. A check in which a layer or optimizer of your own raises
+    is left out, with a warning.
 
     Args:
         model: A Keras model, compiled or not; nothing of it is changed.
@@ -58,4 +61,17 @@ def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
     if model.built:
         learn_roles(model)
     subject = Subject(model, Graph.of(model), tuple(named_layers(model)))
-    return in_order(f for name in names for f in LINTS[name].ask(subject))
+    return in_order(f for name in names for f in _asked(name, subject))
+
+
+def _asked(name: str, subject: Subject) -> list[Finding]:
+    """Asks one check; what a user's own optimizer or layer raises is a warning."""
+    try:
+        return LINTS[name].ask(subject)
+    except Exception as error:
+        warnings.warn(
+            f"`lint` did not judge {name} of model {subject.model.name!r}, because it "
+            f"{told(error)}",
+            stacklevel=3,
+        )
+        return []

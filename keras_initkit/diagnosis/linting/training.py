@@ -31,7 +31,7 @@ _RATES = {
 def learning_rate_range(subject: Subject) -> Iterator[Fault]:
     """The learning rate is negative, zero, or out of any usual range."""
     optimizer = optimizer_of(subject.model)
-    if optimizer is None:
+    if optimizer is None or optimizer["learning_rate"] is None:
         return
     rate, name = optimizer["learning_rate"], optimizer["name"]
     low, high = _RATES.get(name, _ADAPTIVE)
