@@ -83,6 +83,10 @@ class Judge:
         self._due = 0
         self._told: set = set()
 
+    def __getstate__(self):
+        # What a `fit` was told is of that `fit`.
+        return vars(self) | {"_begun": 0.0, "_spent": 0.0, "_due": 0, "_told": set()}
+
     @property
     def findings(self):
         """The findings that stand, the gravest first."""

@@ -1,6 +1,7 @@
 """`SignalMonitor`: what flows through a model, and back, while `fit` trains it."""
 
 import contextlib
+import copy
 import dataclasses
 import logging
 import os
@@ -32,6 +33,28 @@ Rules = str | Sequence[str] | Mapping[str, Mapping[str, float] | None] | None
 HISTOGRAM_EVERY = 10
 
 
+# What a monitor holds of the training that it watches: no copy of it has it.
+_OF_A_FIT = {
+    "guard",
+    "params",
+    "_model",
+    "_session",
+    "_run",
+    "_count",
+    "_meter",
+    "_monitored",
+    "_skipped",
+    "_armed",
+    "_described",
+    "_expected",
+    "_expectation",
+    "_facts",
+    "_began",
+    "_last_step",
+    "_as_compiled",
+}
+
+
 class SignalMonitor(keras.callbacks.Callback):
     """Records per-layer statistics of the train step, and writes them for TensorBoard.
 
@@ -43,6 +66,10 @@ class SignalMonitor(keras.callbacks.Callback):
     `trainable`) is to be changed before `compile`, as it asks itself: monitored steps
     are traced later than others. Under `tf.distribute` the statistics
     are those of the global batch; with several workers, only the chief writes.
+
+    A monitor may be copied and pickled (Keras Tuner copies callbacks), a used one, too:
+    what comes out has the same settings, a copy of the record and of the findings, and
+    watches no model. What it records next goes to new series of that record.
 
     Example:
     >>> import keras, numpy as np, tempfile
@@ -57,7 +84,8 @@ class SignalMonitor(keras.callbacks.Callback):
     Args:
         log_dir: Directory of the run, made when the first step is written. Scalars and
             histograms for the stock dashboards go there, the full record to
-            `<log_dir>/initkit`. `None`, the default, keeps the record in memory only.
+            `<log_dir>/initkit`. `None`, the default, keeps the record in memory only;
+            so does, with a warning, a directory that cannot be written to.
         every: Monitor optimizer iterations 0, n, 2n, … (iteration 0 is the step from
             the initial weights), or a schedule: one of `schedules`, such as
             `log_spaced()` or `first(20) | every(100)`, or any function from iteration
@@ -93,9 +121,9 @@ class SignalMonitor(keras.callbacks.Callback):
         findings: List of the `Finding`s that now stand, the gravest first.
 
     Raises:
-        ValueError: If `every`, `signals`, `layers`, `exclude`, `histograms`, `rules`,
-            `on_finding` or `severity` is not as said.
-        TypeError: If `layers` or `exclude` is of another kind.
+        ValueError: If `log_dir`, `every`, `signals`, `layers`, `exclude`, `histograms`,
+            `rules`, `on_finding` or `severity` is not as said.
+        TypeError: If `log_dir`, `layers` or `exclude` is of another kind.
     """
 
     def __init__(
@@ -112,23 +140,47 @@ class SignalMonitor(keras.callbacks.Callback):
         severity: str = "warning",
     ) -> None:
         super().__init__()
-        self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
+        self.log_dir = _checked_directory(log_dir)
         self.signals = schema.check_signals(tuple(signals))
         self.selection = capture.Selection(layers, exclude)
         self.histograms = _checked_histograms(histograms)
         self.record = RunRecord()
         self._schedule = schedules.as_schedule(every)
+        self._judge = Judge(rules, on_finding, severity)
+        self._begin_fresh()
+
+    def _begin_fresh(self) -> None:
+        """Sets what belongs to the training that is watched, not to the monitor."""
+        self._model = self.params = None
         self._session: Any = None
         self._run: Any = None
         self._count: Any = None
         self._meter = OverheadMeter()
         self.guard = Guard(type(self).__name__)
-        self._judge = Judge(rules, on_finding, severity)
         self._monitored = 0
         self._skipped = 0
         self._armed = self._described = False
         self._expected: Any = None
         self._expectation: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: one for name, one in vars(self).items() if name not in _OF_A_FIT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin_fresh()
+        self.record.begin_anew()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SignalMonitor":
+        # The layers and functions that a selection names are those of the user.
+        memo[id(self.selection)] = self.selection
+        fresh = type(self).__new__(type(self))
+        memo[id(self)] = fresh
+        fresh.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return fresh
+
+    def __copy__(self) -> "SignalMonitor":
+        return copy.deepcopy(self)
 
     def instrument(
         self,
@@ -503,6 +555,25 @@ def _numbers(logs):
 def _listed(one_or_several):
     several = isinstance(one_or_several, list | tuple)
     return list(one_or_several) if several else [one_or_several]
+
+
+def _checked_directory(log_dir):
+    """Returns a path, `None` for none; what can never be one raises."""
+    if log_dir is None:
+        return None
+    text = os.fspath(log_dir) if isinstance(log_dir, os.PathLike) else log_dir
+    if not isinstance(text, str):
+        raise TypeError(
+            "`log_dir` must be a string or a path, or `None` to record in memory only"
+            + ("; `os.fsdecode` makes one of bytes" if isinstance(text, bytes) else "")
+            + f". Received: log_dir={log_dir!r} of type {type(log_dir).__name__}"
+        )
+    if not text or "\0" in text:
+        raise ValueError(
+            "`log_dir` must name a directory: not be empty (the working directory is "
+            f"'.') nor hold a NUL byte. Received: log_dir={log_dir!r}"
+        )
+    return pathlib.Path(text)
 
 
 def _checked_histograms(histograms):

@@ -31,7 +31,7 @@ class RunShare:
 
     def __init__(self, log_dir: pathlib.Path, fit: Any, signals: tuple[str, ...]):
         self.signals = signals
-        self._path = pathlib.Path(log_dir).resolve()
+        self._path = _resolved(pathlib.Path(log_dir))
         run = _RUNS.get(self._path)
         if run is None or run.fit() is not fit:
             if run is not None:
@@ -84,6 +84,17 @@ class RunShare:
             if _RUNS.get(self._path) is self._run:
                 del _RUNS[self._path]
             self.writer.close()
+
+
+def _resolved(path: pathlib.Path) -> pathlib.Path:
+    """Returns the one name of a directory; its own where it has no other.
+
+    A loop of links, or a working directory that is gone, is found when it is written.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path
 
 
 class _Run:
