@@ -88,11 +88,21 @@ __all__ = ["__version__", *_ROOMS, *_ROOM_OF]
 if not TYPE_CHECKING:
 
     def __getattr__(name):
-        if name in _ROOMS:
-            return importlib.import_module(f"keras_initkit.{name}")
-        if name in _ROOM_OF:
-            room = importlib.import_module(f"keras_initkit.{_ROOM_OF[name]}")
-            return getattr(room, name)
+        if name in _ROOMS or name in _ROOM_OF:
+            try:
+                room = importlib.import_module(
+                    f"keras_initkit.{_ROOM_OF.get(name, name)}"
+                )
+            except ImportError as error:
+                if error.name != "tensorflow":
+                    raise
+                raise ImportError(
+                    f"`keras_initkit.{name}` needs the TensorFlow backend: "
+                    "`pip install tensorflow`, and set the environment variable "
+                    "`KERAS_BACKEND=tensorflow` before Keras is imported.",
+                    name="tensorflow",
+                ) from error
+            return room if name in _ROOMS else getattr(room, name)
         raise AttributeError(f"module 'keras_initkit' has no attribute {name!r}")
 
 

@@ -21,6 +21,7 @@ from keras_initkit.analysis._jobs import (
 from keras_initkit.analysis.comparison import ComparisonResult
 from keras_initkit.analysis.reuse import ReferenceBuilder
 from keras_initkit.analysis.run_result import RunResult
+from keras_initkit.structure.needs import check_backend
 
 
 def compare(
@@ -87,6 +88,7 @@ def compare(
     """
     choices = labelled(initializers)
     seed_list = _seed_list(seeds)
+    check_backend("compare")
     check_jobs(n_jobs)
     _check_positive(epochs=epochs, batch_size=batch_size)
     split = as_data(data)

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_initkit import diagnosis, schema, stats, theory
+from keras_initkit import diagnosis, schema, theory
 from keras_initkit.analysis import _diagnosis_plot, _diagnosis_table
 from keras_initkit.analysis._jacobian import Jacobian, jacobian_of
 from keras_initkit.analysis._json import finite
@@ -16,12 +16,12 @@ from keras_initkit.analysis._layer_profile import LayerProfile, layer_profiles
 from keras_initkit.analysis._phases import Phase, phases, too_deep
 from keras_initkit.analysis._step import PassFailed, Step, one_batch
 from keras_initkit.analysis._tables import to_html, to_text
-from keras_initkit.capture.once import observe
 from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord
 from keras_initkit.structure import layers as choosing
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.in_place import editing, forward, told, unchanged
+from keras_initkit.structure.needs import check_backend, check_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +140,9 @@ def diagnose(
         `DiagnosisResult`.
 
     Raises:
-        ValueError: If there are no examples, or `x` and `y` differ in number.
+        ValueError: If there are no examples, `x` and `y` differ in number, or Keras
+            runs on another backend than TensorFlow.
+        TypeError: If `model` is no model of Keras 3.
 
     Where the model's own forward pass raises, the rest is judged, and a note says what
     was not.
@@ -154,6 +156,8 @@ def diagnose(
     >>> "VanishingGradient" in {finding.rule for finding in diagnosis.findings}
     True
     """
+    check_backend("diagnose")
+    check_model("diagnose", model)
     started = time.perf_counter()
     notes: list[str] = []
     x, y, weights = one_batch(x, y, notes)
@@ -197,6 +201,8 @@ def _measured(model, x, y, weights, loss, notes):
     except Exception as error:
         notes.append(_without_pass(error))
         return None, {}, [], {}
+    from keras_initkit.capture.once import observe
+
     with unchanged(model):
         step = Step(model, x, y, weights, loss, notes)
         try:
@@ -218,6 +224,8 @@ def _without_pass(error):
 
 def _record(model, known, loss, seen, untapped):
     """Returns the record of the step, as a monitor would have it."""
+    from keras_initkit import stats
+
     record = RunRecord()
     for signal, one in seen.items():
         record.add(signal, one.keys, 0, one.statistics)

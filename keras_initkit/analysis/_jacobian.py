@@ -4,10 +4,10 @@ import dataclasses
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import forward
+from keras_initkit.structure.needs import tensorflow as tf
 
 # Examples, and outputs of each, whose gradients are taken.
 EXAMPLES, OUTPUTS = 4, 64

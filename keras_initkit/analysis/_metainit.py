@@ -7,10 +7,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.in_place import editing, forward, unchanged
+from keras_initkit.structure.needs import check_backend, check_model
+from keras_initkit.structure.needs import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,7 @@ def gradient_quotient(
     Reference:
     - [Dauphin & Schoenholz, 2019](https://papers.nips.cc/paper/9427)
     """
+    check_backend("gradient_quotient")
     weights = _matrices(model)
     with tf.GradientTape() as outer:
         with tf.GradientTape() as inner:
@@ -129,11 +131,8 @@ def metainit(
     Reference:
     - [Dauphin & Schoenholz, 2019](https://papers.nips.cc/paper/9427)
     """
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "`metainit` needs the TensorFlow backend, for its nested gradients. "
-            f"Received: backend={keras.backend.backend()!r}."
-        )
+    check_backend("metainit")
+    check_model("metainit", model)
     if not steps > 0:
         raise ValueError(f"`steps` must be positive. Received: steps={steps!r}.")
     x = tf.convert_to_tensor(x)

@@ -13,6 +13,7 @@ from keras_initkit.analysis._choosing import Rules, activation_key, is_plain
 from keras_initkit.analysis.plan import Plan
 from keras_initkit.structure import forward_graph
 from keras_initkit.structure.in_place import Skipped, forward, told
+from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners
 
 
@@ -54,6 +55,7 @@ def recommend(
 
     Raises:
         ValueError: If the model is not built, or no output fits `class_prior`.
+        TypeError: If `model` is no model of Keras 3.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -69,6 +71,7 @@ def recommend(
     - [He et al., 2015](https://arxiv.org/abs/1502.01852)
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393)
     """  # noqa: E501
+    check_model("recommend", model)
     _build(model, x)
     owners, skipped = find_owners(model)
     graph = forward_graph.trace(model, {id(owner.layer) for owner in owners}, x)

@@ -4,13 +4,13 @@ import inspect
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_initkit import diagnosis
 from keras_initkit.analysis._targets import default_loss, random_targets
 from keras_initkit.recording import RunRecord
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure.in_place import told
+from keras_initkit.structure.needs import tensorflow as tf
 
 # Examples of a longer array that make the batch.
 LARGEST_BATCH = 256
@@ -149,7 +149,7 @@ class Step:
             self.known = self._facts()
         terms = [
             _number(loss(_of_rank(y, output), output))
-            for loss, (y, output) in zip(self._losses, pairs, strict=True)
+            for loss, (y, output) in zip(self._losses or (), pairs, strict=True)
         ]
         return self._added(terms)
 
@@ -178,8 +178,9 @@ class Step:
         """Returns what the rules want to know of loss, optimizer and batch."""
         batch = (self.x, self.y if self.has_loss else None, self.weights)
         known = description.gather(self.model, batch, first_step=0)
-        if not self.is_compiled and self.has_loss and len(self._losses or ()) == 1:
-            known["loss"] = description.describe_loss(self._losses[0])
+        losses = self._losses or ()
+        if not self.is_compiled and self.has_loss and len(losses) == 1:
+            known["loss"] = description.describe_loss(losses[0])
             if known["loss"] is not None:
                 known["loss"]["weighted"] = False
         if not self.has_loss:

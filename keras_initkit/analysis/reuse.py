@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_initkit import capture, models
+from keras_initkit import models
 
 
 class Reused:
@@ -32,7 +32,7 @@ class Reused:
         self._build = build_model
         self._model: keras.Model | None = None
         self._optimizer: list[Any] = []
-        self._session: capture.Session | None = None
+        self._session: Any = None
 
     def __call__(self, initializer: Any, seed: int) -> keras.Model:
         """Returns the model with the initial weights of `(initializer, seed)`."""
@@ -41,6 +41,8 @@ class Reused:
             fresh.optimizer.build(fresh.trainable_variables)
             self._optimizer = [v.numpy() for v in fresh.optimizer.variables]
             # Holds the instrumented function, which monitors hold for one run only.
+            from keras_initkit import capture
+
             self._session = capture.Session.of(fresh)
             self._model = fresh
             return fresh

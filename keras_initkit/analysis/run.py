@@ -17,7 +17,6 @@ from keras_initkit.analysis.batches import ShuffledBatches
 from keras_initkit.analysis.reuse import Reused
 from keras_initkit.analysis.run_log import RunLog
 from keras_initkit.analysis.run_result import METRICS, RunResult
-from keras_initkit.callbacks import SignalMonitor
 from keras_initkit.recording import RunRecord, hparams
 
 _EVALUATION_BATCH = 1000
@@ -82,6 +81,8 @@ def train_run(
     }
     log = RunLog(log_dir, facts, METRICS, data.origin, data.is_standin)
     # What is found is told with the result.
+    from keras_initkit.callbacks import SignalMonitor
+
     monitor = SignalMonitor(log.directory, every=every, on_finding=lambda finding: None)
     monitor.record.metadata.update(data=data.origin, standin=bool(data.is_standin))
     with _logged(log, monitor):
@@ -126,7 +127,7 @@ def train_run(
 
 
 @contextlib.contextmanager
-def _logged(log: RunLog, monitor: SignalMonitor) -> Iterator[None]:
+def _logged(log: RunLog, monitor: Any) -> Iterator[None]:
     """Starts a run's log; closes it, and the monitor's, if the run is cut short."""
     try:
         log.start()

@@ -24,6 +24,7 @@ from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord, RunShare, budget
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure import layers as choosing
+from keras_initkit.structure.needs import check_backend, check_model
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,8 @@ class SignalMonitor(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `log_dir`, `every`, `signals`, `layers`, `exclude`, `histograms`,
-            `rules`, `on_finding` or `severity` is not as said.
+            `rules`, `on_finding` or `severity` is not as said, or Keras runs on another
+            backend than TensorFlow.
         TypeError: If `log_dir`, `layers` or `exclude` is of another kind.
     """
 
@@ -139,6 +141,7 @@ class SignalMonitor(keras.callbacks.Callback):
         on_finding: str | Callable[[Finding], object] = "warn",
         severity: str = "warning",
     ) -> None:
+        check_backend(type(self).__name__)
         super().__init__()
         self.log_dir = _checked_directory(log_dir)
         self.signals = schema.check_signals(tuple(signals))
@@ -151,7 +154,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _begin_fresh(self) -> None:
         """Sets what belongs to the training that is watched, not to the monitor."""
-        self._model = self.params = None
+        keras.callbacks.Callback.__init__(self)
         self._session: Any = None
         self._run: Any = None
         self._count: Any = None
@@ -163,11 +166,16 @@ class SignalMonitor(keras.callbacks.Callback):
         self._expected: Any = None
         self._expectation: Any = None
 
+    def set_model(self, model: Any) -> None:
+        for _, one in choosing.parts_of(model):
+            check_model(type(self).__name__, one)
+        super().set_model(model)
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: one for name, one in vars(self).items() if name not in _OF_A_FIT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.__dict__.update(state)
         self._begin_fresh()
         self.record.begin_anew()
 

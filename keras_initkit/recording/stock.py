@@ -12,7 +12,7 @@ import numpy as np
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.custom_scalar import layout_pb2
 
-from keras_initkit import schema, stats
+from keras_initkit import schema
 from keras_initkit.recording import events
 from keras_initkit.recording.record import SignalSeries
 
@@ -182,6 +182,8 @@ def histograms(
         counts: Counts by leading bits, shape `(tensors, bins)`.
         known: Whether the file has the metadata of a tag.
     """
+    from keras_initkit import stats  # TensorFlow, which reading does without
+
     low, high = (series.statistics.index(name) for name in ("min", "max"))
     values = []
     for key, row, count in zip(series.tensors, series.last(), counts, strict=True):

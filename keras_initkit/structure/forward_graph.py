@@ -12,11 +12,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_initkit.structure import keras_private, uses
 from keras_initkit.structure.in_place import forward, unchanged
 from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.needs import tensorflow as tf
 from keras_initkit.structure.roles import is_normalization
 from keras_initkit.structure.shadowing import shadowed
 

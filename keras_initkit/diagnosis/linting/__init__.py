@@ -25,6 +25,7 @@ from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.graph import Graph
 from keras_initkit.structure.in_place import told
 from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.needs import check_model
 
 
 def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
@@ -45,6 +46,7 @@ def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
 
     Raises:
         ValueError: If there is no check of such a name.
+        TypeError: If `model` is no model of Keras 3.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -52,6 +54,7 @@ def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
     >>> [finding.rule for finding in kik.lint(model)]
     ['LossActivationMismatch']
     """
+    check_model("lint", model)
     names = tuple(LINTS) if rules is None else tuple(rules)
     unknown = sorted(set(names) - set(LINTS))
     if unknown:
