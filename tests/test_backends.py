@@ -110,6 +110,13 @@ TAKING = {
     "lint": kik.lint,
     "recommend": kik.recommend,
     "metainit": lambda model: kik.metainit(model, X),
+    "lsuv": lambda model: kik.lsuv(model, X),
+    "reinitialize": lambda model: kik.reinitialize(model, "he_normal"),
+    "preserve_signal": kik.preserve_signal,
+    "over_draws": lambda model: kik.over_draws(model, X, "he_normal"),
+    "fixup": kik.fixup,
+    "expect": lambda model: kik.theory.expect(model, X),
+    "predict": kik.theory.predict,
 }
 
 

@@ -11,6 +11,7 @@ from keras_initkit.analysis import _result_plots
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.roles import is_normalization
 from keras_initkit.structure.scalable import find_targets
 
@@ -75,6 +76,7 @@ def fixup(
     Reference:
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321)
     """
+    check_model("fixup", model)
     graph = keras_private.functional_graph(model)
     if graph is None:
         raise ValueError(

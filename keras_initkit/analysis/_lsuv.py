@@ -15,6 +15,7 @@ from keras_initkit import initializers
 from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped, editing, forward
+from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.roles import gates_of
 from keras_initkit.structure.scalable import find_targets
 from keras_initkit.structure.shadowing import shadowed
@@ -152,6 +153,7 @@ def lsuv(
     Reference:
     - [Mishkin & Matas, 2015](https://arxiv.org/abs/1511.06422)
     """
+    check_model("lsuv", model)
     started = time.perf_counter()
     if not tolerance > 0:
         raise ValueError(

@@ -13,6 +13,7 @@ from keras_initkit.analysis import _result_plots
 from keras_initkit.analysis.plan import Choice, Plan, label
 from keras_initkit.structure.in_place import Skipped, assigning
 from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners
 from keras_initkit.structure.selection import listed, meant_by
 
@@ -113,6 +114,7 @@ def reinitialize(
     >>> print(kik.reinitialize(model, "he_normal", seed=0).weights[0].initializer)
     HeNormal
     """
+    check_model("reinitialize", model)
     if not model.built:
         raise ValueError(
             "`model` must be built: give it an `Input` or call it on a batch first. "

@@ -15,6 +15,7 @@ from keras_initkit.analysis import _result_plots
 from keras_initkit.analysis._reinitialize import reinitialize
 from keras_initkit.structure import description
 from keras_initkit.structure.in_place import editing, forward
+from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners
 from keras_initkit.structure.shadowing import shadowed
 
@@ -136,6 +137,7 @@ def over_draws(
     >>> draws.factor().agrees(1.0)
     True
     """
+    check_model("over_draws", model)
     if draws < 2:
         raise ValueError(f"`draws` must be at least 2. Received: draws={draws!r}.")
     owners, _ = find_owners(model)

@@ -11,6 +11,7 @@ from keras import ops
 from keras_initkit import theory
 from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.in_place import Skipped, editing
+from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.scalable import find_targets
 
 
@@ -98,6 +99,7 @@ def preserve_signal(
     - [Bingham & Miikkulainen, 2023](https://arxiv.org/abs/2109.08958) for the idea
       of propagating moments through a whole model
     """
+    check_model("preserve_signal", model)
     targets, skipped = find_targets(model, layers)
     chosen = {id(target.layer): target for target in targets}
     seen = set()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_initkit.structure import description
+from keras_initkit.structure.needs import check_model
 from keras_initkit.theory.prediction import (
     LayerPrediction,
     Prediction,
@@ -74,6 +75,7 @@ def expect(model: Any, x: Any, *, training: bool = True) -> Expected:
     Returns:
         `Expected`.
     """
+    check_model("expect", model)
     try:
         inputs = graph_of(model).inputs
     except ValueError:

@@ -10,6 +10,7 @@ import keras
 
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.needs import check_model
 from keras_initkit.theory.propagation import Signal, Step, Untreatable, step
 
 # A second moment, or mean and second moment.
@@ -130,6 +131,7 @@ def predict(
         ValueError: If the model has no graph of layers (subclassed, unbuilt), or
             `input_moments` are no moments or not as many as there are inputs.
     """
+    check_model("predict", model)
     names = {id(layer): name for name, layer in named_layers(model)}
     walk = _Walk(names, training, target)
     signals = _input_signals(input_moments, len(graph_of(model).inputs))
