@@ -36,9 +36,8 @@ HISTOGRAM_EVERY = 10
 
 # What a monitor holds of the training that it watches: no copy of it has it.
 _OF_A_FIT = {
+    *vars(keras.callbacks.Callback()),
     "guard",
-    "params",
-    "_model",
     "_session",
     "_run",
     "_count",
