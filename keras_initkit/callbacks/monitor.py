@@ -166,9 +166,14 @@ class SignalMonitor(keras.callbacks.Callback):
         self._expectation: Any = None
 
     def set_model(self, model: Any) -> None:
-        for _, one in choosing.parts_of(model):
-            check_model(type(self).__name__, one)
         super().set_model(model)
+        try:
+            for _, one in choosing.parts_of(model):
+                check_model(type(self).__name__, one)
+        except TypeError:
+            raise  # no model of Keras 3
+        except Exception as error:
+            self.give_up(error, "looking at the model")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: one for name, one in vars(self).items() if name not in _OF_A_FIT}
@@ -252,12 +257,8 @@ class SignalMonitor(keras.callbacks.Callback):
         loop.order(dataclasses.replace(order, deliver=deliver))
         return loop
 
+    @guarded("beginning to watch", begins=True)
     def on_train_begin(self, logs=None):
-        self.guard.begin()
-        self._begin_fit()
-
-    @guarded("beginning to watch")
-    def _begin_fit(self):
         began = iterations_of(self.model)
         # Keras gives each `fit` a history; a loop of one's own may have none.
         training = getattr(self.model, "history", None) or _Training()

@@ -59,16 +59,19 @@ def is_wanted(error):
     return isinstance(error, RefusedError) or getattr(error, "stops_training", False)
 
 
-def guarded(doing):
+def guarded(doing, begins=False):
     """Declares a method of a callback that Keras calls; its object has a `guard`.
 
     Args:
         doing: What the method does, as a warning names it.
+        begins: Whether a training begins by it.
     """
 
     def declare(method):
         @functools.wraps(method)
         def call(self, *args, **kwargs):
+            if begins:
+                self.guard.begin()
             if self.guard.failed:
                 return None
             try:
@@ -82,6 +85,41 @@ def guarded(doing):
         return call
 
     return declare
+
+
+def attempt(orders, doing, function, *args):
+    """Calls a function of ours; what it raises is told to those who wait for it.
+
+    Args:
+        orders: The `Order`s of the step.
+        doing: What the function does, as a warning names it.
+        function: The function.
+        *args: Its arguments.
+
+    Returns:
+        What it returns, `None` where it raises.
+    """
+    try:
+        return function(*args)
+    except Exception as error:
+        if is_wanted(error):
+            raise
+        for order in orders:
+            order.failed(error, doing)
+        return None
+
+
+def tried(failed, function, *args):
+    """Calls a function of ours inside a step; tells `failed` what it raises.
+
+    Returns:
+        What it returns, `None` where it raises.
+    """
+    try:
+        return function(*args)
+    except Exception as error:
+        failed(error)
+        return None
 
 
 def watching(original, look, failed):

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import logging
 import threading
 import typing
 import weakref
@@ -16,14 +15,12 @@ from keras_initkit.capture import building, one_step, replicas, taps
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
-from keras_initkit.capture.guard import RefusedError, is_wanted
+from keras_initkit.capture.guard import RefusedError, attempt, is_wanted, tried
 from keras_initkit.capture.seen import Reader
 from keras_initkit.structure import uses
 from keras_initkit.structure.layers import named_layers, weight_names
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.shadowing import shadowed
-
-logger = logging.getLogger(__name__)
 
 # In place of the number of a layout, where a step could not be watched.
 _NOTHING = "nothing"
@@ -107,6 +104,14 @@ class _Wish:
             for signal, one in seen.items()
             if signal in self.signals
         }
+
+
+class _Watch(typing.NamedTuple):
+    """One step to watch: for whom, whether values are counted, what stands against."""
+
+    due: list
+    counts: bool
+    error: Exception | None
 
 
 class Session:
@@ -284,28 +289,48 @@ class Session:
                 break
             batch = functools.cache(optional.get_value)
             given = one_step.arguments(iterator, optional, batch, model.run_eagerly)
-            due = [order for order in orders if order.wants(done)]
-            if due and done == 0:
-                due = self._prepared(due, given)
-            logs = self._one(given, batch, done, due)
+            watch = attempt(
+                orders, "preparing a step", self._watch, orders, done, given
+            )
+            if watch is None or watch.error is not None:
+                logs = self._plain_step(*given)  # raises what is the user's own
+                attempt(orders, "telling so", self._tell, watch)
+                continue
+            attempt(orders, "describing a step", self._show, watch.due, batch)
+            with contextlib.ExitStack() as taps_in:
+                tapping = self._tapping(_optimizers_of(model), watch.counts)
+                attempt(orders, "tapping", taps_in.enter_context, tapping)
+                outputs = self._twin(*given)
+            logs = outputs["logs"]
+            attempt(orders, "recording a step", self._finish, watch, done, outputs)
         return logs
 
-    def _one(self, given, batch, done, due):
-        """Runs one step, monitored if an order is due; returns its logs."""
+    def _watch(self, orders, done, given):
+        """Makes ready what a watched step takes; `None` for a step that is not due."""
+        due = [order for order in orders if order.wants(done)]
+        if not due:
+            return None
+        count = any(order.wants_histograms(done) for order in due)
+        error = self._prepare(given, count)
+        return _Watch(due, count, error)
+
+    def _show(self, due, batch):
         for order in due:
             order.show(batch)
-        count = any(order.wants_histograms(done) for order in due)
-        error = self._trace(given, count) if due else None
-        if error is not None or not due:
-            logs = self._plain_step(*given)  # raises what is the user's own
-            for order in due:
-                order.failed(error, "tracing a watched step")
-            return logs
-        logs, seen = self._monitored_step(self._model(), given, count)
-        for order in due:
-            counted = count and order.wants_histograms(done)
-            self._give(order, done, seen, logs, counted)
-        return logs
+
+    def _tell(self, watch):
+        """Tells those who waited for a step why it was not watched."""
+        for order in () if watch is None else watch.due:
+            order.failed(watch.error, "tracing a watched step")
+
+    def _finish(self, watch, done, outputs):
+        """Delivers what left a watched step."""
+        self.failure = None
+        ((number, values),) = outputs["seen"].items()
+        seen = self._read(number, values, watch.counts)
+        for order in watch.due:
+            counted = watch.counts and order.wants_histograms(done)
+            self._give(order, done, seen, outputs["logs"], counted)
 
     def _give(self, order, done, seen, logs, counted):
         """Delivers to an order what it wished for of a step."""
@@ -317,11 +342,11 @@ class Session:
             return  # it has given up meanwhile
         order.give(done, wish.part_of(seen, counted), logs)
 
-    def _prepared(self, due, given):
-        """Gives the model its variables as a bare `fit` would, and makes the twin.
+    def _prepare(self, given, count):
+        """Has the model made as by a bare `fit`, and the twin traced for a batch.
 
         Returns:
-            The orders that are due, none where that fails.
+            What was raised by it: the user's own if the plain step raises it, too.
         """
         model = self._model()
         try:
@@ -329,35 +354,13 @@ class Session:
                 if building.is_unfinished(model):
                     self._plain_step.trace(*given)
                 self._plain_is_whole = True
-        except Exception:  # the user's own: the plain step is to raise it
-            logger.debug("The plain step cannot be traced", exc_info=True)
-            return []
-        try:
             self._make_twin()
-        except Exception as error:
-            for order in due:
-                order.failed(error, "preparing a watched step")
-            return []
-        return due
-
-    def _trace(self, given, count):
-        """Traces the twin for a batch, if need be; returns what was raised by it."""
-        if self._model().run_eagerly:
-            return None
-        try:
-            with self._tapping(_optimizers_of(self._model()), count):
-                self._twin.trace(*given)
+            if not model.run_eagerly:
+                with self._tapping(_optimizers_of(model), count):
+                    self._twin.trace(*given)
         except Exception as error:
             return error
         return None
-
-    def _monitored_step(self, model, given, count):
-        """Runs one instrumented step; returns its logs and `{signal: Seen}`."""
-        self.failure = None
-        with self._tapping(_optimizers_of(model), count):
-            outputs = self._twin(*given)
-        ((number, values),) = outputs["seen"].items()
-        return outputs["logs"], self._read(number, values, count)
 
     @contextlib.contextmanager
     def _tapping(self, optimizers, count):
@@ -432,51 +435,47 @@ class Session:
         """
         wanted = self._tapped
 
+        def broken(error):
+            self._broken = error, "watching a step"
+
         @functools.wraps(function)
         def watched(*args, **kwargs):
-            collector = self._collector(wanted, optimizers, compiled)
+            collector = tried(broken, self._collector, wanted, optimizers, compiled)
             if collector is None:
                 return function(*args, **kwargs), _NOTHING, ()
-            with collector.listening():
+            with contextlib.ExitStack() as stack:
+                tried(broken, stack.enter_context, collector.listening())
                 outputs = function(*args, **kwargs)
-            return outputs, *self._packed(collector)
+            packed = tried(broken, self._packed, collector, outputs)
+            return outputs, *(packed or (_NOTHING, ()))
 
         return watched
 
     def _collector(self, wanted, optimizers, compiled):
-        """Returns what gathers the tensors of a step, `None` where that fails."""
-        try:
-            scales = [taps.loss_scale(optimizer) for optimizer in optimizers]
-            return Collector(
-                wanted.signals,
-                next((scale for scale in scales if scale is not None), None),
-                self._counting if wanted.histograms else None,
-                compiled,
-            )
-        except Exception as error:
-            self._broken = error, "beginning to watch a step"
-            return None
+        """Returns what gathers the tensors of a step."""
+        scales = [taps.loss_scale(optimizer) for optimizer in optimizers]
+        return Collector(
+            wanted.signals,
+            next((scale for scale in scales if scale is not None), None),
+            self._counting if wanted.histograms else None,
+            compiled,
+        )
 
-    def _packed(self, collector):
-        """Returns number and values of what a collector has, `_NOTHING` on failure."""
-        try:
-            if collector.failure is not None:
-                self._broken = collector.failure
-                return _NOTHING, ()
-            if not tf.executing_eagerly():
-                uses.learn(self.model, tf.compat.v1.get_default_graph())
-            renamed = self._settle_names()
-            self._settled = True
-            self._called.update(renamed.get(name, name) for name in collector.calls)
-            for name, reason in collector.unseen().items():
-                self._unseen[renamed.get(name, name)] = reason
-            collector.rename(renamed)
-            layout, values = collector.packed()
-            values = _of_all_replicas(layout, values)
-            return self._number(layout), values
-        except Exception as error:
-            self._broken = error, "reducing what a step showed"
+    def _packed(self, collector, outputs):
+        """Returns number and values of what a collector has seen of a step."""
+        if collector.failure is not None:
+            self._broken = collector.failure
             return _NOTHING, ()
+        if not tf.executing_eagerly():
+            uses.learn(self.model, tf.compat.v1.get_default_graph())
+        renamed = self._settle_names()
+        self._settled = True
+        self._called.update(renamed.get(name, name) for name in collector.calls)
+        for name, reason in collector.unseen().items():
+            self._unseen[renamed.get(name, name)] = reason
+        collector.rename(renamed)
+        layout, values = collector.packed(outputs)
+        return self._number(layout), _of_all_replicas(layout, values)
 
     def _weight_names(self):
         self._settle_names()
