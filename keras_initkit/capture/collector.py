@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_initkit import schema, stats, theory
 from keras_initkit.capture import replicas
-from keras_initkit.capture.fusion import readable
+from keras_initkit.capture.fusion import reading
 
 _LOCAL = threading.local()
 
@@ -188,8 +188,11 @@ class Collector:
             rows = ((row.named(names), *rest) for row, *rest in seen.values())
             self._seen[signal] = {row.key: (row, *rest) for row, *rest in rows}
 
-    def packed(self):
+    def packed(self, outputs=()):
         """Reduces what was seen. Call it when the step is complete.
+
+        Args:
+            outputs: What the step returns: it is needed, whoever else reads it.
 
         Returns:
             A tuple of layouts and one of as many dicts: for the signals of layers and
@@ -198,10 +201,11 @@ class Collector:
             leading axis of 1: that of replicas.
         """
         self._reduce_held()
-        packs = [self._pack(source) for source in ("layer", "weight")]
+        readable = reading(outputs)
+        packs = [self._pack(source, readable) for source in ("layer", "weight")]
         return tuple(zip(*filter(None, packs), strict=True)) or ((), ())
 
-    def _pack(self, source):
+    def _pack(self, source, readable):
         noted = [
             seen[key]
             for signal, seen in self._seen.items()

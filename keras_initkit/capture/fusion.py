@@ -1,15 +1,30 @@
 """Reading a tensor without changing how the step computes it.
 
-TensorFlow's graph optimizer fuses and reorders ops whose results nothing else reads: a
-contraction, its bias and a Tanh, Sigmoid or Elu become one kernel, and so do a Sigmoid
-and its product with its input (swish); sums of sums and products of products are
-regrouped. What comes out rounds differently. A tap is one more reader and would undo
-that, so a tensor inside such a group is computed once more for the tap, in a function
-that the optimizer does not look into. Elementwise work is cheap; a contraction is
-repeated only ahead of the three activations.
+TensorFlow's graph optimizer fuses, reorders and regroups ops whose results nothing else
+reads: a contraction, its bias and its activation become one kernel, a Sigmoid and its
+product with its input another; sums of sums and products of products are regrouped.
+What comes out rounds differently, and a fused Relu makes 0 of NaN. A tap is one more
+reader and would undo that.
 
-Found by comparing weights bit by bit on CPU with TensorFlow 2.21. Fusions with Relu and
-other activations round the same either way.
+So what may be merged with what reads it is computed once more for the tap, by copies of
+its ops, from the next tensors that may be read. What decides is the finished graph:
+
+- A result that is read in two places that do not lead into one another again within a
+  few ops is kept by the optimizer, and one more reader changes nothing. All its passes
+  ask that what they remove is read inside the pattern only.
+- A result whose readers all lead into one op within a few ops (a single reader; the two
+  of `x * sigmoid(x)`) may be part of a pattern, unless sources say that its op, or that
+  one, is in none (`_is_merged`, `_absorbs`).
+- What nothing needs (the result of a layer that is not used, what a tap has computed)
+  is removed; to read it would keep what leads to it.
+
+A reader that is removed for that reason, that reads no more than the shape, or that
+does what another does, is none. Copies and all that reduces a tensor stand behind ops
+of their own (`_Copies.door`), so that they are not taken for ops of the step that do
+the same.
+
+After tensorflow/core/grappler/optimizers: remapper.cc, arithmetic_optimizer.cc,
+constant_folding.cc, common_subgraph_elimination.cc; held by `tests/fuzz`.
 """
 
 import collections
@@ -17,112 +32,317 @@ import collections
 import tensorflow as tf
 
 _IDENTITIES = ("Identity", "IdentityN")
-_BIASES = ("BiasAdd", "Add", "AddV2")
-_CONTRACTIONS = ("MatMul", "Conv2D")
-_FUSED_ACTIVATIONS = ("Tanh", "Sigmoid", "Elu")
-_ARITHMETIC = ("Add", "AddV2", "AddN", "Sub", "Mul", "Div", "RealDiv", "Neg")
-# Arithmetic further back than this is left as it is.
-_MOST_OPS = 24
+# Readers that are gone where the shape is known.
+_OF_SHAPE = ("Shape", "ShapeN", "Rank", "Size", "ZerosLike", "OnesLike")
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+# Random numbers that are not drawn where nothing reads them.
+_RANDOM = ("Random", "Truncated", "ParameterizedTruncated", "Multinomial")
+
+# Ops in no pattern of any pass: backward kernels (but for ReluGrad ahead of that of a
+# batch normalization, on GPUs), losses of logits, random numbers, lookups, lists,
+# loops and branches (which stay calls until all passes have run).
+_ALONE = {
+    "Einsum",
+    "Softmax",
+    "LogSoftmax",
+    "SoftmaxCrossEntropyWithLogits",
+    "SparseSoftmaxCrossEntropyWithLogits",
+    "Gather",
+    "GatherV2",
+    "GatherNd",
+    "TopKV2",
+    "While",
+    "StatelessWhile",
+    "If",
+    "StatelessIf",
+    "Case",
+    "StatelessCase",
+}
+_ALONE_STARTS = ("StatelessRandom", "TensorList", "Scatter", "TensorScatter")
+_ALONE_PARTS = ("Backprop", "Segment")
+_ALONE_ENDS = ("Grad", "GradV2", "GradV3")
+
+_CONTRACTIONS = {
+    "MatMul",
+    "Conv2D",
+    "Conv3D",
+    "DepthwiseConv2dNative",
+    "BatchMatMul",
+    "BatchMatMulV2",
+    "BatchMatMulV3",
+}
+_BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+_MOVES = ("Reshape", "Squeeze", "ExpandDims", "Transpose")
+# What is taken into a contraction that reads it: transposition, padding, factors.
+_INTO_CONTRACTIONS = {
+    *_MOVES,
+    *_CALLS,
+    "ConjugateTranspose",
+    "Conj",
+    "Pad",
+    "PadV2",
+    "Cast",
+    "Mul",
+    "Div",
+    "RealDiv",
+    "Dequantize",
+}
+# What a biased contraction is merged with by itself; more only with what else reads it.
+_AFTER_BIAS = {
+    *_MOVES,
+    *_CALLS,
+    "Relu",
+    "Relu6",
+    "Elu",
+    "LeakyRelu",
+    "Tanh",
+    "Sigmoid",
+    "Add",
+    "AddV2",
+    "AddN",
+    "Mul",
+    "Cast",
+}
+# The longest pattern (layer normalization, gelu) has fewer ops.
+_MOST_OPS = 16
+# The attribute that tells our ops from a step's.
+_MARK = "_keras_initkit"
 
 
-def readable(tensors):
-    """Returns tensors of the same values that may be read freely.
+def reading(outputs=()):
+    """Returns a function that gives tensors of the same values that may be read freely.
 
     Call it when the graph is complete: who else reads a tensor decides.
+
+    Args:
+        outputs: What the function being traced returns, in any structure.
     """
     if tf.executing_eagerly():
-        return list(tensors)
-    passed: dict = {}
-    return [_readable(tensor, passed) for tensor in tensors]
+        return list
+    copies = _Copies(_Step(tf.compat.v1.get_default_graph(), outputs))
+    return lambda tensors: [copies.of(tensor) for tensor in tensors]
 
 
-def _readable(tensor, passed):
-    origin = _origin(tensor)
-    readers = set(_readers(origin, passed))
-    if _follows_contraction(origin) and readers & set(_FUSED_ACTIVATIONS):
-        return _again(origin, [origin.op.inputs[0].op, origin.op])
-    if origin.op.type in _ARITHMETIC and readers & set(_ARITHMETIC):
-        return _again(origin, _arithmetic_behind(origin.op))
-    return tensor
+class _Step:
+    """The ops that a step needs, and where their results go.
 
-
-def _origin(tensor):
-    """Follows identities (those of our own taps, too) back to where values are made."""
-    while tensor.op.type in _IDENTITIES:
-        tensor = tensor.op.inputs[tensor.value_index]
-    return tensor
-
-
-def _readers(tensor, passed):
-    """Yields the types of the ops that read a tensor, identities passed over.
-
-    `passed` keeps what identities pass on, by their names and those of their inputs: an
-    optimizer may put all gradients into one, and to look through it for each would take
-    time that grows with their number squared.
+    Tensors are told by name. What only passes a tensor on stands for it (`first`). Ops
+    that do the same to the same may be made one, or not (control dependencies differ):
+    to what they read they are one reader, while what reads one of them does not count
+    as reading the other.
     """
-    for reader in tensor.consumers():
-        if reader.type in _IDENTITIES:
-            if reader.name not in passed:
-                passed[reader.name] = collections.defaultdict(list)
-                for given, output in zip(reader.inputs, reader.outputs, strict=True):
-                    passed[reader.name][given.name].append(output)
-            for output in passed[reader.name][tensor.name]:
-                yield from _readers(output, passed)
-        else:
-            yield reader.type
 
+    def __init__(self, graph, outputs):
+        self._ops = graph.get_operations()
+        self._stateful: dict = {}
+        self._firsts: dict = {}
+        self._alike: dict = {}
+        self._numbers: dict = {}
+        # By the place of an op, those of all that do the same, itself among them.
+        self._same: dict = {}
+        # By a tensor's name, the places of the ops that read it; -1 is the end.
+        self._readers = collections.defaultdict(list)
+        for op in self._ops:
+            if op.type in _IDENTITIES:
+                for given, output in zip(op.inputs, op.outputs, strict=True):
+                    self._firsts[output.name] = self.first(given)
+        ends = [
+            self.first(tensor)
+            for tensor in tf.nest.flatten(outputs, expand_composites=True)
+            if tf.is_tensor(tensor) and getattr(tensor, "graph", None) is graph
+        ]
+        needed = self._led_to(ends)
+        for place, op in enumerate(self._ops):
+            if op.name in needed and op.type not in (*_IDENTITIES, *_OF_SHAPE):
+                self._note(place, op)
+        for tensor in ends:
+            self._readers[tensor.name].append(-1)
 
-def _follows_contraction(tensor):
-    op = tensor.op
-    return op.type in _BIASES and op.inputs[0].op.type in _CONTRACTIONS
+    def first(self, tensor):
+        """Follows what passes a tensor on back to where its values are made."""
+        return self._firsts.get(tensor.name, tensor)
 
-
-def _arithmetic_behind(op):
-    """Lists the arithmetic that leads to an op, inputs before what reads them."""
-    found: list = []
-
-    def visit(op, reader=None):
-        if op in found or len(found) >= _MOST_OPS:
-            return
-        if op.type not in _ARITHMETIC and not _is_gate_of_swish(op, reader):
-            return
-        for tensor in op.inputs:
-            visit(_origin(tensor).op, op)
-        found.append(op)
-
-    visit(op)
-    return found
-
-
-def _is_gate_of_swish(op, reader):
-    """Whether an op is the sigmoid of `x * sigmoid(x)`, one kernel with its product."""
-    if op.type != "Sigmoid" or reader is None or reader.type != "Mul":
-        return False
-    factors = {_origin(tensor).name for tensor in reader.inputs}
-    inner = _origin(op.inputs[0])
-    return any(t.name in factors for t in (inner, *map(_origin, inner.op.inputs)))
-
-
-def _again(tensor, ops):
-    """Computes a tensor once more by copies of ops, out of the optimizer's sight."""
-    made = {output.name for op in ops for output in op.outputs}
-    inputs = {_origin(t).name: _origin(t) for op in ops for t in op.inputs}
-    leaves = {name: leaf for name, leaf in inputs.items() if name not in made}
-
-    def compute(*values):
-        known = dict(zip(leaves, values, strict=True))
-        for op in ops:
-            copy = tf.compat.v1.get_default_graph().create_op(
-                op.type,
-                [known[_origin(t).name] for t in op.inputs],
-                [output.dtype for output in op.outputs],
-                attrs={k: v for k, v in op.node_def.attr.items() if k[0] != "_"},
+    def _note(self, place, op):
+        inputs = tuple(self.first(tensor).name for tensor in op.inputs)
+        one = place
+        if inputs and not self.is_stateful(op):
+            # Their inputs may in turn be made by ops that do the same.
+            numbered = tuple(self._numbers.get(name, name) for name in inputs)
+            alike = self._alike.setdefault((op.type, numbered), [])
+            attributes = _attributes(op) if alike else None
+            one = next(
+                (p for p in alike if _attributes(self._ops[p]) == attributes), place
             )
-            for old, new in zip(op.outputs, copy.outputs, strict=True):
-                known[old.name] = new
-        return known[tensor.name]
+            if one == place:
+                alike.append(place)
+            for number, output in enumerate(op.outputs):
+                self._numbers[output.name] = (one, number)
+        self._same.setdefault(one, []).append(place)
+        for name in inputs:
+            self._readers[name].append(one)
 
-    function = tf.function(
-        compute, autograph=False, experimental_attributes={"_noinline": True}
+    def is_stateful(self, op):
+        if op.type not in self._stateful:
+            self._stateful[op.type] = op.op_def.is_stateful
+        return self._stateful[op.type]
+
+    def _led_to(self, ends):
+        """Returns the names of the ops that lead to effects or to tensors."""
+        left = [tensor.op for tensor in ends]
+        left += [
+            op
+            for op in self._ops
+            if self.is_stateful(op)
+            and op.type != "ReadVariableOp"
+            and not op.type.startswith(_RANDOM)
+        ]
+        needed = set()
+        while left:
+            op = left.pop()
+            if op.name not in needed:
+                needed.add(op.name)
+                left += [self.first(tensor).op for tensor in op.inputs]
+                left += op.control_inputs
+        return needed
+
+    def may_be_read(self, tensor):
+        """Whether one more reader of a tensor changes nothing."""
+        if tensor.op.type in ("Const", "Placeholder") or self.is_stateful(tensor.op):
+            return True
+        readers = self._readers.get(tensor.name)
+        if not readers:
+            return False
+        if not (tensor.dtype.is_floating or tensor.dtype.is_complex):
+            return True
+        return _is_alone(tensor.op) or not self._is_merged(tensor, readers)
+
+    def _is_merged(self, tensor, readers):
+        """Whether the readers of a tensor lead into one op that may take it in."""
+        ahead, passed = set(readers), 0
+        while len(ahead) > 1:
+            place = min(ahead)
+            if place < 0 or passed == _MOST_OPS or self._ends(self._ops[place]):
+                return False
+            ahead.remove(place)
+            passed += 1
+            found = self._readers_of_all(place)
+            if not found:
+                return False
+            ahead.update(found)
+        (place,) = ahead
+        if place < 0:
+            return False
+        reader = self._ops[place]
+        if self._ends(reader):
+            return tensor.op.type == "ReluGrad" and "BatchNormGrad" in reader.type
+        return passed > 0 or self._absorbs(tensor, reader)
+
+    def _readers_of_all(self, place):
+        """Lists the readers of all ops that do what one does."""
+        outputs = [t for same in self._same[place] for t in self._ops[same].outputs]
+        return [p for t in outputs for p in self._readers.get(t.name, ())]
+
+    def _ends(self, op):
+        """Whether an op is the last that a tensor reaches: it is in no pattern."""
+        if op.type in _CALLS:
+            return False
+        return _is_alone(op) or self.is_stateful(op)
+
+    def _absorbs(self, tensor, reader):
+        """Whether an op may be merged with what makes its one input."""
+        made_by = tensor.op.type
+        if reader.type in _CALLS:
+            return True
+        if reader.type in _CONTRACTIONS:
+            return made_by in _INTO_CONTRACTIONS
+        if made_by == "BiasAdd":
+            return reader.type in _AFTER_BIAS
+        if made_by not in _CONTRACTIONS:
+            return True
+        if reader.type in _MOVES:
+            return any(
+                place >= 0 and self._absorbs(tensor, self._ops[place])
+                for output in reader.outputs
+                for place in self._readers.get(output.name, ())
+            )
+        if reader.type in ("Add", "AddV2"):
+            return any(_may_be_bias(t) for t in reader.inputs)
+        if reader.type == "Mul":
+            return "Batch" in made_by or tensor.op.inputs[1].op.type == "Const"
+        return reader.type == "BiasAdd" or reader.type in _BATCH_NORMS
+
+
+def _is_alone(op):
+    kind = op.type
+    return (
+        kind in _ALONE
+        or kind.endswith(_ALONE_ENDS)
+        or kind.startswith(_ALONE_STARTS)
+        or any(part in kind for part in _ALONE_PARTS)
     )
-    return function(*leaves.values())
+
+
+def _may_be_bias(tensor):
+    """Whether all axes of a tensor but the last have length 1, as far as is known."""
+    shape = tensor.shape
+    return shape.rank is None or all(n in (1, None) for n in shape[:-1])
+
+
+def _attributes(op):
+    return {k: v for k, v in op.node_def.attr.items() if k[0] != "_"}
+
+
+class _Copies:
+    """Tensors that may be read, and copies of those that may not, each made once."""
+
+    def __init__(self, step):
+        self._step = step
+        self._graph = tf.compat.v1.get_default_graph()
+        self._made: dict = {}
+
+    def of(self, tensor):
+        """Returns a tensor of the same values that may be read."""
+        tensor = self._step.first(tensor)
+        left = [tensor]
+        while left:
+            one = left[-1]
+            if one.name in self._made:
+                left.pop()
+            elif self._step.may_be_read(one):
+                self._made[one.name] = self._door(one)
+            else:
+                inputs = [self._step.first(t) for t in one.op.inputs]
+                missing = [t for t in inputs if t.name not in self._made]
+                left += missing
+                if not missing:
+                    self._copy(one.op, [self._made[t.name] for t in inputs])
+        return self._made[tensor.name]
+
+    def _copy(self, op, inputs):
+        with tf.device(op.device or None):
+            copy = self._graph.create_op(
+                op.type,
+                inputs,
+                [output.dtype for output in op.outputs],
+                attrs=_attributes(op),
+            )
+        for old, new in zip(op.outputs, copy.outputs, strict=True):
+            new.set_shape(old.shape)
+            self._made[old.name] = new
+
+    def _door(self, tensor):
+        """Passes a tensor on by an op that the optimizer does not see through."""
+        if tensor.op.type == "Const" or not tensor.dtype.is_floating:
+            return tensor
+        with tf.device(tensor.op.device or None):
+            door = self._graph.create_op(
+                "EnsureShape",
+                [tensor],
+                [tensor.dtype],
+                attrs={
+                    "T": tf.compat.v1.AttrValue(type=tensor.dtype.as_datatype_enum),
+                    "shape": tf.compat.v1.AttrValue(shape=tensor.shape.as_proto()),
+                    _MARK: tf.compat.v1.AttrValue(b=True),
+                },
+            )
+        return door.outputs[0]
