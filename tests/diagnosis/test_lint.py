@@ -440,6 +440,46 @@ def test_unbuilt_model_has_no_weights_to_check():
     assert kik.lint(model) == []
 
 
+class ForeignCell(keras.Layer):
+    """A cell without what Keras's have: no `units`, no `activation`."""
+
+    state_size = 4
+
+    def build(self, shape):
+        self.kernel = self.add_weight(name="kernel", shape=(shape[-1], 4))
+        self.recurrent_kernel = self.add_weight(name="recurrent_kernel", shape=(4, 4))
+
+    def call(self, x, states):
+        state = x @ self.kernel + states[0] @ self.recurrent_kernel
+        return state, [state]
+
+
+class ForeignLayer(keras.Layer):
+    """A layer whose attributes mean something else than Keras's."""
+
+    activation, units, cell, axis = "selu", "many", 3, "no"
+
+    def build(self, shape):
+        self.kernel = self.add_weight(name="kernel", shape=(shape[-1], 4))
+        self.bias = self.add_weight(name="bias", shape=(4,))
+
+    def call(self, x):
+        return x @ self.kernel + self.bias
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [keras.layers.RNN(ForeignCell())],
+        lambda: [keras.layers.RNN([ForeignCell(), ForeignCell()])],
+        lambda: [ForeignLayer(), keras.layers.ReLU(), ForeignLayer()],
+    ],
+)
+def test_foreign_layers_raise_nothing(layers):
+    model = keras.Sequential([keras.Input((5, 3)), *layers(), keras.layers.Dense(2)])
+    assert not [f for f in kik.lint(model) if f.severity == "error"]
+
+
 def test_nested_model_is_opened():
     inner = sequential(k.Dense(16), k.Dense(12, "relu"))
     model = sequential(inner, k.Dense(3))

@@ -244,13 +244,14 @@ def recurrent_scale(subject: Subject) -> Iterator[Fault]:
     """A recurrent kernel by which states fade at once or blow up over the sequence."""
     for path, layer in subject.layers:
         cell = getattr(layer, "cell", None)
-        if cell is None or gates_of(cell) > 1:
+        # What a cell of an unknown kind does with its state is not known.
+        if roles.kind_of(cell) is None or gates_of(cell) > 1:
             continue
         length = _sequence_length(layer)
         kernel = _array(cell, "recurrent_kernel")
         if kernel is None or not length:
             continue
-        name = getattr(cell.activation, "__name__", None)
+        name = getattr(getattr(cell, "activation", None), "__name__", None)
         # No state keeps more than this of its difference to another one (tanh, ReLU
         # and linear have slopes of 1 at most).
         kept = float(np.linalg.norm(kernel, 2))
