@@ -156,9 +156,23 @@ def register(layer_class: type, roles: Mapping[str, str]) -> None:
 
 
 def kind_of(layer: Any) -> Kind | None:
-    """Returns what the table knows of a layer's class, `None` if nothing."""
+    """Returns what is known of a layer's class, `None` if nothing.
+
+    That is what the table says, or what a user said of a class with one kernel or table
+    in all.
+    """
     name = _class_in(layer, KINDS)
-    return None if name is None else KINDS[name]
+    if name is not None:
+        return KINDS[name]
+    said = _said(layer)
+    if not said:
+        return None
+    known = [(variable.name, role) for variable, role in _known_roles(layer)]
+    carriers = [(name, role) for name, role in known if role in ("kernel", "table")]
+    if len(carriers) != 1 or carriers[0][0] not in said:
+        return None
+    ((carrier, role),) = carriers
+    return Kind(said, {carrier: "embedding"} if role == "table" else {}, carrier)
 
 
 def is_normalization(layer: Any) -> bool:
@@ -189,7 +203,8 @@ def carrier_of(layer: Any) -> Any:
     kind = kind_of(holder)
     if kind is None or kind.carrier is None:
         return None
-    return variable_of(holder, kind.carrier)
+    carries = kind.carrier in names_of(holder, "kernel", "table")
+    return variable_of(holder, kind.carrier) if carries else None
 
 
 def has_no_kernel(layer: Any) -> bool:
@@ -237,13 +252,22 @@ def roles_of(layer: Any) -> dict[str, str]:
     """Returns `{name: role}` of the weights that a layer itself holds.
 
     Weights of layers inside it are theirs. A role that is not known is `"other"`.
+
+    Args:
+        layer: A Keras layer.
+
+    Raises:
+        TypeError: If `layer` is no layer.
     """
+    if not isinstance(layer, keras.Operation):
+        raise TypeError(f"`layer` must be a Keras layer. Received: {layer!r}")
     return {variable.name: role or "other" for variable, role in _known_roles(layer)}
 
 
 def names_of(layer: Any, *roles: str) -> list[str]:
     """Returns the names of the weights that a layer itself holds in some roles."""
-    return [name for name, role in roles_of(layer).items() if role in roles]
+    told = {variable.name: role or "other" for variable, role in _known_roles(layer)}
+    return [name for name, role in told.items() if role in roles]
 
 
 def holds(layer: Any, *roles: str) -> bool:
@@ -290,13 +314,28 @@ def names_in_table(*roles: str) -> list[str]:
 
 def _known_roles(layer: Any) -> list[tuple[Any, str | None]]:
     """Pairs of the variables of a layer and their roles, `None` for one not known."""
-    kind = kind_of(layer)
-    table = {} if kind is None else kind.roles
+    name = _class_in(layer, KINDS)
+    table = {} if name is None else KINDS[name].roles
+    absent = {
+        role
+        for role, has in (
+            ("low_rank", getattr(layer, "lora_enabled", False)),
+            ("quantization", getattr(layer, "quantization_mode", None)),
+        )
+        if not has
+    }
+    # A weight of one's own may be called as Keras would call that of an adapter.
+    table = {name: role for name, role in table.items() if role not in absent}
+    known = {**_SEEN.get(layer, {}), **table, **_said(layer)}
+    return [(variable, known.get(variable.name)) for variable in weights_of(layer)]
+
+
+def _said(layer: Any) -> dict[str, str]:
+    """Returns what users said of a layer's class and those that it derives from."""
     said: dict[str, str] = {}
     for base in reversed(type(layer).__mro__):
         said.update(_REGISTERED.get(base, {}))
-    known = {**_SEEN.get(layer, {}), **table, **said}
-    return [(variable, known.get(variable.name)) for variable in weights_of(layer)]
+    return said
 
 
 def _class_in(layer: Any, names: Any) -> str | None:

@@ -95,9 +95,15 @@ def learn(model: Any, graph: Any) -> None:
     if not asked:
         return
     found = read(graph, [variable for _, variable in asked])
+    told: dict[int, tuple[Any, dict[str, set[str]]]] = {}
     for layer, variable in asked:
         if id(variable) in found:
-            roles.note(layer, {variable.name: found[id(variable)]})
+            _, names = told.setdefault(id(layer), (layer, {}))
+            names.setdefault(variable.name, set()).add(found[id(variable)])
+    for layer, names in told.values():
+        # Weights of one name cannot be told apart.
+        one = {n: min(r) if len(r) == 1 else "other" for n, r in names.items()}
+        roles.note(layer, one)
 
 
 def unknown_weights(model: Any) -> list[tuple[Any, Any]]:

@@ -344,6 +344,69 @@ def test_subclass_of_a_keras_layer_keeps_its_roles():
     assert roles.roles_of(model.layers[0]) == expected
 
 
+def test_a_name_out_of_the_table_counts_only_where_keras_gave_it():
+    class Scaled(k.Dense):
+        def build(self, shape):
+            super().build(shape)
+            self.own = self.add_weight(name="kernel_scale", shape=(self.units,))
+
+        def call(self, x):
+            return super().call(x) * self.own
+
+    model = keras.Sequential([k.Input((3,)), Scaled(2, name="scaled")])
+    learn_roles(model)
+    assert roles.roles_of(model.layers[0])["kernel_scale"] == "scale"
+
+
+def test_weights_of_one_name_with_different_roles_are_not_told():
+    class Twice(k.Layer):
+        def build(self, shape):
+            self.a = self.add_weight(name="w", shape=(3, 3))
+            self.b = self.add_weight(name="w", shape=(3,))
+
+        def call(self, x):
+            return x @ self.a + self.b
+
+    model = keras.Sequential([k.Input((3,)), Twice()])
+    learn_roles(model)
+    assert roles.roles_of(model.layers[0]) == {"w": "other"}
+
+
+def test_roles_of_takes_layers():
+    with pytest.raises(TypeError, match="`layer` must be a Keras layer. Received: 3"):
+        kik.structure.roles_of(3)
+
+
+def test_a_registered_class_with_one_kernel_is_treated(monkeypatch):
+    monkeypatch.setattr(roles, "_REGISTERED", {})
+
+    class Linear(k.Layer):
+        def build(self, shape):
+            self.w = self.add_weight(name="w", shape=(shape[-1], 8))
+            self.b = self.add_weight(name="b", shape=(8,), initializer="zeros")
+
+        def call(self, x):
+            return x @ self.w + self.b
+
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    layers = [Linear(name="own"), k.ReLU(), k.Dense(2)]
+    model = keras.Sequential([k.Input((8,)), *layers])
+    (skip,) = kik.recommend(model).skipped
+    own = model.get_layer("own").path
+    assert skip.layer == own
+    kik.structure.register(Linear, {"w": "kernel", "b": "offset"})
+    plan = kik.recommend(model)
+    assert plan[own].gain == pytest.approx(np.sqrt(2))
+    assert not plan.skipped
+    before = model.get_layer("own").w.numpy()
+    assert own in kik.reinitialize(model, plan, seed=0).layers
+    assert (before != model.get_layer("own").w.numpy()).any()
+    report = kik.lsuv(model, x, seed=0)
+    assert report.layers[0].layer == own
+    assert report.layers[0].converged
+    assert not report.skipped
+
+
 def test_every_role_has_a_meaning():
     assert set(EXPECTED.values()) | {"recurrent_kernel", "quantization"} == set(
         schema.ROLES
