@@ -176,11 +176,18 @@ def lsuv(
             forward(model, x)
         for target in targets:
             if target.name not in fitting.outcomes:
-                fitting.leave_alone(target, "is not called in an eager forward pass")
+                fitting.leave_alone(target, _why_not_met(target))
     outcomes = fitting.outcomes.values()
     skipped += [one for one in outcomes if isinstance(one, Skipped)]
     fitted = tuple(one for one in outcomes if isinstance(one, LayerFit))
     return LSUVResult(fitted, tuple(skipped), time.perf_counter() - started)
+
+
+def _why_not_met(target):
+    mode = getattr(target.layer, "quantization_mode", None)
+    if mode is None:
+        return "is not called in an eager forward pass"
+    return f"is quantized ({mode}): its signal is not seen ahead of its activation"
 
 
 def _start_orthonormal(target, edit, seed):

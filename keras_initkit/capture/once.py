@@ -12,6 +12,7 @@ from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.seen import Reader
 from keras_initkit.structure.layers import weight_names
 from keras_initkit.structure.selection import Selection
+from keras_initkit.structure.values import float8_as_tensors
 
 
 def observe(model, compute_loss, histograms=True):
@@ -54,7 +55,7 @@ def observe(model, compute_loss, histograms=True):
     with contextlib.ExitStack() as stack:
         stack.enter_context(taps.installed(layers, [optimizer], lambda: weights))
         stack.enter_context(collector.listening())
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, float8_as_tensors(model):
             loss = compute_loss()
             scaled = loss if scale is None else loss * tf.cast(scale, loss.dtype)
         gradients = tape.gradient(scaled, [v.value for v in trainable])

@@ -3,8 +3,10 @@
 Layers are known by their attributes.
 """
 
+import contextlib
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_initkit.structure import keras_private
@@ -50,6 +52,34 @@ def sole_variable(layer: Any, name: str = "kernel") -> Any:
         "float8",
     )
     return None if mixed else getattr(layer, name, None)
+
+
+def float8_as_tensors(model: Any) -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which a model can be differentiated eagerly in float8.
+
+    Keras's functions that round to float8 cannot where they are given variables: those
+    of such layers are tensors here, scales and histories without a gradient. Nothing is
+    assigned then, moving averages included. Without float8, the context does nothing.
+
+    Args:
+        model: A built Keras model. The context is to be made under the tape.
+    """
+    layers = keras_private.layers_below(model, include_self=True)
+    variables = {
+        id(variable): variable
+        for layer in layers
+        if _mode(layer) == "float8"
+        for variable in keras_private.own_variables(layer)
+    }
+    if not variables:
+        return contextlib.nullcontext()
+    mapping = []
+    for variable in variables.values():
+        tensor = keras.ops.copy(variable)
+        if getattr(variable, "overwrite_with_gradient", False):
+            tensor = keras.ops.stop_gradient(tensor)
+        mapping.append((variable, tensor))
+    return keras.StatelessScope(state_mapping=mapping)
 
 
 def array(variable: Any) -> Array:

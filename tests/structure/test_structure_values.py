@@ -157,3 +157,24 @@ def test_phases_know_the_part_of_lora():
     sizes = [8 * np.sqrt(np.mean(np.square(d.kernel))) for d in stack[:-1]]
     np.testing.assert_allclose(after.sigma_w, np.median(sizes), rtol=1e-5)
     assert after.sigma_w > 2 * before.sigma_w
+
+
+def test_models_of_float8_are_diagnosed():
+    """Keras's own eager gradient raised: too many values to unpack."""
+    stack = [k.Dense(16, "relu", name="a"), k.Dense(2, name="b")]
+    model = keras.Sequential([k.Input((8,)), *stack], name="net")
+    x = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
+    exact = kik.diagnose(model, x).record.signal("gradient")
+    for layer in stack:
+        layer.quantize("float8")
+    before = [np.array(v) for v in model.variables]
+    found = kik.diagnose(model, x).record.signal("gradient")
+    assert found.tensors == exact.tensors
+    np.testing.assert_allclose(
+        found.statistic("rms"), exact.statistic("rms"), rtol=1 / 8
+    )
+    for kept, variable in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(kept, np.array(variable))
+    reasons = {skip.reason for skip in kik.lsuv(model, x).skipped}
+    (reason,) = reasons
+    assert "is quantized (float8)" in reason
