@@ -83,7 +83,7 @@ def fixup(
             "`model` must be a built Functional model, whose branches can be seen. "
             f"Received: {type(model).__name__} {model.name!r}."
         )
-    targets, skipped = find_targets(model)
+    targets, skipped = find_targets(model, advice="")
     branches, normalized, others = _weighted_branches(model, graph, targets)
     skipped += others
     if not branches:

@@ -16,6 +16,7 @@ from keras_initkit.analysis import _result_plots
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.needs import check_model
+from keras_initkit.structure.owners import why_not_trained
 from keras_initkit.structure.roles import gates_of
 from keras_initkit.structure.scalable import find_targets
 from keras_initkit.structure.shadowing import shadowed
@@ -177,6 +178,11 @@ def lsuv(
         for target in targets:
             if target.name not in fitting.outcomes:
                 fitting.leave_alone(target, _why_not_met(target))
+    for target in targets:
+        for variable in target.frozen:
+            if mean_shift if variable is target.bias else orthonormal:
+                reason = why_not_trained(target.layer, variable.name)
+                skipped.append(Skipped(target.name, reason))
     outcomes = fitting.outcomes.values()
     skipped += [one for one in outcomes if isinstance(one, Skipped)]
     fitted = tuple(one for one in outcomes if isinstance(one, LayerFit))
@@ -251,7 +257,11 @@ class _Fitting:
 
     def _fit(self, target, evaluate):
         """Rescales one layer; returns its outputs, `None` if they are not known."""
-        shifts = self._mean_shift and target.bias is not None
+        shifts = (
+            self._mean_shift
+            and target.bias is not None
+            and not target.keeps(target.bias)
+        )
 
         def measured(signal):
             return _spread(signal - _unit_means(target, signal) if shifts else signal)

@@ -14,7 +14,7 @@ from keras_initkit.analysis.plan import Plan
 from keras_initkit.structure import forward_graph
 from keras_initkit.structure.in_place import Skipped, forward, told
 from keras_initkit.structure.needs import check_model
-from keras_initkit.structure.owners import find_owners
+from keras_initkit.structure.owners import find_owners, why_not_trained
 
 
 def recommend(
@@ -88,8 +88,9 @@ def recommend(
         elif owner.trainable:
             placed.append((owner, _place(owner, graph, last=owner is owners[-1])))
         else:
-            reason = "is not trainable; name it in a mapping to draw it anew"
-            skipped.append(Skipped(owner.name, reason))
+            reason = why_not_trained(owner.layer, owner.kernel)
+            advice = "; name it in a mapping to draw it anew"
+            skipped.append(Skipped(owner.name, reason + advice))
     placed.sort(key=lambda pair: pair[1].order)
     plain = sum(place.calls for owner, place in placed if is_plain(owner, place))
     rules = Rules(plain, graph.branches)

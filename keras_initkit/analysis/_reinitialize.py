@@ -14,7 +14,7 @@ from keras_initkit.analysis.plan import Choice, Plan, label
 from keras_initkit.structure.in_place import Skipped, assigning
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
-from keras_initkit.structure.owners import find_owners
+from keras_initkit.structure.owners import find_owners, why_not_trained
 from keras_initkit.structure.selection import listed, meant_by
 
 
@@ -125,18 +125,25 @@ def reinitialize(
     chosen = None if layers is None else names.below("layers", layers)
     wanted, explicit = _wanted(plan_or_initializer, names, chosen or ())
     explicit = explicit | (chosen or set())
+    planned = isinstance(plan_or_initializer, Plan)
+    told = plan_or_initializer.skipped if planned else ()
+    reasons = {skip.layer: skip.reason for skip in told}
     drawn, skipped = [], [] if chosen is not None else list(unknown)
     for owner in owners:
         if chosen is not None and owner.name not in chosen:
             continue
         weights = wanted.get(owner.name)
         reason = _reason_against(owner, weights, owner.name in explicit)
+        if weights is None:
+            reason = reasons.get(owner.name, reason)
         if reason:
             skipped.append(Skipped(owner.name, reason))
             continue
         for weight, initializer in weights.items():
             if not (owner.name in explicit or owner.weights[weight].trainable):
-                skipped.append(Skipped(owner.name, f"its {weight} is not trainable"))
+                skipped.append(
+                    Skipped(owner.name, why_not_trained(owner.layer, weight))
+                )
                 continue
             path = f"{owner.name}/{weight}"
             one = initializers.seeded(initializer, seed, path)
@@ -220,7 +227,8 @@ def _reason_against(owner, weights, named):
     if weights is None:
         return "is not in the plan"
     if not named and not owner.trainable:
-        return "is not trainable; name it in `layers` to draw it anew"
+        reason = why_not_trained(owner.layer, owner.kernel)
+        return f"{reason}; name it in `layers` to draw it anew"
     if not weights:
         return "has a table, no kernel; name it in `layers` to draw it anew"
     return None

@@ -87,11 +87,18 @@ def find_owners(model: Any) -> tuple[list[Owner], list[Skipped]]:
 def reason_to_keep(layer: Any, carrier: Any) -> str:
     """Says why the weight that carries the signal on is to be kept, `""` if nothing."""
     if "float" not in carrier.dtype:
-        return f"its {carrier.name} is quantized ({layer.quantization_mode})"
+        return f"is quantized ({layer.quantization_mode})"
     if roles.has_adapter(layer):
         kept = carrier.name
         return f"has a low-rank adapter, which is trained in place of its {kept}"
     return ""
+
+
+def why_not_trained(layer: Any, weight: str) -> str:
+    """Says of a weight that it is not trainable, or of its whole layer."""
+    if not getattr(getattr(layer, "cell", layer), "trainable", True):
+        return "is not trainable"
+    return f"its {weight} {'are' if weight == 'embeddings' else 'is'} not trainable"
 
 
 # What is drawn from an initializer, or starts at a constant.

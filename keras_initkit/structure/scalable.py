@@ -6,7 +6,7 @@ from typing import Any
 from keras_initkit.structure import roles
 from keras_initkit.structure.in_place import Skipped
 from keras_initkit.structure.layers import named_layers
-from keras_initkit.structure.owners import reason_to_keep
+from keras_initkit.structure.owners import reason_to_keep, why_not_trained
 from keras_initkit.structure.selection import matched
 
 
@@ -20,6 +20,8 @@ class Target:
         kernel: The variable to scale.
         others: Further kernels (a separable layer's depthwise).
         bias: The variable that is added, or `None`.
+        frozen: Those of `others` and `bias` that are to keep their values, as they are
+            not trainable and nobody named the layer.
         projection: Whether the kernel scales what its cell gets of the inputs, not the
             outputs.
     """
@@ -29,12 +31,17 @@ class Target:
     kernel: Any
     others: tuple[Any, ...] = ()
     bias: Any = None
+    frozen: tuple[Any, ...] = ()
     projection: bool = False
 
     @property
     def kernels(self) -> tuple[Any, ...]:
-        """All kernels of the layer."""
-        return (self.kernel, *self.others)
+        """All kernels of the layer that may change."""
+        return (self.kernel, *(v for v in self.others if not self.keeps(v)))
+
+    def keeps(self, variable: Any) -> bool:
+        """Whether a variable is to keep its values."""
+        return any(variable is one for one in self.frozen)
 
     @property
     def is_table(self) -> bool:
@@ -42,12 +49,15 @@ class Target:
         return roles.roles_of(self.layer).get(self.kernel.name) == "table"
 
 
-def find_targets(model: Any, layers: Any = None) -> tuple[list[Target], list[Skipped]]:
+def find_targets(
+    model: Any, layers: Any = None, advice: str = "; name it in `layers` to treat it"
+) -> tuple[list[Target], list[Skipped]]:
     """Lists a model's layers that can be scaled, and those that cannot.
 
     Args:
         model: A built Keras model.
         layers: What `Selection` takes, or `None` for all that are trainable.
+        advice: What can be done about a layer that is not trainable.
 
     Returns:
         A list of `Target` and a list of `Skipped`.
@@ -71,10 +81,15 @@ def find_targets(model: Any, layers: Any = None) -> tuple[list[Target], list[Ski
         if reason is None and id(kernel) in taken:
             reason = "shares its kernel with a layer before it"
         if reason is None and layers is None and not kernel.trainable:
-            reason = "is not trainable; name it in `layers` to treat it"
+            reason = why_not_trained(layer, kernel.name) + advice
         if reason is None:
             taken.add(id(kernel))
-            targets.append(_target(name, layer, kernel))
+            target = _target(name, layer, kernel)
+            if layers is None:
+                further = [v for v in (*target.others, target.bias) if v is not None]
+                frozen = tuple(v for v in further if not v.trainable)
+                target = dataclasses.replace(target, frozen=frozen)
+            targets.append(target)
         else:
             skipped.append(Skipped(name, reason))
     return targets, skipped

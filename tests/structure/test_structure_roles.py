@@ -462,7 +462,7 @@ CHANGES = {
     "int8": (int8, "is quantized (int8)"),
     "int4": (int4, "is quantized (int4)"),
     "frozen": (frozen, "is not trainable"),
-    "kernel frozen": (kernel_frozen, "is not trainable"),
+    "kernel frozen": (kernel_frozen, "its kernel is not trainable"),
 }
 ADAPTABLE = {
     "Dense": lambda: k.Dense(8, name="one"),
@@ -543,3 +543,44 @@ def test_lsuv_fits_any_recurrent_layer():
     frames = x.reshape(-1, *x.shape[2:])
     signal = keras.ops.conv(frames, cell.kernel, padding=cell.padding)
     assert np.std(np.array(signal)) == pytest.approx(fit.std_after, rel=1e-5)
+
+
+def test_further_weights_of_a_layer_that_are_frozen_keep_their_values():
+    layers = [k.SeparableConv2D(4, 3, name="both"), k.Flatten(), k.Dense(2)]
+    model = keras.Sequential([k.Input((6, 6, 3)), *layers])
+    layer = model.get_layer("both")
+    layer.depthwise_kernel.trainable = layer.bias.trainable = False
+    layer.bias.assign(np.arange(4.0))
+    kept = [v.numpy() for v in (layer.depthwise_kernel, layer.bias)]
+    x = np.random.default_rng(0).normal(size=(32, 6, 6, 3)).astype("float32")
+    report = kik.lsuv(model, x, mean_shift=True, seed=0)
+    for before, variable in zip(
+        kept, (layer.depthwise_kernel, layer.bias), strict=True
+    ):
+        np.testing.assert_array_equal(before, variable.numpy())
+    assert [(skip.layer, skip.reason) for skip in report.skipped] == [
+        (layer.path, "its depthwise_kernel is not trainable"),
+        (layer.path, "its bias is not trainable"),
+    ]
+    kik.lsuv(model, x, mean_shift=True, seed=0, layers="both")
+    assert (kept[0] != layer.depthwise_kernel.numpy()).any()
+    assert (kept[1] != layer.bias.numpy()).any()
+
+
+def test_reasons_are_those_of_the_plan_and_can_be_followed():
+    inputs = k.Input((), dtype="int32")
+    x = k.Embedding(7, 8, name="table")(inputs)
+    x = k.Add()([x, k.Dense(8)(k.Dense(8, name="inner")(x))])
+    model = keras.Model(inputs, k.Dense(2)(x))
+    model.get_layer("table").embeddings.trainable = False
+    model.get_layer("inner").trainable = False
+    plan = kik.recommend(model)
+    reasons = {skip.layer: skip.reason for skip in plan.skipped}
+    assert reasons["table"].startswith("its embeddings are not trainable")
+    assert reasons["inner"].startswith("is not trainable; name it in a mapping")
+    done = kik.reinitialize(model, plan, seed=0)
+    assert {skip.layer: skip.reason for skip in done.skipped} == reasons
+    assert kik.reinitialize(model, {"inner": "he_normal"}).layers == ("inner",)
+    with pytest.raises(ValueError, match="is not trainable") as raised:
+        kik.fixup(model)
+    assert "in `layers`" not in str(raised.value)

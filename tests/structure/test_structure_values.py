@@ -167,14 +167,14 @@ def test_models_of_float8_are_diagnosed():
     exact = kik.diagnose(model, x).record.signal("gradient")
     for layer in stack:
         layer.quantize("float8")
-    before = [np.array(v) for v in model.variables]
+    before = [v.numpy() for v in model.variables]
     found = kik.diagnose(model, x).record.signal("gradient")
     assert found.tensors == exact.tensors
     np.testing.assert_allclose(
         found.statistic("rms"), exact.statistic("rms"), rtol=1 / 8
     )
     for kept, variable in zip(before, model.variables, strict=True):
-        np.testing.assert_array_equal(kept, np.array(variable))
+        np.testing.assert_array_equal(kept, variable.numpy())
     reasons = {skip.reason for skip in kik.lsuv(model, x).skipped}
     (reason,) = reasons
     assert "is quantized (float8)" in reason
