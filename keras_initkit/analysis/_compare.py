@@ -74,8 +74,8 @@ def compare(
 
     Raises:
         ValueError: If a name is unknown, a label comes twice, there is nothing to
-            compare, a number is out of its range, or something cannot be pickled,
-            to be sent to a process.
+            compare, a number is out of its range, `callback_factory` returns no list
+            of callbacks, or something cannot be pickled, to be sent to a process.
         LogDirError: If a run's directory holds event files of another program, or
             cannot be written to.
         ImportError: If `n_jobs` asks for processes and joblib is not installed.

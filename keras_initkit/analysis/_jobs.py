@@ -81,5 +81,15 @@ def _run_in_process(
 
 def _run(job: Job, callback_factory: CallbackFactory | None) -> RunResult:
     """Runs a job with callbacks of its own."""
-    made = callback_factory and callback_factory(job["label"], job["seed"])
-    return train_run(**job, callbacks=made or ())
+    made: Any = ()
+    if callback_factory is not None:
+        made = callback_factory(job["label"], job["seed"])
+        several = isinstance(made, list | tuple)
+        if not several or not all(
+            isinstance(c, keras.callbacks.Callback) for c in made
+        ):
+            raise ValueError(
+                "`callback_factory` must return a list of Keras callbacks. "
+                f"Received: {made!r} for {job['label']!r}, seed {job['seed']}."
+            )
+    return train_run(**job, callbacks=made)

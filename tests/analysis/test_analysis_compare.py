@@ -260,6 +260,12 @@ def test_callback_factory_gives_each_run_callbacks_of_its_own(n_jobs):
     ]
 
 
+@pytest.mark.parametrize("made", [keras.callbacks.Callback(), None, [print], {"a": 1}])
+def test_callback_factory_must_give_a_list_of_callbacks(made):
+    with pytest.raises(ValueError, match="`callback_factory` must return a list of"):
+        kik.compare("xor_mlp", "xor", ["he"], callback_factory=lambda *_: made)
+
+
 def test_callback_factory_must_go_to_processes():
     pytest.importorskip("joblib")
     lock = threading.Lock()
