@@ -77,10 +77,20 @@ def expect(model: Any, x: Any, *, training: bool = True) -> Expected:
     """
     check_model("expect", model)
     try:
-        inputs = graph_of(model).inputs
+        graph = graph_of(model)
     except ValueError:
         return _nothing("Theory's expectation needs a Functional or Sequential model.")
-    found = description.of_inputs(_in_order(inputs, x))
+    inputs = graph.inputs
+    if isinstance(x, Mapping):
+        keys = _keys(graph)
+        missing = [key for key in keys if key not in x]
+        if missing:
+            return _nothing(
+                "Theory's expectation needs all inputs: the model takes "
+                f"{missing}, which the batch, with {list(x)}, does not have."
+            )
+        x = [x[key] for key in keys]
+    found = description.of_inputs(x)
     if len(found) != len(inputs):
         return _nothing(
             f"Theory's expectation needs all inputs: the model has {len(inputs)}, the "
@@ -103,11 +113,16 @@ def _nothing(note: str) -> Expected:
     return Expected(Prediction((), ()), (note,))
 
 
-def _in_order(inputs: list[Any], x: Any) -> Any:
-    """Returns a batch in the order of a model's inputs; in a dict they go by name."""
-    if not isinstance(x, Mapping):
-        return x
-    return [x[one.name] for one in inputs if one.name in x]
+def _keys(graph: Any) -> list[Any]:
+    """Returns by which keys the inputs of a model go in a dict, in its order.
+
+    Those of the dict that the model was built with; without one, their names.
+    """
+    built = graph.input
+    if not isinstance(built, Mapping):
+        return [one.name for one in graph.inputs]
+    places = {id(tensor): key for key, tensor in built.items()}
+    return [places.get(id(tensor), tensor.name) for tensor in graph.inputs]
 
 
 def _moments(told: Any) -> tuple[float, float] | None:

@@ -50,6 +50,26 @@ def test_each_input_counts_by_its_own_moments_however_it_is_given(x, struct, nam
         assert found[layer] == pytest.approx(np.sum(kernel**2) / 4 * second, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
+def test_a_dict_goes_by_the_keys_that_the_model_was_built_with(x):
+    """Not by the names of its inputs, nor by their order."""
+    left, right = k.Input((8,), name="second"), k.Input((8,), name="first")
+    one, other = k.Dense(4, name="one")(left), k.Dense(4, name="other")(right)
+    model = keras.Model({"z": left, "a": right}, k.Add()([one, other]))
+    batch = {"a": x["second"], "z": x["first"], "unused": x["first"]}
+    found = activations(theory.expect(model, batch))
+    for layer, key in {"one": "z", "other": "a"}.items():
+        kernel = model.get_layer(layer).kernel.numpy()
+        second = np.mean(batch[key].astype(float) ** 2)
+        assert found[layer] == pytest.approx(np.sum(kernel**2) / 4 * second, rel=1e-6)
+    missed = theory.expect(model, x)
+    assert not missed.layers
+    assert missed.notes == (
+        "Theory's expectation needs all inputs: the model takes ['a', 'z'], which the "
+        "batch, with ['first', 'second'], does not have.",
+    )
+
+
 NONE = {
     "is sparse": tf.sparse.from_dense(np.eye(8, dtype="float32")),
     "is ragged": tf.ragged.constant([[1.0, 2.0], [3.0]]),
