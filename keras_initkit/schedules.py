@@ -11,6 +11,8 @@ import math
 import numbers
 from collections.abc import Callable
 
+__all__ = ["Schedule", "every", "first", "log_spaced"]
+
 Function = Callable[[int], bool]
 
 

@@ -30,3 +30,36 @@ from keras_initkit_light.format.schema import parse_tag as parse_tag
 from keras_initkit_light.format.schema import prediction_tag as prediction_tag
 from keras_initkit_light.format.schema import statistics_of as statistics_of
 from keras_initkit_light.format.schema import tag as tag
+
+__all__ = [
+    "CARRIERS",
+    "DATA_VERSION",
+    "FINDINGS_TAG",
+    "FIRST_OCTAVE",
+    "FIRST_SUFFIX",
+    "HISTOGRAM_COLUMNS",
+    "METRICS_TAG",
+    "OCTAVES",
+    "OVERHEAD",
+    "PLUGIN_NAME",
+    "PREDICTION_COLUMNS",
+    "RECORD_RUN",
+    "ROLES",
+    "RUN_TAG",
+    "SIGNALS",
+    "SKIPPED",
+    "STATISTICS",
+    "TIME_COLUMNS",
+    "TIME_SIGNALS",
+    "TIME_STEPS",
+    "VECTORS",
+    "Signal",
+    "Statistic",
+    "TensorKey",
+    "check_signals",
+    "matrix_tag",
+    "parse_tag",
+    "prediction_tag",
+    "statistics_of",
+    "tag",
+]
