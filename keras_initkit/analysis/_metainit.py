@@ -9,9 +9,13 @@ import keras
 import numpy as np
 
 from keras_initkit.analysis import _result_plots
-from keras_initkit.structure.in_place import editing, forward, unchanged
+from keras_initkit.structure import keras_private, roles
+from keras_initkit.structure.forward_graph import learn_roles
+from keras_initkit.structure.in_place import Skipped, editing, forward, unchanged
+from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_backend, check_model
 from keras_initkit.structure.needs import tensorflow as tf
+from keras_initkit_light.format import schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +26,13 @@ class MetaInitResult:
         quotients: Gradient quotient before each step, and after the last: the smaller,
             the less the gradient changes along itself.
         scales: `{weight path: factor}` by which each weight's norm has changed.
-        skipped: Paths of trainable weights below rank 2, which are left alone.
+        skipped: Trainable weights that are left alone, no kernels or tables: each a
+            `Skipped` with the name of its layer and the reason.
     """
 
     quotients: tuple[float, ...]
     scales: dict[str, float]
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draws the quotient over the steps, and how each weight's norm has changed.
@@ -54,6 +59,8 @@ def gradient_quotient(
 ) -> Any:
     """Computes `mean |(g - H g) / (g + epsilon sign g) - 1|` over all kernels.
 
+    Tables of embeddings count as kernels.
+
     `g` is the gradient of the loss and `H` its Hessian. 0 means that a step along the
     gradient does not change it; 1 is what chance gives.
 
@@ -71,7 +78,11 @@ def gradient_quotient(
     - [Dauphin & Schoenholz, 2019](https://papers.nips.cc/paper/9427)
     """
     check_backend("gradient_quotient")
-    weights = _matrices(model)
+    learn_roles(model, x)
+    return _quotient([w for _, w in _carriers(model)], model, x, y, loss, epsilon)
+
+
+def _quotient(weights, model, x, y, loss, epsilon):
     with tf.GradientTape() as outer:
         with tf.GradientTape() as inner:
             value = tf.reduce_mean(loss(y, forward(model, x)))
@@ -116,7 +127,8 @@ def metainit(
         x: One batch of inputs; random ones do.
         y: Targets for `loss`; by default random classes for outputs of more than one
             unit.
-        loss: Keras loss; by default sparse categorical cross-entropy from logits.
+        loss: Keras loss; by default the compiled one, without one, or without `y`,
+            sparse categorical cross-entropy from logits.
         steps: Positive number of steps. Defaults to `100` (the paper: 500 to 1000).
         learning_rate: Positive step of a norm. Defaults to `0.1`.
         momentum: In [0, 1). Defaults to `0.9`.
@@ -126,7 +138,8 @@ def metainit(
         `MetaInitResult`.
 
     Raises:
-        ValueError: On another backend, or if `steps` is not positive.
+        ValueError: On another backend, if `steps` is not positive, if the model has no
+            trainable kernel, or if there is no loss for targets that are no classes.
 
     Reference:
     - [Dauphin & Schoenholz, 2019](https://papers.nips.cc/paper/9427)
@@ -143,11 +156,21 @@ def metainit(
     if y is None:
         rng = np.random.default_rng(0)
         y = rng.integers(0, outputs.shape[-1], outputs.shape[:-1])
+    elif loss is None:
+        loss = _compiled_loss(model, y)
     y = tf.convert_to_tensor(y)
     if loss is None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    weights = _matrices(model)
-    evaluate = tf.function(lambda: _quotient_and_signs(model, x, y, loss, epsilon))
+    learn_roles(model, x)
+    weights = [w for _, w in _carriers(model)]
+    if not weights:
+        raise ValueError(
+            "`model` must have kernels that are trainable. "
+            f"Received: {type(model).__name__} {model.name!r} without any."
+        )
+    evaluate = tf.function(
+        lambda: _quotient_and_signs(weights, model, x, y, loss, epsilon)
+    )
     start = [float(tf.norm(w.value)) for w in weights]
     velocity = [0.0] * len(weights)
     quotients = []
@@ -169,16 +192,28 @@ def metainit(
         for w, norm in zip(weights, start, strict=True)
         if norm > 0
     }
-    taken = {id(w) for w in weights}
-    skipped = tuple(w.path for w in model.trainable_variables if id(w) not in taken)
-    return MetaInitResult(tuple(quotients), scales, skipped)
+    return MetaInitResult(tuple(quotients), scales, _left_alone(model))
 
 
-def _quotient_and_signs(model, x, y, loss, epsilon):
+def _compiled_loss(model, y):
+    """Returns the loss of a compiled model, `None` where targets are classes."""
+    compiled, _ = keras_private.compiled_loss(model)
+    if isinstance(compiled, str) or callable(compiled):
+        return keras.losses.get(compiled)
+    if np.issubdtype(np.asarray(y).dtype, np.integer):
+        return None
+    raise ValueError(
+        "`loss` must be given for targets that are no whole numbers, where the "
+        "model is not compiled with one loss. Received: loss=None, y of dtype "
+        f"{np.asarray(y).dtype}."
+    )
+
+
+def _quotient_and_signs(weights, model, x, y, loss, epsilon):
     """Returns the quotient, and the sign of its slope in the norm of each weight."""
-    values = [w.value for w in _matrices(model)]
+    values = [w.value for w in weights]
     with tf.GradientTape() as tape:
-        quotient = gradient_quotient(model, x, y, loss, epsilon=epsilon)
+        quotient = _quotient(weights, model, x, y, loss, epsilon)
     slopes = tape.gradient(
         quotient, values, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
@@ -186,5 +221,31 @@ def _quotient_and_signs(model, x, y, loss, epsilon):
     return quotient, [tf.sign(tf.reduce_sum(g * v) / tf.norm(v)) for g, v in pairs]
 
 
-def _matrices(model):
-    return [w for w in model.trainable_variables if len(w.shape) > 1]
+def _carriers(model):
+    """Lists layer name and variable of trainable kernels and tables."""
+    return [
+        (name, variable)
+        for name, variable, role in _trained(model)
+        if role in schema.CARRIERS
+    ]
+
+
+def _left_alone(model):
+    return tuple(
+        Skipped(name, f"its {variable.name} is no kernel, but {role!r}")
+        for name, variable, role in _trained(model)
+        if role not in schema.CARRIERS
+    )
+
+
+def _trained(model):
+    """Lists layer name, variable and role of all that is trained, each once."""
+    trainable = {id(variable) for variable in model.trainable_variables}
+    found: dict[int, tuple[str, Any, str]] = {}
+    for name, layer in [(model.name, model), *named_layers(model)]:
+        known = roles.roles_of(layer)
+        for variable in roles.weights_of(layer):
+            if id(variable) in trainable:
+                told = (name, variable, known[variable.name])
+                found.setdefault(id(variable), told)
+    return list(found.values())

@@ -50,7 +50,9 @@ def test_metainit_lowers_the_quotient_and_keeps_directions():
     report = kik.metainit(model, x, y, steps=40)
     assert report.quotients[-1] < 0.7 * report.quotients[0]
     assert len(report.quotients) == 41
-    assert [path.rsplit("/", 1)[-1] for path in report.skipped] == ["bias", "bias"]
+    assert [skip.reason for skip in report.skipped] == [
+        "its bias is no kernel, but 'offset'"
+    ] * 2
     for value, weight in zip(before, model.weights, strict=True):
         now = keras.ops.convert_to_numpy(weight)
         if value.ndim == 1:
@@ -64,3 +66,37 @@ def test_metainit_rejects():
     message = "`steps` must be positive. Received: steps=0."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         kik.metainit(small_model(), data()[0], steps=0)
+
+
+def test_metainit_scales_kernels_alone_and_names_the_others():
+    model, (x, y) = small_model(), data()
+    layer = model.layers[0]
+    layer.enable_lora(2)
+    before = [w.numpy() for w in layer.weights]
+    report = kik.metainit(model, x, y, steps=2)
+    for value, weight in zip(before, layer.weights, strict=True):
+        np.testing.assert_array_equal(value, weight.numpy())
+    assert list(report.scales) == [model.layers[1].kernel.path]
+    told = [skip.reason for skip in report.skipped if skip.layer == layer.path]
+    assert "its lora_kernel_a is no kernel, but 'low_rank'" in told
+    model.layers[1].trainable = False
+    with pytest.raises(
+        ValueError, match="`model` must have kernels that are trainable"
+    ):
+        kik.metainit(model, x, y, steps=1)
+
+
+def test_metainit_takes_the_compiled_loss():
+    x, targets = data()[0], np.zeros((16, 3), "float32")
+    alike = small_model()
+    expected = kik.metainit(
+        alike, x, targets, loss=keras.losses.MeanSquaredError(), steps=1
+    )
+    model = small_model()
+    with pytest.raises(
+        ValueError, match="`loss` must be given for targets that are no"
+    ):
+        kik.metainit(model, x, targets, steps=1)
+    model.compile("sgd", "mse")
+    found = kik.metainit(model, x, targets, steps=1)
+    np.testing.assert_allclose(found.quotients, expected.quotients, rtol=1e-5)
