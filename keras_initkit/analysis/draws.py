@@ -14,7 +14,7 @@ from keras_initkit import theory
 from keras_initkit.analysis import _result_plots
 from keras_initkit.analysis._reinitialize import reinitialize
 from keras_initkit.structure import description
-from keras_initkit.structure.in_place import editing, forward
+from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners
 from keras_initkit.structure.shadowing import shadowed
@@ -58,6 +58,7 @@ class DrawsResult:
         expected: What `theory.expect` expects of it, the mean over the draws, float64
             of shape `(layers,)`; NaN where it has no rule.
         outputs: The model's outputs, of shape `(draws, batch, ...)`.
+        skipped: What was not drawn anew, as `kik.reinitialize` says.
     """
 
     layers: tuple[str, ...]
@@ -65,6 +66,7 @@ class DrawsResult:
     second_moments: np.ndarray
     expected: np.ndarray
     outputs: np.ndarray
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def factors(self) -> np.ndarray:
@@ -150,7 +152,7 @@ def over_draws(
             call = _recording(owner.layer.call, owner.name, seen)
             stack.enter_context(shadowed(owner.layer, "call", call))
         for number in range(draws):
-            reinitialize(model, initializer, seed=seed + number)
+            drawn = reinitialize(model, initializer, seed=seed + number)
             seen.clear()
             outputs.append(_first(forward(model, x)))
             rows.append(dict(seen))
@@ -166,6 +168,7 @@ def over_draws(
             [[row.get(name, math.nan) for name in layers] for row in expected], axis=0
         ),
         outputs=np.stack(outputs),
+        skipped=drawn.skipped,
     )
 
 

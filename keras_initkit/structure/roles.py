@@ -123,6 +123,9 @@ _SEEN: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionar
 def register(layer_class: type, roles: Mapping[str, str]) -> None:
     """Says what the weights of a layer class are, over what the package finds out.
 
+    A layer with one kernel or table in all is then drawn and scaled as Keras's are, by
+    `lsuv`, `recommend` and `reinitialize`.
+
     Args:
         layer_class: Subclass of `keras.Layer`; classes that derive from it are meant,
             too.

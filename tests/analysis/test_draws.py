@@ -91,3 +91,11 @@ def test_estimate_agrees_within_its_standard_errors():
     assert estimate.standard_error == pytest.approx(1 / 3**0.5)
     assert estimate.agrees(2 + 4.9 / 3**0.5)
     assert not estimate.agrees(2 + 5.1 / 3**0.5)
+
+
+def test_what_is_not_drawn_is_named(stack, x):
+    first = stack.layers[0]
+    first.trainable = False
+    draws = kik.over_draws(stack, x, "he_normal", draws=2)
+    assert [skip.layer for skip in draws.skipped] == [first.path]
+    assert draws.skipped[0].reason.startswith("is not trainable")
