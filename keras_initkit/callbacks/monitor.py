@@ -328,7 +328,7 @@ class SignalMonitor(keras.callbacks.Callback):
             failed=self.give_up,
         )
 
-    def give_up(self, error, doing):
+    def give_up(self, error: Exception, doing: str) -> None:
         """Ends the watching of this training, which goes on; tells why, once."""
         self.guard.keep(error, doing)
         for end in (
