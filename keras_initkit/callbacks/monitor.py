@@ -44,7 +44,7 @@ _OF_A_FIT = {
     "_meter",
     "_monitored",
     "_skipped",
-    "_armed",
+    "_missed",
     "_described",
     "_expected",
     "_expectation",
@@ -161,7 +161,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self.guard = Guard(type(self).__name__)
         self._monitored = 0
         self._skipped = 0
-        self._armed = self._described = False
+        self._missed = self._described = False
         self._expected: Any = None
         self._expectation: Any = None
 
@@ -282,7 +282,7 @@ class SignalMonitor(keras.callbacks.Callback):
         session.listen(self, self.signals, self.selection, bool(self.histograms))
         self._began = self._last_step = first_step
         self._skipped = 0
-        self._armed = self._described = False
+        self._missed = self._described = False
         self._expected = None
         self._facts = {}
         self._expectation = None
@@ -309,8 +309,8 @@ class SignalMonitor(keras.callbacks.Callback):
         self._meter.begin(monitored=due)
         if due:
             first = self._count.ask(batch)
-            self._session.arm(self._order(first, self._count.pace))
-            self._armed = True
+            armed = self._session.arm(self._order(first, self._count.pace))
+            self._missed = self._missed or not armed
 
     def _order(self, first, pace=1):
         """What is wanted of steps that begin with iterations first, first + pace..."""
@@ -395,7 +395,7 @@ class SignalMonitor(keras.callbacks.Callback):
                 "more steps, or give it a lower `initial_scale`.",
                 stacklevel=2,
             )
-        if judge and self._armed and not (self._described or self._skipped):
+        if judge and self._missed and not (self._described or self._skipped):
             warnings.warn(
                 f"{type(self).__name__} recorded nothing: none of the steps that were "
                 "due was one of `fit`. Watch a loop of your own by `instrument`.",

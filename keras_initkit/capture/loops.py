@@ -82,7 +82,7 @@ class Loop(Session):
         self.failure = None
         if self._wants_another():
             self._twin = self._with_outlet(self._step)
-        with self._tapping(self._optimizers, count):
+        with self._tapping(count, self._optimizers):
             outputs, parts = self._twin(*args, **kwargs)
         seen = [self._read(number, values, count) for number, values in parts.items()]
         return outputs, _joined(seen)

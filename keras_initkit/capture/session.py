@@ -245,19 +245,25 @@ class Session:
             by_listener.pop(listener, None)
 
     def arm(self, order):
-        """Makes the next execution of the train function a monitored one."""
+        """Makes the next execution of the train function a monitored one.
+
+        Returns:
+            Whether it was not one already: the one that was armed has not come.
+        """
         model = self._model()
         model.make_train_function()  # unless there is one, as in `fit`
         current = model.train_function
         if isinstance(current, _Armed) and current.session is self:
             if all(one.listener is not order.listener for one in current.orders):
                 current.orders.append(order)
-            return
+                return True
+            return False
         if current is not self._plain:
             self._plain, self._twin = current, None
             self._plain_step = one_step.of(current)
             self._plain_is_whole = False
         model.train_function = _Armed(self, [order], _training(model))
+        return True
 
     def call_off(self, iterator):
         """Runs the plain function in place of an armed one that nobody waits for."""
@@ -298,7 +304,7 @@ class Session:
                 continue
             attempt(orders, "describing a step", self._show, watch.due, batch)
             with contextlib.ExitStack() as taps_in:
-                tapping = self._tapping(_optimizers_of(model), watch.counts)
+                tapping = self._tapping(watch.counts)
                 attempt(orders, "tapping", taps_in.enter_context, tapping)
                 outputs = self._twin(*given)
             logs = outputs["logs"]
@@ -335,6 +341,7 @@ class Session:
     def _give(self, order, done, seen, logs, counted):
         """Delivers to an order what it wished for of a step."""
         if self.failure is not None:
+            self._twin = None  # a later training tries again
             order.failed(*self.failure)
             return
         wish = self._wishes.get(order.listener)
@@ -356,15 +363,22 @@ class Session:
                 self._plain_is_whole = True
             self._make_twin()
             if not model.run_eagerly:
-                with self._tapping(_optimizers_of(model), count):
+                with self._tapping(count):
                     self._twin.trace(*given)
         except Exception as error:
             return error
         return None
 
     @contextlib.contextmanager
-    def _tapping(self, optimizers, count):
-        """Has the taps in and, if need be, values counted, while the twin runs."""
+    def _tapping(self, count, optimizers=None):
+        """Has the taps in and, if need be, values counted, while the twin runs.
+
+        Args:
+            count: Whether values are counted.
+            optimizers: The optimizers that the step may apply; the model's by default.
+        """
+        if optimizers is None:
+            optimizers = _optimizers_of(self._model())
         if self._counts != count:
             self._counting.assign(count)
             self._counts = count

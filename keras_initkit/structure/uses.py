@@ -12,10 +12,9 @@ each is told by how they met; what that leaves open is `"other"`, until a cleare
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
 from keras_initkit.structure import keras_private, roles
 from keras_initkit.structure.layers import all_layers
+from keras_initkit.structure.needs import tensorflow as tf
 
 _PRODUCTS = (
     "MatMul",

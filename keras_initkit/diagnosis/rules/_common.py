@@ -101,6 +101,20 @@ def steps_of(record: RunRecord, signal: str) -> list[int]:
     return [] if series is None else series.steps.tolist()
 
 
+def sound_steps(record: RunRecord, signal: str) -> np.ndarray:
+    """Returns at which steps of a signal all weights were finite, bool `(steps,)`.
+
+    What a layer gives beside NaN and Inf in weights says nothing of its own: a ReLU
+    that is computed together with its product makes 0 of NaN.
+    """
+    counts = statistic(record, "weight", "nonfinite_count")
+    bad: set[int] = set()
+    if counts is not None:
+        pairs = zip(steps_of(record, "weight"), counts, strict=True)
+        bad = {step for step, row in pairs if not (row == 0).all()}
+    return np.array([step not in bad for step in steps_of(record, signal)], bool)
+
+
 def label(key: TensorKey) -> str:
     """Returns how a message names a tensor."""
     return repr(key.layer if key.tensor == "output" else f"{key.layer}/{key.tensor}")

@@ -162,10 +162,12 @@ def _filled(
     if shares is None:
         return
     steps = _common.steps_of(record, "activation")
+    sound = _common.sound_steps(record, "activation")
     told = set()
     for column, key in _common.columns_of(record, "activation", layers):
         first = 0 if at_once is None or key.layer in at_once else 1
-        row = _common.persistent(np.asarray(shares[first:, column] >= limits[name]))
+        shown = np.asarray(shares[:, column] >= limits[name]) & sound
+        row = _common.persistent(shown[first:])
         if row is not None and key.layer not in told:
             row += first
             told.add(key.layer)

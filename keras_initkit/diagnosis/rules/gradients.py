@@ -248,7 +248,7 @@ def _first_to_last(row: np.ndarray) -> float:
 
 
 def _gradient_profiles(record: RunRecord) -> list[tuple[int, Profile]]:
-    """Returns every recorded step with the kernels' gradient rms over depth."""
+    """Returns the steps of finite weights with the kernels' gradient rms over depth."""
     values = _common.statistic(record, "gradient", "rms")
     if values is None:
         return []
@@ -256,7 +256,12 @@ def _gradient_profiles(record: RunRecord) -> list[tuple[int, Profile]]:
     first = depth_profile(record, "gradient", "rms").without(tables_of(record))
     columns = values[:, first.columns].astype(np.float64)
     steps = _common.steps_of(record, "gradient")
-    return [(s, first._replace(values=v)) for s, v in zip(steps, columns, strict=True)]
+    sound = _common.sound_steps(record, "gradient")
+    return [
+        (step, first._replace(values=row))
+        for step, row, is_sound in zip(steps, columns, sound, strict=True)
+        if is_sound
+    ]
 
 
 def _relative_to_weights(

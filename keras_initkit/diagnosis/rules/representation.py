@@ -130,7 +130,8 @@ def _alike(record: RunRecord, layers: set[str]) -> Iterator[tuple[str, int]]:
         raise NotJudged("does not hold activation/distinct_units")
     alike = np.isnan(rank) & np.isfinite(units) & np.isfinite(rms) & (rms > 0)
     steps = _common.steps_of(record, "activation")
+    sound = _common.sound_steps(record, "activation")
     for column, key in _common.columns_of(record, "activation", layers):
-        row = _common.persistent(alike[:, column])
+        row = _common.persistent(alike[:, column] & sound)
         if row is not None:
             yield key.layer, steps[row]
