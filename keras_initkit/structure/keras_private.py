@@ -47,10 +47,20 @@ def own_variables(layer: Any) -> list[Any]:
 def scale_beside(layer: Any, scale: Any) -> Any:
     """Returns the scale of a quantized kernel in a shape that divides it.
 
-    `_adjust_scale_for_dequant` of `EinsumDense`; no public way.
+    `_adjust_scale_for_dequant` of `EinsumDense`, in whose place Keras 3.10 has the axes
+    to move (`_kernel_reverse_transpose_axes` and two more); no public way.
     """
     adjust = getattr(layer, "_adjust_scale_for_dequant", None)
-    return scale if adjust is None else adjust(scale)
+    if adjust is not None:
+        return adjust(scale)
+    back = getattr(layer, "_kernel_reverse_transpose_axes", None)
+    if back is None:
+        return scale
+    if layer._kernel_squeeze_axes:
+        scale = keras.ops.expand_dims(scale, axis=layer._kernel_squeeze_axes)
+    if layer._kernel_expand_axes:
+        scale = keras.ops.squeeze(scale, axis=layer._kernel_expand_axes)
+    return keras.ops.transpose(scale, back)
 
 
 def attention_projection(layer: Any, part: str) -> Any:
