@@ -248,14 +248,6 @@ def metrics_are_built(model: Any) -> bool:
     return compiled is None or compiled.built
 
 
-def symbolic_build(model: Any, batch: Any) -> None:
-    """Builds model, loss and metrics on a batch, computing nothing.
-
-    `_symbolic_build`; `Model.build` takes shapes, and builds the model alone.
-    """
-    model._symbolic_build(data_batch=batch)
-
-
 def learning_rate_given(optimizer: Any) -> Any:
     """Returns an optimizer's learning rate as given, which may be a schedule.
 

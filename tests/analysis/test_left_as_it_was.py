@@ -251,4 +251,5 @@ def test_all_is_as_it_was_when_the_pass_raises():
 def test_lists_and_dicts_of_a_layer_still_go_in_checkpoints(tmp_path):
     model, _ = model_with("remembering")
     kik.diagnose(model, X, X)
-    tf.train.Checkpoint(model=model).save(str(tmp_path / "model"))
+    path = tf.train.Checkpoint(model=model).save(str(tmp_path / "model"))
+    assert tf.train.list_variables(path)

@@ -343,18 +343,6 @@ def check_metrics_are_built():
     assert private.metrics_are_built(model)
 
 
-@contract(private.symbolic_build, "Trainer._symbolic_build")
-def check_symbolic_build():
-    model = Subclassed()
-    model.compile("sgd", loss="mse", metrics=["mae"])
-    batch = tf.ones((2, 3)), tf.ones((2, 1))
-    private.symbolic_build(model, batch)
-    assert model.head.built
-    assert private.metrics_are_built(model)
-    assert model.optimizer.built
-    assert int(model.optimizer.iterations) == 0
-
-
 @contract(private.learning_rate_given, "Optimizer._learning_rate")
 def check_learning_rate_given():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
