@@ -108,6 +108,9 @@ _MOST_OPS = 16
 # The attribute that tells our ops from a step's.
 _MARK = "_keras_initkit"
 
+# `Graph.create_op` without its look at deprecated arguments, which takes milliseconds.
+_create_op = getattr(tf.Graph.create_op, "__wrapped__", tf.Graph.create_op)
+
 
 def reading(outputs=()):
     """Returns a function that gives tensors of the same values that may be read freely.
@@ -320,7 +323,8 @@ class _Copies:
 
     def _copy(self, op, inputs):
         with tf.device(op.device or None):
-            copy = self._graph.create_op(
+            copy = _create_op(
+                self._graph,
                 op.type,
                 inputs,
                 [output.dtype for output in op.outputs],
@@ -335,7 +339,8 @@ class _Copies:
         if tensor.op.type == "Const" or not tensor.dtype.is_floating:
             return tensor
         with tf.device(tensor.op.device or None):
-            door = self._graph.create_op(
+            door = _create_op(
+                self._graph,
                 "EnsureShape",
                 [tensor],
                 [tensor.dtype],
