@@ -2,10 +2,14 @@
 
 In a graph the batch comes as an optional, or with the specification of all the batches
 of several replicas: of its shape no more is known than in that of a bare `fit`, so that
-the same kernels are chosen, and as seldom traced.
+the same kernels are chosen, and as seldom traced. Where an execution has several steps,
+in a loop, one step runs in that loop, too: what is optimized inside of one rounds
+differently.
 """
 
 import tensorflow as tf
+
+from keras_initkit.structure import keras_private
 
 
 def arguments(iterator, optional, batch, eagerly):
@@ -24,9 +28,22 @@ def arguments(iterator, optional, batch, eagerly):
     return batch(), iterator.element_spec
 
 
-def of(train_function):
-    """Makes the `Step` of a train function."""
-    return Step(train_function)
+def of(train_function, steps=1):
+    """Makes the `Step` of a train function, which runs so many steps at most."""
+    return Step(train_function, steps)
+
+
+class _One:
+    """Stands for an iterator with one batch left, while a loop over it is traced."""
+
+    def __init__(self, optional):
+        self._left = [optional]
+        self._specification = optional.element_spec
+
+    def get_next_as_optional(self):
+        if self._left:
+            return self._left.pop()
+        return tf.experimental.Optional.empty(self._specification)
 
 
 class Step:
@@ -36,8 +53,12 @@ class Step:
     with it.
     """
 
-    def __init__(self, train_function):
+    def __init__(self, train_function, steps):
+        loop = keras_private.loop_of(train_function)
+
         def of_optional(optional):
+            if steps > 1 and loop is not None:
+                return loop(_One(optional)).get_value()
             return train_function([optional.get_value()])
 
         def of_batch(batch):

@@ -260,7 +260,7 @@ class Session:
             return False
         if current is not self._plain:
             self._plain, self._twin = current, None
-            self._plain_step = one_step.of(current)
+            self._plain_step = one_step.of(current, model.steps_per_execution)
             self._plain_is_whole = False
         model.train_function = _Armed(self, [order], _training(model))
         return True
@@ -407,7 +407,8 @@ class Session:
             shadowed(model, "train_step", step),
         ):
             model.make_train_function(force=True)
-            self._twin = one_step.of(model.train_function)
+            made = model.train_function
+            self._twin = one_step.of(made, model.steps_per_execution)
 
     def _wants_another(self):
         """Looks up what is wanted now; returns whether that takes another twin."""

@@ -6,6 +6,7 @@ by a function that says what it gives and why no public way gives it; one contra
 """
 
 import functools
+import inspect
 from typing import Any
 
 import keras
@@ -318,6 +319,18 @@ def converted(python_function: Any, status: Any) -> Any:
     import tensorflow as tf
 
     return tf.__internal__.autograph.tf_convert(python_function, status)
+
+
+def loop_of(train_function: Any) -> Any:
+    """Returns what a train function does with an iterator, before it is compiled.
+
+    A function of an iterator that runs up to `steps_per_execution` steps and returns an
+    optional of the outputs of the last; `None` where there is none. The variable
+    `multi_step_on_iterator` of `TensorFlowTrainer._make_function`; no public way.
+    """
+    held = inspect.getclosurevars(train_function).nonlocals
+    loop = held.get("multi_step_on_iterator")
+    return getattr(loop, "python_function", loop)
 
 
 def graph_called_by(op: Any, name: str) -> Any:

@@ -405,6 +405,19 @@ def check_function_like():
     assert copy.input_signature == original.input_signature
 
 
+@contract(private.loop_of, "TensorFlowTrainer._make_function")
+def check_loop_of():
+    model = sequential()
+    model.compile("sgd", "mse", steps_per_execution=2)
+    model.make_train_function()
+    loop = private.loop_of(model.train_function)
+    x = np.ones((4, 1, 3), "float32")
+    batches = iter(tf.data.Dataset.from_tensor_slices((x, np.ones((4, 1, 2)))))
+    logs = tf.function(loop)(batches).get_value()
+    assert set(logs) == {"loss"} and int(model.optimizer.iterations) == 2
+    assert private.loop_of(lambda iterator: None) is None
+
+
 @contract(private.autograph_status, "tf.__internal__.autograph.control_status_ctx")
 def check_autograph_status():
     seen = []
