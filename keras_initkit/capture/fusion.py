@@ -210,7 +210,10 @@ class _Step:
 
     def may_be_read(self, tensor):
         """Whether one more reader of a tensor changes nothing."""
-        if tensor.op.type in ("Const", "Placeholder") or self.is_stateful(tensor.op):
+        if tensor.op.type == "Const":
+            # Gradients make some wait for what they multiply, needed or not.
+            return not tensor.op.control_inputs
+        if tensor.op.type == "Placeholder" or self.is_stateful(tensor.op):
             return True
         readers = self._readers.get(tensor.name)
         if not readers:

@@ -68,6 +68,16 @@ def test_what_nothing_needs_is_computed_from_what_may_be_read(x):
     assert len(sums) == 2
 
 
+def test_no_copy_waits_for_an_op_of_the_step(x):
+    """The gradient of a square has its factor wait for what it multiplies."""
+    total = x + 1.0
+    with tf.control_dependencies([total]):
+        factor = tf.constant(2.0)
+    (read,) = fusion.reading([tf.nn.relu(total)])([x * factor])
+    assert read.op.inputs[1].op.type == "Const"
+    assert not read.op.inputs[1].op.control_inputs
+
+
 def test_an_identity_passes_on_each_of_its_inputs_alone(x):
     """An optimizer may put all gradients into one identity."""
     one, other = x + 1.0, x + 2.0
