@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import gc
 import threading
 import typing
 import weakref
@@ -357,14 +358,15 @@ class Session:
         """
         model = self._model()
         try:
-            if not (self._plain_is_whole or model.run_eagerly):
-                if building.is_unfinished(model):
-                    self._plain_step.trace(*given)
-                self._plain_is_whole = True
-            self._make_twin()
-            if not model.run_eagerly:
-                with self._tapping(count):
-                    self._twin.trace(*given)
+            with _no_collections():
+                if not (self._plain_is_whole or model.run_eagerly):
+                    if building.is_unfinished(model):
+                        self._plain_step.trace(*given)
+                    self._plain_is_whole = True
+                self._make_twin()
+                if not model.run_eagerly:
+                    with self._tapping(count):
+                        self._twin.trace(*given)
         except Exception as error:
             return error
         return None
@@ -522,6 +524,22 @@ class Session:
                 self._readers.append(Reader(layout))
                 layouts.append(layout)
             return str(layouts.index(layout))
+
+
+@contextlib.contextmanager
+def _no_collections():
+    """Keeps Python's cyclic garbage collector still while graphs are made.
+
+    It would go through all of Keras and TensorFlow, a quarter of a second each time,
+    because graphs are many objects, and find little: they are made to last.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _optimizers_of(model):
