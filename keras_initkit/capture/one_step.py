@@ -75,11 +75,12 @@ class Step:
             return self._of_batch(batch)
         return self._specified(specification)(batch)
 
-    def trace(self, batch, specification=None):
-        """Traces the step for a batch, unless it was traced for one of its kind."""
-        if isinstance(batch, tf.experimental.Optional):
-            self._traced.get_concrete_function(batch)
-        elif specification is not None:
+    def trace(self, iterator):
+        """Traces the step for the batches of an iterator, unless it was."""
+        specification = iterator.element_spec
+        if isinstance(iterator, tf.data.Iterator):
+            self._traced.get_concrete_function(tf.OptionalSpec(specification))
+        else:
             self._specified(specification).get_concrete_function()
 
     def _specified(self, specification):

@@ -108,11 +108,14 @@ class _Wish:
 
 
 class _Watch(typing.NamedTuple):
-    """One step to watch: for whom, whether values are counted, what stands against."""
+    """A step that is watched: the orders that want it, those that want histograms."""
 
-    due: list
-    counts: bool
-    error: Exception | None
+    orders: list
+    counting: list
+
+    @classmethod
+    def of(cls, orders, done):
+        return cls(orders, [one for one in orders if one.wants_histograms(done)])
 
 
 class Session:
@@ -282,11 +285,18 @@ class Session:
     def run(self, iterator, orders):
         """Runs one execution of the train function, in place of the plain one.
 
-        Step by step: each gets its batch as data. An iterator that has run out is left
-        to the plain function, which may count an iteration before it fails.
+        Step by step: each gets its batch as data. The plain function runs where no step
+        can be watched, and is left an iterator that has run out: it may count an
+        iteration before it fails.
         """
         model = self._model()
         model.train_function = self._plain
+        made = attempt(orders, "preparing a step", self._ready, orders, iterator)
+        due, error = ({}, None) if made is None else made
+        if error is not None or not due:
+            logs = self._plain(iterator)  # raises what is the user's own
+            attempt(orders, "telling so", self._tell, due, error)
+            return logs
         logs = None
         for done in range(model.steps_per_execution):
             optional = iterator.get_next_as_optional()
@@ -296,47 +306,48 @@ class Session:
                 break
             batch = functools.cache(optional.get_value)
             given = one_step.arguments(iterator, optional, batch, model.run_eagerly)
-            watch = attempt(
-                orders, "preparing a step", self._watch, orders, done, given
-            )
-            if watch is None or watch.error is not None:
-                logs = self._plain_step(*given)  # raises what is the user's own
-                attempt(orders, "telling so", self._tell, watch)
+            wanting = due.get(done, ())
+            watch = attempt(wanting, "the schedule", _Watch.of, wanting, done)
+            if not wanting or watch is None:
+                logs = self._plain_step(*given)
                 continue
-            attempt(orders, "describing a step", self._show, watch.due, batch)
+            attempt(orders, "describing a step", self._show, watch.orders, batch)
             with contextlib.ExitStack() as taps_in:
-                tapping = self._tapping(watch.counts)
+                tapping = self._tapping(bool(watch.counting))
                 attempt(orders, "tapping", taps_in.enter_context, tapping)
                 outputs = self._twin(*given)
             logs = outputs["logs"]
             attempt(orders, "recording a step", self._finish, watch, done, outputs)
         return logs
 
-    def _watch(self, orders, done, given):
-        """Makes ready what a watched step takes; `None` for a step that is not due."""
-        due = [order for order in orders if order.wants(done)]
-        if not due:
-            return None
-        count = any(order.wants_histograms(done) for order in due)
-        error = self._prepare(given, count)
-        return _Watch(due, count, error)
+    def _ready(self, orders, iterator):
+        """Makes ready what the steps of an execution take.
 
-    def _show(self, due, batch):
-        for order in due:
+        Returns:
+            By the numbers of the steps that are due, the orders that want them, and
+            what stands against watching them.
+        """
+        steps = range(self._model().steps_per_execution)
+        due = {done: [order for order in orders if order.wants(done)] for done in steps}
+        due = {done: wanting for done, wanting in due.items() if wanting}
+        return due, self._prepare(iterator) if due else None
+
+    def _show(self, orders, batch):
+        for order in orders:
             order.show(batch)
 
-    def _tell(self, watch):
+    def _tell(self, due, error):
         """Tells those who waited for a step why it was not watched."""
-        for order in () if watch is None else watch.due:
-            order.failed(watch.error, "tracing a watched step")
+        for order in (order for wanting in due.values() for order in wanting):
+            order.failed(error, "tracing a watched step")
 
     def _finish(self, watch, done, outputs):
         """Delivers what left a watched step."""
         self.failure = None
         ((number, values),) = outputs["seen"].items()
-        seen = self._read(number, values, watch.counts)
-        for order in watch.due:
-            counted = watch.counts and order.wants_histograms(done)
+        seen = self._read(number, values, bool(watch.counting))
+        for order in watch.orders:
+            counted = order in watch.counting
             self._give(order, done, seen, outputs["logs"], counted)
 
     def _give(self, order, done, seen, logs, counted):
@@ -350,8 +361,8 @@ class Session:
             return  # it has given up meanwhile
         order.give(done, wish.part_of(seen, counted), logs)
 
-    def _prepare(self, given, count):
-        """Has the model made as by a bare `fit`, and the twin traced for a batch.
+    def _prepare(self, iterator):
+        """Has the model made as by a bare `fit`, and the twin traced for its batches.
 
         Returns:
             What was raised by it: the user's own if the plain step raises it, too.
@@ -361,12 +372,12 @@ class Session:
             with _no_collections():
                 if not (self._plain_is_whole or model.run_eagerly):
                     if building.is_unfinished(model):
-                        self._plain_step.trace(*given)
+                        self._plain_step.trace(iterator)
                     self._plain_is_whole = True
                 self._make_twin()
                 if not model.run_eagerly:
-                    with self._tapping(count):
-                        self._twin.trace(*given)
+                    with self._tapping(self._counts):
+                        self._twin.trace(iterator)
         except Exception as error:
             return error
         return None
