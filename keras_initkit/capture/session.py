@@ -12,17 +12,23 @@ import keras
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.capture import building, one_step, replicas, taps
+from keras_initkit.capture import building, one_step, replicas, streams, taps
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
 from keras_initkit.capture.guard import RefusedError, attempt, is_wanted, tried
 from keras_initkit.capture.seen import Reader
-from keras_initkit.structure import uses
+from keras_initkit.structure import keras_private, uses
 from keras_initkit.structure.layers import named_layers, weight_names
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.shadowing import shadowed
 
+_DRAWS_ELSEWHERE = (
+    "the train step draws from a seeded stateful generator of TensorFlow (such as "
+    "`tf.random.normal`), which counts on in the graph of steps that are not watched; "
+    "draw by `keras.random` with a `SeedGenerator`, or watch from the first step after "
+    "`compile`"
+)
 # In place of the number of a layout, where a step could not be watched.
 _NOTHING = "nothing"
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
@@ -147,6 +153,9 @@ class Session:
         self._plain_step: typing.Any = None
         self._plain_is_whole = False
         self._twin: typing.Any = None
+        # Whether the step draws from streams of its graph, and which function did.
+        self._draws = False
+        self._drawn_by: typing.Any = None
         # What broke the watching of the twin, and of the present step; names that an
         # eager step has given to layers while it built them.
         self._broken: typing.Any = None
@@ -194,6 +203,7 @@ class Session:
             except ValueError as error:
                 self._let_go(listener)
                 raise RefusedError(str(error)) from None
+        self._stay()
 
     def untapped(self, listener):
         """Lists the `layers.Untapped` among a listener's layers, after a step."""
@@ -265,7 +275,8 @@ class Session:
         if current is not self._plain:
             self._plain, self._twin = current, None
             self._plain_step = one_step.of(current, model.steps_per_execution)
-            self._plain_is_whole = False
+            self._plain_is_whole = self._draws = False
+            self._drawn_by = current if keras_private.was_traced(current) else None
         model.train_function = _Armed(self, [order], _training(model))
         return True
 
@@ -293,7 +304,7 @@ class Session:
         model.train_function = self._plain
         made = attempt(orders, "preparing a step", self._ready, orders, iterator)
         due, error = ({}, None) if made is None else made
-        if error is not None or not due:
+        if error is not None or not (due or self._twin_draws()):
             logs = self._plain(iterator)  # raises what is the user's own
             attempt(orders, "telling so", self._tell, due, error)
             return logs
@@ -309,16 +320,36 @@ class Session:
             wanting = due.get(done, ())
             watch = attempt(wanting, "the schedule", _Watch.of, wanting, done)
             if not wanting or watch is None:
-                logs = self._plain_step(*given)
+                logs = self._unwatched(orders, given)
                 continue
             attempt(orders, "describing a step", self._show, watch.orders, batch)
             with contextlib.ExitStack() as taps_in:
                 tapping = self._tapping(bool(watch.counting))
                 attempt(orders, "tapping", taps_in.enter_context, tapping)
+                self._drawn_by = self._twin
                 outputs = self._twin(*given)
             logs = outputs["logs"]
             attempt(orders, "recording a step", self._finish, watch, done, outputs)
+        self._stay()
         return logs
+
+    def _stay(self):
+        """Has the twin run the next execution, too, if none but the twin can."""
+        model = self._model()
+        if self._twin_draws() and model.train_function is self._plain:
+            model.train_function = _Armed(self, [], _training(model))
+
+    def _twin_draws(self):
+        """Whether steps that are not watched, too, are to be run by the twin."""
+        return self._draws and self._drawn_by is self._twin is not None
+
+    def _unwatched(self, orders, given):
+        """Runs a step that is not watched in an execution of which another is."""
+        if not self._twin_draws():
+            return self._plain_step(*given)
+        with contextlib.ExitStack() as taps_in:
+            attempt(orders, "tapping", taps_in.enter_context, self._tapping(False))
+            return self._twin(*given)["logs"]
 
     def _ready(self, orders, iterator):
         """Makes ready what the steps of an execution take.
@@ -378,6 +409,8 @@ class Session:
                 if not model.run_eagerly:
                     with self._tapping(self._counts):
                         self._twin.trace(iterator)
+            if self._draws and self._drawn_by not in (None, self._twin):
+                raise RuntimeError(_DRAWS_ELSEWHERE)
         except Exception as error:
             return error
         return None
@@ -495,7 +528,9 @@ class Session:
             self._broken = collector.failure
             return _NOTHING, ()
         if not tf.executing_eagerly():
-            uses.learn(self.model, tf.compat.v1.get_default_graph())
+            graph = tf.compat.v1.get_default_graph()
+            uses.learn(self.model, graph)
+            self._draws = self._draws or streams.is_drawn_from(graph)
         renamed = self._settle_names()
         self._settled = True
         self._called.update(renamed.get(name, name) for name in collector.calls)

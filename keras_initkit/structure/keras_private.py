@@ -333,6 +333,14 @@ def loop_of(train_function: Any) -> Any:
     return getattr(loop, "python_function", loop)
 
 
+def was_traced(train_function: Any) -> bool:
+    """Whether a train function has run, as a graph, on an iterator (see `loop_of`)."""
+    held = inspect.getclosurevars(train_function).nonlocals
+    loop = held.get("multi_step_on_iterator")
+    count = getattr(loop, "experimental_get_tracing_count", None)
+    return count is not None and count() > 0
+
+
 def graph_called_by(op: Any, name: str) -> Any:
     """Returns the graph of a function that an operation calls, `None` if it has none.
 

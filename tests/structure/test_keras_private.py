@@ -419,6 +419,17 @@ def check_loop_of():
     assert private.loop_of(lambda iterator: None) is None
 
 
+@contract(private.was_traced, "TensorFlowTrainer._make_function")
+def check_was_traced():
+    model = sequential()
+    model.compile("sgd", "mse")
+    model.make_train_function()
+    assert not private.was_traced(model.train_function)
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    assert private.was_traced(model.train_function)
+    assert not private.was_traced(lambda iterator: None)
+
+
 @contract(private.autograph_status, "tf.__internal__.autograph.control_status_ctx")
 def check_autograph_status():
     seen = []
