@@ -66,9 +66,27 @@ class StepCount:
             self._resynchronize(batch)
         return self._base + batch * self.pace
 
+    def is_due(self, schedule, iteration):
+        """Whether the step of an iteration is to be monitored.
+
+        A batch whose gradients are kept for a later one, which is not due, changes no
+        weight: the one that applies them stands in for it.
+        """
+        each = accumulation_of(self._model.optimizer)
+        if each == 1:
+            return schedule(iteration)
+        last = iteration + each - 1 - iteration % each
+        if iteration == last:
+            return any(map(schedule, range(last + 1 - each, last + 1)))
+        return schedule(iteration) and schedule(last)
+
     def is_skipped(self, iteration):
         """Whether the step of an iteration, just done, was skipped."""
-        return self.skipped is not None and iterations_of(self._model) <= iteration
+        return self._may_skip() and iterations_of(self._model) <= iteration
+
+    def _may_skip(self):
+        # Where nothing is trained, the optimizer is not applied.
+        return self.skipped is not None and bool(self._model.trainable_variables)
 
     def _resynchronize(self, batch, learns_pace=False):
         """Asks the optimizer ahead of a batch."""
@@ -78,8 +96,8 @@ class StepCount:
         self._counts = self._counts or told != self._told
         # An epoch may end in a batch that is not there, which may count or not.
         begins = self._counts and batch == 0
-        if begins or told != self._told or self.skipped is not None:
-            if self.skipped is not None:
+        if begins or told != self._told or self._may_skip():
+            if self._may_skip():
                 self.skipped += max(0, self._base + batch * self.pace - told)
             self._base = told - batch * self.pace
         self._told, self._asked = told, batch
@@ -93,5 +111,15 @@ def iterations_of(model):
     if model.optimizer is None:
         return 0
     # `iterations` itself is divided by `gradient_accumulation_steps`.
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = _inner(model.optimizer)
     return int(np.asarray(keras_private.batches_applied(optimizer)))
+
+
+def accumulation_of(optimizer):
+    """Returns of how many batches an optimizer applies the gradients at once."""
+    return getattr(_inner(optimizer), "gradient_accumulation_steps", None) or 1
+
+
+def _inner(optimizer):
+    """Returns the optimizer that one that scales the loss is around, or itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)

@@ -62,9 +62,11 @@ class SignalMonitor(keras.callbacks.Callback):
     its own, and on CPU not one bit of the training changed. XLA (`jit_compile=True`)
     plans its kernels by what else reads a tensor: there `"backprop"` may change the
     rounding of a deep step. On steps that are not monitored the train function of a
-    bare `fit` runs. What Keras reads when it traces a step (a dropout rate,
-    `trainable`) is to be changed before `compile`, as it asks itself: monitored steps
-    are traced later than others. Under `tf.distribute` the statistics
+    bare `fit` runs, unless the step draws from seeded stateful generators of TensorFlow
+    (`tf.random.normal`): such a training is watched from its first step, or not. What
+    Keras reads when it traces a step (a dropout rate, `trainable`) is to be changed
+    before `compile`, as it asks itself: where it has changed since, nothing more is
+    traced, and a warning says so. Under `tf.distribute` the statistics
     are those of the global batch; with several workers, only the chief writes.
 
     A monitor may be copied and pickled (Keras Tuner copies callbacks), a used one, too:
@@ -89,11 +91,13 @@ class SignalMonitor(keras.callbacks.Callback):
         every: Monitor optimizer iterations 0, n, 2n, … (iteration 0 is the step from
             the initial weights), or a schedule: one of `schedules`, such as
             `log_spaced()` or `first(20) | every(100)`, or any function from iteration
-            to bool. Where gradients are accumulated, each batch counts as one. A train
-            step that applies the optimizer several times is monitored if one of its
-            iterations is due, and recorded under the first, with an entry of its
-            weights for each (their `call`). A step that a `LossScaleOptimizer` skips is
-            not recorded but counted in the scalar `schema.SKIPPED`; it is no iteration.
+            to bool. Where gradients are accumulated, each batch counts as one; for one
+            that is due and only keeps its gradients, that which applies them is
+            monitored, unless both are due. A train step that applies the optimizer
+            several times is monitored if one of its iterations is due, and recorded
+            under the first, with an entry of its weights for each (their `call`). A
+            step that a `LossScaleOptimizer` skips is not recorded but counted in the
+            scalar `schema.SKIPPED`; it is no iteration.
         signals: Names out of `schema.SIGNALS`; all by default.
         layers: The layers to watch, with those inside them: names or shell patterns
             (`"block1/*"`), compiled regular expressions, layer classes, functions of a
@@ -305,7 +309,7 @@ class SignalMonitor(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         self._ask_rules()
         expected = self._count.begin_batch(batch)
-        due = self._as_compiled and any(map(self._schedule, expected))
+        due = self._as_compiled and any(map(self._is_due, expected))
         self._meter.begin(monitored=due)
         if due:
             first = self._count.ask(batch)
@@ -317,7 +321,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
         def plan(done):
             begin = first + done * pace
-            return any(map(self._schedule, range(begin, begin + pace)))
+            return any(map(self._is_due, range(begin, begin + pace)))
 
         return capture.Order(
             listener=self,
@@ -327,6 +331,11 @@ class SignalMonitor(keras.callbacks.Callback):
             look=self._look,
             failed=self.give_up,
         )
+
+    def _is_due(self, iteration):
+        if self._count is None:
+            return self._schedule(iteration)
+        return self._count.is_due(self._schedule, iteration)
 
     def give_up(self, error: Exception, doing: str) -> None:
         """Ends the watching of this training, which goes on; tells why, once."""

@@ -67,6 +67,7 @@ class Step:
         self._of_batch = of_batch
         self._traced = tf.function(of_optional, autograph=False)
         self._by_specification: dict = {}
+        self._known: list = []
 
     def __call__(self, batch, specification=None):
         if isinstance(batch, tf.experimental.Optional):
@@ -78,10 +79,16 @@ class Step:
     def trace(self, iterator):
         """Traces the step for the batches of an iterator, unless it was."""
         specification = iterator.element_spec
+        if specification not in self._known:
+            self._known.append(specification)
         if isinstance(iterator, tf.data.Iterator):
             self._traced.get_concrete_function(tf.OptionalSpec(specification))
         else:
             self._specified(specification).get_concrete_function()
+
+    def is_traced(self, iterator):
+        """Whether the step was traced for the batches of an iterator."""
+        return iterator.element_spec in self._known
 
     def _specified(self, specification):
         if specification not in self._by_specification:

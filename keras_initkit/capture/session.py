@@ -12,7 +12,14 @@ import keras
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.capture import building, one_step, replicas, streams, taps
+from keras_initkit.capture import (
+    building,
+    one_step,
+    replicas,
+    settings,
+    streams,
+    taps,
+)
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
@@ -203,6 +210,7 @@ class Session:
             except ValueError as error:
                 self._let_go(listener)
                 raise RefusedError(str(error)) from None
+        self._meet(self._model().train_function)
         self._stay()
 
     def untapped(self, listener):
@@ -272,13 +280,21 @@ class Session:
                 current.orders.append(order)
                 return True
             return False
-        if current is not self._plain:
-            self._plain, self._twin = current, None
-            self._plain_step = one_step.of(current, model.steps_per_execution)
-            self._plain_is_whole = self._draws = False
-            self._drawn_by = current if keras_private.was_traced(current) else None
+        self._meet(current)
         model.train_function = _Armed(self, [order], _training(model))
         return True
+
+    def _meet(self, train_function):
+        """Takes in the model's own train function, where it is another one."""
+        if train_function in (None, self._plain) or type(train_function) is _Armed:
+            return
+        model = self._model()
+        self._plain, self._twin = train_function, None
+        self._plain_step = one_step.of(train_function, model.steps_per_execution)
+        self._plain_is_whole = self._draws = False
+        self._drawn_by = None
+        if not keras_private.was_traced(train_function):
+            settings.remember(train_function, model)
 
     def call_off(self, iterator):
         """Runs the plain function in place of an armed one that nobody waits for."""
@@ -338,6 +354,12 @@ class Session:
         model = self._model()
         if self._twin_draws() and model.train_function is self._plain:
             model.train_function = _Armed(self, [], _training(model))
+
+    def _others_have_drawn(self):
+        """Whether another function than the twin has drawn from a stream of its own."""
+        if self._drawn_by is None:
+            return keras_private.was_traced(self._plain)
+        return self._drawn_by is not self._twin
 
     def _twin_draws(self):
         """Whether steps that are not watched, too, are to be run by the twin."""
@@ -407,13 +429,21 @@ class Session:
                     self._plain_is_whole = True
                 self._make_twin()
                 if not model.run_eagerly:
+                    self._check_settings(iterator)
                     with self._tapping(self._counts):
                         self._twin.trace(iterator)
-            if self._draws and self._drawn_by not in (None, self._twin):
+            if self._draws and self._others_have_drawn():
                 raise RuntimeError(_DRAWS_ELSEWHERE)
         except Exception as error:
             return error
         return None
+
+    def _check_settings(self, iterator):
+        """Raises where a step that is not traced yet would heed other settings."""
+        if not self._twin.is_traced(iterator):
+            changed = settings.changed(self._plain, self._model())
+            if changed is not None:
+                raise RuntimeError(changed)
 
     @contextlib.contextmanager
     def _tapping(self, count, optimizers=None):

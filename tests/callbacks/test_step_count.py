@@ -58,7 +58,9 @@ def test_iterations_of_a_step_that_applies_twice_are_learnt_behind_the_first():
 
 def test_skipped_batches_are_counted_and_are_no_iterations():
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
-    trained = types.SimpleNamespace(optimizer=optimizer, steps_per_execution=1)
+    trained = types.SimpleNamespace(
+        optimizer=optimizer, steps_per_execution=1, trainable_variables=[np.ones(1)]
+    )
     count = StepCount(trained, batches=10)
     count.begin_epoch()
     count.begin_batch(0)
@@ -89,3 +91,44 @@ def test_fit_whose_steps_are_all_skipped_says_so():
     # Each halved the scale: later ones get through, and the count comes with them.
     trained.fit(x, y, epochs=10, batch_size=4, verbose=0, callbacks=[monitor])
     assert monitor.record.series
+
+
+@pytest.mark.parametrize(
+    ("each", "every", "expected"),
+    [
+        (2, 10, [1, 11]),
+        (2, 1, [*range(12)]),
+        (4, 2, [3, 7, 11]),
+        (3, 5, [2, 5, 11]),
+        (None, 5, [0, 5, 10]),
+    ],
+)
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_step_that_applies_what_is_accumulated_stands_in_for_one_that_keeps_it(
+    each, every, expected, scaled
+):
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=each)
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    network.compile(optimizer, "mse")
+    monitor = kik.SignalMonitor(None, every, rules=None)
+    x = np.ones((12, 2), "float32")
+    network.fit(x, x[:, :1], 1, verbose=0, callbacks=[monitor])
+    updates = monitor.record.signal("update")
+    assert updates.steps.tolist() == expected
+    if every != 1:
+        assert (updates.statistic("norm") > 0).all()
+
+
+def test_nothing_is_skipped_where_nothing_is_trained():
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    network.trainable = False
+    inner = keras.optimizers.SGD()
+    network.compile(keras.optimizers.LossScaleOptimizer(inner), "mse")
+    monitor = kik.SignalMonitor(None, 1, rules=None)
+    x = np.ones((4, 2), "float32")
+    with pytest.warns(UserWarning, match="does not have any trainable weights"):
+        network.fit(x, x[:, :1], 1, verbose=0, callbacks=[monitor])
+    assert monitor.record.signal("activation").steps.tolist() == [0, 1, 2, 3]
+    assert set(monitor.record.scalars[kik.schema.SKIPPED][-1]) == {0.0}
