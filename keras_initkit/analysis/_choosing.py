@@ -10,7 +10,7 @@ from keras_initkit import initializers, theory
 from keras_initkit.analysis.plan import Choice
 from keras_initkit.initializers._activations import to_theory
 from keras_initkit.initializers.layer_aware import for_layer
-from keras_initkit.structure.fans import is_convolution, layer_rule
+from keras_initkit.structure.fans import is_convolution, layout_of
 from keras_initkit.structure.roles import gates_of
 
 k = keras.layers
@@ -80,7 +80,7 @@ def is_plain(owner, place):
 def _takes_orthogonal(owner):
     """Whether orthogonal matrices make an isometry of the layer."""
     layer = owner.layer
-    if layer_rule(layer, owner.kernel)["rule"] != "plain":
+    if layout_of(layer, owner.kernel).rule != "plain":
         return False
     if is_convolution(layer):
         separable = owner.kernel != "kernel"
@@ -176,7 +176,9 @@ def _made(owner, kind, gain, activation):
         plain = len(owner.weights[kernel].shape) == 2
         return initializers.ZeroSum(orthogonal if plain else variance)
     if kind == "zero_sum_normal":
-        return initializers.ZeroSum(for_layer(layer, variance, kernel))
+        if layout_of(layer, kernel).scatters:
+            return for_layer(layer, variance, kernel)
+        return for_layer(layer, initializers.ZeroSum(variance), kernel)
     if kind == "orthogonal":
         return for_layer(layer, keras.initializers.Orthogonal(gain), kernel)
     if kind == "glorot":
@@ -213,14 +215,13 @@ def _recurrent(owner, place):
         within = for_layer(cell, keras.initializers.Orthogonal(), "recurrent_kernel")
         reason = "orthogonal recurrence keeps the state's size from step to step"
     weights = {"kernel": kernel, "recurrent_kernel": within}
-    name = {4: "lstm", 3: "gru"}.get(gates_of(cell))
-    if name and "bias" in owner.weights:
+    if gates_of(cell) > 1 and "bias" in owner.weights:
         steps = place.steps
         if steps is not None and steps >= LONG:
-            weights["bias"] = initializers.ChronoBias(steps, name)
+            weights["bias"] = initializers.ChronoBias(steps)
             reason += f"; gates open for up to the {steps} steps of its sequences"
         else:
-            weights["bias"] = initializers.UnitForgetBias(1.0, name)
+            weights["bias"] = initializers.UnitForgetBias(1.0)
             reason += "; gates that keep the state start open"
     return _choice(owner, kernel, reason, 1.0, weights)
 

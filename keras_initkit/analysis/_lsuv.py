@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_initkit import initializers
 from keras_initkit.analysis import _result_plots
+from keras_initkit.initializers._base import draw
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.needs import check_model
@@ -208,8 +209,8 @@ def _start_orthonormal(target, edit, seed):
             base = initializers.GateOrthogonal(gates=gates)
         else:
             base = keras.initializers.Orthogonal()
-        draw = initializers.seeded(base, seed, path)
-        edit.assign(variable, draw(variable.shape, dtype=variable.dtype))
+        one = initializers.seeded(base, seed, path)
+        edit.assign(variable, draw(one, variable.shape, variable.dtype))
 
 
 class _Fitting:

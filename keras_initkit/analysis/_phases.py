@@ -11,7 +11,7 @@ from keras_initkit import theory
 from keras_initkit.diagnosis import Finding
 from keras_initkit.initializers._activations import to_theory
 from keras_initkit.structure import forward_graph, values
-from keras_initkit.structure.fans import layer_rule
+from keras_initkit.structure.fans import layout_of
 from keras_initkit.structure.owners import find_owners
 
 # Layers of one activation from which on a depth scale is asked for.
@@ -81,7 +81,7 @@ def phases(model, x):
         place = graph.places.get(id(owner.layer))
         plain = (
             owner.kernels == [owner.kernel]
-            and layer_rule(owner.layer, owner.kernel)["rule"] == "plain"
+            and layout_of(owner.layer, owner.kernel).rule == "plain"
         )
         if place is None or not plain or place.normalized or place.branch or place.head:
             continue

@@ -11,6 +11,7 @@ import numpy as np
 from keras_initkit import initializers
 from keras_initkit.analysis import _result_plots
 from keras_initkit.analysis.plan import Choice, Plan, label
+from keras_initkit.initializers._base import draw
 from keras_initkit.structure.in_place import Skipped, assigning
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
@@ -86,11 +87,13 @@ def reinitialize(
     Args:
         model: A built Keras model of any kind.
         plan_or_initializer: A `Plan` of `kik.recommend`; or a mapping of layers, named
-            as in `layers`, to an initializer for the kernel or a `Choice`, of which a
-            layer gets the last that is for it; or one initializer for all kernels,
-            recurrent ones included, biases and embeddings not. An initializer is
-            anything `kik.initializers.get` takes, and used as it is: wrap it by
-            `kik.initializers.for_layer` where a kernel's shape does not tell the fans.
+            as in `layers`, to an initializer for the kernel, a mapping of weights to
+            initializers (`{"bias": "chrono_bias"}`) or a `Choice`, of which a layer
+            gets the last that is for it; or one initializer for all kernels, recurrent
+            ones included, biases and embeddings not. An initializer is anything
+            `kik.initializers.get` takes, and means what it means for the layer
+            (`kik.initializers.for_layer`): with the true fans, for each gate, group or
+            head. This is the way to give structural initializers to a built model.
         seed: Integer, or `None` for new values at every call.
         layers: The layers to treat, with those inside them, out of those that the plan
             names: names or shell patterns (`"block1/*"`), compiled regular expressions,
@@ -103,8 +106,8 @@ def reinitialize(
 
     Raises:
         ValueError: If the model is not built, a name or pattern stands for no layer
-            with weights of a known kind, or an initializer cannot fill a weight's shape
-            with finite values.
+            with weights of a known kind, or an initializer has no meaning for a weight
+            or cannot fill its shape with finite values.
         TypeError: If `layers` is nothing that names layers.
 
     Example:
@@ -146,7 +149,7 @@ def reinitialize(
                 )
                 continue
             path = f"{owner.name}/{weight}"
-            one = initializers.seeded(initializer, seed, path)
+            one = _fitted(initializers.seeded(initializer, seed, path), owner, weight)
             variable = owner.weights[weight]
             value = _draw(one, variable, path)
             std = float(np.std(value.astype("float64")))
@@ -206,12 +209,15 @@ def _wanted(plan, names, chosen):
         exact = isinstance(plan, Plan) and name in names.owners
         for path in [name] if exact else names.below("plan_or_initializer", name):
             owner = names.owners[path]
-            if not isinstance(value, Choice):
-                initializers.get(value)  # raises
+            if isinstance(value, Choice):
+                wanted[path] = dict(value.weights)
+            elif isinstance(value, Mapping) and "class_name" not in value:
+                wanted[path] = dict(value)
+            else:
                 wanted[path] = {owner.kernel: value}
-                continue
-            wanted[path] = dict(value.weights)
-            missing = sorted(set(value.weights) - set(owner.weights))
+            for one in wanted[path].values():
+                initializers.get(one)  # raises
+            missing = sorted(set(wanted[path]) - set(owner.weights))
             if missing:
                 raise ValueError(
                     "`plan_or_initializer` must fit the model. Received: a choice of "
@@ -234,13 +240,24 @@ def _reason_against(owner, weights, named):
     return None
 
 
+def _fitted(initializer, owner, weight):
+    """Returns what an initializer means for a weight of a layer."""
+    try:
+        return initializers.for_layer(owner.layer, initializer, weight)
+    except ValueError as error:
+        raise ValueError(
+            f"`plan_or_initializer` must fit {owner.name + '/' + weight!r}. "
+            f"Received: {label(initializer)}. {error}"
+        ) from error
+
+
 def _draw(initializer, variable, path):
     """Draws the values of a variable, and checks that they can be its values."""
     shape = tuple(variable.shape)
     try:
         value = np.asarray(
             keras.ops.convert_to_numpy(
-                keras.ops.cast(initializer(shape, dtype=variable.dtype), variable.dtype)
+                keras.ops.cast(draw(initializer, shape, variable.dtype), variable.dtype)
             )
         )
     except (TypeError, ValueError) as error:

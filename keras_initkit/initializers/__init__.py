@@ -9,6 +9,7 @@ from keras_initkit.initializers.attention import mimetic_attention as mimetic_at
 from keras_initkit.initializers.bias import ChronoBias as ChronoBias
 from keras_initkit.initializers.bias import PriorBias as PriorBias
 from keras_initkit.initializers.bias import UnitForgetBias as UnitForgetBias
+from keras_initkit.initializers.blockwise import Blockwise as Blockwise
 from keras_initkit.initializers.identity import Dirac as Dirac
 from keras_initkit.initializers.identity import RecurrentIdentity as RecurrentIdentity
 from keras_initkit.initializers.identity import ZerO as ZerO
@@ -55,5 +56,6 @@ __all__ = [
     "depth_factor",
     "MuPReadout",
     "FanCorrected",
+    "Blockwise",
     "ZeroSum",
 ]

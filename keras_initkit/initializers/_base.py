@@ -1,10 +1,16 @@
-"""What the kit's initializers share: the seed rule, registration, shape checks."""
+"""What the kit's initializers share: the seed rule, registration, checks."""
 
+import math
+import numbers
+import operator
 import random
 import re
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import keras
+
+from keras_initkit.structure import keras_private, roles
+from keras_initkit.structure.weight import Weight, weight_of
 
 PACKAGE = "keras_initkit"
 # Every registered class of the kit, in order of definition.
@@ -19,11 +25,11 @@ def snake_case(name):
 
 
 def register(name=None):
-    """Registers an initializer class with Keras, under two names.
+    """Registers an initializer class with Keras, under three names.
 
     `"keras_initkit>ClassName"` is the name that saved models carry. The
-    snake-case name goes into Keras's table of custom objects too, so that
-    `Dense(4, kernel_initializer="delta_orthogonal")` works once the package is
+    snake-case name and the class's own go into Keras's table of custom objects too, so
+    that `Dense(4, kernel_initializer="delta_orthogonal")` works once the package is
     imported. An entry that another package put there is left alone.
 
     Args:
@@ -34,7 +40,8 @@ def register(name=None):
         cls = keras.saving.register_keras_serializable(package=PACKAGE)(cls)
         cls.identifier = name or snake_case(cls.__name__)
         KIT_CLASSES.append(cls)
-        keras.saving.get_custom_objects().setdefault(cls.identifier, cls)
+        for alias in (cls.identifier, cls.__name__):
+            keras.saving.get_custom_objects().setdefault(alias, cls)
         return cls
 
     return decorate
@@ -70,6 +77,90 @@ class SeededInitializer(keras.Initializer):
         return {"seed": keras.saving.serialize_keras_object(self._init_seed)}
 
 
+class Structural(keras.Initializer):
+    """Base of initializers whose meaning depends on the layer, not on the shape alone.
+
+    The same shape is a plain kernel to one layer and holds several matrices for
+    another. `fit` says what is right for a weight. Where Keras asks for values while a
+    layer of a known kind makes its weights, it is asked first: what would be wrong
+    there is refused.
+    """
+
+    def fit(self, weight: Weight) -> keras.Initializer:
+        """Returns what is right for a weight: this, or one that is told more.
+
+        Raises:
+            ValueError: If it has no meaning for this weight.
+        """
+        raise NotImplementedError
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a shape that is plain."""
+        raise NotImplementedError
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """Returns a tensor of the given shape and float dtype.
+
+        Raises:
+            ValueError: If the layer that asks stores its weight in a way that the shape
+                does not tell, or the shape is none of those that are named above.
+        """
+        shape, dtype = tuple(int(n) for n in shape), resolve_dtype(dtype)
+        one = self
+        for weight in _asked_for(self):
+            one = self.fit(weight)
+            if type(one) is not type(self):
+                raise ValueError(
+                    f"{type(self).__name__}: `shape` must be that of a plain kernel "
+                    "(*spatial, in, out); fit the initializer to the layer by "
+                    "`kik.initializers.for_layer`, or give it to the built model by "
+                    f"`kik.reinitialize`. Received: shape={shape}, {weight.label}, "
+                    f"which is {weight.layout.rule}."
+                )
+        return one.draw(shape, dtype)
+
+    def refuse(self, weight: Weight, rule: str) -> NoReturn:
+        """Raises the error that says why this has no meaning for a weight."""
+        refuse(self, weight, rule)
+
+
+def refuse(initializer: Any, weight: Weight, rule: str) -> NoReturn:
+    """Raises the error that says why an initializer has no meaning for a weight."""
+    raise ValueError(
+        f"{type(initializer).__name__}: the weight must be {rule}. "
+        f"Received: {weight.label}."
+    )
+
+
+def _asked_for(initializer):
+    """Lists the weights that Keras may be making by an initializer right now."""
+    layer = keras_private.layer_in_making()
+    kind = None if layer is None else roles.kind_of(layer)
+    return [
+        weight_of(layer, name)
+        for name in (kind.roles if kind else ())
+        if _holds(roles.initializer_of(layer, name), initializer)
+    ]
+
+
+def _holds(outer, inner):
+    """Whether an initializer is another, or hands its shape on to it."""
+    while outer is not None and outer is not inner:
+        outer = getattr(outer, "base", None) if hasattr(outer, "factor") else None
+    return outer is not None
+
+
+def draw(initializer, shape, dtype):
+    """Draws from any initializer, in half precision from those, too, that factorize.
+
+    Keras's `Orthogonal` runs its QR in the dtype asked for, which bfloat16 has not.
+    """
+    if isinstance(initializer, keras.initializers.Orthogonal):
+        values = initializer(shape, dtype=working_dtype(dtype))
+        return keras.ops.cast(values, dtype)
+    return initializer(shape, dtype=dtype)
+
+
 def resolve_dtype(dtype):
     """Returns the standard name of a float dtype, `keras.config.floatx()` for None."""
     dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
@@ -78,10 +169,35 @@ def resolve_dtype(dtype):
     return dtype
 
 
+def check_finite(name, value):
+    """Raises `ValueError` unless `value` is a finite number."""
+    if not _is_finite(value):
+        raise ValueError(
+            f"`{name}` must be a finite number. Received: {name}={value!r}."
+        )
+
+
 def check_positive(name, value):
-    """Raises `ValueError` unless the number `value` is above 0."""
-    if not value > 0:
-        raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}.")
+    """Raises `ValueError` unless `value` is a finite number above 0."""
+    if not (_is_finite(value) and value > 0):
+        raise ValueError(
+            f"`{name}` must be a finite number above 0. Received: {name}={value!r}."
+        )
+
+
+def check_count(name, value, minimum=1):
+    """Raises `ValueError` unless `value` is an integer of at least `minimum`."""
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not (is_integer and operator.index(value) >= minimum):
+        raise ValueError(
+            f"`{name}` must be an integer of at least {minimum}. "
+            f"Received: {name}={value!r}."
+        )
+
+
+def _is_finite(value):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 def check_choice(name, value, choices):
@@ -126,10 +242,15 @@ def split_seed(seed, count):
     Integers give integers, the first of them `seed` itself; a
     `keras.random.SeedGenerator` is returned `count` times, since it moves on.
     """
-    if isinstance(seed, keras.random.SeedGenerator):
-        return [seed] * count
+    return [nth_seed(seed, n) for n in range(count)]
+
+
+def nth_seed(seed, n):
+    """Returns the `n`th of the seeds that `split_seed` makes of one."""
+    if isinstance(seed, keras.random.SeedGenerator) or n == 0:
+        return seed
     # The golden ratio's multiples are spread evenly over 31 bits.
-    return [(seed + n * 0x9E3779B1) % 2**31 if n else seed for n in range(count)]
+    return (seed + n * 0x9E3779B1) % 2**31
 
 
 def working_dtype(dtype):

@@ -24,10 +24,11 @@ ALIASES = {
 def get(identifier: Any) -> Any:
     """Returns an initializer for any Keras or kit identifier.
 
-    Names of the kit (`"delta_orthogonal"`, `"DeltaOrthogonal"`,
-    `"keras_initkit>DeltaOrthogonal"`) and the aliases of `catalog()` go first;
-    everything else is Keras's: its names, a config, a class, an instance, any
-    callable `(shape, dtype=None)`, an array, or `None` (which stays `None`).
+    What is registered with Keras under a name, or stands in a `custom_object_scope`,
+    goes first; then names of the kit (`"delta_orthogonal"`, `"DeltaOrthogonal"`,
+    `"keras_initkit>DeltaOrthogonal"`) and the aliases of `catalog()`. Everything else
+    is Keras's: its names, a config, a class, an instance, any callable `(shape,
+    dtype=None)`, an array, or `None` (which stays `None`).
 
     Args:
         identifier: What names or is the initializer.
@@ -46,8 +47,9 @@ def get(identifier: Any) -> Any:
     """
     try:
         if isinstance(identifier, str):
+            other = keras.saving.get_registered_object(identifier)
             build = _builders().get(identifier.removeprefix(f"{PACKAGE}>"))
-            if build is not None:
+            if build is not None and other in (None, *KIT_CLASSES):
                 return build()
         return keras.initializers.get(identifier)
     except TypeError as error:
@@ -60,6 +62,20 @@ def get(identifier: Any) -> Any:
         if not isinstance(identifier, str) or identifier in _choices():
             raise
         raise ValueError(_unknown(identifier)) from error
+
+
+def get_base(identifier: Any) -> Any:
+    """Returns the initializer that another one wraps.
+
+    Raises:
+        ValueError: As `get`, or if there is none.
+    """
+    base = get(identifier)
+    if base is None:
+        raise ValueError(
+            "`base` must be an initializer or name one. Received: base=None."
+        )
+    return base
 
 
 def seeded(identifier: Any, seed: int | None, path: str) -> Any:

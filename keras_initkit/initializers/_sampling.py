@@ -66,16 +66,16 @@ def orthogonal_columns(rows, columns, seed, dtype, batch=(), gain=1.0):
     return matrices if dtype == precise else ops.cast(matrices, dtype)
 
 
-def orthogonal(inputs, outputs, seed, dtype, gain=1.0):
-    """Draws `gain` times a semi-orthogonal matrix `(inputs, outputs)`.
+def orthogonal(inputs, outputs, seed, dtype, gain=1.0, batch=()):
+    """Draws `gain` times semi-orthogonal matrices `(*batch, inputs, outputs)`.
 
     Orthogonal columns if `inputs >= outputs`, else orthogonal rows, as
     `orthogonal_columns` draws them.
     """
     if inputs >= outputs:
-        return orthogonal_columns(inputs, outputs, seed, dtype, gain=gain)
-    columns = orthogonal_columns(outputs, inputs, seed, dtype, gain=gain)
-    return ops.transpose(columns)
+        return orthogonal_columns(inputs, outputs, seed, dtype, batch, gain)
+    columns = orthogonal_columns(outputs, inputs, seed, dtype, batch, gain)
+    return ops.swapaxes(columns, -1, -2)
 
 
 def at_centre(matrix, spatial):
@@ -85,15 +85,19 @@ def at_centre(matrix, spatial):
     under `padding="same"` at stride 1, for even sizes too.
 
     Args:
-        matrix: Tensor `(in, out)`.
+        matrix: Tensor `(*batch, in, out)`.
         spatial: Tuple of kernel sizes.
 
     Returns:
-        Tensor `(*spatial, in, out)`.
+        Tensor `(*batch, *spatial, in, out)`.
     """
     if not spatial:
         return matrix
+    *batch, inputs, outputs = matrix.shape
+    if batch:
+        matrix = ops.reshape(matrix, (*batch, *[1] * len(spatial), inputs, outputs))
     centre = np.zeros((*spatial, 1, 1), "float32")
-    centre[tuple((k - 1) // 2 for k in spatial)] = 1
+    # Slices, not indices: where there is no tap, there is no centre.
+    centre[tuple(slice((k - 1) // 2, (k + 1) // 2) for k in spatial)] = 1
     # A product: `ops.where` costs nearly twice as much for small kernels.
     return matrix * ops.convert_to_tensor(centre, matrix.dtype)

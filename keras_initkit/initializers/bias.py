@@ -1,5 +1,6 @@
 """Bias initializers that put knowledge into a network: time scales and priors."""
 
+import copy
 import math
 from typing import Any
 
@@ -10,21 +11,84 @@ from keras import ops
 from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
+    Structural,
     check_choice,
+    check_count,
+    check_finite,
     check_rank,
     register,
-    resolve_dtype,
     working_dtype,
 )
+from keras_initkit.structure.roles import gates_of
+from keras_initkit.structure.weight import Weight
 
 # Order of the gates in Keras's fused bias, and which of them keeps the state.
 GATES = {"lstm": ("i", "f", "c", "o"), "gru": ("z", "r", "h")}
 KEEPS = {"lstm": 1, "gru": 0}
-_SPLIT = "; an LSTM needs unit_forget_bias=False, or it asks for parts of the bias"
+_CELLS = {len(gates): cell for cell, gates in GATES.items()}
+
+
+class _GateBias(Structural):
+    """Base of the biases of LSTM and GRU, which tell their gates apart.
+
+    A shape tells neither cell nor units: an LSTM with `unit_forget_bias=True` asks for
+    `(units,)` and `(2 * units,)`, and 256 numbers are the bias of 64 units or half of
+    that of 128.
+    """
+
+    cell: str | None
+    units: int | None
+
+    def _check(self) -> None:
+        if self.cell is not None:
+            check_choice("cell", self.cell, GATES)
+        if self.units is not None:
+            check_count("units", self.units)
+
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, told the cell and the units of a recurrent layer's bias."""
+        cell = _CELLS.get(gates_of(weight.layer))
+        if cell is None or weight.name != "bias":
+            self.refuse(weight, "the bias of an LSTM, GRU or ConvLSTM")
+        units = getattr(weight.layer, "units", getattr(weight.layer, "filters", None))
+        if self.cell not in (None, cell) or self.units not in (None, units):
+            told = f"cell={self.cell!r}, units={self.units}"
+            self.refuse(weight, f"the bias that it was told of, {told}")
+        one = copy.copy(self)
+        one.cell, one.units = cell, units
+        return one
+
+    def _row(self, shape: tuple[int, ...]) -> tuple[str, int]:
+        """Returns cell and units that a shape is the bias of, or raises."""
+        if self.units is None:
+            raise ValueError(
+                f"{type(self).__name__}: `units` must be given, the shape of a bias "
+                "does not tell them. In a layer that is yet to be built by real data, "
+                f"give `units` and `cell`. Received: shape={shape}."
+            )
+        shapes: dict[str, list[tuple[int, ...]]] = {
+            "lstm": [(4 * self.units,)],
+            "gru": [(3 * self.units,), (2, 3 * self.units)],
+        }
+        cells = [self.cell] if self.cell else list(GATES)
+        for cell in cells:
+            if shape in shapes[cell]:
+                return cell, self.units
+        known = " or ".join(str(one) for cell in cells for one in shapes[cell])
+        hint = ""
+        if "lstm" in cells:
+            hint = (
+                "; an LSTM must have unit_forget_bias=False, or it asks for parts of "
+                "the bias"
+            )
+        raise ValueError(
+            f"{type(self).__name__}: `shape` must be {known}, the bias of {self.units} "
+            f"units{hint}. Received: shape={shape}."
+        )
 
 
 @register()
-class ChronoBias(SeededInitializer):
+class ChronoBias(SeededInitializer, _GateBias):
     """Initializer of LSTM and GRU biases for dependencies up to `max_steps` long.
 
     The forget gate gets `b_f = log U(1, max_steps - 1)`, so that its retention
@@ -38,16 +102,22 @@ class ChronoBias(SeededInitializer):
 
     Use it for `bias_initializer` where the lag of the dependencies is known.
     `keras.layers.LSTM` must have `unit_forget_bias=False`: otherwise Keras asks the
-    initializer for parts of the bias, and sets the forget gate's part to 1 itself.
+    initializer for parts of the bias, and sets the forget gate's part to 1 itself,
+    which is refused, as is every other shape and weight.
 
     Args:
         max_steps: Longest lag expected, above 2. Defaults to `100`.
-        cell: `"lstm"` or `"gru"`. Defaults to `"lstm"`.
+        cell: `"lstm"` or `"gru"`; by default what the layer is, or the shape of
+            `units` tells.
+        units: Units of the layer. By default those of the layer that asks, by itself,
+            through `for_layer` or `kik.reinitialize`. Where Keras builds symbolically
+            (a subclassed model in `fit`) it tells no layer: give them.
         seed: Integer or `None` (same values at every call), or a
             `keras.random.SeedGenerator` (new values at every call).
 
     Raises:
-        ValueError: If `max_steps` is not above 2, or the shape is no bias of the cell.
+        ValueError: If `max_steps` is not above 2, or the shape is no bias of the cell
+            with these units, or nothing tells the units.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -64,39 +134,41 @@ class ChronoBias(SeededInitializer):
     def __init__(
         self,
         max_steps: float = 100,
-        cell: str = "lstm",
+        cell: str | None = None,
+        units: int | None = None,
         seed: Seed = None,
     ) -> None:
+        check_finite("max_steps", max_steps)
         if not max_steps > 2:
             raise ValueError(
                 f"`max_steps` must be above 2. Received: max_steps={max_steps!r}."
             )
-        check_choice("cell", cell, GATES)
         self.max_steps = max_steps
         self.cell = cell
+        self.units = units
+        self._check()
         super().__init__(seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape, units = _bias_shape(type(self), shape, self.cell)
-        dtype = resolve_dtype(dtype)
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values of a whole bias."""
+        cell, units = self._row(shape)
         steps = keras.random.uniform(
             (units,), 1.0, self.max_steps - 1.0, working_dtype(dtype), seed=self.seed
         )
         keep = ops.cast(ops.log(steps), dtype)
-        parts = {KEEPS[self.cell]: keep}
-        if self.cell == "lstm":
+        parts = {KEEPS[cell]: keep}
+        if cell == "lstm":
             parts[0] = -keep
-        return _fused(parts, self.cell, shape, units, dtype)
+        return _fused(parts, cell, shape, units, dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
-        config = {"max_steps": self.max_steps, "cell": self.cell}
+        config = {"max_steps": self.max_steps, "cell": self.cell, "units": self.units}
         return {**super().get_config(), **config}
 
 
 @register()
-class UnitForgetBias(keras.Initializer):
+class UnitForgetBias(_GateBias):
     """Initializer of LSTM and GRU biases: `value` for the gate that keeps, 0 elsewhere.
 
     As Keras's `unit_forget_bias=True`, with a value of your choice, and for GRU too
@@ -106,38 +178,49 @@ class UnitForgetBias(keras.Initializer):
     Shapes: `(4 * units,)` for LSTM; `(3 * units,)` or `(2, 3 * units)` for GRU.
 
     Use it where gates must start open but no time scale is known; otherwise
-    `ChronoBias`. `keras.layers.LSTM` must have `unit_forget_bias=False`.
+    `ChronoBias`. `keras.layers.LSTM` must have `unit_forget_bias=False`: the parts of
+    the bias that it asks for otherwise are refused, as is every other shape and weight.
 
     Args:
         value: Number. Defaults to `1.0`.
-        cell: `"lstm"` or `"gru"`. Defaults to `"lstm"`.
+        cell: `"lstm"` or `"gru"`; by default what the layer is, or the shape of
+            `units` tells.
+        units: Units of the layer. By default those of the layer that asks, as for
+            `ChronoBias`.
 
     Raises:
-        ValueError: If the shape is no bias of the cell.
+        ValueError: If the shape is no bias of the cell with these units, or nothing
+            tells the units.
 
     Reference:
     - [Jozefowicz et al., 2015](https://proceedings.mlr.press/v37/jozefowicz15.html)
     """
 
-    def __init__(self, value: float = 1.0, cell: str = "lstm") -> None:
-        check_choice("cell", cell, GATES)
+    def __init__(
+        self,
+        value: float = 1.0,
+        cell: str | None = None,
+        units: int | None = None,
+    ) -> None:
+        check_finite("value", value)
         self.value = value
         self.cell = cell
+        self.units = units
+        self._check()
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape, units = _bias_shape(type(self), shape, self.cell)
-        dtype = resolve_dtype(dtype)
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values of a whole bias."""
+        cell, units = self._row(shape)
         keep = self.value * ops.ones((units,), dtype)
-        return _fused({KEEPS[self.cell]: keep}, self.cell, shape, units, dtype)
+        return _fused({KEEPS[cell]: keep}, cell, shape, units, dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
-        return {"value": self.value, "cell": self.cell}
+        return {"value": self.value, "cell": self.cell, "units": self.units}
 
 
 @register()
-class PriorBias(keras.Initializer):
+class PriorBias(Structural):
     """Initializer of output biases: the network starts from the class frequencies.
 
     With zero weights in the last layer (or small ones), the first predictions equal
@@ -175,7 +258,9 @@ class PriorBias(keras.Initializer):
     def __init__(self, class_prior: Any = 0.01, activation: Any = "sigmoid") -> None:
         check_choice("activation", activation, ("sigmoid", "softmax"))
         prior = np.asarray(class_prior, dtype=float)
-        if activation == "softmax" and (prior.ndim != 1 or not np.all(prior > 0)):
+        if activation == "softmax" and (
+            prior.ndim != 1 or not np.all((prior > 0) & np.isfinite(prior))
+        ):
             raise ValueError(
                 "`class_prior` must be a list of positive numbers for softmax. "
                 f"Received: class_prior={class_prior!r}."
@@ -188,10 +273,15 @@ class PriorBias(keras.Initializer):
         self.class_prior = prior.tolist()
         self.activation = activation
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 1, 1, "(outputs,)")
-        dtype = resolve_dtype(dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for the bias of a layer without gates."""
+        if weight.name != "bias" or gates_of(weight.layer) > 1:
+            self.refuse(weight, "the bias of an output layer")
+        return self
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values of a bias."""
+        check_rank(type(self), shape, 1, 1, "(outputs,)")
         prior = np.asarray(self.class_prior)
         if prior.ndim and prior.shape != shape:
             raise ValueError(
@@ -207,21 +297,6 @@ class PriorBias(keras.Initializer):
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         return {"class_prior": self.class_prior, "activation": self.activation}
-
-
-def _bias_shape(cls, shape, cell):
-    """Returns the checked shape and the number of units."""
-    gates = len(GATES[cell])
-    layout = f"({gates} * units,)"
-    if cell == "gru":
-        layout += " or (2, 3 * units)"
-    shape = check_rank(cls, shape, 1, 2 if cell == "gru" else 1, layout)
-    if shape[-1] % gates or (len(shape) == 2 and shape[0] != 2):
-        raise ValueError(
-            f"{cls.__name__}: `shape` must be {layout}"
-            f"{_SPLIT if cell == 'lstm' else ''}. Received: shape={shape}."
-        )
-    return shape, shape[-1] // gates
 
 
 def _fused(parts, cell, shape, units, dtype):

@@ -2,21 +2,24 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from keras_initkit.initializers._base import (
+    Structural,
+    check_count,
+    check_finite,
     check_multiple,
-    check_positive,
     check_rank,
     register,
-    resolve_dtype,
 )
 from keras_initkit.initializers._sampling import at_centre
+from keras_initkit.initializers.blockwise import each_matrix
+from keras_initkit.initializers.orthogonal import check_has_centre
+from keras_initkit.structure.weight import Weight
 
 
 @register()
-class Dirac(keras.Initializer):
+class Dirac(Structural):
     """Initializer of layers that copy their input: a scaled identity, any rank.
 
     Output channel `j` is `gain` times input channel `j`, as far as both exist, and 0
@@ -49,14 +52,24 @@ class Dirac(keras.Initializer):
     """
 
     def __init__(self, gain: float = 1.0, groups: int = 1) -> None:
-        check_positive("groups", groups)
+        check_finite("gain", gain)
+        check_count("groups", groups)
         self.gain = gain
         self.groups = groups
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 2, 5, "(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for each matrix of a kernel."""
+        if weight.is_convolution:
+            check_has_centre(self, weight)
+        if self.groups == 1:
+            return each_matrix(self, weight)
+        if weight.layout.rule != "grouped" or weight.layout.groups != self.groups:
+            self.refuse(weight, f"a kernel of groups={self.groups}")
+        return self
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a plain shape."""
+        check_rank(type(self), shape, 2, 5, "(*spatial, in, out)")
         check_multiple(type(self), shape, "groups", self.groups)
         eye = ops.eye(shape[-2], shape[-1] // self.groups, dtype=dtype)
         matrix = self.gain * ops.tile(eye, (1, self.groups))
@@ -68,7 +81,7 @@ class Dirac(keras.Initializer):
 
 
 @register()
-class RecurrentIdentity(keras.Initializer):
+class RecurrentIdentity(Structural):
     """Initializer of recurrent kernels: the identity, for every gate.
 
     `h_t = phi(gain * h_{t-1} + ...)`: with ReLU, `gain=1`, zero bias and no input the
@@ -93,19 +106,26 @@ class RecurrentIdentity(keras.Initializer):
     """
 
     def __init__(self, gain: float = 1.0) -> None:
+        check_finite("gain", gain)
         self.gain = gain
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 2, 2, "(units, gates * units)")
-        dtype = resolve_dtype(dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for the matrix of a recurrence."""
+        if not weight.is_recurrent or weight.is_convolution:
+            self.refuse(weight, "a recurrent kernel (units, gates * units)")
+        return self
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a plain shape."""
+        check_rank(type(self), shape, 2, 2, "(units, gates * units)")
         units, width = shape
-        if width % units:
+        if (width and not units) or (units and width % units):
             raise ValueError(
                 f"{type(self).__name__}: `shape` must be (units, gates * units), the "
                 f"kernel of a recurrence. Received: shape={shape}."
             )
-        return self.gain * ops.tile(ops.eye(units, dtype=dtype), (1, width // units))
+        gates = width // units if units else 1
+        return self.gain * ops.tile(ops.eye(units, dtype=dtype), (1, gates))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
@@ -113,7 +133,7 @@ class RecurrentIdentity(keras.Initializer):
 
 
 @register("zero_hadamard")
-class ZerO(keras.Initializer):
+class ZerO(Structural):
     """Initializer with zeros and ones only: identities and Hadamard transforms.
 
     - `out <= in`: the partial identity;
@@ -144,10 +164,15 @@ class ZerO(keras.Initializer):
     - [Zhao et al., 2022](https://arxiv.org/abs/2110.12661), algorithm 1
     """
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 2, 5, "(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for each matrix of a kernel."""
+        if weight.is_convolution:
+            check_has_centre(self, weight)
+        return each_matrix(self, weight)
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a plain shape."""
+        check_rank(type(self), shape, 2, 5, "(*spatial, in, out)")
         inputs, outputs = shape[-2:]
         if outputs <= inputs:
             matrix = ops.eye(inputs, outputs, dtype=dtype)

@@ -1,13 +1,28 @@
-"""The right initializer for a weight of a given layer."""
+"""The right initializer for a weight of a given layer, or a refusal."""
 
+import copy
+import dataclasses
+import functools
 from typing import Any
 
 import keras
 
-from keras_initkit.initializers._registry import get
+from keras_initkit.initializers._base import Structural, refuse
+from keras_initkit.initializers._laid_out import LaidOut
+from keras_initkit.initializers._registry import get_base
+from keras_initkit.initializers.blockwise import each_matrix
+from keras_initkit.initializers.identity import RecurrentIdentity
 from keras_initkit.initializers.orthogonal import DeltaOrthogonal, GateOrthogonal
-from keras_initkit.initializers.scaling import FanCorrected, has_fans
-from keras_initkit.structure.fans import is_convolution, layer_rule
+from keras_initkit.initializers.scaling import (
+    DepthScaled,
+    FanCorrected,
+    MuPReadout,
+    has_fans,
+)
+from keras_initkit.initializers.structured import ICNR
+from keras_initkit.initializers.zero_sum import ZeroSum
+from keras_initkit.structure.fans import PLAIN
+from keras_initkit.structure.weight import Weight, weight_of
 
 
 def for_layer(
@@ -17,29 +32,42 @@ def for_layer(
     *,
     blocks: int | None = None,
 ) -> keras.Initializer:
-    """Returns an initializer that knows the fans of a layer's weight.
+    """Returns what an initializer means for a weight of a layer, or refuses.
 
-    Fan-based initializers (`VarianceScaling` and its kin, `FanInUniform`,
-    `ActivationScaling`) come back with the true fans of the layer: depthwise,
-    separable, transposed (with stride), grouped and fused recurrent kernels,
-    `EinsumDense`, `Embedding`. `Orthogonal` comes back as `GateOrthogonal` for
-    fused kernels, and as `DeltaOrthogonal` for convolutions. Anything else, and
-    any layer whose shape tells all, comes back as `get(identifier)`.
+    A kernel's shape tells neither its fans nor which matrices it holds; the layer does.
+
+    - Fan-based initializers (`VarianceScaling` and its kin, `FanInUniform`,
+      `ActivationScaling`) come back with the true fans, `FanCorrected`.
+    - What is orthogonal, an identity, sparse or of zero sum becomes so for each matrix
+      that the weight holds, `Blockwise`: of each group, channel, gate or head, of
+      transposed convolutions and einsums. `Orthogonal` comes back as `GateOrthogonal`
+      for gates, and as `DeltaOrthogonal` for convolutions.
+    - Initializers inside an initializer are treated alike.
+    - Constants, plain random numbers and initializers of yours, which the kit does not
+      know, come back as they are.
+
+    What has no meaning for a weight, such as an identity for a convolution or a forget
+    bias for a Dense layer, is refused.
 
     Args:
-        layer: Keras layer, built or not; nothing of it is changed.
-        identifier: Anything `get` takes.
-        weight: Which weight: `"kernel"`, `"recurrent_kernel"`, `"depthwise_kernel"`,
-            `"pointwise_kernel"`, `"embeddings"`. Defaults to `"kernel"`.
+        layer: Keras layer, built or not; nothing of it is changed. A wrapper stands for
+            the layer inside it, a recurrent layer for its cell.
+        identifier: Anything `get` takes, but `None`.
+        weight: Which weight, by its name: `"kernel"`, `"recurrent_kernel"`, `"bias"`,
+            `"depthwise_kernel"`, `"pointwise_kernel"`, `"embeddings"`, `"gamma"`...
+            Defaults to `"kernel"`.
         blocks: Number of matrices packed side by side in the last axis, where the
             layer cannot tell, e.g. `3` for a Dense layer that makes queries, keys and
             values at once.
 
     Returns:
-        A `keras.Initializer`.
+        A `keras.Initializer`, or the function that `identifier` is.
 
     Raises:
-        ValueError: If the layer wraps others (name the wrapped one).
+        TypeError: If `layer` is no layer.
+        ValueError: If the layer holds several (a model, an attention layer, stacked
+            cells), is of an unknown kind or has no such weight, or the initializer
+            has no meaning for it.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -48,21 +76,106 @@ def for_layer(
     >>> initializer.fans((3, 3, 256, 1))
     (9, 9)
     """
-    initializer = get(identifier)
-    if isinstance(layer, (keras.layers.Wrapper, keras.layers.Bidirectional)):
-        raise ValueError(
-            "`layer` must be the layer that owns the weight: use `.layer`, "
-            "`.forward_layer` or `.backward_layer` of the wrapper. "
-            f"Received: {type(layer).__name__} {layer.name!r}."
-        )
-    rule = layer_rule(layer, weight, blocks)
-    if isinstance(initializer, keras.initializers.Orthogonal):
-        config = {"gain": initializer.gain, "seed": initializer.get_config()["seed"]}
-        if rule.get("blocks", 1) > 1:
-            return GateOrthogonal(gates=rule["blocks"], **config)
-        if rule["rule"] == "plain" and is_convolution(layer):
-            return DeltaOrthogonal(**config)
+    return fit(get_base(identifier), weight_of(layer, weight, blocks))
+
+
+@functools.singledispatch
+def fit(initializer: Any, weight: Weight) -> Any:
+    """Returns what an initializer means for a weight; see `for_layer`.
+
+    By default, an initializer of somebody else's, it is taken to know what it does.
+    """
+    return _by_fans(initializer, weight) if has_fans(initializer) else initializer
+
+
+def _by_fans(initializer, weight):
+    """Returns a fan-based initializer with the weight's true fans."""
+    if not (weight.is_kernel or weight.role == "table"):
+        refuse(initializer, weight, "a kernel or a table, which has fans")
+    if weight.layout == PLAIN:
         return initializer
-    if has_fans(initializer) and rule["rule"] != "plain":
-        return FanCorrected(initializer, **rule)
+    return FanCorrected(initializer, **dataclasses.asdict(weight.layout))
+
+
+@fit.register
+def _(initializer: Structural, weight: Weight) -> Any:
+    return initializer.fit(weight)
+
+
+@fit.register
+def _(initializer: LaidOut, weight: Weight) -> Any:
+    """Keeps what agrees with the weight, or is told of blocks that no layer shows."""
+    told = initializer.layout
+    if told == PLAIN:
+        return fit(initializer.base, weight)
+    packed = weight.layout == PLAIN and told.rule == "blocks"
+    if told != weight.layout and not packed:
+        refuse(initializer, weight, f"one of the rule that it was told, {told.rule!r}")
+    return initializer
+
+
+@fit.register
+def _(initializer: DepthScaled, weight: Weight) -> Any:
+    return _around(initializer, fit(initializer.base, weight))
+
+
+@fit.register
+def _(initializer: MuPReadout, weight: Weight) -> Any:
+    whole = each_matrix(initializer, weight, by_unit=True)
+    return _inside(initializer, whole, weight)
+
+
+@fit.register
+def _(initializer: ZeroSum, weight: Weight) -> Any:
+    return _inside(initializer, initializer.fit(weight), weight)
+
+
+@fit.register
+def _(initializer: ICNR, weight: Weight) -> Any:
+    return _inside(initializer, initializer.fit(weight), weight)
+
+
+def _inside(initializer, whole, weight):
+    """Fits the initializer inside one, too: for the weight, or one of its matrices."""
+    if whole is initializer:
+        return _around(initializer, fit(initializer.base, weight))
+    base, one = initializer.base, dataclasses.replace(weight, layout=PLAIN)
+    if isinstance(base, LaidOut) and base.layout == weight.layout:
+        base = base.base  # what it was told is told outside of it now
+    return _around(whole, _around(initializer, fit(base, one)))
+
+
+def _around(initializer, base):
+    """Returns a copy of an initializer around another base, itself if that is its."""
+    if base is initializer.base:
+        return initializer
+    one = copy.copy(initializer)
+    one.base = base
+    return one
+
+
+@fit.register
+def _(initializer: keras.initializers.Orthogonal, weight: Weight) -> Any:
+    config = {"gain": initializer.gain, "seed": initializer.get_config()["seed"]}
+    if weight.layout.rule == "blocks" and weight.is_kernel:
+        return GateOrthogonal(gates=weight.layout.blocks, **config)
+    if weight.is_convolution:
+        return fit(DeltaOrthogonal(**config), weight)
+    return each_matrix(initializer, weight)
+
+
+@fit.register
+def _(initializer: keras.initializers.Identity, weight: Weight) -> Any:
+    if weight.is_convolution:
+        refuse(initializer, weight, "a matrix; `dirac` is the identity of convolutions")
+    if weight.layout.rule == "blocks" and weight.is_recurrent:
+        return RecurrentIdentity(initializer.gain)
+    return each_matrix(initializer, weight)
+
+
+@fit.register
+def _(initializer: keras.initializers.STFT, weight: Weight) -> Any:
+    plain = weight.is_convolution and weight.layout == PLAIN
+    if not plain or len(weight.layer.kernel_size) != 1:
+        refuse(initializer, weight, "the kernel of a plain Conv1D")
     return initializer

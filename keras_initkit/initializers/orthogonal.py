@@ -1,5 +1,7 @@
 """The orthogonal family: weights that keep the length of every signal."""
 
+import copy
+import math
 from typing import Any
 
 from keras import ops
@@ -7,11 +9,12 @@ from keras import ops
 from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
+    Structural,
+    check_count,
     check_multiple,
     check_positive,
     check_rank,
     register,
-    resolve_dtype,
     split_seed,
     working_dtype,
 )
@@ -20,10 +23,12 @@ from keras_initkit.initializers._sampling import (
     orthogonal,
     orthogonal_columns,
 )
+from keras_initkit.initializers.blockwise import each_matrix
+from keras_initkit.structure.weight import Weight
 
 
 @register()
-class DeltaOrthogonal(SeededInitializer):
+class DeltaOrthogonal(SeededInitializer, Structural):
     """Initializer of convolutions that are isometries: one orthogonal centre tap.
 
     The kernel is zero but for the centre tap `(k - 1) // 2`, which is `gain` times a
@@ -62,12 +67,21 @@ class DeltaOrthogonal(SeededInitializer):
         self.gain = gain
         super().__init__(seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for each matrix of a convolution's kernel."""
+        check_has_centre(self, weight)
+        return each_matrix(self, weight)
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a plain shape."""
+        return self.draw_many(None, shape, dtype)
+
+    def draw_many(self, count: int | None, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns a batch of `count` kernels, independent of each other."""
+        check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
         inputs, outputs = shape[-2:]
-        matrix = orthogonal(inputs, outputs, self.seed, dtype, self.gain)
+        batch = () if count is None else (count,)
+        matrix = orthogonal(inputs, outputs, self.seed, dtype, self.gain, batch)
         return at_centre(matrix, shape[:-2])
 
     def get_config(self) -> dict[str, Any]:
@@ -76,7 +90,7 @@ class DeltaOrthogonal(SeededInitializer):
 
 
 @register()
-class ConvolutionOrthogonal(SeededInitializer):
+class ConvolutionOrthogonal(SeededInitializer, Structural):
     """Initializer of convolutions that are isometries and use every tap.
 
     The kernel is the product of a semi-orthogonal matrix and, along each axis, of
@@ -110,11 +124,17 @@ class ConvolutionOrthogonal(SeededInitializer):
         self.gain = gain
         super().__init__(seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for each matrix of a convolution's kernel."""
+        check_convolution(self, weight)
+        return each_matrix(self, weight, scattering=True)
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a plain shape."""
+        check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
         *spatial, inputs, outputs = shape
+        if not math.prod(shape):
+            return ops.zeros(shape, dtype)
         if inputs > outputs:
             raise ValueError(
                 f"{type(self).__name__}: `shape` must have in <= out, no isometry "
@@ -153,7 +173,7 @@ def _times_two_taps(kernel, projection, axis):
 
 
 @register()
-class GateOrthogonal(SeededInitializer):
+class GateOrthogonal(SeededInitializer, Structural):
     """Initializer of fused recurrent kernels: each gate's block orthogonal.
 
     LSTM and GRU keep the kernels of their gates side by side, `(units, 4 * units)`
@@ -169,20 +189,22 @@ class GateOrthogonal(SeededInitializer):
     query-key-value kernels (`gates=3`).
 
     Args:
-        gates: Positive number of blocks in the last axis, or `None` to take it from
-            a recurrent kernel's shape, `gates = shape[-1] / shape[-2]`.
+        gates: Positive number of blocks in the last axis; by default what the layer
+            has that asks, by itself or through `for_layer`. A shape does not tell:
+            (128, 256) is 4 gates of 64 units with 128 inputs, or 2 of 128.
         gain: Positive factor. Defaults to `1.0`.
         seed: Integer or `None` (same values at every call), or a
             `keras.random.SeedGenerator` (new values at every call).
 
     Raises:
-        ValueError: If `gates` or `gain` is not positive, the rank is below 2, or the
-            last axis is no multiple of `gates`.
+        ValueError: If `gates` or `gain` is not positive, `gates` is neither given nor
+            told by a layer, the rank is below 2, or the last axis is no multiple of
+            `gates`.
 
     Example:
     >>> import keras, keras_initkit as kik
     >>> layer = keras.layers.LSTM(
-    ...     8, recurrent_initializer=kik.initializers.GateOrthogonal()
+    ...     8, recurrent_initializer=kik.initializers.GateOrthogonal(gates=4)
     ... )
 
     Reference:
@@ -196,17 +218,37 @@ class GateOrthogonal(SeededInitializer):
         seed: Seed = None,
     ) -> None:
         if gates is not None:
-            check_positive("gates", gates)
+            check_count("gates", gates)
         check_positive("gain", gain)
         self.gates = gates
         self.gain = gain
         super().__init__(seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 2, 5, "(*spatial, in, gates * units)")
-        dtype = resolve_dtype(dtype)
-        gates = resolve_gates(type(self), shape, self.gates)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, told the gates of a kernel that has some."""
+        layout = weight.layout
+        plain = layout.rule == "plain" and weight.is_kernel
+        if plain and not weight.is_recurrent and self.gates is not None:
+            return self  # packed, as no layer can tell
+        if layout.rule != "blocks" and not (plain and weight.is_recurrent):
+            self.refuse(weight, "a kernel with gates, or plain and `gates` be given")
+        if self.gates not in (None, layout.blocks):
+            self.refuse(weight, f"a kernel with gates={self.gates}")
+        told = copy.copy(self)
+        told.gates = layout.blocks
+        return told
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a shape whose gates are told."""
+        check_rank(type(self), shape, 2, 5, "(*spatial, in, gates * units)")
+        gates = self.gates
+        if gates is None:
+            raise ValueError(
+                f"{type(self).__name__}: `gates` must be given, the shape does not "
+                "tell them: gates=4 for an LSTM, 3 for a GRU, 1 for a SimpleRNN. "
+                f"Received: shape={shape}."
+            )
+        check_multiple(type(self), shape, "gates", gates)
         inputs, units = shape[-2], shape[-1] // gates
         sizes = max(inputs, units), min(inputs, units)
         blocks = orthogonal_columns(*sizes, self.seed, dtype, (gates,), self.gain)
@@ -222,15 +264,20 @@ class GateOrthogonal(SeededInitializer):
         return {**super().get_config(), "gates": self.gates, "gain": self.gain}
 
 
-def resolve_gates(cls, shape, gates):
-    """Returns the number of blocks in the last axis, or raises."""
-    if gates is None:
-        gates, rest = divmod(shape[-1], shape[-2])
-        if rest or not gates:
-            raise ValueError(
-                f"{cls.__name__}: `gates` must be given for a kernel that is not "
-                "recurrent (units, gates * units), e.g. gates=4 for an LSTM. "
-                f"Received: shape={shape}."
-            )
-    check_multiple(cls, shape, "gates", gates)
-    return gates
+def check_convolution(initializer, weight):
+    """Raises `ValueError` unless a weight is the kernel of a convolution."""
+    if not weight.is_convolution:
+        rule = "the kernel of a convolution; `orthogonal` and `identity` fill matrices"
+        initializer.refuse(weight, rule)
+
+
+def check_has_centre(initializer, weight):
+    """Raises `ValueError` unless a tap of a convolution lies on the pixel itself."""
+    check_convolution(initializer, weight)
+    layer = weight.layer
+    sizes = (1,) if weight.name == "pointwise_kernel" else layer.kernel_size
+    rates = getattr(layer, "dilation_rate", (1,) * len(sizes))
+    pairs = zip(sizes, rates, strict=False)
+    if any(size % 2 == 0 and rate > 1 for size, rate in pairs):
+        rule = "one with a tap on the pixel itself: of odd size, or not dilated"
+        initializer.refuse(weight, rule)

@@ -6,18 +6,16 @@ import keras
 
 from keras_initkit.initializers._base import (
     check_choice,
+    check_count,
     check_positive,
     check_rank,
+    draw,
     register,
     resolve_dtype,
 )
-from keras_initkit.initializers._registry import get
-from keras_initkit.structure.fans import (
-    RULES,
-    compute_fans,
-    fan_of_mode,
-    layer_fans,
-)
+from keras_initkit.initializers._laid_out import LaidOut
+from keras_initkit.initializers._registry import get_base
+from keras_initkit.structure.fans import MODES, compute_fans, fan_of_mode
 
 DEPTH_RULES = ("deepnorm", "fixup", "gpt2", "tfixup_decoder", "tfixup_encoder")
 
@@ -56,13 +54,9 @@ def depth_factor(rule: str, depth: int, branch_layers: int = 2) -> float:
     - [Huang et al., 2020](https://proceedings.mlr.press/v119/huang20f.html) (T-Fixup)
     """  # noqa: E501
     check_choice("rule", rule, DEPTH_RULES)
-    check_positive("depth", depth)
+    check_count("depth", depth)
     if rule == "fixup":
-        if branch_layers < 2:
-            raise ValueError(
-                "`branch_layers` must be at least 2 for Fixup. "
-                f"Received: branch_layers={branch_layers!r}."
-            )
+        check_count("branch_layers", branch_layers, minimum=2)
         return depth ** (-1 / (2 * branch_layers - 2))
     return {
         "gpt2": depth**-0.5,
@@ -72,11 +66,11 @@ def depth_factor(rule: str, depth: int, branch_layers: int = 2) -> float:
     }[rule]
 
 
-class _Scaled(keras.Initializer):
+class Scaled(keras.Initializer):
     """Base of the initializers that multiply another one's values by a factor."""
 
     def __init__(self, base: Any) -> None:
-        self.base = get(base)
+        self.base = get_base(base)
 
     def factor(self, shape: Any) -> float:
         """Returns the factor for a shape."""
@@ -86,7 +80,7 @@ class _Scaled(keras.Initializer):
         """Returns a tensor of the given shape and float dtype."""
         shape = check_rank(type(self), shape, 1)
         dtype, factor = resolve_dtype(dtype), self.factor(shape)
-        return self.base(shape, dtype=dtype) * factor
+        return draw(self.base, shape, dtype) * factor
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
@@ -94,7 +88,7 @@ class _Scaled(keras.Initializer):
 
 
 @register()
-class DepthScaled(_Scaled):
+class DepthScaled(Scaled):
     """Initializer that scales another by the depth of a residual network.
 
     In a residual stream every branch adds variance; scaled by `depth_factor(rule,
@@ -137,11 +131,11 @@ class DepthScaled(_Scaled):
         self.depth = depth
         self.rule = rule
         self.branch_layers = branch_layers
-        self._factor = depth_factor(rule, depth, branch_layers)
+        depth_factor(rule, depth, branch_layers)  # raises
 
     def factor(self, shape: Any) -> float:
         """Returns the factor, the same for every shape."""
-        return self._factor
+        return depth_factor(self.rule, self.depth, self.branch_layers)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
@@ -154,7 +148,7 @@ class DepthScaled(_Scaled):
 
 
 @register("mup_readout")
-class MuPReadout(_Scaled):
+class MuPReadout(Scaled):
     """Initializer of the output layer in the maximal update parametrization (μP).
 
     `base`, times `sqrt(base_fan_in / fan_in)`, for a `base` of variance
@@ -196,7 +190,7 @@ class MuPReadout(_Scaled):
 
 
 @register()
-class FanCorrected(_Scaled):
+class FanCorrected(LaidOut, Scaled):
     """Initializer that gives a fan-based one the layer's true fans.
 
     Keras reads the fans from the kernel's shape alone, which is wrong for depthwise,
@@ -212,9 +206,12 @@ class FanCorrected(_Scaled):
     | `"transposed"` | `(*k, out, in)` | `prod(k) in / stride` | `prod(k) out` |
     | `"blocks"` | `(*k, in, blocks * out)` | `prod(k) in` | `prod(k) out` |
     | `"embedding"` | `(vocabulary, dim)` | `1` | `dim` |
+    | `"tied"` | `(vocabulary, dim)` | `dim` | `vocabulary` |
     | `"axes"` | any | product over `input_axes` | product over `output_axes` |
 
-    A strided convolution's `fan_out` is divided by nothing here, as in the papers.
+    A strided convolution's `fan_out` is divided by nothing here, as in the papers. A
+    tied embedding has two uses: its fans are those of the projection onto logits, so
+    that these keep their size; the rows that are looked up have length `gain`.
 
     Shapes: rank 2 or more, as in the table.
 
@@ -242,54 +239,40 @@ class FanCorrected(_Scaled):
         input_axes: Any = None,
         output_axes: Any = None,
     ) -> None:
-        super().__init__(base)
+        super().__init__(base, rule, groups, stride, blocks, input_axes, output_axes)
         if not has_fans(self.base):
             raise ValueError(
                 "`base` must set its variance by a fan. "
                 f"Received: {type(self.base).__name__}."
             )
-        check_choice("rule", rule, RULES)
-        self.rule = rule
-        self.groups = groups
-        self.stride = stride
-        self.blocks = blocks
-        self.input_axes = input_axes
-        self.output_axes = output_axes
-
-    def fans(self, shape: Any) -> tuple[float, float]:
-        """Returns the true `(fan_in, fan_out)` of a kernel of this shape."""
-        return layer_fans(
-            shape,
-            self.rule,
-            groups=self.groups,
-            stride=self.stride,
-            blocks=self.blocks,
-            input_axes=self.input_axes,
-            output_axes=self.output_axes,
-        )
 
     def factor(self, shape: Any) -> float:
         """Returns `sqrt(fan read from the shape / true fan)`."""
         shape = check_rank(type(self), shape, 2)
-        axes = [
-            getattr(self.base, f"{kind}_axes", None) for kind in ("input", "output")
-        ]
-        read = fan_of_mode(self.base.mode, *compute_fans(shape, *axes))
-        return (read / fan_of_mode(self.base.mode, *self.fans(shape))) ** 0.5
+        read = fan_of_mode(mode_of(self.base), *_read_fans(self.base, shape))
+        return (read / fan_of_mode(mode_of(self.base), *self.fans(shape))) ** 0.5
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the configuration."""
-        config = {
-            "rule": self.rule,
-            "groups": self.groups,
-            "stride": self.stride,
-            "blocks": self.blocks,
-            "input_axes": self.input_axes,
-            "output_axes": self.output_axes,
-        }
-        return {**super().get_config(), **config}
+
+def mode_of(initializer):
+    """Returns the fan that an initializer divides its variance by, `None` for none.
+
+    One that is scaled by its depth divides by that of the one inside it.
+    """
+    if isinstance(initializer, type):
+        return None
+    if isinstance(initializer, DepthScaled):
+        return mode_of(initializer.base)
+    return getattr(initializer, "mode", None)
 
 
 def has_fans(initializer):
     """Returns whether an initializer sets its variance by a fan of the shape."""
-    return hasattr(initializer, "mode") and not isinstance(initializer, type)
+    return mode_of(initializer) in MODES
+
+
+def _read_fans(initializer, shape):
+    """Returns the fans that a fan-based initializer reads off a shape."""
+    if isinstance(initializer, DepthScaled):
+        return _read_fans(initializer.base, shape)
+    axes = [getattr(initializer, f"{kind}_axes", None) for kind in ("input", "output")]
+    return compute_fans(shape, *axes)

@@ -9,21 +9,25 @@ from keras import ops
 from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
+    Structural,
     check_choice,
+    check_count,
     check_multiple,
     check_positive,
     check_rank,
+    draw,
     register,
-    resolve_dtype,
     split_seed,
     working_dtype,
 )
-from keras_initkit.initializers._registry import get
+from keras_initkit.initializers._registry import get_base
+from keras_initkit.initializers.blockwise import each_matrix
 from keras_initkit.structure.fans import compute_fans
+from keras_initkit.structure.weight import Weight
 
 
 @register()
-class SparseNormal(SeededInitializer):
+class SparseNormal(SeededInitializer, Structural):
     """Initializer that gives every unit the same small number of inputs.
 
     Of the `fan_in` weights of each output exactly `min(connections, fan_in)`, at
@@ -56,16 +60,19 @@ class SparseNormal(SeededInitializer):
         stddev: float = 1.0,
         seed: Seed = None,
     ) -> None:
-        check_positive("connections", connections)
+        check_count("connections", connections)
         check_positive("stddev", stddev)
         self.connections = connections
         self.stddev = stddev
         super().__init__(seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for each matrix of a kernel."""
+        return each_matrix(self, weight, by_unit=True)
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a plain shape."""
+        check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
         fan_in = math.prod(shape[:-1])
         for_values, for_places = split_seed(self.seed, 2)
         values = keras.random.normal(
@@ -85,7 +92,7 @@ class SparseNormal(SeededInitializer):
 
 
 @register("icnr")
-class ICNR(keras.Initializer):
+class ICNR(Structural):
     """Initializer of sub-pixel convolutions, free of checkerboards at the start.
 
     A convolution to `scale^d * channels` outputs followed by a rearrangement of
@@ -118,19 +125,24 @@ class ICNR(keras.Initializer):
         scale: int = 2,
         order: str = "depth_to_space",
     ) -> None:
-        check_positive("scale", scale)
+        check_count("scale", scale)
         check_choice("order", order, ("depth_to_space", "pixel_shuffle"))
-        self.base = get(base)
+        self.base = get_base(base)
         self.scale = scale
         self.order = order
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for the kernel of a plain convolution."""
+        if not weight.is_convolution or weight.layout.rule != "plain":
+            self.refuse(weight, "the kernel of a plain convolution")
+        return self
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a plain shape."""
+        check_rank(type(self), shape, 3, 5, "(*spatial, in, out)")
         copies = self.scale ** (len(shape) - 2)
         check_multiple(type(self), shape, "scale^d", copies)
-        kernel = self.base((*shape[:-1], shape[-1] // copies), dtype=dtype)
+        kernel = draw(self.base, (*shape[:-1], shape[-1] // copies), dtype)
         if self.order == "pixel_shuffle":
             return ops.repeat(kernel, copies, axis=-1)
         return ops.tile(kernel, (1,) * (len(shape) - 1) + (copies,))
@@ -145,7 +157,7 @@ class ICNR(keras.Initializer):
 
 
 @register()
-class Siren(SeededInitializer):
+class Siren(SeededInitializer, Structural):
     """Initializer of networks with sine activations, `sin(w0 (W x + b))`.
 
     The first layer draws `U(-1/n, 1/n)`, `n = fan_in`, all others
@@ -184,10 +196,13 @@ class Siren(SeededInitializer):
         self.w0 = w0
         super().__init__(seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for each matrix of a kernel."""
+        return each_matrix(self, weight, by_unit=True)
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a plain shape."""
+        check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
         fan_in, _ = compute_fans(shape)
         limit = 1 / fan_in if self.first else math.sqrt(6 / fan_in) / self.w0
         return keras.random.uniform(shape, -limit, limit, dtype=dtype, seed=self.seed)

@@ -86,7 +86,8 @@ class ActivationScaling(SeededInitializer):
     - `convention="forward"` keeps the second moment of the signal (with `fan_in`);
     - `"backward"` that of the gradients (use it with `mode="fan_out"`);
     - `"variance"` the variance about the mean (for centred activations);
-    - `"torch"` takes the constants of `torch.nn.init.calculate_gain`.
+    - `"torch"` takes what `torch.nn.init.calculate_gain` states, of a leaky ReLU by
+      name at torch's slope 0.01, of a layer or function at its own.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`; for depthwise, transposed,
     grouped and fused kernels pass it through `for_layer`.
@@ -134,7 +135,10 @@ class ActivationScaling(SeededInitializer):
         self.mode = mode
         self.distribution = distribution
         self.convention = convention
-        self.gain = theory.gain(to_theory(activation), convention)
+        named = isinstance(activation, str)
+        self.gain = theory.gain(
+            activation if named else to_theory(activation), convention
+        )
         super().__init__(seed=seed)
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:

@@ -4,12 +4,14 @@ from typing import Any
 
 from keras import ops
 
-from keras_initkit.initializers._base import check_rank, register, resolve_dtype
-from keras_initkit.initializers.scaling import _Scaled
+from keras_initkit.initializers._base import Structural, check_rank, draw, register
+from keras_initkit.initializers.blockwise import each_matrix
+from keras_initkit.initializers.scaling import Scaled
+from keras_initkit.structure.weight import Weight
 
 
 @register()
-class ZeroSum(_Scaled):
+class ZeroSum(Structural, Scaled):
     """Initializer whose units have incoming weights that sum to zero.
 
     From `base`, each unit's mean weight is subtracted: a constant added to all inputs
@@ -46,9 +48,12 @@ class ZeroSum(_Scaled):
     def __init__(self, base: Any = "glorot_normal") -> None:
         super().__init__(base)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
-        values = self.base(shape, dtype=dtype)
+    def fit(self, weight: Weight) -> Any:
+        """Returns this, for each matrix of a kernel."""
+        return each_matrix(self, weight, by_unit=True)
+
+    def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Returns the values for a plain shape."""
+        check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
+        values = draw(self.base, shape, dtype)
         return values - ops.mean(values, tuple(range(len(shape) - 1)), keepdims=True)

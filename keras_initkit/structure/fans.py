@@ -1,10 +1,11 @@
-"""Fan-in and fan-out of a weight, from its shape and its layer."""
+"""Which matrices a weight holds, and their fans, from its shape and its layer."""
 
+import dataclasses
 import math
 
-from keras_initkit.structure import roles
+from keras import ops
 
-_PLAIN = {"rule": "plain"}
+from keras_initkit.structure import roles
 
 
 def compute_fans(shape, input_axes=None, output_axes=None):
@@ -51,73 +52,145 @@ RULES = (
     "embedding",
     "grouped",
     "plain",
+    "tied",
     "transposed",
 )
 
 
-def layer_fans(
-    shape,
-    rule,
-    *,
-    groups=1,
-    stride=1,
-    blocks=1,
-    input_axes=None,
-    output_axes=None,
-):
-    """Computes the true `(fan_in, fan_out)` of a layer's kernel.
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a layer stores the matrices that multiply its signals in one weight.
 
-    `fan_in` is the number of terms summed up in one output value (on average over
-    positions, where a transposed convolution's stride makes it uneven), `fan_out`
-    the number of terms in which one input value appears.
+    Each matrix is `(*taps, in, out)`, as a plain kernel is.
 
-    Args:
-        shape: Tuple of at least two integers.
-        rule: One of `RULES`, see `FanCorrected`.
+    | rule | weight | matrices | each |
+    |---|---|---|---|
+    | `"plain"` | `(*taps, in, out)` | 1 | the weight |
+    | `"grouped"` | `(*taps, in / groups, out)` | groups | `(*taps, in / groups, out / groups)` |
+    | `"blocks"` | `(*taps, in, blocks * out)` | blocks | `(*taps, in, out)` |
+    | `"depthwise"` | `(*taps, channels, mult)` | channels | `(*taps, 1, mult)` |
+    | `"transposed"` | `(*taps, out, in)` | 1 | `(*taps, in, out)` |
+    | `"embedding"` | `(rows, dim)` | rows | `(1, dim)` |
+    | `"tied"` | `(rows, dim)` | 1 | `(dim, rows)` |
+    | `"axes"` | any | product of all other axes | product of `input_axes`, of `output_axes` |
+
+    Attributes:
+        rule: One of `RULES`.
         groups: Groups of a grouped convolution.
         stride: Product of the strides of a transposed convolution.
         blocks: Matrices side by side in the last axis.
-        input_axes: For `"axes"`.
-        output_axes: For `"axes"`.
+        input_axes: Axes summed over in one output value, for `"axes"`.
+        output_axes: Axes that one input value reaches, for `"axes"`.
+    """  # noqa: E501
 
-    Returns:
-        Tuple of two numbers above 0.
+    rule: str = "plain"
+    groups: int = 1
+    stride: int = 1
+    blocks: int = 1
+    input_axes: tuple[int, ...] | None = None
+    output_axes: tuple[int, ...] | None = None
+
+    @property
+    def by_unit(self):
+        """Whether the last axis counts units, all others the inputs of one."""
+        return self.rule in ("plain", "grouped", "blocks")
+
+    @property
+    def scatters(self):
+        """Whether one input value reaches only some of the positions it spreads to.
+
+        So do transposed convolutions with a stride: taps take turns.
+        """
+        return self.rule == "transposed" and self.stride > 1
+
+    def matrices(self, shape):
+        """Returns how many matrices a weight of this shape holds, and their shape.
+
+        Raises:
+            ValueError: If the last axis cannot be divided so, or an axis is not there.
+        """
+        if self.rule == "axes":
+            if max(sum(self._pair(), ())) >= len(shape):
+                raise ValueError(
+                    f"`shape` must have input_axes={self.input_axes} and output_axes="
+                    f"{self.output_axes}. Received: shape={tuple(shape)}."
+                )
+            inner = [math.prod(shape[n] for n in axes) for axes in self._pair()]
+            rest = [n for n in range(len(shape)) if n not in sum(self._pair(), ())]
+            return math.prod(shape[n] for n in rest), tuple(inner)
+        *taps, inputs, outputs = shape
+        if self.rule in ("depthwise", "embedding"):
+            return inputs, (*taps, 1, outputs)
+        if self.rule in ("transposed", "tied"):
+            return 1, (*taps, outputs, inputs)
+        count = {"grouped": self.groups, "blocks": self.blocks}.get(self.rule, 1)
+        if outputs % count:
+            name = "groups" if self.rule == "grouped" else "blocks"
+            raise ValueError(
+                f"`shape` must end in a multiple of {name}={count}. "
+                f"Received: shape={tuple(shape)}."
+            )
+        return count, (*taps, inputs, outputs // count)
+
+    def join(self, matrices, shape):
+        """Returns the weight of this shape that holds a list of matrices."""
+        if self.rule == "axes":
+            pair = self._pair()
+            rest = [n for n in range(len(shape)) if n not in sum(pair, ())]
+            order = [*rest, *pair[0], *pair[1]]
+            weight = ops.reshape(ops.stack(matrices), [shape[n] for n in order])
+            return ops.transpose(weight, [order.index(n) for n in range(len(shape))])
+        if self.rule in ("depthwise", "embedding"):
+            return ops.concatenate(matrices, axis=-2)
+        if self.rule in ("transposed", "tied"):
+            return ops.swapaxes(matrices[0], -1, -2)
+        return ops.concatenate(matrices, axis=-1)
+
+    def fans(self, shape):
+        """Computes the true `(fan_in, fan_out)` of a weight of this shape.
+
+        `fan_in` is the number of terms summed up in one output value (on average over
+        positions, where a transposed convolution's stride makes it uneven), `fan_out`
+        the number of terms in which one input value appears.
+
+        Returns:
+            Tuple of two numbers above 0.
+        """
+        fan_in, fan_out = compute_fans(self.matrices(shape)[1])
+        return (fan_in / self.stride if self.scatters else fan_in), fan_out
+
+    def _pair(self):
+        return tuple(self.input_axes or ()), tuple(self.output_axes or ())
+
+
+PLAIN = Layout()
+
+
+def layout_of(layer, weight="kernel", blocks=None):
+    """Returns the layout of a layer's weight, plain where nothing is known of it.
+
+    Args:
+        layer: Keras layer, built or not.
+        weight: Name of the weight.
+        blocks: Number of matrices side by side, where the layer cannot tell.
     """
-    if rule == "axes":
-        return compute_fans(shape, input_axes, output_axes)
-    if rule == "embedding":
-        return 1, shape[-1]
-    taps = math.prod(shape[:-2])
-    inputs, outputs = shape[-2], shape[-1]
-    if rule == "depthwise":
-        return taps, taps * outputs
-    if rule == "transposed":  # (*spatial, out, in)
-        return taps * outputs / stride, taps * inputs
-    divisor = {"grouped": groups, "blocks": blocks}.get(rule, 1)
-    return taps * inputs, taps * outputs / divisor
-
-
-def layer_rule(layer, weight="kernel", blocks=None):
-    """Returns the arguments of `FanCorrected` for a layer's weight, as a dict."""
     if blocks is not None:
-        return {"rule": "blocks", "blocks": blocks}
-    kind = roles.kind_of(getattr(layer, "cell", layer))
+        return Layout("blocks", blocks=blocks)
+    holder = getattr(layer, "cell", layer)
+    kind = roles.kind_of(holder)
     rule = "plain" if kind is None else kind.fans.get(weight, "plain")
     if rule == "blocks":
-        return {"rule": "blocks", "blocks": roles.gates_of(layer)}
+        return Layout("blocks", blocks=roles.gates_of(layer))
     if rule == "transposed":
-        return {"rule": "transposed", "stride": math.prod(layer.strides)}
+        return Layout("transposed", stride=math.prod(layer.strides))
     if rule == "grouped":
         groups = getattr(layer, "groups", 1)
-        return {"rule": "grouped", "groups": groups} if groups > 1 else _PLAIN
+        return Layout("grouped", groups=groups) if groups > 1 else PLAIN
     if rule == "axes":
-        input_axes, output_axes = _einsum_axes(layer.equation)
-        return {
-            "rule": "axes",
-            "input_axes": input_axes,
-            "output_axes": output_axes,
-        }
-    return {"rule": rule}
+        return Layout("axes", **_einsum_axes(layer.equation))
+    if rule == "embedding" and getattr(layer, "tie_weights", False):
+        return Layout("tied")
+    return Layout(rule)
 
 
 def is_convolution(layer):
@@ -128,10 +201,24 @@ def is_convolution(layer):
 def _einsum_axes(equation):
     """Returns the kernel's input axes (summed over) and output axes.
 
-    Axes that input and output share with the kernel are batch axes, in neither.
+    Axes that input and output share with the kernel are batch axes, in neither. Axes
+    of the kernel alone are summed over, too.
     """
     left, output = equation.replace(" ", "").split("->")
     inputs, kernel = left.split(",")
-    input_axes = [n for n, a in enumerate(kernel) if a in inputs and a not in output]
-    output_axes = [n for n, a in enumerate(kernel) if a in output and a not in inputs]
-    return input_axes, output_axes
+    return {
+        "input_axes": tuple(n for n, a in enumerate(kernel) if a not in output),
+        "output_axes": tuple(
+            n for n, a in enumerate(kernel) if a in output and a not in inputs
+        ),
+    }
+
+
+def sums_its_kernel(layer):
+    """Returns whether an einsum sums over an axis that its kernel alone has."""
+    equation = getattr(layer, "equation", None)
+    if equation is None:
+        return False
+    left, output = equation.split("->")
+    inputs, kernel = left.split(",")
+    return any(axis not in inputs + output for axis in kernel.strip())

@@ -10,6 +10,7 @@ import inspect
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state
 
 # Layers and their variables.
 
@@ -70,6 +71,18 @@ def attention_projection(layer: Any, part: str) -> Any:
     `_query_dense` and the like; grouped attention has no public name for them.
     """
     return getattr(layer, f"_{part}_dense", getattr(layer, f"{part}_dense", None))
+
+
+def layer_in_making() -> Any:
+    """Returns the layer that is making a weight right now, `None` if there is none.
+
+    The caller of the innermost name scope (`name_scope_stack`): what initializers are
+    called with does not tell for whom. Where Keras puts drawing off, as in a symbolic
+    build, the scope is gone by then.
+    """
+    scopes = global_state.get_global_attribute("name_scope_stack")
+    caller = scopes[-1].caller if scopes else None
+    return caller if isinstance(caller, keras.Layer) else None
 
 
 def takes_training(model: Any) -> bool:

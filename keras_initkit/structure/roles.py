@@ -21,7 +21,7 @@ class Kind(NamedTuple):
     Attributes:
         roles: `{name of the weight: role}`.
         fans: `{name of the weight: how its shape tells its fans}`, see
-            `fans.layer_rule`; `"plain"` where nothing is said.
+            `fans.layout_of`; `"plain"` where nothing is said.
         carrier: The weight that carries the signal on, whose scale is that of the
             output; `None` for a layer that has none.
         gates: How many matrices lie side by side in the last axis of its kernels.
@@ -225,12 +225,17 @@ def variable_of(layer: Any, name: str) -> Any:
     return next((v for v in weights_of(layer) if v.name == name), None)
 
 
-# The attributes of Keras's layers in which the initializer of a kernel stands.
+# The attributes of Keras's layers in which the initializer of a weight stands.
 _GIVEN = {
     "kernel": ("kernel_initializer", "depthwise_initializer"),
     "depthwise_kernel": ("depthwise_initializer",),
     "pointwise_kernel": ("pointwise_initializer",),
     "recurrent_kernel": ("recurrent_initializer",),
+    "embeddings": ("embeddings_initializer",),
+    "bias": ("bias_initializer",),
+    "gamma": ("gamma_initializer",),
+    "beta": ("beta_initializer",),
+    "alpha": ("alpha_initializer",),
 }
 
 

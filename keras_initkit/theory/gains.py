@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
+
 from keras_initkit.theory._closed_forms import Moments
 from keras_initkit.theory._quadrature import expectation
-from keras_initkit.theory.activations import ActivationLike, resolve
+from keras_initkit.theory.activations import Activation, ActivationLike, resolve
 
 # torch.nn.init.calculate_gain: what torch states, for whoever ports a model.
 TORCH_GAINS = {
@@ -62,6 +64,10 @@ def moments(
     )
 
 
+def _slope_below_zero(phi: Activation) -> float:
+    return float(phi.derivative(np.array([-1.0]))[0])
+
+
 def gain(
     activation: ActivationLike, convention: str = "forward", variance: float = 1.0
 ) -> float:
@@ -76,7 +82,8 @@ def gain(
     - `"variance"`: `sqrt(variance / Var[phi])` keeps the variance, for networks
       that centre their activations (weight standardisation, NF-nets).
     - `"torch"`: what `torch.nn.init.calculate_gain` states. Its 5/3 for tanh is not
-      1.592537, and its 3/4 for selu not 1; other activations raise.
+      1.592537, and its 3/4 for selu not 1; other activations raise. Leaky ReLU has
+      torch's slope 0.01 by its name, its own as an `Activation`.
 
     Args:
         activation: Keras name, `Activation`, or elementwise function on arrays.
@@ -109,12 +116,15 @@ def gain(
         )
     phi = resolve(activation)
     if convention == "torch":
-        if phi.name not in TORCH_GAINS:
+        if phi.name not in TORCH_GAINS or phi.kinks not in ((), (0.0,)):
             raise ValueError(
                 "`convention='torch'` states a gain for "
                 f"{tuple(sorted(TORCH_GAINS))} only; use 'forward'. "
-                f"Received: activation={phi.name!r}."
+                f"Received: activation={phi.name!r}"
+                f"{f' with kinks at {phi.kinks}' if phi.kinks else ''}."
             )
+        if phi.name in ("leaky_relu", "relu") and not isinstance(activation, str):
+            return math.sqrt(2 / (1 + _slope_below_zero(phi) ** 2))
         return TORCH_GAINS[phi.name]
     found = moments(phi, variance)
     if convention == "backward":

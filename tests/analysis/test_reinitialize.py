@@ -268,9 +268,9 @@ def test_frozen_layers_are_drawn_where_they_are_named():
         (
             {"a": "zeros", "b": kik.initializers.DeltaOrthogonal()},
             None,
-            "`plan_or_initializer` must fill 'b/kernel' of shape (6, 6). Received: "
-            "DeltaOrthogonal, which raised DeltaOrthogonal: `shape` must have rank 3 "
-            "to 5 (*spatial, in, out). Received: shape=(6, 6).",
+            "`plan_or_initializer` must fit 'b/kernel'. Received: DeltaOrthogonal. "
+            "DeltaOrthogonal: the weight must be the kernel of a convolution; "
+            "`orthogonal` and `identity` fill matrices. Received: kernel of Dense 'b'.",
         ),
     ],
 )

@@ -181,20 +181,93 @@ def test_for_layer_chooses_the_orthogonal_kind(layer, expected):
 
 def test_for_layer_leaves_what_has_no_fans():
     layer = k.DepthwiseConv2D(3)
-    for identifier in ("zeros", "random_normal", I.Siren()):
+    for identifier in ("zeros", "random_normal", "truncated_normal"):
         same = I.get(identifier)
         assert type(I.for_layer(layer, identifier)) is type(same)
 
 
-def test_for_layer_refuses_wrappers():
-    layer = k.Bidirectional(k.LSTM(4), name="both")
-    message = (
-        "`layer` must be the layer that owns the weight: use `.layer`, "
-        "`.forward_layer` or `.backward_layer` of the wrapper. "
-        "Received: Bidirectional 'both'."
+class Up(k.Conv2DTranspose):
+    """A class of one's own."""
+
+
+@pytest.mark.parametrize(
+    ("layer", "weight", "fans", "shape"),
+    [
+        (k.Bidirectional(k.LSTM(4)), "kernel", (6, 4), (6, 16)),
+        (k.RNN(k.GRUCell(4)), "recurrent_kernel", (4, 4), (4, 12)),
+        (k.TimeDistributed(k.DepthwiseConv2D(3)), "kernel", (9, 9), (3, 3, 5, 1)),
+        (
+            k.SpectralNormalization(k.Conv2D(8, 3, groups=2)),
+            "kernel",
+            (36, 36),
+            (3, 3, 4, 8),
+        ),
+        (Up(4, 3, strides=2), "kernel", (9 * 5 / 4, 36), (3, 3, 4, 5)),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_for_layer_finds_the_layer_that_holds_the_weight(layer, weight, fans, shape):
+    assert I.for_layer(layer, "glorot_uniform", weight).fans(shape) == fans
+
+
+def test_tied_embedding_has_the_fans_of_its_projection_onto_logits():
+    if not hasattr(k, "ReversibleEmbedding"):
+        pytest.skip("this Keras has no ReversibleEmbedding")
+    layer = k.ReversibleEmbedding(500, 256)
+    layer.build()
+    initializer = I.for_layer(
+        layer, keras.initializers.LecunNormal(seed=1), "embeddings"
     )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        I.for_layer(layer, "he_normal")
+    table = initializer((500, 256))
+    hidden = np.random.default_rng(0).normal(size=(400, 256))
+    logits = hidden @ ops.convert_to_numpy(table).T
+    # 256 weights and 256 features a logit: independent over both.
+    np.testing.assert_allclose(logits.std(), 1.0, rtol=5 * math.sqrt(1 / 256 / 100))
+    untied = k.ReversibleEmbedding(500, 256, tie_weights=False)
+    assert I.for_layer(untied, "he_normal", "embeddings").fans((500, 256)) == (1, 256)
+    plain = I.for_layer(untied, "he_normal", "reverse_embeddings")
+    assert type(plain) is keras.initializers.HeNormal
+
+
+def _attention():
+    layer = k.MultiHeadAttention(2, 4, name="attention")
+    layer.build((None, 3, 8), (None, 3, 8))
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "weight", "message"),
+    [
+        (_attention(), "kernel", "`layer` must be the layer that holds the weight"),
+        (keras.Sequential([k.Dense(2)]), "kernel", "holds several"),
+        (k.RNN(k.StackedRNNCells([k.LSTMCell(2)])), "kernel", "`.cells`"),
+        (k.StackedRNNCells([k.LSTMCell(2)]), "kernel", "`.cells`"),
+        (
+            k.Bidirectional(k.LSTM(2), backward_layer=k.GRU(2, go_backwards=True)),
+            "kernel",
+            "`.forward_layer` or `.backward_layer`",
+        ),
+        (k.Dense(2), "nonsense", "('kernel', 'bias'). Received: weight='nonsense'."),
+        (k.SeparableConv2D(2, 3), "kernel", "'depthwise_kernel', 'pointwise_kernel'"),
+        (k.Embedding(5, 2), "kernel", "('embeddings',)"),
+        (k.Dense(2, use_bias=False), "bias", "('kernel',)"),
+        (k.Lambda(lambda x: x), "kernel", "`kik.structure.register("),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_for_layer_refuses_what_it_cannot_know(layer, weight, message):
+    for identifier in ("he_normal", "zeros", "orthogonal"):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            I.for_layer(layer, identifier, weight)
+
+
+def test_for_layer_refuses_a_name_and_no_initializer():
+    with pytest.raises(
+        TypeError, match=r"^`layer` must be a Keras layer, not its name"
+    ):
+        I.for_layer("dense", "he_normal")
+    with pytest.raises(ValueError, match=r"^`base` must be an initializer"):
+        I.for_layer(k.Dense(2), None)
 
 
 def test_fan_corrected_works_with_every_fan_based_initializer():

@@ -131,16 +131,16 @@ def test_gate_orthogonal_blocks_are_orthogonal_on_the_smaller_side(inputs):
         np.testing.assert_allclose(short @ short.T, 4 * np.eye(len(short)), atol=2e-6)
 
 
-def test_gate_orthogonal_blocks_differ_and_need_gates_for_input_kernels():
-    kernel = ops.convert_to_numpy(I.GateOrthogonal(seed=1)((6, 24)))
+def test_gate_orthogonal_blocks_differ_and_gates_are_told():
+    kernel = ops.convert_to_numpy(I.GateOrthogonal(gates=4, seed=1)((6, 24)))
     blocks = np.split(kernel, 4, axis=1)
     assert not np.allclose(blocks[0], blocks[1])
     message = (
-        "GateOrthogonal: `gates` must be given for a kernel that is not recurrent "
-        "(units, gates * units), e.g. gates=4 for an LSTM. Received: shape=(5, 24)."
+        "GateOrthogonal: `gates` must be given, the shape does not tell them: gates=4 "
+        "for an LSTM, 3 for a GRU, 1 for a SimpleRNN. Received: shape=(12, 24)."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        I.GateOrthogonal()((5, 24))
+        I.GateOrthogonal()((12, 24))
     assert I.GateOrthogonal(gates=4)((5, 24)).shape == (5, 24)
 
 

@@ -45,7 +45,7 @@ def test_siren_keeps_unit_preactivations_at_any_depth():
 
 
 def test_chrono_bias_spans_the_asked_time_scales():
-    bias = numpy(I.ChronoBias(max_steps=100, seed=0)((4000,)))
+    bias = numpy(I.ChronoBias(max_steps=100, units=1000, seed=0)((4000,)))
     inputs, forget, cell, output = np.split(bias, 4)
     retention = 1 / (1 + np.exp(-forget))
     assert retention.min() >= 0.5
@@ -63,13 +63,13 @@ def test_chrono_bias_in_keras_layers_keeps_the_forget_gate():
         5, unit_forget_bias=False, bias_initializer=I.ChronoBias(seed=0)
     )
     lstm.build((None, None, 3))
-    expected = numpy(I.ChronoBias(seed=0)((20,)))
+    expected = numpy(I.ChronoBias(units=5, seed=0)((20,)))
     np.testing.assert_array_equal(numpy(lstm.cell.bias), expected)
     for reset_after, shape in ((True, (2, 15)), (False, (15,))):
         gru = keras.layers.GRU(
             5,
             reset_after=reset_after,
-            bias_initializer=I.ChronoBias(cell="gru", seed=0),
+            bias_initializer=I.ChronoBias(seed=0),
         )
         gru.build((None, None, 3))
         bias = numpy(gru.cell.bias)
@@ -82,7 +82,7 @@ def test_chrono_bias_in_keras_layers_keeps_the_forget_gate():
 def test_chrono_bias_tells_of_unit_forget_bias():
     layer = keras.layers.LSTM(5, bias_initializer=I.ChronoBias())
     message = (
-        "ChronoBias: `shape` must be (4 * units,); an LSTM needs "
+        "ChronoBias: `shape` must be (20,), the bias of 5 units; an LSTM must have "
         "unit_forget_bias=False, or it asks for parts of the bias. "
         "Received: shape=(5,)."
     )
@@ -94,9 +94,9 @@ def test_unit_forget_bias_is_keras_bias_at_one():
     layer = keras.layers.LSTM(5)
     layer.build((None, None, 3))
     np.testing.assert_array_equal(
-        numpy(I.UnitForgetBias()((20,))), numpy(layer.cell.bias)
+        numpy(I.UnitForgetBias(units=5)((20,))), numpy(layer.cell.bias)
     )
-    gru = numpy(I.UnitForgetBias(3.0, cell="gru")((2, 15)))
+    gru = numpy(I.UnitForgetBias(3.0, units=5)((2, 15)))
     np.testing.assert_array_equal(gru, [[3.0] * 5 + [0.0] * 10, [0.0] * 15])
 
 
@@ -140,8 +140,8 @@ def test_mimetic_products_are_the_target(product, beta):
     """Full rank, one head: the product is alpha Z + beta I to rounding."""
     first, second = ("query", "key") if product == "qk" else ("value", "output")
     dim = 200
-    left = numpy(I.MimeticAttention(first, seed=4)((dim, dim)))
-    right = numpy(I.MimeticAttention(second, seed=4)((dim, dim)))
+    left = numpy(I.MimeticAttention(first, heads=1, seed=4)((dim, dim)))
+    right = numpy(I.MimeticAttention(second, heads=1, seed=4)((dim, dim)))
     target = left @ (right.T if product == "qk" else right)
     noise = target - beta * np.eye(dim)
     alpha = abs(beta)
@@ -188,7 +188,9 @@ def test_depth_factor(rule, depth, expected):
 
 def test_depth_factor_of_fixup_counts_the_branch_layers():
     assert I.depth_factor("fixup", 16, branch_layers=3) == 0.5
-    message = "`branch_layers` must be at least 2 for Fixup. Received: branch_layers=1."
+    message = (
+        "`branch_layers` must be an integer of at least 2. Received: branch_layers=1."
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         I.depth_factor("fixup", 16, branch_layers=1)
 

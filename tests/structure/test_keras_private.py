@@ -129,6 +129,25 @@ def check_attention_projection():
     assert private.attention_projection(k.Dense(1), "query") is None
 
 
+@contract(private.layer_in_making, "name_scope_stack", "name_scope.caller")
+def check_layer_in_making():
+    seen = []
+
+    def note(shape, dtype=None):
+        seen.append(private.layer_in_making())
+        return keras.ops.zeros(shape, dtype)
+
+    layer = k.Dense(2, kernel_initializer=note, bias_initializer=note)
+    assert private.layer_in_making() is None
+    layer.build((None, 3))
+    recurrent = k.LSTM(2, recurrent_initializer=note)
+    recurrent(np.zeros((1, 2, 3), "float32"))
+    with keras.StatelessScope():
+        k.Dense(2, kernel_initializer=note).build((None, 3))
+    assert seen == [layer, layer, recurrent.cell, None]
+    assert private.layer_in_making() is None
+
+
 @contract(private.takes_training, "Layer._call_has_training_arg")
 def check_takes_training():
     class Taking(keras.Model):

@@ -13,12 +13,7 @@ from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.structure import roles
-from keras_initkit.structure.fans import (
-    compute_fans,
-    fan_of_mode,
-    layer_fans,
-    layer_rule,
-)
+from keras_initkit.structure.fans import compute_fans, fan_of_mode, layout_of
 from keras_initkit.structure.graph import Call, Graph
 from keras_initkit.structure.roles import gates_of
 
@@ -329,23 +324,23 @@ def _array(layer: Any, name: str) -> np.ndarray | None:
 
 def _scaled_variance(kernel: np.ndarray, layer: Any) -> float:
     """Returns the variance of a kernel times its true fan-in."""
-    fan_in, _ = layer_fans(kernel.shape, **layer_rule(layer))
+    fan_in, _ = layout_of(layer).fans(kernel.shape)
     return float(kernel.var() * fan_in)
 
 
 def _fan_factor(layer: Any, name: str, given: Any, kernel: np.ndarray) -> float | None:
     """Returns a kernel's variance to that with its true fans, `None` if it has none."""
-    rule = layer_rule(layer, name)
-    if rule["rule"] in ("plain", "embedding", "axes"):
+    layout = layout_of(layer, name)
+    if layout.rule in ("plain", "embedding", "tied", "axes"):
         return None
     if isinstance(given, keras.initializers.Orthogonal):
-        return 1 / rule["blocks"] if rule.get("blocks", 1) > 1 else None
+        return 1 / layout.blocks if layout.blocks > 1 else None
     if type(given).__module__.partition(".")[0] != "keras":
         return None  # ours know their fans
     if not isinstance(given, keras.initializers.VarianceScaling):
         return None
     read = fan_of_mode(given.mode, *compute_fans(kernel.shape))
-    return float(fan_of_mode(given.mode, *layer_fans(kernel.shape, **rule)) / read)
+    return float(fan_of_mode(given.mode, *layout.fans(kernel.shape)) / read)
 
 
 def _first_calls(graph: Graph) -> dict[int, Call]:
