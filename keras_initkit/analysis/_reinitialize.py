@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from keras_initkit import initializers
 from keras_initkit.analysis import _result_plots
 from keras_initkit.analysis.plan import Choice, Plan, label
 from keras_initkit.initializers._base import draw
+from keras_initkit.initializers.attention import PARTS, projections_of
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import Skipped, assigning
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
@@ -118,6 +121,8 @@ def reinitialize(
     HeNormal
     """
     check_model("reinitialize", model)
+    if seed is None:
+        seed = random.randint(1, int(1e9))
     if not model.built:
         raise ValueError(
             "`model` must be built: give it an `Input` or call it on a batch first. "
@@ -149,7 +154,7 @@ def reinitialize(
                 )
                 continue
             path = f"{owner.name}/{weight}"
-            one = _fitted(initializers.seeded(initializer, seed, path), owner, weight)
+            one = _fitted(model, initializer, seed, owner, weight)
             variable = owner.weights[weight]
             value = _draw(one, variable, path)
             std = float(np.std(value.astype("float64")))
@@ -240,15 +245,34 @@ def _reason_against(owner, weights, named):
     return None
 
 
-def _fitted(initializer, owner, weight):
-    """Returns what an initializer means for a weight of a layer."""
+def _fitted(model, initializer, seed, owner, weight):
+    """Returns what an initializer means for a weight of a layer, with its seed."""
+    path = f"{owner.name}/{weight}"
+    one = initializers.seeded(initializer, seed, path)
     try:
-        return initializers.for_layer(owner.layer, initializer, weight)
+        if isinstance(one, initializers.MimeticAttention):
+            one = _mimetic(model, one, seed, owner.layer)
+        return initializers.for_layer(owner.layer, one, weight)
     except ValueError as error:
         raise ValueError(
-            f"`plan_or_initializer` must fit {owner.name + '/' + weight!r}. "
-            f"Received: {label(initializer)}. {error}"
+            f"`plan_or_initializer` must fit {path!r}. Received: {label(one)}. {error}"
         ) from error
+
+
+def _mimetic(model, initializer, seed, layer):
+    """Returns the part of a projection, with the seed of its whole attention layer."""
+    for name, holder in named_layers(model):
+        found = [keras_private.attention_projection(holder, part) for part in PARTS]
+        if any(one is layer for one in found):
+            parts = projections_of(holder).items()
+            fitting = initializers.seeded(initializer, seed, name)
+            fitting.part = next(part for part, one in parts if one is layer)
+            return fitting
+    raise ValueError(
+        "MimeticAttention: the layer must be a projection of an attention layer, which "
+        "have a seed in common. Give each of another layer its kernel by "
+        f"`MimeticAttention(part, heads=..., seed=...)`. Received: {layer.name!r}."
+    )
 
 
 def _draw(initializer, variable, path):

@@ -56,10 +56,12 @@ class MimeticAttention(SeededInitializer, Structural):
 
     Use it for small transformers and little data. Keras's layer gives all four
     projections one `kernel_initializer`, which is refused: assign the parts after
-    building, with `kik.initializers.mimetic_attention`.
+    building, by `kik.initializers.mimetic_attention(layer)` or
+    `kik.reinitialize(model, {"attention": "mimetic_attention"})`.
 
     Args:
-        part: `"query"`, `"key"`, `"value"` or `"output"`. Defaults to `"query"`.
+        part: `"query"`, `"key"`, `"value"` or `"output"`. What gives the weights to a
+            whole attention layer tells it, see above; no shape does.
         alpha: Scale of the noise. Defaults to the paper's, 0.7 for query and key,
             0.4 for value and output.
         beta: Multiple of the identity. Defaults to the paper's, 0.7 and -0.4.
@@ -76,13 +78,14 @@ class MimeticAttention(SeededInitializer, Structural):
 
     def __init__(
         self,
-        part: str = "query",
+        part: str | None = None,
         alpha: float | None = None,
         beta: float | None = None,
         heads: int | None = None,
         seed: Seed = None,
     ) -> None:
-        check_choice("part", part, PARTS)
+        if part is not None:
+            check_choice("part", part, PARTS)
         for name, value in (("alpha", alpha), ("beta", beta)):
             if value is not None:
                 check_finite(name, value)
@@ -96,6 +99,8 @@ class MimeticAttention(SeededInitializer, Structural):
 
     def fit(self, weight: Weight) -> Any:
         """Returns this, for the kernel of a projection of its part."""
+        if self.part is None:
+            self._part()
         layout = weight.layout
         axes = tuple(map(len, (layout.input_axes or (), layout.output_axes or ())))
         shapes = {"axes": ((2, 1) if self.part == "output" else (1, 2),)}
@@ -112,11 +117,22 @@ class MimeticAttention(SeededInitializer, Structural):
             self.refuse(weight, rule)
         return self
 
+    def _part(self):
+        """Returns the product and the side that its part stands for, or raises."""
+        if self.part is None:
+            raise ValueError(
+                "MimeticAttention: `part` must be given, one of "
+                f"{tuple(PARTS)}; to a whole attention layer, give it by "
+                "`kik.initializers.mimetic_attention(layer)` or `kik.reinitialize`. "
+                "Received: part=None."
+            )
+        return PARTS[self.part]
+
     def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
         """Returns the values for a shape of its part."""
+        product, side = self._part()
         check_rank(type(self), shape, 2, 3, "(dim, heads, head_dim)")
         dim, heads, size = self._sizes(shape)
-        product, side = PARTS[self.part]
         factors = self._query_key if product == "qk" else self._value_output
         factor = factors(dim, heads, size, working_dtype(dtype))[side]
         axes = (0, 2, 1) if self.part == "output" else (1, 0, 2)
@@ -146,9 +162,9 @@ class MimeticAttention(SeededInitializer, Structural):
         dim, heads, size = shape
         if self.part == "output":
             heads, size, dim = shape
-        wide = size if PARTS[self.part][0] == "qk" else heads * size
+        wide = size if self._part()[0] == "qk" else heads * size
         if wide > dim:
-            rule = "head_dim" if PARTS[self.part][0] == "qk" else "heads * head_dim"
+            rule = "head_dim" if self._part()[0] == "qk" else "heads * head_dim"
             raise ValueError(
                 f"MimeticAttention: `shape` must have {rule} <= dim, or features stay "
                 f"zero. Received: shape={shape}, read as dim={dim}, heads={heads}, "
@@ -173,7 +189,7 @@ class MimeticAttention(SeededInitializer, Structural):
 
     def _factors(self, batch, dim, dtype):
         """Returns `U √S` and `V √S` of a batch of targets, `(*batch, dim, dim)`."""
-        product = PARTS[self.part][0]
+        product = self._part()[0]
         alpha, beta = CONSTANTS[product]
         alpha = alpha if self.alpha is None else self.alpha
         beta = beta if self.beta is None else self.beta
@@ -199,6 +215,8 @@ class MimeticAttention(SeededInitializer, Structural):
 def mimetic_attention(layer: keras.layers.Layer, *, seed: int | None = None) -> None:
     """Gives the four projections of a built attention layer mimetic weights, in place.
 
+    `kik.reinitialize(model, {"attention": "mimetic_attention"})` does so, too.
+
     Args:
         layer: A built `keras.layers.MultiHeadAttention`, or any layer with
             `query_dense`, `key_dense`, `value_dense` and `output_dense`.
@@ -209,26 +227,34 @@ def mimetic_attention(layer: keras.layers.Layer, *, seed: int | None = None) -> 
             key and value dimensions or heads differ (there are no square products
             then), or the heads are larger than `MimeticAttention` takes.
     """
-    denses = [keras_private.attention_projection(layer, part) for part in PARTS]
-    if any(dense is None or not dense.built for dense in denses):
+    seed = MimeticAttention(seed=seed).seed
+    values = [
+        (dense.kernel, MimeticAttention(part, seed=seed)(dense.kernel.shape))
+        for part, dense in projections_of(layer).items()
+    ]
+    for kernel, value in values:
+        kernel.assign(ops.cast(value, kernel.dtype))
+
+
+def projections_of(layer: Any) -> dict[str, Any]:
+    """Returns `{part: dense layer}` of a built attention layer, for mimetic products.
+
+    Raises:
+        ValueError: As `mimetic_attention`.
+    """
+    denses = {part: keras_private.attention_projection(layer, part) for part in PARTS}
+    if any(dense is None or not dense.built for dense in denses.values()):
         raise ValueError(
             "`layer` must be a built attention layer with query, key, value and "
             f"output projections. Received: {type(layer).__name__} {layer.name!r}."
         )
-    kernels = [dense.kernel for dense in denses if dense is not None]
-    shapes = [tuple(kernel.shape) for kernel in kernels]
+    shapes = [tuple(dense.kernel.shape) for dense in denses.values()]
     dims = {shape[0] for shape in shapes[:3]} | {shapes[3][-1]}
     heads = {shape[1] for shape in shapes[:3]} | {shapes[3][0]}
     if len(dims) > 1 or len(heads) > 1:
         raise ValueError(
             "`layer` must have equal query, key, value and output dimensions and as "
             "many heads of each, or there are no such products. "
-            f"Received: kernels {shapes}."
+            f"Received: {type(layer).__name__} {layer.name!r} with kernels {shapes}."
         )
-    seed = MimeticAttention(seed=seed).seed
-    values = [
-        MimeticAttention(part, seed=seed)(kernel.shape, dtype=kernel.dtype)
-        for part, kernel in zip(PARTS, kernels, strict=True)
-    ]
-    for kernel, value in zip(kernels, values, strict=True):
-        kernel.assign(value)
+    return denses

@@ -176,6 +176,7 @@ def _(initializer: keras.initializers.Identity, weight: Weight) -> Any:
 @fit.register
 def _(initializer: keras.initializers.STFT, weight: Weight) -> Any:
     plain = weight.is_convolution and weight.layout == PLAIN
-    if not plain or len(weight.layer.kernel_size) != 1:
-        refuse(initializer, weight, "the kernel of a plain Conv1D")
+    one_channel = plain and (weight.shape is None or weight.shape[-2] == 1)
+    if not one_channel or len(weight.layer.kernel_size) != 1:
+        refuse(initializer, weight, "the kernel of a plain Conv1D with one channel")
     return initializer

@@ -51,6 +51,12 @@ class Weight:
         return self.is_kernel and sums_its_kernel(self.layer)
 
     @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Its shape, `None` while the layer is not built."""
+        variable = roles.variable_of(self.layer, self.name)
+        return None if variable is None else tuple(variable.shape)
+
+    @property
     def label(self) -> str:
         """Names the weight: `kernel of Dense 'head'`."""
         return f"{self.name} of {type(self.layer).__name__} {self.layer.name!r}"

@@ -386,7 +386,7 @@ def test_keras_file_loads_in_a_new_process(tmp_path):
     inputs, outputs, expected = [], [], {}
     for n, case in enumerate(CASES):
         if case.build is I.MimeticAttention:
-            case = dataclasses.replace(case, arguments={"heads": 2})
+            case = dataclasses.replace(case, arguments={"part": "query", "heads": 2})
         layer, shape = case.layer(case.make())
         layer.name = f"case_{n}"
         inputs.append(keras.Input(shape))

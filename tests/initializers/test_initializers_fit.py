@@ -160,10 +160,32 @@ def test_mimetic_value_and_output_have_one_target(heads, dim):
         assert np.trace(product) > 0
 
 
+def test_reinitialize_gives_an_attention_layer_its_mimetic_parts():
+    inputs = keras.Input((3, 32))
+    for name in ("first", "second"):
+        x = k.MultiHeadAttention(4, 8, name=name)(inputs, inputs)
+    both = keras.Model(inputs, [x, k.MultiHeadAttention(4, 8, name="other")(x, x)])
+    for seed in (3, None):
+        kik.reinitialize(both, {"*": "mimetic_attention"}, seed=seed)
+        layers = [layer for layer in both.layers if hasattr(layer, "query_dense")]
+        products = []
+        for layer in layers:
+            value, output = layer.value_dense.kernel, layer.output_dense.kernel
+            product = np.einsum("dhs,hse->de", numpy(value), numpy(output))
+            assert abs(np.diag(product).mean() + 0.4) < 5 * 0.4 / 32
+            query, key = numpy(layer.query_dense.kernel), numpy(layer.key_dense.kernel)
+            assert all(np.trace(query[:, n] @ key[:, n].T) > 0 for n in range(4))
+            products.append(product)
+        assert not np.allclose(*products)
+
+
 @pytest.mark.parametrize("initializer", ["mimetic_attention", "delta_orthogonal"])
 def test_attention_as_a_whole_refuses_structural_initializers(initializer):
-    with pytest.raises(ValueError, match=r"EinsumDense '(query|attention_output)'"):
+    with pytest.raises(ValueError, match=r"EinsumDense 'query'|`part` must be given"):
         attention(kernel_initializer=initializer)
+    if initializer == "mimetic_attention":
+        with pytest.raises(ValueError, match="EinsumDense 'attention_output'"):
+            attention(kernel_initializer=I.MimeticAttention("query"))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +344,8 @@ def test_zero_sum_sums_over_the_inputs_of_each_unit():
         (k.EinsumDense("abc,cde->abde", (None, 4, 3)), (5, 4, 3), 0),
         (k.EinsumDense("abcd,cde->abe", (None, 6)), (4, 3, 6), (0, 1)),
     ):
-        kernel = numpy(I.for_layer(layer, "zero_sum")(shape))
+        base = keras.initializers.HeNormal(seed=1)
+        kernel = numpy(I.for_layer(layer, I.ZeroSum(base))(shape))
         np.testing.assert_allclose(kernel.sum(axis=axes), 0, atol=1e-5)
         assert kernel.std() > 0.1
 
@@ -436,7 +459,7 @@ EMPTY = [(0, 4), (4, 0), (0, 0), (3, 3, 0, 4), (3, 3, 4, 0), (0, 2, 4), (0,)]
 def test_empty_shapes_are_filled_or_refused_by_name(cls, shape):
     arguments = {
         I.GateOrthogonal: {"gates": 2},
-        I.MimeticAttention: {"heads": 1},
+        I.MimeticAttention: {"part": "key", "heads": 1},
         I.ChronoBias: {"units": 1},
         I.UnitForgetBias: {"units": 1},
     }.get(cls, {})
