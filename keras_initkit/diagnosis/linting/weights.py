@@ -229,8 +229,9 @@ def forget_bias(subject: Subject) -> Iterator[Fault]:
                 f"its memory keeps {1 / (1 + math.exp(-forget)):.0%} of itself from "
                 "one time step to the next.",
                 remedy="Use `keras.layers.LSTM(units)` with its default "
-                "`unit_forget_bias=True`, or `bias_initializer="
-                "kik.initializers.ChronoBias(time_steps)` for long sequences.",
+                "`unit_forget_bias=True`, or, for long sequences, "
+                "`keras.layers.LSTM(units, unit_forget_bias=False, bias_initializer="
+                "kik.initializers.ChronoBias(time_steps))`.",
             )
 
 

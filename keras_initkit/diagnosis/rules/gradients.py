@@ -201,7 +201,8 @@ def vanishing_through_time(
                 "recorded time steps: what came earlier is not learnt from.",
                 remedy="Start the recurrent kernel orthogonal, "
                 '`recurrent_initializer="orthogonal"`, use `keras.layers.LSTM(units, '
-                "bias_initializer=kik.initializers.ChronoBias(time_steps))`, or "
+                "unit_forget_bias=False, bias_initializer="
+                "kik.initializers.ChronoBias(time_steps))`, or "
                 "shorten the sequences.",
             )
 
