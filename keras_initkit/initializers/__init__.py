@@ -19,6 +19,18 @@ from keras_initkit.initializers.orthogonal import (
 )
 from keras_initkit.initializers.orthogonal import DeltaOrthogonal as DeltaOrthogonal
 from keras_initkit.initializers.orthogonal import GateOrthogonal as GateOrthogonal
+from keras_initkit.initializers.ported import (
+    AxisVarianceScaling as AxisVarianceScaling,
+)
+from keras_initkit.initializers.ported import (
+    FanInUniformBias as FanInUniformBias,
+)
+from keras_initkit.initializers.ported import KaimingNormal as KaimingNormal
+from keras_initkit.initializers.ported import KaimingUniform as KaimingUniform
+from keras_initkit.initializers.ported import Sparse as Sparse
+from keras_initkit.initializers.ported import TruncNormal as TruncNormal
+from keras_initkit.initializers.ported import XavierNormal as XavierNormal
+from keras_initkit.initializers.ported import XavierUniform as XavierUniform
 from keras_initkit.initializers.scaling import DepthScaled as DepthScaled
 from keras_initkit.initializers.scaling import FanCorrected as FanCorrected
 from keras_initkit.initializers.scaling import MuPReadout as MuPReadout
@@ -37,6 +49,14 @@ __all__ = [
     "for_layer",
     "Entry",
     "ActivationScaling",
+    "KaimingNormal",
+    "KaimingUniform",
+    "XavierNormal",
+    "XavierUniform",
+    "TruncNormal",
+    "AxisVarianceScaling",
+    "Sparse",
+    "FanInUniformBias",
     "FanInUniform",
     "DeltaOrthogonal",
     "ConvolutionOrthogonal",

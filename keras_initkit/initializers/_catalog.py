@@ -12,6 +12,7 @@ from keras_initkit.initializers import (
     blockwise,
     identity,
     orthogonal,
+    ported,
     scaling,
     structured,
     variance,
@@ -91,6 +92,9 @@ _SAXE = "Saxe et al. 2013, https://arxiv.org/abs/1312.6120"
 _KERAS = "Keras, https://keras.io/api/layers/initializers/"
 _DECK = "an introductory slide deck; not the paper's rule"
 
+_TORCH = "torch.nn.init, https://pytorch.org/docs/stable/nn.init.html"
+_JAX = "jax.nn.initializers, https://docs.jax.dev/en/latest/jax.nn.initializers.html"
+
 k = keras.initializers
 # name, class, family, formula, reference, good for, bad for
 _ROWS = (
@@ -135,6 +139,28 @@ _ROWS = (
      "U(±√(scale / fan_in)), Var = scale / (3 fan_in)", _GLOROT,
      "reproducing torch's default (scale=1) and tutorials",
      "deep nets: a third of the variance that its nicknames promise"),
+    ("kaiming_normal", ported.KaimingNormal, "variance",
+     "N(0, gain² / fan), gain² = 2 / (1 + a²) for leaky_relu", _TORCH,
+     "porting torch's kaiming_normal_",
+     "new code: he_normal and activation_scaling are cut at 2 std"),
+    ("kaiming_uniform", ported.KaimingUniform, "variance",
+     "U(±gain √(3 / fan)), gain² = 2 / (1 + a²) for leaky_relu", _TORCH,
+     "porting torch's kaiming_uniform_; a=√5 is torch's default",
+     "deep nets at a=√5: a third of the variance that keeps the signal"),
+    ("xavier_normal", ported.XavierNormal, "variance",
+     "N(0, 2 gain² / (fan_in + fan_out))", _TORCH, "porting torch's xavier_normal_",
+     "deep ReLU nets at gain=1: halves the signal"),
+    ("xavier_uniform", ported.XavierUniform, "variance",
+     "U(±gain √(6 / (fan_in + fan_out)))", _TORCH, "porting torch's xavier_uniform_",
+     "deep ReLU nets at gain=1: halves the signal"),
+    ("axis_variance_scaling", ported.AxisVarianceScaling, "variance",
+     "Var = scale / fan over in_axis, out_axis", _JAX,
+     "porting jax's variance_scaling with its axes",
+     "layers of Keras, whose axes for_layer knows"),
+    ("trunc_normal", ported.TruncNormal, "random",
+     "N(mean, std²) cut at a and b, values or standard deviations", _TORCH,
+     "porting trunc_normal_ of torch and timm, and timm's trunc_normal_tf_",
+     "deep nets: the scale ignores the fans"),
     ("orthogonal", k.Orthogonal, "orthogonal",
      "gain * Q of a Gaussian, flattened to (in, out)", _SAXE,
      "recurrent kernels; deep dense nets",
@@ -174,6 +200,9 @@ _ROWS = (
      "Martens 2010, https://icml.cc/Conferences/2010/papers/458.pdf",
      "wide shallow nets, reservoirs, second-order training",
      "deep nets at the default stddev"),
+    ("sparse", ported.Sparse, "structured",
+     "ceil(sparsity * out) zeros for each input, else N(0, std²)", _TORCH,
+     "porting torch's sparse_", "units with the same number of inputs: sparse_normal"),
     ("icnr", structured.ICNR, "structured",
      "one kernel, repeated for all scale^d sub-pixels",
      "Aitken et al. 2017, https://arxiv.org/abs/1707.02937",
@@ -198,6 +227,10 @@ _ROWS = (
      "Jozefowicz et al. 2015, https://proceedings.mlr.press/v37/jozefowicz15.html",
      "LSTM and GRU whose gates should start open",
      "LSTM with unit_forget_bias=True, which asks for parts of the bias (refused)"),
+    ("fan_in_uniform_bias", ported.FanInUniformBias, "bias",
+     "U(±√(1 / fan_in)) of the layer's kernel", _TORCH,
+     "porting the biases of torch's Linear and Conv",
+     "new code: zeros; recurrent and transposed layers (refused)"),
     ("prior_bias", bias.PriorBias, "bias",
      "log p (softmax) or log(p / (1 - p)) (sigmoid)",
      "Lin et al. 2017, https://arxiv.org/abs/1708.02002",

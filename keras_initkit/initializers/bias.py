@@ -48,7 +48,7 @@ class _GateBias(Structural):
     def fit(self, weight: Weight) -> Any:
         """Returns this, told the cell and the units of a recurrent layer's bias."""
         cell = _CELLS.get(gates_of(weight.layer))
-        if cell is None or weight.name != "bias":
+        if cell is None or not weight.is_bias:
             self.refuse(weight, "the bias of an LSTM, GRU or ConvLSTM")
         units = getattr(weight.layer, "units", getattr(weight.layer, "filters", None))
         if self.cell not in (None, cell) or self.units not in (None, units):
@@ -275,7 +275,7 @@ class PriorBias(Structural):
 
     def fit(self, weight: Weight) -> Any:
         """Returns this, for the bias of a layer without gates."""
-        if weight.name != "bias" or gates_of(weight.layer) > 1:
+        if not weight.is_bias or gates_of(weight.layer) > 1:
             self.refuse(weight, "the bias of an output layer")
         return self
 

@@ -19,8 +19,33 @@ from keras_initkit.initializers._sampling import DISTRIBUTIONS, sample
 from keras_initkit.structure.fans import MODES, compute_fans, fan_of_mode
 
 
+class ByFan(SeededInitializer):
+    """Base of initializers whose variance is `scale / fan` of the shape's fan.
+
+    Attributes:
+        mode: `"fan_in"`, `"fan_out"` or `"fan_avg"`.
+        distribution: One of `DISTRIBUTIONS`.
+    """
+
+    mode: str
+    distribution: str
+
+    @property
+    def variance_scale(self) -> float:
+        """The variance times the fan."""
+        raise NotImplementedError
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """Returns a tensor of the given shape and float dtype."""
+        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
+        dtype = resolve_dtype(dtype)
+        fan = fan_of_mode(self.mode, *compute_fans(shape))
+        variance = self.variance_scale / fan
+        return sample(shape, variance, self.distribution, self.seed, dtype)
+
+
 @register()
-class FanInUniform(SeededInitializer):
+class FanInUniform(ByFan):
     """Initializer that draws from `U(-limit, limit)`, `limit = sqrt(scale / fan_in)`.
 
     The variance is `scale / (3 * fan_in)`: the limit, not the standard deviation,
@@ -56,18 +81,17 @@ class FanInUniform(SeededInitializer):
     """
 
     mode = "fan_in"
+    distribution = "uniform"
 
     def __init__(self, scale: float = 1.0, seed: Seed = None) -> None:
         check_positive("scale", scale)
         self.scale = scale
         super().__init__(seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
-        fan_in, _ = compute_fans(shape)
-        return sample(shape, self.scale / (3 * fan_in), "uniform", self.seed, dtype)
+    @property
+    def variance_scale(self) -> float:
+        """The variance times the fan."""
+        return self.scale / 3
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
@@ -75,7 +99,7 @@ class FanInUniform(SeededInitializer):
 
 
 @register()
-class ActivationScaling(SeededInitializer):
+class ActivationScaling(ByFan):
     """Initializer with `Var = gain² / fan`, the gain computed for the activation.
 
     He's rule, for any activation: the gain of ReLU is √2, that of tanh 1.592537, of
@@ -141,12 +165,10 @@ class ActivationScaling(SeededInitializer):
         )
         super().__init__(seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """Returns a tensor of the given shape and float dtype."""
-        shape = check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
-        dtype = resolve_dtype(dtype)
-        fan = fan_of_mode(self.mode, *compute_fans(shape))
-        return sample(shape, self.gain**2 / fan, self.distribution, self.seed, dtype)
+    @property
+    def variance_scale(self) -> float:
+        """The variance times the fan."""
+        return self.gain**2
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""

@@ -164,6 +164,7 @@ class Layout:
 
 
 PLAIN = Layout()
+_PLAIN_AXES = {"input_axes": (0,), "output_axes": (1,)}
 
 
 def layout_of(layer, weight="kernel", blocks=None):
@@ -187,7 +188,8 @@ def layout_of(layer, weight="kernel", blocks=None):
         groups = getattr(layer, "groups", 1)
         return Layout("grouped", groups=groups) if groups > 1 else PLAIN
     if rule == "axes":
-        return Layout("axes", **_einsum_axes(layer.equation))
+        axes = _einsum_axes(layer.equation)
+        return PLAIN if axes == _PLAIN_AXES else Layout("axes", **axes)
     if rule == "embedding" and getattr(layer, "tie_weights", False):
         return Layout("tied")
     return Layout(rule)

@@ -41,6 +41,11 @@ class Weight:
         return self.role == "recurrent_kernel"
 
     @property
+    def is_bias(self) -> bool:
+        """Whether it is added to what a kernel makes."""
+        return self.name == "bias" and self.role == "offset"
+
+    @property
     def is_convolution(self) -> bool:
         """Whether it is the kernel of a convolution, transposed or not."""
         return self.is_kernel and is_convolution(self.layer)

@@ -41,6 +41,11 @@ def einsum(initializer):
     return layer, (5, 4)
 
 
+def reader(initializer):
+    layer = keras.layers.EinsumDense("abc,bcd->ad", 4, kernel_initializer=initializer)
+    return layer, (5, 4)
+
+
 def recurrent(initializer):
     return keras.layers.LSTM(3, recurrent_initializer=initializer), (5, 2)
 
@@ -65,7 +70,7 @@ class Case:
     build: Callable
     arguments: dict
     shape: tuple
-    bad_shape: tuple
+    bad_shape: tuple | None  # `None`: there is none
     layer: Callable = dense
     std: float | None = None  # of independent entries
     spread: str = "normal"
@@ -123,6 +128,54 @@ CASES = [
         (3,),
         layer=conv,
         std=math.sqrt(2 / 540),
+    ),
+    Case(I.KaimingNormal, {"a": 0.3}, DENSE, (3,), std=math.sqrt(2 / 1.09 / 400)),
+    Case(
+        I.KaimingUniform,
+        {"a": math.sqrt(5), "mode": "fan_out"},
+        CONV,
+        (3,),
+        layer=conv,
+        std=math.sqrt(1 / 3 / 180),
+        spread="uniform",
+    ),
+    Case(I.XavierNormal, {"gain": 3.0}, DENSE, (3,), std=3 * math.sqrt(2 / 500)),
+    Case(
+        I.XavierUniform,
+        {"gain": 5 / 3},
+        CONV,
+        (3,),
+        layer=conv,
+        std=5 / 3 * math.sqrt(2 / 1080),
+        spread="uniform",
+    ),
+    Case(
+        I.AxisVarianceScaling,
+        {"mode": "fan_avg", "distribution": "normal", "in_axis": [0, 1]},
+        (30, 10, 20),
+        (3, 4),
+        layer=reader,
+        std=math.sqrt(2 / 320),
+    ),
+    Case(I.TruncNormal, {"std": 0.02}, DENSE, None, std=0.02),
+    Case(
+        I.TruncNormal,
+        {"std": 0.02, "a": -1.0, "b": 1.0, "relative": True},
+        CONV,
+        None,
+        layer=conv,
+        std=0.02 * 0.5396,
+        spread="uniform",
+    ),
+    Case(I.Sparse, {"sparsity": 0.25, "std": 0.5}, DENSE, (3, 3, 4)),
+    Case(
+        I.FanInUniformBias,
+        {"fan_in": 3},
+        (5000,),
+        None,
+        layer=bias,
+        std=1 / 3,
+        spread="uniform",
     ),
     Case(I.DeltaOrthogonal, {"gain": 1.5}, (3, 3, 8, 16), (4, 4), layer=conv),
     Case(I.ConvolutionOrthogonal, {}, (3, 2, 8, 16), (3, 3, 16, 8), layer=conv),
@@ -339,7 +392,9 @@ def test_seed_generator_survives_a_round_trip(case):
     )
 
 
-@each_case
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.bad_shape is not None], ids=lambda case: case.id
+)
 def test_wrong_shape_is_refused_by_name(case):
     with pytest.raises(ValueError, match=rf"{re.escape(str(case.bad_shape))}") as info:
         case.make()(case.bad_shape)

@@ -462,6 +462,7 @@ def test_empty_shapes_are_filled_or_refused_by_name(cls, shape):
         I.MimeticAttention: {"part": "key", "heads": 1},
         I.ChronoBias: {"units": 1},
         I.UnitForgetBias: {"units": 1},
+        I.FanInUniformBias: {"fan_in": 1},
     }.get(cls, {})
     initializer = cls(**arguments)
     try:

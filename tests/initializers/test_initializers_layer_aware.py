@@ -144,7 +144,8 @@ def test_fused_gates_glorot_counts_one_gate():
             "kernel",
             (12, 6),
         ),
-        (k.EinsumDense("...x,xy->...y", 6), (5, 6), "kernel", (5, 6)),
+        (k.EinsumDense("...x,xy->...y", 6), (5, 6), "kernel", None),
+        (k.EinsumDense("ax,yx->ay", 6), (6, 5), "kernel", (5, 6)),
     ],
     ids=lambda value: getattr(value, "name", None),
 )

@@ -245,7 +245,7 @@ def kinds():
                 layer,
                 (3, 32),
                 weight,
-                beside(gates),
+                plain if gates == 1 else beside(gates),
                 (inputs, 24),
                 gates=gates,
                 tags=("recurrent",) if "rec" in weight else (),
@@ -342,6 +342,9 @@ def variable_of(kind, named):
 
 # What each initializer promises of a weight.
 
+# Of a std estimated from n values, times √n: relative standard errors.
+UNIFORM, NORMAL, TRUNCATED = 0.45, 0.71, 0.58
+
 
 def near(value, expected, relative, message=""):
     """Whether a value is within five standard errors of what is expected."""
@@ -432,6 +435,19 @@ def sparse(kind, w):
     near(present.std(), 1.0, 0.71 / math.sqrt(present.size), "std")
 
 
+def sparse_rows(kind, w):
+    for matrix in kind.matrices(w):
+        zeros = np.count_nonzero(matrix[0] == 0, axis=1)
+        np.testing.assert_array_equal(zeros, math.ceil(0.1 * matrix.shape[-1]))
+    present = w[w != 0]
+    near(present.std(), 0.01, NORMAL / math.sqrt(present.size), "std")
+
+
+def bias_of_fan_in(kind, w):
+    near(w.var(), 1 / 32 / 3, 2 * UNIFORM / math.sqrt(w.size), "variance")
+    assert np.abs(w).max() <= 1 / math.sqrt(32)
+
+
 def zero_sum(kind, w):
     count = 0
     for matrix in kind.matrices(w):
@@ -494,7 +510,6 @@ def fourier_basis(kind, w):
     np.testing.assert_array_equal(w, numpy(keras.initializers.STFT()(w.shape)))
 
 
-UNIFORM, NORMAL, TRUNCATED = 0.45, 0.71, 0.58
 PROMISES = {
     "zeros": constant(0),
     "zero": constant(0),
@@ -518,6 +533,14 @@ PROMISES = {
     "slide_xavier": with_variance(1 / 3, "in", UNIFORM),
     "slide_he": with_variance(2 / 3, "in", UNIFORM),
     "activation_scaling": with_variance(2, "in", TRUNCATED),
+    "kaiming_normal": with_variance(2, "in", NORMAL),
+    "kaiming_uniform": with_variance(2, "in", UNIFORM),
+    "xavier_normal": with_variance(1, "avg", NORMAL),
+    "xavier_uniform": with_variance(1, "avg", UNIFORM),
+    "axis_variance_scaling": with_variance(1, "in", TRUNCATED),
+    "trunc_normal": with_std(0.87963, TRUNCATED),
+    "sparse": sparse_rows,
+    "fan_in_uniform_bias": bias_of_fan_in,
     "orthogonal": orthogonal,
     "blockwise": orthogonal,
     "delta_orthogonal": orthogonal,
@@ -560,9 +583,6 @@ def is_meant(name, kind):
     entry = next(e for e in I.catalog() if e.name == name)
     kernel = bool(kind.matrices is not vector)
     conv = bool(kind.taps)
-    stored_plainly = kind.matrices is plain or (
-        kind.matrices.__qualname__.startswith("beside")
-    )
     if name == "stft":
         return kind.fans == (8, 512)
     if entry.family in ("constant", "random") and name != "identity":
@@ -571,6 +591,12 @@ def is_meant(name, kind):
         return True
     if name in ("chrono_bias", "unit_forget_bias"):
         return "bias" in kind.tags and kind.gates > 1
+    if name == "fan_in_uniform_bias":
+        return "bias" in kind.tags and kind.inputs == (32,)
+    if name == "axis_variance_scaling":
+        return kind.matrices is plain
+    if name == "sparse":
+        return kernel and not conv
     if name == "prior_bias":
         return "bias" in kind.tags and kind.gates == 1
     if PROMISES[name].__qualname__.startswith("with_variance") and name != "siren":
@@ -589,7 +615,6 @@ def is_meant(name, kind):
         return conv
     if name == "delta_orthogonal":
         return conv and "turns" not in kind.tags
-    assert kernel or not stored_plainly
     return kernel and "turns" not in kind.tags
 
 
