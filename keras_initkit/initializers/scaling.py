@@ -17,10 +17,20 @@ from keras_initkit.initializers._laid_out import LaidOut
 from keras_initkit.initializers._registry import get_base
 from keras_initkit.structure.fans import MODES, compute_fans, fan_of_mode
 
-DEPTH_RULES = ("deepnorm", "fixup", "gpt2", "tfixup_decoder", "tfixup_encoder")
+DEPTH_RULES = (
+    "deepnorm",
+    "deepnorm_decoder",
+    "deepnorm_encoder",
+    "fixup",
+    "gpt2",
+    "tfixup_decoder",
+    "tfixup_encoder",
+)
 
 
-def depth_factor(rule: str, depth: int, branch_layers: int = 2) -> float:
+def depth_factor(
+    rule: str, depth: int, branch_layers: int = 2, decoder_depth: int | None = None
+) -> float:
     """Computes the factor by which a depth rule scales residual branches.
 
     | rule | factor | `depth` counts | scales |
@@ -28,17 +38,22 @@ def depth_factor(rule: str, depth: int, branch_layers: int = 2) -> float:
     | `"fixup"` | `L^(-1/(2m-2))` | L residual branches of m = `branch_layers` layers | all but the last layer of a branch; the last starts at zero |
     | `"gpt2"` | `N^(-1/2)` | N residual branches, two a transformer block | the last layer of each branch |
     | `"deepnorm"` | `(8N)^(-1/4)` | N blocks of an encoder or decoder alone | feed-forward, value and output projections |
+    | `"deepnorm_encoder"` | `0.87 (N^4 M)^(-1/16)` | N encoder blocks, M = `decoder_depth` decoder blocks | the same |
+    | `"deepnorm_decoder"` | `(12M)^(-1/4)` | M decoder blocks behind an encoder | the same |
     | `"tfixup_encoder"` | `0.67 N^(-1/4)` | N encoder blocks | feed-forward, value and output projections |
     | `"tfixup_decoder"` | `(9N)^(-1/4)` | N decoder blocks | the same, and the embeddings of both sides |
 
     Fixup's factor multiplies He's draw; DeepNorm's and T-Fixup's multiply Glorot's, of
     embeddings `N(0, d^(-1/2))`, `d` their dimension. DeepNorm is half of a pair: its
-    blocks are `LayerNormalization(α x + branch(x))` with `α = (2N)^(1/4)`.
+    blocks are `LayerNormalization(α x + branch(x))` with `α = (2N)^(1/4)` alone, and
+    `0.81 (N^4 M)^(1/16)` in the encoder and `(3M)^(1/4)` in the decoder of a pair.
 
     Args:
         rule: One of the above.
         depth: Positive integer.
         branch_layers: Layers of a residual branch, at least 2; for `"fixup"`.
+        decoder_depth: Decoder blocks, a positive integer; for `"deepnorm_encoder"`, and
+            only there.
 
     Returns:
         Float.
@@ -55,12 +70,21 @@ def depth_factor(rule: str, depth: int, branch_layers: int = 2) -> float:
     """  # noqa: E501
     check_choice("rule", rule, DEPTH_RULES)
     check_count("depth", depth)
+    if (rule == "deepnorm_encoder") != (decoder_depth is not None):
+        raise ValueError(
+            "`decoder_depth` must be given with rule='deepnorm_encoder', and only "
+            f"then. Received: rule={rule!r}, decoder_depth={decoder_depth!r}."
+        )
+    if decoder_depth is not None:
+        check_count("decoder_depth", decoder_depth)
+        return 0.87 * (depth**4 * decoder_depth) ** (-1 / 16)
     if rule == "fixup":
         check_count("branch_layers", branch_layers, minimum=2)
         return depth ** (-1 / (2 * branch_layers - 2))
     return {
         "gpt2": depth**-0.5,
         "deepnorm": (8 * depth) ** -0.25,
+        "deepnorm_decoder": (12 * depth) ** -0.25,
         "tfixup_encoder": 0.67 * depth**-0.25,
         "tfixup_decoder": (9 * depth) ** -0.25,
     }[rule]
@@ -104,9 +128,11 @@ class DepthScaled(Scaled):
     Args:
         base: Anything `kik.initializers.get` takes. Defaults to `"he_normal"`.
         depth: Positive integer; what it counts depends on the rule. Defaults to `1`.
-        rule: `"fixup"`, `"gpt2"`, `"deepnorm"`, `"tfixup_encoder"` or
-            `"tfixup_decoder"`. Defaults to `"fixup"`.
+        rule: `"fixup"`, `"gpt2"`, `"deepnorm"`, `"deepnorm_encoder"`,
+            `"deepnorm_decoder"`, `"tfixup_encoder"` or `"tfixup_decoder"`. Defaults to
+            `"fixup"`.
         branch_layers: Layers of a residual branch, for `"fixup"`. Defaults to `2`.
+        decoder_depth: Decoder blocks, for `"deepnorm_encoder"`.
 
     Raises:
         ValueError: If the rule is unknown or a number out of range.
@@ -126,16 +152,20 @@ class DepthScaled(Scaled):
         depth: int = 1,
         rule: str = "fixup",
         branch_layers: int = 2,
+        decoder_depth: int | None = None,
     ) -> None:
         super().__init__(base)
         self.depth = depth
         self.rule = rule
         self.branch_layers = branch_layers
-        depth_factor(rule, depth, branch_layers)  # raises
+        self.decoder_depth = decoder_depth
+        self.factor(())  # raises
 
     def factor(self, shape: Any) -> float:
         """Returns the factor, the same for every shape."""
-        return depth_factor(self.rule, self.depth, self.branch_layers)
+        return depth_factor(
+            self.rule, self.depth, self.branch_layers, self.decoder_depth
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
@@ -143,6 +173,7 @@ class DepthScaled(Scaled):
             "depth": self.depth,
             "rule": self.rule,
             "branch_layers": self.branch_layers,
+            "decoder_depth": self.decoder_depth,
         }
         return {**super().get_config(), **config}
 

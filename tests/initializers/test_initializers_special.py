@@ -178,12 +178,29 @@ def test_mimetic_attention_fills_a_keras_layer():
         ("fixup", 16, 16**-0.5),
         ("gpt2", 24, 24**-0.5),
         ("deepnorm", 18, 144**-0.25),
+        ("deepnorm_decoder", 6, 72**-0.25),
         ("tfixup_encoder", 6, 0.67 * 6**-0.25),
         ("tfixup_decoder", 6, 54**-0.25),
     ],
 )
 def test_depth_factor(rule, depth, expected):
     assert I.depth_factor(rule, depth) == pytest.approx(expected, rel=1e-12)
+
+
+def test_deepnorm_of_an_encoder_and_a_decoder():
+    """The constants of the paper's table, for 18 and 6 blocks."""
+    found = I.depth_factor("deepnorm_encoder", 18, decoder_depth=6)
+    assert found == pytest.approx(0.87 / (18**4 * 6) ** (1 / 16), rel=1e-12)
+    one = I.DepthScaled("glorot_normal", 18, "deepnorm_encoder", decoder_depth=6)
+    again = type(one).from_config(one.get_config())
+    assert again.factor(()) == found
+    for arguments in (
+        {"rule": "deepnorm_encoder"},
+        {"rule": "deepnorm", "decoder_depth": 6},
+        {"rule": "deepnorm_encoder", "decoder_depth": 0},
+    ):
+        with pytest.raises(ValueError, match=r"^`decoder_depth` must be "):
+            I.depth_factor(depth=18, **arguments)
 
 
 def test_depth_factor_of_fixup_counts_the_branch_layers():
