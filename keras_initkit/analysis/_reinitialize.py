@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_initkit import initializers
 from keras_initkit.analysis import _result_plots
+from keras_initkit.analysis._weight_selection import selected
 from keras_initkit.analysis.plan import Choice, Plan, label
 from keras_initkit.initializers._base import draw
 from keras_initkit.initializers.attention import PARTS, projections_of
@@ -19,7 +20,7 @@ from keras_initkit.structure.in_place import Skipped, assigning
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners, why_not_trained
-from keras_initkit.structure.selection import listed, meant_by
+from keras_initkit.structure.selection import listed, matched, meant_by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Drawn:
     Attributes:
         layer: Name of its layer.
         weight: Name of the variable, such as `"kernel"`.
-        initializer: What it was drawn from, named with its arguments.
+        initializer: What it was drawn from, named with its arguments, or taken from.
         std: Standard deviation of the values drawn.
     """
 
@@ -73,12 +74,13 @@ class ReinitializeResult:
 
 def reinitialize(
     model: keras.Model,
-    plan_or_initializer: Any,
+    plan_or_initializer: Any = None,
     *,
+    from_model: keras.Model | None = None,
     seed: int | None = None,
     layers: Any = None,
 ) -> ReinitializeResult:
-    """Draws weights of a model anew, in place.
+    """Draws weights of a model anew, or takes them from a larger one, in place.
 
     Each weight has an initializer of its own whose seed is derived from `seed`, the
     layer's path and the weight's name: what a layer gets does not depend on which
@@ -97,6 +99,12 @@ def reinitialize(
             `kik.initializers.get` takes, and means what it means for the layer
             (`kik.initializers.for_layer`): with the true fans, for each gate, group or
             head. This is the way to give structural initializers to a built model.
+        from_model: A larger, trained model of the same kind, in place of
+            `plan_or_initializer`: each layer gets weights of the layer of its path,
+            every `n`th along each axis (of each gate and group), all of them, biases,
+            scales and moving averages, too. Layers without such a counterpart are left
+            alone and named, as are outputs unless `layers` names them: a new task has
+            classes of its own. Nothing is random.
         seed: Integer, or `None` for new values at every call.
         layers: The layers to treat, with those inside them, out of those that the plan
             names: names or shell patterns (`"block1/*"`), compiled regular expressions,
@@ -110,7 +118,9 @@ def reinitialize(
     Raises:
         ValueError: If the model is not built, a name or pattern stands for no layer
             with weights of a known kind, or an initializer has no meaning for a weight
-            or cannot fill its shape with finite values.
+            or cannot fill its shape with finite values. If both or none of
+            `plan_or_initializer` and `from_model` are given, or no layer has one of its
+            path in `from_model`.
         TypeError: If `layers` is nothing that names layers.
 
     Example:
@@ -119,15 +129,21 @@ def reinitialize(
     >>> model = keras.Sequential([layers.Input((8,)), layers.Dense(4, name="a")])
     >>> print(kik.reinitialize(model, "he_normal", seed=0).weights[0].initializer)
     HeNormal
+
+    Reference:
+    - [Xu et al., 2023](https://arxiv.org/abs/2311.18823) (weight selection)
     """
     check_model("reinitialize", model)
+    _check_built("model", model)
+    if (plan_or_initializer is None) == (from_model is None):
+        raise ValueError(
+            "`plan_or_initializer` or `from_model` must be given, not both. Received: "
+            f"plan_or_initializer={plan_or_initializer!r}, from_model={from_model!r}."
+        )
+    if from_model is not None:
+        return _selected(model, from_model, layers)
     if seed is None:
         seed = random.randint(1, int(1e9))
-    if not model.built:
-        raise ValueError(
-            "`model` must be built: give it an `Input` or call it on a batch first. "
-            f"Received: {type(model).__name__} {model.name!r}, not built."
-        )
     owners, unknown = find_owners(model)
     names = _Names(model, owners, unknown)
     chosen = None if layers is None else names.below("layers", layers)
@@ -163,6 +179,38 @@ def reinitialize(
         for variable, value, _ in drawn:
             edit.assign(variable, value)
     return ReinitializeResult(tuple(row for *_, row in drawn), tuple(skipped))
+
+
+def _check_built(argument, model):
+    if not model.built:
+        raise ValueError(
+            f"`{argument}` must be built: give it an `Input` or call it on a batch "
+            f"first. Received: {type(model).__name__} {model.name!r}, not built."
+        )
+
+
+def _selected(model, from_model, layers):
+    """Gives a model weights out of a larger one's."""
+    check_model("reinitialize", from_model)
+    _check_built("from_model", from_model)
+    chosen = None if layers is None else matched("layers", layers, named_layers(model))
+    found, skipped = selected(model, from_model, chosen)
+    if not found:
+        reasons = "; ".join(f"{one.layer} {one.reason}" for one in skipped[:3])
+        raise ValueError(
+            "`from_model` must have layers with the paths of those of `model`, as "
+            "large or larger: give both the same names. "
+            f"Received: {from_model.name!r}; {reasons}."
+        )
+    with assigning() as edit:
+        for _, variable, value in found:
+            edit.assign(variable, value)
+    label = f"selected from {from_model.name!r}"
+    drawn = [
+        Drawn(path, variable.name, label, float(np.std(value.astype("float64"))))
+        for path, variable, value in found
+    ]
+    return ReinitializeResult(tuple(drawn), tuple(skipped))
 
 
 class _Names:
