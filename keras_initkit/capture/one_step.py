@@ -77,14 +77,18 @@ class Step:
         return self._specified(specification)(batch)
 
     def trace(self, iterator):
-        """Traces the step for the batches of an iterator, unless it was."""
+        """Traces the step for the batches of an iterator, unless it was.
+
+        Returns:
+            The graph.
+        """
         specification = iterator.element_spec
         if specification not in self._known:
             self._known.append(specification)
         if isinstance(iterator, tf.data.Iterator):
-            self._traced.get_concrete_function(tf.OptionalSpec(specification))
-        else:
-            self._specified(specification).get_concrete_function()
+            optional = tf.OptionalSpec(specification)
+            return self._traced.get_concrete_function(optional).graph
+        return self._specified(specification).get_concrete_function().graph
 
     def is_traced(self, iterator):
         """Whether the step was traced for the batches of an iterator."""

@@ -23,6 +23,7 @@ from keras_initkit.capture import (
 from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
+from keras_initkit.capture.first_trace import FirstTrace
 from keras_initkit.capture.guard import RefusedError, attempt, is_wanted, tried
 from keras_initkit.capture.seen import Reader
 from keras_initkit.structure import keras_private, uses
@@ -159,6 +160,7 @@ class Session:
         self._plain: typing.Any = None
         self._plain_step: typing.Any = None
         self._plain_is_whole = False
+        self._first: typing.Any = None
         self._twin: typing.Any = None
         # Whether the step draws from streams of its graph, and which function did.
         self._draws = False
@@ -212,6 +214,13 @@ class Session:
                 raise RefusedError(str(error)) from None
         self._meet(self._model().train_function)
         self._stay()
+
+    def expect_first_trace(self):
+        """Keeps what the first trace of the step may change, if that is yet to come."""
+        model = self._model()
+        if self._first is None or self._first.function is not model.train_function:
+            unfinished = building.is_unfinished(model)
+            self._first = FirstTrace(model) if unfinished else None
 
     def untapped(self, listener):
         """Lists the `layers.Untapped` among a listener's layers, after a step."""
@@ -424,14 +433,16 @@ class Session:
         try:
             with _no_collections():
                 if not (self._plain_is_whole or model.run_eagerly):
-                    if building.is_unfinished(model):
-                        self._plain_step.trace(iterator)
+                    self.expect_first_trace()
+                    if self._first is not None:
+                        graph = self._plain_step.trace(iterator)
+                        self._first.end(model, iterator.element_spec, graph)
                     self._plain_is_whole = True
                 self._make_twin()
                 if not model.run_eagerly:
                     self._check_settings(iterator)
                     with self._tapping(self._counts):
-                        self._twin.trace(iterator)
+                        self._trace_twin(iterator)
             if self._draws and self._others_have_drawn():
                 raise RuntimeError(_DRAWS_ELSEWHERE)
         except Exception as error:
@@ -444,6 +455,21 @@ class Session:
             changed = settings.changed(self._plain, self._model())
             if changed is not None:
                 raise RuntimeError(changed)
+
+    def _trace_twin(self, iterator):
+        """Traces the twin, so that it changes what the plain step changes."""
+        if self._first is None:
+            self._twin.trace(iterator)
+            return
+        specification = iterator.element_spec
+        with self._first.again(specification):
+            graph = self._twin.trace(iterator)
+        if self._first.differs(specification, graph):
+            # TensorFlow has traced the plain step twice, for a reason not known here.
+            self._first.ignore()
+            self._twin = None
+            self._make_twin()
+            self._first.check(specification, self._twin.trace(iterator))
 
     @contextlib.contextmanager
     def _tapping(self, count, optimizers=None):

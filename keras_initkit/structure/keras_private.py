@@ -12,6 +12,9 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
+# Attributes in which an operation names the functions it calls.
+_CALLED = ("body", "f", "then_branch", "else_branch")
+
 # Layers and their variables.
 
 
@@ -354,12 +357,15 @@ def was_traced(train_function: Any) -> bool:
     return count is not None and count() > 0
 
 
-def graph_called_by(op: Any, name: str) -> Any:
-    """Returns the graph of a function that an operation calls, `None` if it has none.
+def graphs_called_by(op: Any) -> list[Any]:
+    """Lists the graphs of the functions that an operation calls, `None` for unknown.
 
-    `_get_function`; no public way.
+    `_get_function`; no public way. A loop's condition is not among them.
     """
-    return getattr(op.graph._get_function(name), "graph", None)
+    attributes = op.node_def.attr
+    called = [name for name in _CALLED if name in attributes]
+    functions = (op.graph._get_function(op.get_attr(name).name) for name in called)
+    return [getattr(function, "graph", None) for function in functions]
 
 
 def runs_in_workers(strategy: Any) -> bool:

@@ -1,9 +1,10 @@
 """All that a forward pass can move in a model, kept and put back."""
 
 import collections
+import contextlib
 import types
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from keras_initkit.structure import keras_private
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _CONTAINERS = (list, dict, set, collections.deque)
+_MISSING = object()
 # Where objects come from that keep their state in variables, or have none to keep.
 _LIBRARIES = ("keras", "tensorflow", "numpy", "jax", "torch", "builtins", "weakref")
 
@@ -56,6 +58,82 @@ class State:
         for container, content in self._contents:
             _restore_content(container, content)
         keras_private.set_added_losses(self._model, self._losses)
+
+
+class Attributes:
+    """What Python holds of a model at a moment, values of variables apart.
+
+    That is the attributes of its optimizers and of objects whose classes are not
+    Keras's, and the content of lists, dicts and sets of numbers, texts and tensors.
+
+    Args:
+        model: A Keras model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        held = list(_reachable(model))
+        self._attributes = [(one, dict(vars(one))) for one in held if _is_own(one)]
+        self._contents = [
+            (one, _copy_of(one))
+            for one in held
+            if isinstance(one, _CONTAINERS) and _is_movable(one)
+        ]
+
+    def changed(self) -> "Changed":
+        """Returns those that are others now, as they were."""
+        attributes = [
+            (vars(one), name, before.get(name, _MISSING))
+            for one, before in self._attributes
+            for name in {**before, **vars(one)}
+            if not _is_kept_by_keras(one, name)
+            and vars(one).get(name, _MISSING) is not before.get(name, _MISSING)
+        ]
+        contents = [
+            pair
+            for pair in self._contents
+            if _is_movable(pair[0]) and not _is_same(*pair)
+        ]
+        return Changed(attributes, contents)
+
+
+class Changed(NamedTuple):
+    """What Python held before: attributes, and contents of containers."""
+
+    attributes: Sequence[tuple[dict[str, Any], str, Any]] = ()
+    contents: Sequence[tuple[Any, Any]] = ()
+
+    @contextlib.contextmanager
+    def undone(self) -> Iterator[None]:
+        """Has all be as it was, for as long as a `with` lasts."""
+        attributes = [(o, n, o.get(n, _MISSING)) for o, n, _ in self.attributes]
+        now = Changed(attributes, [(one, _copy_of(one)) for one, _ in self.contents])
+        try:
+            self._put()
+            yield
+        finally:
+            now._put()
+
+    def _put(self) -> None:
+        for owner, name, value in self.attributes:
+            if value is _MISSING:
+                owner.pop(name, None)
+            else:
+                owner[name] = value
+        for container, content in self.contents:
+            _restore_content(container, content)
+
+
+def _is_own(held: Any) -> bool:
+    if is_variable(held) or isinstance(held, (*_CONTAINERS, np.ndarray)):
+        return False
+    return isinstance(held, keras.optimizers.Optimizer) or not _is_of_a_library(held)
+
+
+def _is_kept_by_keras(held: Any, name: str) -> bool:
+    """Whether an attribute is Keras's own business: on a layer, all but `built`."""
+    if name == "built" or not isinstance(held, keras.Layer):
+        return False
+    return name in keras_private.own_attributes()
 
 
 def is_variable(held: Any) -> bool:

@@ -40,8 +40,6 @@ _READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "Identity")
 _STATIC = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
 # Operations that draw numbers have one of these in their names.
 _DRAWING = ("Random", "Normal", "Uniform")
-# Attributes in which an operation names the functions it calls.
-_CALLED = ("body", "f", "then_branch", "else_branch")
 # Operands of a fused batch normalization: what it normalizes, scale, offset, moments.
 _NORMALIZED = ("other", "scale", "offset", "offset", "scale")
 # The name scope in which TensorFlow differentiates.
@@ -180,9 +178,9 @@ class _Reading:
             return [_CONSTANT] * len(op.outputs)
         if op.type == "IdentityN":
             return inputs
-        called = [name for name in _CALLED if name in op.node_def.attr]
+        called = keras_private.graphs_called_by(op)
         if called:
-            return self._call(op, [op.get_attr(name).name for name in called], inputs)
+            return self._call(op, called, inputs)
         return [self._made_by(op, inputs)] * len(op.outputs)
 
     def _made_by(self, op: Any, inputs: list[_Made | None]) -> _Made | None:
@@ -212,12 +210,11 @@ class _Reading:
         return _Made(_mark(merged, _LOST) if op.type in _REDUCTIONS else merged)
 
     def _call(
-        self, op: Any, names: list[str], inputs: list[_Made | None]
+        self, op: Any, graphs: list[Any], inputs: list[_Made | None]
     ) -> list[_Made | None]:
-        """Reads the functions that an operation calls."""
+        """Reads the graphs of the functions that an operation calls."""
         results = []
-        for name in names:
-            graph = keras_private.graph_called_by(op, name)
+        for graph in graphs:
             if graph is None:
                 return [None] * len(op.outputs)
             # The condition of an `If` is no argument of its branches.

@@ -475,14 +475,14 @@ def check_converted():
     assert traced(tf.constant(-3.0)).numpy() == -3.0
 
 
-@contract(private.graph_called_by, "FuncGraph._get_function")
-def check_graph_called_by():
+@contract(private.graphs_called_by, "FuncGraph._get_function")
+def check_graphs_called_by():
     inner = tf.function(lambda x: x + 1.0)
     outer = tf.function(lambda x: inner(x)).get_concrete_function(
         tf.TensorSpec((2,), tf.float32)
     )
     (call,) = [op for op in outer.graph.get_operations() if "f" in op.node_def.attr]
-    graph = private.graph_called_by(call, call.get_attr("f").name)
+    (graph,) = private.graphs_called_by(call)
     assert "AddV2" in {op.type for op in graph.get_operations()}
 
 

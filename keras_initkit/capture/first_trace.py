@@ -1,0 +1,96 @@
+"""What the first trace of a step does because it is the first.
+
+TensorFlow traces a step that makes variables a second time and runs that. One that
+makes none it runs as traced at first, and what Python does only once is then a part of
+every step: an assignment in `build` of an optimizer, one behind a flag of a layer's
+own. A twin that is traced later would be without it.
+"""
+
+import collections
+import typing
+
+import tensorflow as tf
+
+from keras_initkit.structure import keras_private, moving
+
+_READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")
+
+
+class FirstTrace:
+    """The first trace of a model's step, which is yet to come.
+
+    Args:
+        model: The model.
+
+    Attributes:
+        function: The train function that is traced.
+    """
+
+    def __init__(self, model):
+        self.function = model.train_function
+        self._variables = _variables(model)
+        self._attributes = moving.Attributes(model)
+        self._changed = moving.Changed()
+        # Of which batches it was, and what the step then changes.
+        self._specification: typing.Any = None
+        self._changes: typing.Any = None
+
+    def end(self, model, specification, graph):
+        """Notes what the trace has changed, and of what step it was.
+
+        Args:
+            model: The model.
+            specification: That of the batches for which the step was traced.
+            graph: The graph.
+        """
+        self._specification, self._changes = specification, changes(graph)
+        if _variables(model) == self._variables:
+            self._changed = self._attributes.changed()
+
+    def again(self, specification):
+        """A `with` in which Python holds what it did ahead of the trace that runs."""
+        changed = self._changed if self._is_of(specification) else moving.Changed()
+        return changed.undone()
+
+    def ignore(self):
+        """Takes the trace for one that does not run."""
+        self._changed = moving.Changed()
+
+    def differs(self, specification, graph):
+        """Whether another trace for such batches changes other variables."""
+        return self._is_of(specification) and changes(graph) != self._changes
+
+    def check(self, specification, graph):
+        """Raises `RuntimeError` where another trace differs."""
+        if self.differs(specification, graph):
+            raise RuntimeError(
+                "when the step is traced again it does not change the variables that "
+                f"it did at first: {dict(changes(graph))}, not {dict(self._changes)}"
+            )
+
+    def _is_of(self, specification):
+        return self._changes is not None and specification == self._specification
+
+
+def changes(graph):
+    """Counts the operations by which a step changes variables, by type.
+
+    Returns:
+        `Counter`, the same of two traces of one step.
+    """
+    counted: collections.Counter = collections.Counter()
+    for op in graph.get_operations():
+        called = keras_private.graphs_called_by(op)
+        for inner in called:
+            counted += collections.Counter() if inner is None else changes(inner)
+        takes_variable = any(one.dtype == tf.resource for one in op.inputs)
+        if takes_variable and not called and op.type not in _READS:
+            counted[op.type] += 1
+    return counted
+
+
+def _variables(model):
+    """Returns the ids of the variables that a first step may make."""
+    optimizer = model.optimizer
+    own = [] if optimizer is None else optimizer.variables
+    return {id(one) for one in [*model.variables, *model.metrics_variables, *own]}
