@@ -29,12 +29,13 @@ def changed(train_function, model):
 
 
 def _settings(layer):
-    """Returns switches, rates and names that a layer holds, by attribute."""
+    """Returns rates and names that a layer holds, by attribute.
+
+    Other switches than `trainable` may be turned by the trace itself.
+    """
     held = {
         name: value
         for name, value in vars(layer).items()
-        if isinstance(value, bool | float | str)
-        and name != "built"
-        and not name.startswith("_")
+        if isinstance(value, float | str) and not name.startswith("_")
     }
     return {**held, "trainable": layer.trainable}

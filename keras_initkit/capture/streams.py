@@ -9,7 +9,6 @@ keep their state in variables, which all graphs share.
 from keras_initkit.structure import keras_private
 
 _DRAWING = ("Random", "Truncated", "ParameterizedTruncated", "Multinomial")
-_CALLING = ("If", "While", "Case", "PartitionedCall")
 
 
 def is_drawn_from(graph):
@@ -18,7 +17,8 @@ def is_drawn_from(graph):
     Without a seed no two runs draw the same, and nothing is to be kept.
     """
     return any(
-        _draws(op) or (op.type.endswith(_CALLING) and any(map(is_drawn_from, _of(op))))
+        _draws(op)
+        or any(map(is_drawn_from, filter(None, keras_private.graphs_called_by(op))))
         for op in graph.get_operations()
     )
 
@@ -27,12 +27,3 @@ def _draws(op):
     if not op.type.startswith(_DRAWING) or not op.op_def.is_stateful:
         return False
     return any(op.get_attr(name) for name in ("seed", "seed2"))
-
-
-def _of(op):
-    """Lists the graphs of the functions that an op calls."""
-    attributes = op.node_def.attr.values()
-    called = [one.func.name for one in attributes if one.func.name]
-    called += [f.name for one in attributes for f in one.list.func]
-    graphs = (keras_private.graph_called_by(op, name) for name in called)
-    return [graph for graph in graphs if graph is not None]

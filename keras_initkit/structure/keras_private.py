@@ -14,6 +14,8 @@ from keras.src.backend.common import global_state
 
 # Attributes in which an operation names the functions it calls.
 _CALLED = ("body", "f", "then_branch", "else_branch")
+# How the types of such operations end; to look at the attributes of others takes long.
+_CALLING = ("While", "If", "Call", "MapDefun")
 
 # Layers and their variables.
 
@@ -362,6 +364,8 @@ def graphs_called_by(op: Any) -> list[Any]:
 
     `_get_function`; no public way. A loop's condition is not among them.
     """
+    if not op.type.endswith(_CALLING):
+        return []
     attributes = op.node_def.attr
     called = [name for name in _CALLED if name in attributes]
     functions = (op.graph._get_function(op.get_attr(name).name) for name in called)
