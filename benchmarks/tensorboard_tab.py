@@ -27,8 +27,9 @@ import urllib.request
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import chunks
+from keras_initkit.recording import chunks, events, places
 from keras_initkit_light.format import packing
+from keras_initkit_light.format.described import Described
 
 REPEATS = 5
 # What the first view asks for.
@@ -68,20 +69,15 @@ class Walk:
 
 
 def write_run(directory, signals, layers, steps, rng):
-    file = chunks.ChunkFile(directory / schema.RECORD_RUN)
+    file = chunks.ChunkFile(events.EventFile(places.Place(str(directory))))
     labels = [f"block_{i // 5}/dense_{i}" for i in range(layers)]
     for signal in signals:
         walk = Walk(signal, layers, rng)
-        content = {
-            "v": schema.DATA_VERSION,
-            "kind": "statistics",
-            "signal": signal,
-            "tensors": labels,
-            "columns": schema.statistics_of(signal),
-        }
+        columns = schema.statistics_of(signal)
+        described = Described("statistics", signal, tuple(labels), columns)
         tag = schema.matrix_tag(signal)
         for step in range(steps):
-            file.add(tag, step, walk.step(), lambda content=content: content)
+            file.add(tag, step, walk.step(), lambda described=described: described)
     file.close()
 
 

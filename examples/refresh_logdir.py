@@ -12,6 +12,7 @@ import argparse
 import pathlib
 
 import keras_initkit as kik
+from keras_initkit_light.format.files import LogFile
 
 INITIALIZERS = ("zero", "random", "slide_xavier", "slide_he")
 
@@ -24,9 +25,11 @@ def mnist_mlp(initializer, seed):
 
 def number_event_files(run):
     """Renames the event files of a run, in their order."""
-    for file in sorted(run.rglob("events.out.tfevents.*")):
-        number = len(list(file.parent.glob("events.out.tfevents.*.sample.initkit")))
-        file.rename(file.with_name(f"events.out.tfevents.{number:010d}.sample.initkit"))
+    for number, file in enumerate(sorted(run.glob("events.out.tfevents.*"))):
+        record = LogFile.of(file.name)
+        tail = "sample" if record is None else f"{record.run}.{record.number:04d}"
+        name = f"events.out.tfevents.{number:010d}.{tail}.initkit"
+        file.rename(file.with_name(name))
 
 
 def main(argv=None):

@@ -2,16 +2,17 @@
 
 from keras_initkit_light.format.schema import CARRIERS as CARRIERS
 from keras_initkit_light.format.schema import DATA_VERSION as DATA_VERSION
+from keras_initkit_light.format.schema import FILE_TAG as FILE_TAG
 from keras_initkit_light.format.schema import FINDINGS_TAG as FINDINGS_TAG
 from keras_initkit_light.format.schema import FIRST_OCTAVE as FIRST_OCTAVE
 from keras_initkit_light.format.schema import FIRST_SUFFIX as FIRST_SUFFIX
 from keras_initkit_light.format.schema import HISTOGRAM_COLUMNS as HISTOGRAM_COLUMNS
 from keras_initkit_light.format.schema import METRICS_TAG as METRICS_TAG
 from keras_initkit_light.format.schema import OCTAVES as OCTAVES
+from keras_initkit_light.format.schema import OLD_RECORD_RUN as OLD_RECORD_RUN
 from keras_initkit_light.format.schema import OVERHEAD as OVERHEAD
 from keras_initkit_light.format.schema import PLUGIN_NAME as PLUGIN_NAME
 from keras_initkit_light.format.schema import PREDICTION_COLUMNS as PREDICTION_COLUMNS
-from keras_initkit_light.format.schema import RECORD_RUN as RECORD_RUN
 from keras_initkit_light.format.schema import ROLES as ROLES
 from keras_initkit_light.format.schema import RUN_TAG as RUN_TAG
 from keras_initkit_light.format.schema import SIGNALS as SIGNALS
@@ -34,16 +35,17 @@ from keras_initkit_light.format.schema import tag as tag
 __all__ = [
     "CARRIERS",
     "DATA_VERSION",
+    "FILE_TAG",
     "FINDINGS_TAG",
     "FIRST_OCTAVE",
     "FIRST_SUFFIX",
     "HISTOGRAM_COLUMNS",
     "METRICS_TAG",
     "OCTAVES",
+    "OLD_RECORD_RUN",
     "OVERHEAD",
     "PLUGIN_NAME",
     "PREDICTION_COLUMNS",
-    "RECORD_RUN",
     "ROLES",
     "RUN_TAG",
     "SIGNALS",

@@ -58,7 +58,7 @@ def test_saved_model_is_the_same_in_another_process(tmp_path, capsys):
 def test_gradients_are_beside_what_the_tensorboard_callback_writes(tmp_path):
     monitor = run("use_with_tensorboard_callback.py", tmp_path)
     runs = {path.name for path in tmp_path.iterdir() if path.is_dir()}
-    assert runs == {"train", "initkit"}
+    assert runs == {"train"}
     events = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
     kernels = {"gradient/hidden_1:kernel", "gradient/hidden_2:kernel"}
     assert kernels <= set(events.Tags()["tensors"])

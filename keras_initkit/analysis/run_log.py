@@ -1,13 +1,15 @@
 """The directory of a run: whose it is, what the run is, and what came out of it."""
 
+import contextlib
 import json
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from keras_initkit.recording import hparams
-from keras_initkit_light.format.schema import PLUGIN_NAME, RECORD_RUN
+from keras_initkit.recording import hparams, locks, storage
+from keras_initkit_light.format import files
+from keras_initkit_light.format.schema import OLD_RECORD_RUN, PLUGIN_NAME
 
 # Marks a directory as a run of ours, if it says so inside.
 RUN_FILE = "run.json"
@@ -108,12 +110,13 @@ class RunLog:
 
 
 def _claim(directory: pathlib.Path) -> None:
-    """Makes room for a run: removes the event files of an earlier one of ours."""
-    events = sorted(
-        path
-        for part in (directory, directory / RECORD_RUN)
-        for path in part.glob("events.out.tfevents.*")
-    )
+    """Makes room for a run: removes the event files of earlier ones of ours."""
+    below = [name for name in storage.names(str(directory)) if _is_of_run(name)]
+    parts = [directory, *(directory / name for name in below)]
+    events = [
+        path for part in parts for path in sorted(part.glob("events.out.tfevents.*"))
+    ]
+    writers = [who for part in parts if (who := locks.holder(str(part)))]
     others = [path for path in events if path.suffix != f".{PLUGIN_NAME}"]
     run_file = directory / RUN_FILE
     claimed = run_file.exists()
@@ -122,14 +125,24 @@ def _claim(directory: pathlib.Path) -> None:
         holds = f"event files of another program ({first})"
     elif claimed and not _is_ours(run_file):
         holds = f"a {RUN_FILE} of another program"
+    elif writers:
+        holds = f"a run that {writers[0]} writes"
     else:
         for path in events:
             path.unlink()
+        for name in below:
+            with contextlib.suppress(OSError):  # something else is in it
+                (directory / name).rmdir()
         return
     raise LogDirError(
         "`log_dir` must be a new directory or one of an earlier run of "
         f"keras_initkit. Received: log_dir={str(directory)!r}, which holds {holds}."
     )
+
+
+def _is_of_run(name: str) -> bool:
+    """Whether a directory of this name holds a run, or a part of one of before."""
+    return name == OLD_RECORD_RUN or files.sub_run_number(name) is not None
 
 
 def _is_ours(run_file: pathlib.Path) -> bool:

@@ -5,7 +5,6 @@ import copy
 import dataclasses
 import logging
 import os
-import pathlib
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from keras_initkit.callbacks.overhead import OverheadMeter
 from keras_initkit.callbacks.predicting import Expectation
 from keras_initkit.capture.guard import Guard, RefusedError, guarded
 from keras_initkit.diagnosis import Finding
-from keras_initkit.recording import RunRecord, RunShare, budget
+from keras_initkit.recording import RunRecord, RunShare, budget, storage
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure import layers as choosing
 from keras_initkit.structure.needs import check_backend, check_model
@@ -40,6 +39,7 @@ _OF_A_FIT = {
     "guard",
     "_session",
     "_run",
+    "_last_run",
     "_count",
     "_meter",
     "_monitored",
@@ -84,10 +84,14 @@ class SignalMonitor(keras.callbacks.Callback):
     [0, 2]
 
     Args:
-        log_dir: Directory of the run, made when the first step is written. Scalars and
-            histograms for the stock dashboards go there, the full record to
-            `<log_dir>/initkit`. `None`, the default, keeps the record in memory only;
-            so does, with a warning, a directory that cannot be written to.
+        log_dir: Directory of the run, made when the first step is written: one event
+            file with the full record, and scalars and histograms for the stock
+            dashboards. A `fit` of the same monitor and model goes on with its run, as
+            does a training that `ResumePoint` resumes. Any other goes to `run-2`,
+            `run-3`... below, where there is a run already. What TensorFlow reaches by
+            `tf.io.gfile` (`gs://...`) is written to in the background. `None`, the
+            default, keeps the record in memory only; so does, with a warning, a
+            directory that cannot be written to.
         every: Monitor optimizer iterations 0, n, 2n, … (iteration 0 is the step from
             the initial weights), or a schedule: one of `schedules`, such as
             `log_spaced()` or `first(20) | every(100)`, or any function from iteration
@@ -160,6 +164,7 @@ class SignalMonitor(keras.callbacks.Callback):
         keras.callbacks.Callback.__init__(self)
         self._session: Any = None
         self._run: Any = None
+        self._last_run: Any = None
         self._count: Any = None
         self._meter = OverheadMeter()
         self.guard = Guard(type(self).__name__)
@@ -274,15 +279,18 @@ class SignalMonitor(keras.callbacks.Callback):
     def _begin(self, session, training, first_step):
         """Begins to watch a training, told from others by an object."""
         self._run = None
+        if self._session is not None and self._session.model is not self.model:
+            self.record.begin_anew()
+            self._last_run = None
         # With several workers, all of them record and only the chief writes.
         writes = self.model.distribute_strategy.extended.should_save_summary
         if self.log_dir is not None and writes:
             try:
-                self._run = RunShare(self.log_dir, training, self.signals)
+                self._run = self._last_run = RunShare(
+                    self.log_dir, training, self.signals, self.model, self._last_run
+                )
             except ValueError as error:
                 raise RefusedError(str(error)) from None
-        if self._session is not None and self._session.model is not self.model:
-            self.record.begin_anew()
         self._session = session
         session.listen(self, self.signals, self.selection, bool(self.histograms))
         self._began = self._last_step = first_step
@@ -362,7 +370,7 @@ class SignalMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._meter.end()
         self._ask_rules()
-        if self._run is not None:
+        if self._run is not None and not self._run.is_dropped:
             # A training that is resumed goes on from here.
             self._guarded(self._run.writer.flush)
 
@@ -537,7 +545,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _write(self, step, method, *args):
         """Writes, if there is a directory to write to."""
-        if self._run is not None:
+        if self._run is not None and not self._run.is_dropped:
             shared = method in ("write_run", "write_findings")
             target = self._run if shared else self._run.writer
             self._guarded(getattr(target, method), step, *args)
@@ -548,6 +556,7 @@ class SignalMonitor(keras.callbacks.Callback):
             write(*args)
         except Exception as error:
             logger.debug("SignalMonitor could not write", exc_info=True)
+            self._run.drop()
             self._run = None
             warnings.warn(
                 f"SignalMonitor cannot write to `log_dir` and goes on in memory only. "
@@ -591,7 +600,7 @@ def _checked_directory(log_dir):
             "`log_dir` must name a directory: not be empty (the working directory is "
             f"'.') nor hold a NUL byte. Received: log_dir={log_dir!r}"
         )
-    return pathlib.Path(text)
+    return storage.checked(text, "log_dir")
 
 
 def _checked_histograms(histograms):

@@ -1,13 +1,20 @@
 """`ResumePoint`: an interrupted `fit` goes on after its last whole epoch."""
 
+import contextlib
 import json
 import os
 import pathlib
+import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+
+from keras_initkit.recording import RunDamagedError, continuing
+from keras_initkit.structure import keras_private
+from keras_initkit_light.format import npz
 
 # What `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` remember from epoch to
 # epoch, and forget when a `fit` begins.
@@ -32,9 +39,15 @@ class ResumePoint(keras.callbacks.Callback):
 
     Kept are the weights, the state of the optimizer and of its loss scale, the seeds of
     dropout and other random layers, the epoch, and what `EarlyStopping`,
-    `ReduceLROnPlateau` and `ModelCheckpoint` remember. One file is replaced at once, so
-    that it is always whole. (`keras.callbacks.BackupAndRestore` keeps neither seeds nor
-    what other callbacks remember, and writes weights and epoch to two files.)
+    `ReduceLROnPlateau` and `ModelCheckpoint` remember, and which runs monitors write:
+    these go on, too. One file is replaced at once, so that it is always whole, and the
+    one before is kept beside it, as `<path>.previous`: where a disk has damaged the
+    newest, the training goes on an epoch earlier, with a warning.
+    (`keras.callbacks.BackupAndRestore` keeps neither seeds nor what other callbacks
+    remember, and writes weights and epoch to two files.)
+
+    `fit` goes on by itself, as with `BackupAndRestore`: what is kept is put back when
+    it begins. Call `restore` ahead of it where data must follow from the epoch.
 
     Example:
     >>> import keras, numpy as np, pathlib, tempfile
@@ -70,8 +83,9 @@ class ResumePoint(keras.callbacks.Callback):
         epoch: Number of whole epochs done, 0 before `restore` and the first.
 
     Raises:
-        ValueError: By `restore`, if the file holds the state of another model, other
-            callbacks or other settings.
+        RunDamagedError: By `restore` and `fit`, if neither file can be read.
+        ValueError: By `restore` and `fit`, if the file holds the state of another
+            model, other callbacks or other settings.
     """
 
     def __init__(
@@ -87,6 +101,8 @@ class ResumePoint(keras.callbacks.Callback):
         self._settings = dict(settings or {})
         self._callbacks = list(callbacks)
         self._memories: list[dict[str, Any]] = [{} for _ in self._callbacks]
+        # Whether the model is where this object knows the training to be.
+        self._in_step = False
 
     def restore(self, model: keras.Model, epochs: int) -> range:
         """Puts a model where the training stood, if there is a file.
@@ -100,25 +116,55 @@ class ResumePoint(keras.callbacks.Callback):
             `fit`. It is empty when all are done or the training was stopped early;
             `fit` then only gives the callbacks their turn at its end.
         """
-        if not self.path.exists():
+        self._in_step = True
+        path, state = self._newest()
+        if state is None:
             return range(epochs)
-        with np.load(self.path) as file:
-            state = dict(file)
-        self._check_settings(json.loads(str(state["settings"])))
-        if int(state["callbacks"]) != len(self._callbacks):
+        self._check_settings(state.settings)
+        if state.callbacks != len(self._callbacks):
             raise ValueError(
                 f"`callbacks` must be those that {str(self.path)!r} was written with, "
-                f"{int(state['callbacks'])} of them. Received: "
-                f"{len(self._callbacks)} callbacks."
+                f"{state.callbacks} of them. Received: {len(self._callbacks)} "
+                "callbacks."
             )
-        _put_back(self.path, _variables(model), _listed(state, "variable"))
+        _put_back(path, _variables(model), state.listed("variable"))
         self._memories = [
-            _memory(state, f"callback/{number}")
-            for number in range(len(self._callbacks))
+            state.memory(f"callback/{number}") for number in range(len(self._callbacks))
         ]
-        self.epoch = int(state["epoch"])
-        last = self.epoch if state["stopped"] else max(self.epoch, epochs)
+        continuing.resume(model, state.runs)
+        self.epoch = state.epoch
+        last = self.epoch if state.stopped else max(self.epoch, epochs)
         return range(self.epoch, last)
+
+    @property
+    def _previous(self) -> pathlib.Path:
+        return self.path.with_name(f"{self.path.name}.previous")
+
+    def _newest(self):
+        """Returns the newest file that can be read, and its state; `None` for none.
+
+        Raises:
+            RunDamagedError: If there are files, and none of them can be read.
+        """
+        damage = []
+        for path in (self.path, self._previous):
+            if not path.exists():
+                continue
+            try:
+                state = _State.read(path)
+            except RunDamagedError as error:
+                damage.append(error)
+                continue
+            for one in damage:
+                warnings.warn(
+                    f"{one} The training goes on from the epoch before, which "
+                    f"{str(path)!r} holds.",
+                    stacklevel=4,
+                )
+            return path, state
+        if damage:
+            raise damage[0]
+        return self.path, None
 
     def _check_settings(self, kept):
         differing = {
@@ -135,13 +181,25 @@ class ResumePoint(keras.callbacks.Callback):
             )
 
     def clear(self) -> None:
-        """Removes the file: the training is over, or is to begin anew."""
+        """Removes the files: the training is over, or is to begin anew."""
         self.path.unlink(missing_ok=True)
+        self._previous.unlink(missing_ok=True)
 
     def on_train_begin(self, logs=None):
+        if not self._in_step:
+            epochs = self.params["epochs"]
+            left = self.restore(self.model, epochs)
+            if self.epoch:
+                keras_private.begin_at(self.model, left.start if left else epochs)
         # The callbacks before this one have just forgotten what they knew.
         for callback, memory in zip(self._callbacks, self._memories, strict=True):
             vars(callback).update(memory)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        keras_private.begin_at(self.model, None)  # a later `fit` is told its own
+
+    def on_train_end(self, logs=None):
+        keras_private.begin_at(self.model, None)
 
     def on_epoch_end(self, epoch, logs=None):
         self.epoch = epoch + 1
@@ -150,6 +208,7 @@ class ResumePoint(keras.callbacks.Callback):
             "stopped": self.model.stop_training,
             "callbacks": len(self._callbacks),
             "settings": json.dumps(self._settings),
+            "runs": json.dumps(continuing.written(self.model)),
             **_numbered("variable", [v.numpy() for v in _variables(self.model)]),
         }
         for number, callback in enumerate(self._callbacks):
@@ -160,7 +219,8 @@ class ResumePoint(keras.callbacks.Callback):
                     state.update(_numbered(key, value))
                 elif value is not None:
                     state[key] = value
-        _replace(self.path, state)
+        _replace(self.path, self._previous, state)
+        self._in_step = True
 
 
 def _variables(model):
@@ -171,44 +231,108 @@ def _variables(model):
 
 
 def _put_back(path, variables, values):
-    received = [tuple(value.shape) for value in values]
-    expected = [tuple(variable.shape) for variable in variables]
+    """Assigns all values, or raises before the first of them."""
+    values = [
+        _as_kept_by(variable, value)
+        for variable, value in zip(variables, values, strict=False)
+    ] + values[len(variables) :]
+    received = [(value.shape, value.dtype.name) for value in values]
+    expected = [(tuple(v.shape), v.numpy().dtype.name) for v in variables]
     if received != expected:
         raise ValueError(
             f"`path` must hold the state of a training of this model: {len(expected)} "
-            f"variables, of shapes {expected}. Received: path={str(path)!r}, with "
-            f"{len(received)} variables, of shapes {received}. Call `clear()` to begin "
+            f"variables, {_told(expected)}. Received: path={str(path)!r}, with "
+            f"{len(received)} variables, {_told(received)}. Call `clear()` to begin "
             "anew."
         )
     for variable, value in zip(variables, values, strict=True):
-        if value.dtype.kind == "V":  # bfloat16, which a file does not know by name
-            value = value.view(variable.numpy().dtype)
         variable.assign(value)
 
 
-def _memory(state, prefix):
-    """Returns what a callback remembered, as it had it."""
-    memory = {}
-    for name in _MEMORY:
-        key = f"{prefix}/{name}"
-        if key in state:
-            memory[name] = state[key].item()
-        elif f"{key}/0" in state:
-            memory[name] = _listed(state, key)
-    return memory
+def _as_kept_by(variable, value):
+    """A value as its variable has it: files do not know bfloat16 by name."""
+    dtype = variable.numpy().dtype
+    if value.dtype.kind == "V" and value.dtype.itemsize == dtype.itemsize:
+        return value.view(dtype)
+    return value
+
+
+def _told(variables):
+    return ", ".join(f"{dtype} {shape}" for shape, dtype in variables)
+
+
+class _State:
+    """What a file holds, checked for all but whose training it is of.
+
+    Args:
+        arrays: `{name: array}`.
+
+    Raises:
+        ValueError: If the arrays are not those of a state.
+    """
+
+    def __init__(self, arrays):
+        self._arrays = arrays
+        self.epoch = self._number("epoch")
+        self.callbacks = self._number("callbacks")
+        self.stopped = bool(self._number("stopped"))
+        self.settings = self._json("settings")
+        self.runs = self._json("runs") if "runs" in arrays else {}
+        self.listed("variable")
+
+    @classmethod
+    def read(cls, path):
+        """Reads a file, running no code in it.
+
+        Raises:
+            RunDamagedError: If it is no state of a training, or a damaged one.
+        """
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [name.removesuffix(".npy") for name in archive.namelist()]
+                return cls({name: npz.read_array(archive, name) for name in names})
+        except Exception as error:  # of zipfile and json, too
+            what = (
+                "it must be the state of a training as `ResumePoint` writes it, and "
+                f"undamaged ({type(error).__name__}: {error}); `clear()` removes it, "
+                "to begin anew"
+            )
+            raise RunDamagedError(str(path), what) from error
+
+    def listed(self, prefix):
+        """Returns what `_numbered` took apart."""
+        count = sum(key.startswith(f"{prefix}/") for key in self._arrays)
+        return [self._arrays[f"{prefix}/{number}"] for number in range(count)]
+
+    def memory(self, prefix):
+        """Returns what a callback remembered, as it had it."""
+        memory = {}
+        for name in _MEMORY:
+            key = f"{prefix}/{name}"
+            if key in self._arrays:
+                memory[name] = self._arrays[key].item()
+            elif f"{key}/0" in self._arrays:
+                memory[name] = self.listed(key)
+        return memory
+
+    def _number(self, name):
+        value = self._arrays[name]
+        if value.shape or value.dtype.kind not in "iub" or value < 0:
+            raise ValueError(f"{name!r} is no number of 0 or more")
+        return int(value)
+
+    def _json(self, name):
+        content = json.loads(str(self._arrays[name]))
+        if not isinstance(content, dict):
+            raise ValueError(f"{name!r} is no JSON object")
+        return content
 
 
 def _numbered(prefix, values):
     return {f"{prefix}/{number}": value for number, value in enumerate(values)}
 
 
-def _listed(state, prefix):
-    """Returns what `_numbered` took apart."""
-    count = sum(key.startswith(f"{prefix}/") for key in state)
-    return [state[f"{prefix}/{number}"] for number in range(count)]
-
-
-def _replace(path, state):
+def _replace(path, previous, state):
     """Writes a file that is there whole or, after a crash, as it was before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
@@ -216,4 +340,7 @@ def _replace(path, state):
         np.savez(file, **state)
         file.flush()
         os.fsync(file.fileno())
+    # A crash between the two leaves the previous one, which is then the newest.
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(previous)
     partial.replace(path)

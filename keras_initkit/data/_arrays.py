@@ -3,12 +3,12 @@
 import os
 import pickle
 import zipfile
-import zlib
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from keras_initkit.data._errors import DataFileError
+from keras_initkit_light.format import npz
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -44,19 +44,14 @@ def read_npz(path: str) -> RawArrays:
                     f"must hold the arrays {KEYS}",
                     f"missing={missing}, found={tuple(sorted(members))}",
                 )
-            return RawArrays(*(_read_member(archive, key) for key in KEYS))
+            return RawArrays(
+                *(npz.read_array(archive, key, _unpickled) for key in KEYS)
+            )
     except DataFileError:
         raise
     except PermissionError as error:
         raise _bad_file(path, "must be readable", repr(error)) from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        pickle.UnpicklingError,
-        EOFError,
-        OSError,
-        ValueError,
-    ) as error:
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise _bad_file(path, "must be an undamaged .npz file", repr(error)) from error
 
 
@@ -152,22 +147,10 @@ def _are_rows_of_ranks(x: np.ndarray) -> bool:
     )
 
 
-def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
-    """Reads one array; lists inside it by an unpickler that knows only arrays."""
-    with archive.open(f"{key}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        _, _, dtype = read_header(file)
-        if dtype.hasobject:
-            rows: np.ndarray = _ArrayUnpickler(file).load()
-            return rows
-    with archive.open(f"{key}.npy") as file:
-        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-        return array
+def _unpickled(file: IO[bytes]) -> np.ndarray:
+    """Reads an array of lists by an unpickler that knows only arrays."""
+    rows: np.ndarray = _ArrayUnpickler(file).load()
+    return rows
 
 
 class _ArrayUnpickler(pickle.Unpickler):

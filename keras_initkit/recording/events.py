@@ -1,12 +1,11 @@
 """Event files and the values in them, as TensorBoard's dashboards expect them."""
 
-import itertools
-import json
+import contextlib
 import os
-import pathlib
 import re
-import socket
+import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,74 +18,180 @@ from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import summary_v2 as text_summary
 
 from keras_initkit import schema
-from keras_initkit_light.format import packing
-
-_NUMBER = itertools.count()
+from keras_initkit.recording import storage
+from keras_initkit.recording.places import Place, RunIdentity, has_vanished
+from keras_initkit_light.format import files, packing, sealing
+from keras_initkit_light.format.described import Described
 
 
 class EventFile:
-    """An event file, made when the first event is written; each write reaches the disk.
+    """The event file of a run, opened by the first write; each write reaches the disk.
 
-    A killed run therefore leaves a log that is whole up to its last event.
+    A killed run therefore leaves a log that is whole up to its last event. A file says
+    first what it is, and last how many steps it holds. Where a local file vanishes with
+    its directory, another is opened, which one warning tells.
 
     Args:
-        directory: Where the file goes, made if need be.
+        place: Where the file goes.
+
+    Attributes:
+        lock: Held during a write; reentrant, as a handler of a signal may write or
+            close what it has interrupted.
+        counts: `{tag: steps}` that series of the open file have, as `count` tells.
+        vanished: How often a file has vanished, with all that was written before.
     """
 
-    def __init__(self, directory: pathlib.Path):
-        self._directory = directory
+    def __init__(self, place: Place):
+        self.lock = threading.RLock()
+        self.counts: dict[str, int] = {}
+        self.vanished = 0
+        self.place = place
+        self._path = ""
+        self._number = 0
         self._writer: Any = None
+        self._opened: os.stat_result | None = None
         self._described: set[str] = set()
+        self._lasting: dict[str, tuple[int, bytes]] = {}
 
     def describes(self, tag: str) -> bool:
         """Whether the file has the metadata of a tag, so that more would be ignored."""
         return tag in self._described
 
-    def write(self, step: int, values: "list[summary_pb2.Summary.Value]") -> None:
-        """Writes one event. Metadata is kept on the first value of each tag only."""
-        for value in values:
-            if value.tag in self._described:
-                value.ClearField("metadata")
-        summary = summary_pb2.Summary(value=values)
-        event = event_pb2.Event(step=step, wall_time=time.time(), summary=summary)
-        self._add(event.SerializeToString())
-        self._described.update(value.tag for value in values)
+    def begin(self) -> RunIdentity:
+        """Opens a file, if none is open or that has vanished; returns the run."""
+        with self.lock:
+            if self._writer is not None and self._has_vanished():
+                self.vanished += 1
+                self._tell_vanished()
+                self.drop()
+            if self._writer is None or self.place.identity is None:
+                return self._open()
+            return self.place.identity
+
+    def write(
+        self,
+        step: int,
+        values: "list[summary_pb2.Summary.Value]",
+        lasting: bool = False,
+    ) -> None:
+        """Writes one event. Metadata is kept on the first value of each tag only.
+
+        Args:
+            step: Optimizer iteration.
+            values: The values of the event.
+            lasting: Whether a file that replaces a vanished one needs it, too: what
+                stands for the run as a whole. Of each tag the newest counts.
+        """
+        with self.lock:
+            self.begin()
+            for value in values:
+                if lasting:
+                    self._lasting[value.tag] = step, value.SerializeToString()
+                if value.tag in self._described:
+                    value.ClearField("metadata")
+            self._add(_event(step, values))
+            self._described.update(value.tag for value in values)
 
     def write_scalars(self, step: int, scalars: "Scalars", numbers: np.ndarray) -> None:
         """Writes one event of as many numbers as there are `scalars`."""
         if not scalars.tags:
             return
-        new = not self._described.issuperset(scalars.tags)
-        event = event_pb2.Event(step=step, wall_time=time.time())
-        # Messages of protocol buffers that are put one behind the other are merged.
-        self._add(event.SerializeToString() + scalars.summary(numbers, described=new))
-        self._described.update(scalars.tags)
+        with self.lock:
+            self.begin()
+            new = not self._described.issuperset(scalars.tags)
+            event = event_pb2.Event(step=step, wall_time=time.time())
+            # Messages of protocol buffers that are put behind each other are merged.
+            summary = scalars.summary(numbers, described=new)
+            self._add(event.SerializeToString() + summary)
+            self._described.update(scalars.tags)
+
+    def count(self, tag: str, steps: int) -> None:
+        """Notes that the file has so many steps of a series, or texts, more."""
+        self.counts[tag] = self.counts.get(tag, 0) + steps
 
     def close(self) -> None:
-        """Closes the file; a later write opens another."""
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
-        self._described.clear()
+        """Closes the file and gives its place up; a later write opens another."""
+        with self.lock:
+            try:
+                if self._writer is not None:
+                    mark = files.Closed(self._number, self.counts)
+                    self._add(_event(2 * self._number + 1, [_mark(mark)]))
+                    self._writer.close()
+            finally:
+                self.drop()
 
-    def _open(self) -> Any:
-        import tensorflow as tf  # reading records does without
+    def drop(self) -> None:
+        """Lets go of the file as it is, for nothing more can be written."""
+        with self.lock:
+            writer, self._writer, self._opened = self._writer, None, None
+            self._described.clear()
+            self.counts.clear()
+            if writer is not None:
+                with contextlib.suppress(Exception):
+                    writer.close()
+            self.place.release()
 
-        self._directory.mkdir(parents=True, exist_ok=True)
-        name = (
-            f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}."
-            f"{os.getpid()}.{next(_NUMBER):06d}.{schema.PLUGIN_NAME}"
+    def forget(self) -> None:
+        """In a forked process: leaves the file to the process that opened it."""
+        self.lock = threading.RLock()
+        self.drop()
+
+    def _has_vanished(self) -> bool:
+        return self._opened is not None and has_vanished(self._path, self._opened)
+
+    def _tell_vanished(self) -> None:
+        warnings.warn(
+            "`log_dir` has vanished while it was written; it is made again, and what "
+            f"was written before is not in it. Received: log_dir={self._path!r}",
+            stacklevel=2,
         )
-        writer = tf.io.TFRecordWriter(str(self._directory / name))
-        event = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
-        writer.write(event.SerializeToString())
-        return writer
+
+    def _open(self) -> RunIdentity:
+        identity = self.place.take()
+        try:
+            file = self.place.next_file()
+            self._path = storage.join(identity.directory, file.name)
+            self._number = file.number
+            self._writer = storage.writer(self._path)
+            first = event_pb2.Event(wall_time=time.time(), file_version=_FIRST)
+            self._add(first.SerializeToString())
+            now = time.time()
+            mark = files.Opened(identity.run, file.number, identity.fit, now)
+            self._add(_event(2 * file.number, [_mark(mark)]))
+            self._described.add(schema.FILE_TAG)
+            for step, lasting in self._lasting.values():
+                value = summary_pb2.Summary.Value.FromString(lasting)
+                self._add(_event(step, [value]))
+                self._described.add(value.tag)
+            if not storage.is_remote(self._path):
+                self._opened = os.stat(self._path)
+        except BaseException:
+            self.drop()
+            raise
+        return identity
 
     def _add(self, event: bytes) -> None:
-        if self._writer is None:
-            self._writer = self._open()
         self._writer.write(event)
         self._writer.flush()
+
+
+# What the first event of a file says.
+_FIRST = "brain.Event:2"
+
+
+def _event(step: int, values: "list[summary_pb2.Summary.Value]") -> bytes:
+    summary = summary_pb2.Summary(value=values)
+    event = event_pb2.Event(step=step, wall_time=time.time(), summary=summary)
+    content: bytes = event.SerializeToString()
+    return content
+
+
+def _mark(mark: files.Opened | files.Closed) -> summary_pb2.Summary.Value:
+    text = _bytes(files.seal_mark(mark))
+    metadata = None
+    if isinstance(mark, files.Opened):
+        metadata = _own_metadata(_TEXT)
+    return _value(schema.FILE_TAG, text, metadata)
 
 
 class Scalars:
@@ -135,23 +240,24 @@ class _Template:
 
 def chunk(
     tag: str,
+    ahead: int,
     steps: Sequence[int],
     matrices: np.ndarray,
-    content: Mapping[str, Any] | None = None,
+    described: Described | None = None,
 ) -> summary_pb2.Summary.Value:
     """Matrices of our own plugin, shape `(steps, rows, columns)`, float32.
 
-    `content` is JSON metadata, if any: what tells the rows and columns.
+    `ahead` steps of the series are in the file already. `described`, if given, goes
+    along as metadata: what tells the rows and columns.
     """
-    packed = np.frombuffer(packing.pack(steps, matrices), np.uint8)
-    metadata = None if content is None else _own_metadata(content)
+    packed = np.frombuffer(packing.pack(tag, ahead, steps, matrices), np.uint8)
+    metadata = None if described is None else _own_metadata(described.sealed())
     return _value(tag, _tensor(types_pb2.DT_UINT8, packed), metadata)
 
 
 def text(tag: str, content: Mapping[str, Any]) -> summary_pb2.Summary.Value:
-    """A JSON object of our own plugin."""
-    metadata = _own_metadata({"v": schema.DATA_VERSION})
-    return _value(tag, _bytes(json.dumps(content).encode()), metadata)
+    """A JSON object of our own plugin, with at least one entry."""
+    return _value(tag, _bytes(sealing.seal(content)), _own_metadata(_TEXT))
 
 
 def scalar(tag: str, value: float, description: str = "") -> summary_pb2.Summary.Value:
@@ -209,10 +315,14 @@ def _bytes(content: bytes) -> tensor_pb2.TensorProto:
     return tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[content])
 
 
-def _own_metadata(content: Mapping[str, Any]) -> summary_pb2.SummaryMetadata:
+# The metadata of a text, which describes itself.
+_TEXT = sealing.seal({"kind": sealing.TEXT})
+
+
+def _own_metadata(content: bytes) -> summary_pb2.SummaryMetadata:
     return summary_pb2.SummaryMetadata(
         plugin_data=summary_pb2.SummaryMetadata.PluginData(
-            plugin_name=schema.PLUGIN_NAME, content=json.dumps(content).encode()
+            plugin_name=schema.PLUGIN_NAME, content=content
         ),
         data_class=summary_pb2.DATA_CLASS_TENSOR,
     )

@@ -1,109 +1,328 @@
-"""From event files back to a `RunRecord`, by TensorBoard's own loader."""
+"""From event files back to a `RunRecord`, past whatever in them is damaged."""
 
-import json
+import collections
+import dataclasses
 import logging
-import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from tensorboard.backend.event_processing import event_file_loader
-from tensorboard.util import tensor_util
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto import event_pb2, types_pb2
 
 from keras_initkit import schema
-from keras_initkit.recording.record import RunRecord
-from keras_initkit_light.format import packing
+from keras_initkit.recording import locks, storage
+from keras_initkit.recording.damage import Missing, RunDamagedError
+from keras_initkit.recording.frames import Gap, frames
+from keras_initkit.recording.record import RunInfo, RunRecord
+from keras_initkit_light.format import files, packing, sealing
+from keras_initkit_light.format.described import (
+    METRICS,
+    Described,
+    UnknownKindError,
+)
 
 logger = logging.getLogger(__name__)
 
+# An event without these bytes holds nothing of a record.
+_OURS = f"{schema.PLUGIN_NAME}/".encode()
+# Bytes of a file that hold what it says first.
+_HEAD = 4096
 
-def read_record(log_dir: str | pathlib.Path, thin: bool = True) -> RunRecord:
-    """Reads the record of a run.
 
-    Where a run was started again from an earlier step, what came later stands.
+def list_runs(log_dir: str) -> list[RunInfo]:
+    """Returns the runs in a log directory and below it, the newest last."""
+    there = storage.names(log_dir)
+    numbers = [n for name in there if (n := files.sub_run_number(name)) is not None]
+    found = _runs_in(log_dir, there)
+    for number in sorted(numbers):
+        directory = storage.join(log_dir, files.sub_run(number))
+        found += _runs_in(directory, storage.names(directory))
+    return found
 
-    Args:
-        log_dir: The directory a monitor was given, or its `initkit` part.
-        thin: Whether old steps thin out as in memory.
 
-    Returns:
-        A `RunRecord` whose values equal those recorded (metrics in float32).
+def _runs_in(directory: str, names: list[str]) -> list[RunInfo]:
+    """Returns the runs in one directory: one, unless directories were merged."""
+    runs = collections.defaultdict(list)
+    for name in names:  # in the order of their beginning
+        file = files.LogFile.of(name)
+        if file is not None:
+            runs[file.run].append(file)
+    return [_info(run, directory, sorted(each)) for run, each in runs.items()]
 
-    Raises:
-        FileNotFoundError: If there is no record below `log_dir`.
-    """
-    path = pathlib.Path(log_dir)
-    directory = path if path.name == schema.RECORD_RUN else path / schema.RECORD_RUN
-    files = sorted(directory.glob("events.out.tfevents.*"))
-    if not files:
-        raise FileNotFoundError(
-            f"`log_dir` must hold a record, event files in {schema.RECORD_RUN!r} below "
-            f"it. Received: log_dir={str(log_dir)!r}"
-        )
+
+def _info(run: str, directory: str, of_run: list[files.LogFile]) -> RunInfo:
+    paths = [storage.join(directory, file.name) for file in of_run]
+    opened = [mark for path in paths if (mark := _opened(path)) is not None]
+    return RunInfo(
+        id=run,
+        log_dir=directory,
+        files=tuple(paths),
+        fits=max((mark.fit for mark in opened), default=None),
+        began=opened[0].began if opened else None,
+    )
+
+
+def _opened(path: str) -> files.Opened | None:
+    """What a file says first, `None` where that cannot be read."""
+    try:
+        head = storage.read(path, _HEAD)
+    except OSError:
+        return None
+    for item in frames(head):
+        if not isinstance(item, Gap) and _OURS in item.content:
+            try:
+                for value in _values(item.content):
+                    mark = files.unseal_mark(_text(value))
+                    return mark if isinstance(mark, files.Opened) else None
+            except ValueError:
+                continue
+    return None
+
+
+def read_record(
+    log_dir: str, run: "str | RunInfo | None" = None, thin: bool = True
+) -> RunRecord:
+    """Reads the record of a run; see `RunRecord.load`."""
+    runs = list_runs(log_dir)
     record = RunRecord(thins=thin)
-    contents: dict[str, dict[str, Any]] = {}
-    matrices: dict[str, dict[int, np.ndarray]] = {}
-    for value in _values(files):
-        described = value.metadata.plugin_data.content
-        if described:
-            contents[value.tag] = json.loads(described)
-        content = contents.get(value.tag, {})
-        if value.tag == schema.RUN_TAG:
-            record.metadata.update(json.loads(value.tensor.string_val[0]))
-        elif "kind" not in content or value.tag.endswith(schema.FIRST_SUFFIX):
-            continue
-        elif content.get("v") != schema.DATA_VERSION:
-            if described:  # once a file and series
-                logger.warning(
-                    "%s: skipping %r, which is of data version %s; version %s is read",
-                    directory,
-                    value.tag,
-                    content.get("v"),
-                    schema.DATA_VERSION,
-                )
-        else:
-            chunk = _chunk(value.tensor, content)
-            steps = matrices.setdefault(value.tag, {})
-            while steps and next(reversed(steps)) >= chunk.steps[0]:
-                steps.popitem()
-            steps.update(zip(chunk.steps, chunk.values(), strict=True))
-    for tag, steps in matrices.items():
-        _take_in(record, tag, contents[tag], steps)
+    if not runs:
+        return _without_runs(log_dir, record)
+    reading = _Reading(record)
+    chosen = _chosen(runs, run)
+    for path in chosen.files:
+        reading.take_file(path)
+    if not storage.is_remote(log_dir) and locks.holder(chosen.log_dir):
+        reading.is_being_written(chosen.files[-1])
+    reading.finish()
+    damage = [one for one in reading.damage if not record.is_filled]
+    if damage:
+        raise RunDamagedError(damage[0].path, damage[0].what, damage[0].offset)
     return record
 
 
-def _values(files: list[pathlib.Path]) -> Iterator[Any]:
-    for file in files:
-        for event in event_file_loader.EventFileLoader(str(file)).Load():
-            yield from event.summary.value
+def _chosen(runs: list[RunInfo], run: "str | RunInfo | None") -> RunInfo:
+    if run is None:
+        return runs[-1]
+    wanted = run.id if isinstance(run, RunInfo) else run
+    for one in runs:
+        if one.id == wanted:
+            return one
+    raise ValueError(
+        "`run` must be the id of a run there, one of "
+        f"{[one.id for one in runs]}. Received: run={run!r}"
+    )
 
 
-def _chunk(tensor: Any, content: dict[str, Any]) -> packing.Chunk:
-    packed = tensor_util.make_ndarray(tensor).tobytes()
-    return packing.unpack(packed, len(content["tensors"]), len(content["columns"]))
+def _without_runs(log_dir: str, record: RunRecord) -> RunRecord:
+    """What is read where there is no run: nothing of older data versions."""
+    old = storage.join(log_dir, schema.OLD_RECORD_RUN)
+    if not any(name.startswith("events.out.tfevents.") for name in storage.names(old)):
+        raise FileNotFoundError(
+            "`log_dir` must hold a run, event files that a monitor wrote. "
+            f"Received: log_dir={log_dir!r}"
+        )
+    what = (
+        "a record of data version 3 or before, which this version does not read; "
+        f"version {schema.DATA_VERSION} is read"
+    )
+    logger.warning("%s: skipping %s", old, what)
+    record.missing.append(Missing(old, what))
+    return record
+
+
+@dataclasses.dataclass
+class _FileState:
+    """What was read of one file.
+
+    Attributes:
+        path: The file.
+        counts: Steps of each series that are accounted for, texts of each tag.
+        closed: Whether it says that it was closed.
+        size: Bytes.
+    """
+
+    path: str
+    counts: "collections.Counter[str]" = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    closed: bool = False
+    size: int = 0
+
+
+class _Reading:
+    """A run that is being read into a record.
+
+    Attributes:
+        damage: What is damaged, of what the record misses.
+    """
+
+    def __init__(self, record: RunRecord):
+        self.damage: list[Missing] = []
+        self._record = record
+        self._described: dict[str, Described] = {}
+        self._matrices: dict[str, dict[int, np.ndarray]] = {}
+        self._of_other_versions: set[str] = set()
+        self._open_ends: list[Missing] = []
+        self._file = _FileState("")
+
+    def take_file(self, path: str) -> None:
+        """Takes in what can be read of a file."""
+        self._file = _FileState(path)
+        try:
+            data = storage.read(path)
+        except OSError as error:
+            self._miss(f"all of it ({error})", None)
+            return
+        for item in frames(data):
+            if isinstance(item, Gap):
+                self._miss(f"{item.size} bytes that are no whole event", item.offset)
+            elif _OURS in item.content:
+                self._take_event(item.content, item.offset)
+        if not self._file.closed:
+            what = "its end: it was not closed, as if its process was killed or it cut"
+            self._open_ends.append(Missing(path, what, len(data)))
+
+    def is_being_written(self, path: str) -> None:
+        """Notes that a file has no end yet."""
+        self._open_ends = [one for one in self._open_ends if one.path != path]
+
+    def finish(self) -> None:
+        """Puts what was read into the record."""
+        for tag, steps in self._matrices.items():
+            _take_in(self._record, tag, self._described[tag], steps)
+        self._record.missing += [*self.damage, *self._open_ends]
+
+    def _miss(self, what: str, offset: int | None) -> None:
+        self.damage.append(Missing(self._file.path, what, offset))
+
+    def _take_event(self, content: bytes, offset: int) -> None:
+        try:
+            values = _values(content)
+        except ValueError as error:
+            self._miss(str(error), offset)
+            return
+        for value in values:
+            try:
+                self._take_value(value)
+            except (UnknownKindError, _Skipped):
+                continue
+            except sealing.OtherVersionError as error:
+                self._skip(value.tag, error)
+            except ValueError as error:
+                self._miss(f"{value.tag!r}: {error}", offset)
+
+    def _skip(self, tag: str, error: sealing.OtherVersionError) -> None:
+        """Leaves out a series of another version, and says so once."""
+        if tag not in self._of_other_versions:
+            self._of_other_versions.add(tag)
+            logger.warning("%s: skipping %r: %s", self._file.path, tag, error)
+            self._record.missing.append(Missing(self._file.path, f"{tag!r}: {error}"))
+
+    def _take_value(self, value: Any) -> None:
+        tag = value.tag
+        if tag == schema.FILE_TAG:
+            self._take_mark(files.unseal_mark(_text(value)))
+        elif tag in (schema.RUN_TAG, schema.FINDINGS_TAG):
+            self._file.counts[tag] += 1
+            content = sealing.unseal(_text(value))
+            if tag == schema.RUN_TAG:
+                self._record.metadata.update(content)
+        else:
+            self._take_chunk(value)
+
+    def _take_mark(self, mark: files.Opened | files.Closed) -> None:
+        if isinstance(mark, files.Opened):
+            return
+        self._file.closed = True
+        for tag, count in mark.counts.items():
+            if tag not in self._of_other_versions:
+                self._miss_steps(tag, count, "at its end")
+
+    def _miss_steps(self, tag: str, count: int, where: str) -> None:
+        """Says how many steps ahead of the n-th of the file are not there."""
+        lost = count - self._file.counts[tag]
+        if lost > 0:
+            self._miss(f"{lost} steps or texts of {tag!r} {where}", None)
+
+    def _take_chunk(self, value: Any) -> None:
+        tag = value.tag.removesuffix(schema.FIRST_SUFFIX)
+        described = value.metadata.plugin_data.content
+        if described:
+            self._described[tag] = _checked(Described.unsealed(described))
+        if tag in self._of_other_versions:
+            raise _Skipped
+        if tag not in self._described:
+            raise ValueError("a chunk of which the description is lost")
+        if value.tensor.dtype != types_pb2.DT_UINT8:
+            raise ValueError("it holds no bytes")
+        packed = value.tensor.tensor_content
+        chunk = packing.unpack(value.tag, packed, *self._described[tag].shape)
+        matrices = chunk.values()
+        steps = self._matrices.setdefault(tag, {})
+        first = chunk.steps[0]
+        self._miss_steps(tag, chunk.ahead, f"ahead of step {first}")
+        self._file.counts[tag] = chunk.ahead + len(chunk.steps)
+        while steps and next(reversed(steps)) >= first:
+            steps.popitem()
+        steps.update(zip(chunk.steps, matrices, strict=True))
+
+
+class _Skipped(Exception):
+    """A value that is left out, as has been said."""
+
+
+def _values(content: bytes) -> list[Any]:
+    """Returns the values of ours in an event.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        event = event_pb2.Event.FromString(content)
+    except DecodeError as error:
+        raise ValueError("an event that cannot be read") from error
+    values = event.summary.value
+    return [value for value in values if value.tag.startswith(_OURS.decode())]
+
+
+def _text(value: Any) -> bytes:
+    if len(value.tensor.string_val) != 1:
+        raise ValueError("it holds no text")
+    text: bytes = value.tensor.string_val[0]
+    return text
+
+
+def _checked(described: Described) -> Described:
+    """Returns a description whose rows are tensors.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if described.kind != METRICS:
+        for label in described.tensors:
+            schema.TensorKey.from_label(label)
+    return described
 
 
 def _take_in(
-    record: RunRecord, tag: str, content: dict[str, Any], steps: dict[int, np.ndarray]
+    record: RunRecord, tag: str, described: Described, steps: dict[int, np.ndarray]
 ) -> None:
     """Adds the matrices of one tag to a record, in the order of their steps."""
-    if content["kind"] == "metrics":
+    if described.kind == METRICS:
         for step, matrix in steps.items():
             values = matrix[0].tolist()
-            record.add_scalars(step, dict(zip(content["columns"], values, strict=True)))
+            record.add_scalars(step, dict(zip(described.columns, values, strict=True)))
         return
     stores = {
         "statistics": record.series,
         "histogram": record.histograms,
         "time": record.time_steps,
     }
-    kind = content["kind"]
+    kind = described.kind
     if kind not in stores:
         return
-    tensors = tuple(map(schema.TensorKey.from_label, content["tensors"]))
-    series = record.new_series(
-        kind, content["signal"], tensors, tuple(content["columns"])
-    )
+    tensors = tuple(map(schema.TensorKey.from_label, described.tensors))
+    series = record.new_series(kind, described.signal, tensors, described.columns)
     for step, matrix in steps.items():
         series.append(step, matrix)
     name = tag.removeprefix(f"{schema.PLUGIN_NAME}/").removesuffix(f"/{kind}")

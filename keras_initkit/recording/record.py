@@ -2,13 +2,13 @@
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_initkit import schema
+from keras_initkit.recording.damage import Missing
 from keras_initkit.recording.thinning import Thinning
 
 if TYPE_CHECKING:
@@ -130,6 +130,25 @@ def _read_only(view: np.ndarray) -> np.ndarray:
     return view
 
 
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """A run on disk.
+
+    Attributes:
+        id: Its random id, 12 hexadecimal digits.
+        log_dir: The directory it lies in: the log directory, or a `run-<n>` below it.
+        files: Paths of its event files, in order.
+        fits: How many `fit`s it is made of; `None` where that cannot be read.
+        began: Seconds since the epoch when it began; `None` where that cannot be read.
+    """
+
+    id: str
+    log_dir: str
+    files: tuple[str, ...]
+    fits: int | None
+    began: float | None
+
+
 @dataclasses.dataclass
 class RunRecord:
     """Everything recorded of a run.
@@ -151,8 +170,10 @@ class RunRecord:
             reports them (running means over the epoch), `"loss"` among them.
         metadata: JSON-able facts about the run: `"layers"` (path, class, activation,
             weights and their roles of each layer), `"model"`, `"data_version"`,
-            `"untapped"` (layer path and reason)...
+            `"untapped"` (layer path and reason), `"run"` (the run's id on disk)...
         thins: Whether old steps thin out.
+        missing: What a log has lost, of a record that was read from one: `Missing`,
+            with the file, the place in it and what it was. Empty where all is there.
     """
 
     series: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
@@ -163,6 +184,7 @@ class RunRecord:
     )
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     thins: bool = True
+    missing: list[Missing] = dataclasses.field(default_factory=list)
     _thinning: dict[str, Thinning] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -451,19 +473,55 @@ class RunRecord:
         return export.read_json(path)
 
     @classmethod
-    def load(cls, log_dir: str | os.PathLike[str], *, thin: bool = True) -> "RunRecord":
-        """Reads a record back from the event files below a log directory.
+    def runs(cls, log_dir: str | os.PathLike[str]) -> list[RunInfo]:
+        """Lists the runs in a log directory, the newest last.
+
+        A run goes on when its monitor is given to another `fit` of the same model, or
+        when a `ResumePoint` resumes its training. Any other `fit`, such as that of a
+        script that runs again, is a new run, which hides none that are there.
 
         Args:
-            log_dir: The directory a monitor was given (or its `initkit` part).
-            thin: Whether old steps thin out as they did in memory; else all are held.
-
-        Raises:
-            FileNotFoundError: If there is no record below `log_dir`.
+            log_dir: The directory a monitor was given.
         """
         from keras_initkit.recording import reader
 
-        return reader.read_record(pathlib.Path(log_dir), thin)
+        return reader.list_runs(os.fspath(log_dir))
+
+    @classmethod
+    def load(
+        cls,
+        log_dir: str | os.PathLike[str],
+        *,
+        run: str | RunInfo | None = None,
+        thin: bool = True,
+    ) -> "RunRecord":
+        """Reads a record back from the event files of a run.
+
+        What is damaged is stepped over; `record.missing` lists what is not there.
+        Where a run was resumed from an earlier step, what came later stands.
+
+        Args:
+            log_dir: The directory a monitor was given.
+            run: The run to read, or its id, of those that `runs` lists; the newest by
+                default.
+            thin: Whether old steps thin out as they did in memory; else all are held.
+
+        Returns:
+            A record whose values equal those recorded (metrics in float32).
+
+        Raises:
+            FileNotFoundError: If there is no run in `log_dir`.
+            RunDamagedError: If nothing of the run can be read.
+            ValueError: If `run` is none of the runs there.
+        """
+        from keras_initkit.recording import reader
+
+        return reader.read_record(os.fspath(log_dir), run, thin)
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether anything was recorded."""
+        return bool(self.series or self.scalars or self.metadata)
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{n}: {len(s)} steps" for n, s in self.series.items())

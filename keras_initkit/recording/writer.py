@@ -1,7 +1,7 @@
 """`RunWriter`: a record's matrices, and what the stock dashboards show of them."""
 
-import pathlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,26 +9,41 @@ import numpy as np
 from keras_initkit import schema
 from keras_initkit.recording import events, stock
 from keras_initkit.recording.chunks import ChunkFile
+from keras_initkit.recording.places import Place, RunIdentity
 from keras_initkit.recording.record import RunRecord, SignalSeries
 from keras_initkit.structure.roles import names_in_table
+from keras_initkit_light.format.described import METRICS, Described
 
 
 class RunWriter:
-    """Writes a run: scalars and histograms to its directory, matrices below it.
+    """Writes a run to one event file: the record, and what stock dashboards show.
 
     Args:
-        log_dir: Directory of the run. The matrices go to `<log_dir>/initkit`, a run of
-            its own for TensorBoard, so that they never share a file's directory with
-            another writer.
+        log_dir: The directory that a monitor was given.
+        continued: Returns the run that this one continues, as `places.Place` has it.
     """
 
-    def __init__(self, log_dir: str | pathlib.Path):
-        self._stock = events.EventFile(pathlib.Path(log_dir))
-        self._matrices = ChunkFile(pathlib.Path(log_dir) / schema.RECORD_RUN)
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str],
+        continued: Callable[[], RunIdentity | None] = lambda: None,
+    ):
+        self._place = Place(os.fspath(log_dir), continued)
+        self._stock = events.EventFile(self._place)
+        self._matrices = ChunkFile(self._stock)
         self._shown: dict[str, Sequence[str]] = {}
         self._boards: dict[tuple[str, ...], stock.ScalarBoard] = {}
         self._metrics: tuple[tuple[str, ...], events.Scalars] | None = None
         self._metrics_step: int | None = None
+
+    @property
+    def identity(self) -> RunIdentity | None:
+        """The run that is written; `None` before the first write."""
+        return self._place.identity
+
+    def begin(self) -> RunIdentity:
+        """Opens the file, if need be; returns the run."""
+        return self._stock.begin()
 
     def show(self, statistics: Mapping[str, Sequence[str]]) -> None:
         """Fixes the statistics that stock dashboards get of the layers of signals.
@@ -79,11 +94,11 @@ class RunWriter:
         names = tuple(metrics)
         numbers = np.array([[metrics[name] for name in names]])
         tag = f"{schema.METRICS_TAG}/{','.join(names)}"
-        content = _content("metrics", "", ["metrics"], names)
-        self._matrices.add(tag, step, numbers, lambda: content)
+        described = Described(METRICS, "", ("metrics",), names)
+        self._matrices.add(tag, step, numbers, lambda: described)
         if self._metrics is None or self._metrics[0] != names:
-            described = {f"metrics/{name}": _about_metric(name) for name in names}
-            self._metrics = names, events.Scalars(described)
+            shown = {f"metrics/{name}": _about_metric(name) for name in names}
+            self._metrics = names, events.Scalars(shown)
         self._stock.write_scalars(step, self._metrics[1], numbers[0])
 
     def write_findings(self, step: int, findings: Sequence[Mapping[str, Any]]) -> None:
@@ -110,34 +125,35 @@ class RunWriter:
         rms: np.ndarray,
     ) -> None:
         """Writes what theory predicts of a signal, one rms a tensor."""
-        rows = [key.label for key in tensors]
-        content = _content("prediction", signal, rows, schema.PREDICTION_COLUMNS)
+        rows = tuple(key.label for key in tensors)
+        described = Described("prediction", signal, rows, schema.PREDICTION_COLUMNS)
         values = np.reshape(rms, (len(tensors), 1))
         tag = schema.prediction_tag(signal)
-        self._matrices.add(tag, step, values, lambda: content)
+        self._matrices.add(tag, step, values, lambda: described)
 
     def flush(self) -> None:
         """Writes the matrices that wait to be written together."""
         self._matrices.flush()
 
     def close(self) -> None:
-        """Closes the files; a later write opens others."""
-        try:
-            self._matrices.close()
-        finally:
-            self._stock.close()
+        """Closes the file; a later write opens another."""
+        self._matrices.close()
+
+    def drop(self) -> None:
+        """Lets go of the file as it is, for it cannot be written."""
+        self._matrices.drop()
 
     def _add(
         self, kind: str, name: str, series: SignalSeries, step: int, record: RunRecord
     ) -> None:
-        def describe() -> dict[str, Any]:
-            rows = [key.label for key in series.tensors]
-            content = _content(kind, series.signal, rows, series.statistics)
+        def describe() -> Described:
+            rows = tuple(key.label for key in series.tensors)
+            roles: tuple[str, ...] = ()
             if schema.SIGNALS[series.signal].source == "weight":
                 known = record.roles()
                 keys = [(key.layer, key.tensor) for key in series.tensors]
-                content["roles"] = [known.get(key) for key in keys]
-            return content
+                roles = tuple(known.get(key, "") for key in keys)
+            return Described(kind, series.signal, rows, series.statistics, roles)
 
         tag = schema.matrix_tag(name, kind)
         self._matrices.add(tag, step, series.last(), describe)
@@ -160,7 +176,8 @@ class RunWriter:
             signals = {signal for signals in self._boards for signal in signals}
             ordered = schema.check_signals(tuple(signals))
             vectors = names_in_table(*schema.VECTORS)
-            self._stock.write(step, [stock.charts(ordered, vectors)])
+            charts = stock.charts(ordered, vectors)
+            self._stock.write(step, [charts], lasting=True)
         matrices = {signal: one.last() for signal, one in series.items()}
         self._stock.write_scalars(step, board.scalars, board.numbers(matrices))
         if counts:
@@ -171,19 +188,6 @@ class RunWriter:
                         series[signal], counts[signal], self._stock.describes
                     )
             self._stock.write(step, values)
-
-
-def _content(
-    kind: str, signal: str, tensors: Sequence[str], columns: Sequence[str]
-) -> dict[str, Any]:
-    """What the metadata of a series says: the rows and columns of its matrices."""
-    return {
-        "v": schema.DATA_VERSION,
-        "kind": kind,
-        "signal": signal,
-        "tensors": list(tensors),
-        "columns": list(columns),
-    }
 
 
 def _about_metric(name: str) -> str:

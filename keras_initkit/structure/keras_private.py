@@ -294,6 +294,14 @@ def optimized(optimizer: Any) -> Any:
     return known or getattr(inner, "_trainable_variables", known)
 
 
+def begin_at(model: Any, epoch: int | None) -> None:
+    """Has the `fit` that begins start at an epoch; `None` for where it was told to.
+
+    `_initial_epoch`, which Keras reads behind `on_train_begin`, and never resets.
+    """
+    model._initial_epoch = epoch
+
+
 def strategy_given(model: Any) -> Any:
     """Returns the `tf.distribute` strategy a model was made under, `None` for none.
 

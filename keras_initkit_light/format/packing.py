@@ -1,12 +1,14 @@
 """Chunks: some steps of a series of matrices, packed into one tensor of bytes.
 
-As event files hold them, little-endian: the number of steps, the steps and the sizes
-of the streams as int64, then the streams. A stream holds one column, so that a
-statistic is read without the others, or as many as make up a kilobyte: the float32
-values of shape `(columns, steps, rows)` in four planes, the first byte of every value
-(sign and most of the exponent) ahead of the second of every value, down to the last of
-the mantissa, by zlib, which then finds what repeats: exponents, columns of one value
-such as counts of NaN, values that stay. Nothing is lost.
+As event files hold them, little-endian: a checksum (uint32, CRC-32 of the tag of the
+series and of all that follows), how many steps of the series are ahead of it in its
+file, the number of its own, these steps and the sizes of the streams as int64, then the
+streams. A stream holds one column, so that a statistic is read without the others, or
+as many as make up a kilobyte: the float32 values of shape `(columns, steps, rows)` in
+four planes, the first byte of every value (sign and most of the exponent) ahead of the
+second of every value, down to the last of the mantissa, by zlib, which then finds what
+repeats: exponents, columns of one value such as counts of NaN, values that stay.
+Nothing is lost; what is damaged or missing is known from the checksum and the counts.
 """
 
 import dataclasses
@@ -30,8 +32,8 @@ _OVERHEAD = 64
 _LEVEL = 1
 # Bytes: columns share a stream up to this.
 _STREAM = 1024
-# Bytes of an integer of the head.
-_INTEGER = 8
+# Bytes of the checksum, and of an integer of the head.
+_CHECKSUM, _INTEGER = 4, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +41,14 @@ class Chunk:
     """Some steps of a series of matrices, as they were packed.
 
     Attributes:
+        ahead: How many steps of the series come before these in the same file.
         steps: The steps, ascending.
         rows: Number of rows of each matrix.
         columns: Number of columns of each matrix.
         streams: The columns, some in each.
     """
 
+    ahead: int
     steps: tuple[int, ...]
     rows: int
     columns: int
@@ -115,10 +119,12 @@ def _unplaned(contents: Sequence[bytes], shape: tuple[int, int, int]) -> Array:
     return each[..., 0].astype(np.float32)
 
 
-def pack(steps: Sequence[int], matrices: Array) -> bytes:
+def pack(tag: str, ahead: int, steps: Sequence[int], matrices: Array) -> bytes:
     """Returns a chunk.
 
     Args:
+        tag: Tag of the series.
+        ahead: How many steps of the series are ahead of these in the same file.
         steps: Ascending integers, `MOST_STEPS` at most.
         matrices: float32 of shape `(steps, rows, columns)`, NaN and all.
     """
@@ -130,8 +136,13 @@ def pack(steps: Sequence[int], matrices: Array) -> bytes:
         )
         for i in range(0, len(values), shared)
     ]
-    numbers = [len(steps), *steps, *map(len, streams)]
-    return b"".join([struct.pack(f"<{len(numbers)}q", *numbers), *streams])
+    numbers = [ahead, len(steps), *steps, *map(len, streams)]
+    rest = b"".join([struct.pack(f"<{len(numbers)}q", *numbers), *streams])
+    return struct.pack("<I", _checksum(tag, rest)) + rest
+
+
+def _checksum(tag: str, rest: bytes) -> int:
+    return zlib.crc32(rest, zlib.crc32(tag.encode()))
 
 
 def most_bytes(steps: int, rows: int, columns: int) -> int:
@@ -140,36 +151,44 @@ def most_bytes(steps: int, rows: int, columns: int) -> int:
     size = 4 * steps * rows * columns
     # What cannot be made smaller is stored in pieces, 5 bytes longer each.
     return (
-        _INTEGER * (1 + steps + streams)
+        _CHECKSUM
+        + _INTEGER * (2 + steps + streams)
         + size
         + size // 1000
         + _OVERHEAD * (1 + streams)
     )
 
 
-def unpack(packed: bytes, rows: int, columns: int) -> Chunk:
+def unpack(tag: str, packed: bytes, rows: int, columns: int) -> Chunk:
     """Returns the chunk of matrices of `rows` and `columns` that was packed.
 
     Raises:
-        ValueError: If `packed` is none.
+        ValueError: If `packed` is none, or not as it was packed under this tag.
     """
-    if len(packed) < _INTEGER:
+    if len(packed) < _CHECKSUM + 2 * _INTEGER:
         raise _Malformed(packed, rows, columns)
-    (count,) = struct.unpack_from("<q", packed)
-    if not 0 < count <= MOST_STEPS:
+    (checksum,) = struct.unpack_from("<I", packed)
+    rest = packed[_CHECKSUM:]
+    if checksum != _checksum(tag, rest):
+        raise ValueError(
+            f"`packed` must be as it was packed under {tag!r}, which its checksum "
+            f"denies. Received: {len(packed)} bytes"
+        )
+    ahead, count = struct.unpack_from("<2q", rest)
+    if ahead < 0 or not 0 < count <= MOST_STEPS:
         raise _Malformed(packed, rows, columns)
-    head = f"<{1 + count + _streams(count, rows, columns)}q"
+    head = f"<{2 + count + _streams(count, rows, columns)}q"
     end = struct.calcsize(head)
-    if len(packed) < end:
+    if len(rest) < end:
         raise _Malformed(packed, rows, columns)
-    _, *numbers = struct.unpack_from(head, packed)
+    _, _, *numbers = struct.unpack_from(head, rest)
     steps, sizes = numbers[:count], numbers[count:]
     ascends = all(one < other for one, other in itertools.pairwise(steps))
-    if not ascends or min(sizes, default=0) < 0 or end + sum(sizes) != len(packed):
+    if not ascends or min(sizes, default=0) < 0 or end + sum(sizes) != len(rest):
         raise _Malformed(packed, rows, columns)
     starts = itertools.accumulate(sizes, initial=end)
-    streams = (packed[i : i + size] for i, size in zip(starts, sizes, strict=False))
-    return Chunk(tuple(steps), rows, columns, tuple(streams))
+    streams = (rest[i : i + size] for i, size in zip(starts, sizes, strict=False))
+    return Chunk(ahead, tuple(steps), rows, columns, tuple(streams))
 
 
 def _shared(steps: int, rows: int) -> int:

@@ -9,11 +9,12 @@ import math
 import re
 
 PLUGIN_NAME = "initkit"
-# Before 3 every matrix was an event of its own; now they come in chunks (`packing`).
-DATA_VERSION = 3
-# The event file of the matrices lies in a run of its own below the user's run, so that
-# two writers never share a directory.
-RECORD_RUN = "initkit"
+# Before 3 every matrix was an event of its own; since then they come in chunks
+# (`packing`). Before 4 the record lay beside the summaries for stock dashboards, in the
+# directory `OLD_RECORD_RUN` below them; now both are in one file (`files`), chunks and
+# texts have checksums (`sealing`), and a run has an identity.
+DATA_VERSION = 4
+OLD_RECORD_RUN = "initkit"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,6 +313,9 @@ SKIPPED = "skipped_steps"
 RUN_TAG = f"{PLUGIN_NAME}/run"
 METRICS_TAG = f"{PLUGIN_NAME}/metrics"
 FINDINGS_TAG = f"{PLUGIN_NAME}/findings"
+# What a file of a log says of itself (JSON), at its beginning and when it is closed:
+# see `files.Opened` and `files.Closed`.
+FILE_TAG = f"{PLUGIN_NAME}/file"
 # The first matrix of a series once more, where no sampling of steps can drop it.
 FIRST_SUFFIX = "@init"
 

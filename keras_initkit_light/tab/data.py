@@ -1,6 +1,5 @@
 """What the event files hold of the runs, read through TensorBoard's data provider."""
 
-import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent import futures
@@ -11,7 +10,7 @@ from tensorboard import errors
 from tensorboard.data import provider
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
-from keras_initkit_light.format import packing, schema
+from keras_initkit_light.format import packing, schema, sealing
 from keras_initkit_light.tab import listing
 from keras_initkit_light.tab.listing import Run, Series
 from keras_initkit_light.tab.parts import (
@@ -107,14 +106,14 @@ class Logs:
         ]
 
     def text(self, run: Run, tag: str) -> Any:
-        """Reads the newest JSON text under a tag; `None` if there is none to read."""
+        """Reads the newest sealed text under a tag; `None` if there is none to read."""
         if tag not in run.texts:
             return None
         data = self._tensors([run.run], [tag], 1).get(run.run, {}).get(tag, ())
         try:
-            return json.loads(np.ravel(data[-1].numpy)[0])
+            return sealing.unseal(np.ravel(data[-1].numpy)[0])
         except (IndexError, TypeError, ValueError):
-            run.notes.append(f"{tag}: not the JSON text it should be")
+            run.notes.append(f"{tag}: its newest text cannot be read")
             return None
 
     def hparams(self) -> dict[str, dict[str, Any]]:

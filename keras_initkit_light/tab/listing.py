@@ -5,15 +5,13 @@ left out and named in the notes of its run.
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from keras_initkit_light.format import schema
+from keras_initkit_light.format import schema, sealing
+from keras_initkit_light.format.described import Described, UnknownKindError
 
-# Kinds of matrices whose rows are tensors.
-KINDS = ("statistics", "histogram", "time", "prediction")
 _PART = re.compile(r"#(\d{1,6})(?=/|@|$)")
 
 
@@ -23,7 +21,7 @@ class Series:
 
     Attributes:
         tag: The tag.
-        kind: One of `KINDS`, or `"metrics"`.
+        kind: One of `described.KINDS`, or `described.METRICS`.
         signal: Name of the signal; `""` for metrics.
         part: 0, or n where the rows of the signal changed for the n-th time.
         tensors: Labels of the rows, in forward order.
@@ -57,9 +55,9 @@ class Run:
     """What one run holds, values apart.
 
     Attributes:
-        run: Its name for TensorBoard, such as `"mlp/initkit"`.
+        run: Its name for TensorBoard, such as `"mlp"` or `"mlp/run-2"`.
         series: All matrices, parts of a signal in order.
-        texts: Tags of the JSON texts, of `schema.RUN_TAG` and `schema.FINDINGS_TAG`.
+        texts: Tags of the sealed texts: `schema.RUN_TAG` and others.
         notes: What could not be read, and why.
     """
 
@@ -70,10 +68,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name a reader knows: that of the directory the monitor was given."""
-        if self.run == schema.RECORD_RUN:
-            return "."
-        return self.run.removesuffix(f"/{schema.RECORD_RUN}")
+        """The name a reader knows: that of its directory."""
+        return self.run
 
 
 def parse_run(name: str, tags: Mapping[str, Any]) -> Run:
@@ -83,63 +79,38 @@ def parse_run(name: str, tags: Mapping[str, Any]) -> Run:
         if tag.endswith(schema.FIRST_SUFFIX):
             continue
         try:
-            content = json.loads(listed.plugin_content)
-            version = content["v"]
-            if version != schema.DATA_VERSION:
-                age = "a newer" if version > schema.DATA_VERSION else "an older"
-                run.notes.append(
-                    f"{tag}: written by {age} keras_initkit (data version {version}, "
-                    f"this tab reads {schema.DATA_VERSION})"
-                )
-            elif "kind" in content:
-                run.series += _parse_series(tag, content, tags)
-            else:
+            content = sealing.unseal(listed.plugin_content)
+            if content.get("kind") == sealing.TEXT:
                 run.texts.add(tag)
-        except (KeyError, TypeError, ValueError):
+            else:
+                described = Described.unsealed(listed.plugin_content)
+                run.series.append(_series(tag, described, tags))
+        except UnknownKindError:
+            continue
+        except sealing.OtherVersionError as error:
+            age = "a newer" if error.version > schema.DATA_VERSION else "an older"
+            run.notes.append(
+                f"{tag}: written by {age} keras_initkit (data version {error.version}, "
+                f"this tab reads {schema.DATA_VERSION})"
+            )
+        except ValueError:
             run.notes.append(f"{tag}: its description cannot be read")
     run.series.sort(key=lambda s: (s.kind, s.signal, s.part))
     return run
 
 
-def _parse_series(
-    tag: str, content: Mapping[str, Any], tags: Mapping[str, Any]
-) -> list[Series]:
-    """Returns the series that `content` describes, none for kinds of other versions."""
-    kind = content["kind"]
-    is_metrics = kind == "metrics"
-    signal = "" if is_metrics else content["signal"]
-    if not is_metrics and (kind not in KINDS or signal not in schema.SIGNALS):
-        return []
-    tensors = _strings(content["tensors"])
-    if is_metrics and len(tensors) != 1:
-        raise ValueError("`tensors` of metrics must be one.")
+def _series(tag: str, described: Described, tags: Mapping[str, Any]) -> Series:
     part = _PART.search(tag)
     first = tag + schema.FIRST_SUFFIX
-    return [
-        Series(
-            tag,
-            kind,
-            signal,
-            int(part[1]) if part else 0,
-            tensors,
-            _strings(content["columns"]),
-            tags[tag].max_step,
-            tags[tag].max_wall_time,
-            first if first in tags else None,
-            _roles(content.get("roles"), len(tensors)),
-        )
-    ]
-
-
-def _roles(values: Any, count: int) -> tuple[str, ...]:
-    """Returns the roles of rows; those that are none of ours are not known."""
-    if not isinstance(values, list) or len(values) != count:
-        return ()
-    known = [value if isinstance(value, str) else "" for value in values]
-    return tuple(value if value in schema.ROLES else "" for value in known)
-
-
-def _strings(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-        raise ValueError("`values` must be a list of strings.")
-    return tuple(values)
+    return Series(
+        tag,
+        described.kind,
+        described.signal,
+        int(part[1]) if part else 0,
+        described.tensors,
+        described.columns,
+        tags[tag].max_step,
+        tags[tag].max_wall_time,
+        first if first in tags else None,
+        described.roles,
+    )

@@ -168,24 +168,30 @@ def _own_steps(chunks: Sequence[packing.Chunk]) -> list[tuple[int, ...]]:
 
 def chunks_of(series: Series, data: Mapping[str, Any]) -> Chunks:
     """Returns the chunks of a series, of what was read under its tags."""
-    first, others = data.get(series.first or "", ()), data.get(series.tag, ())
+    first = data.get(series.first or "", ())
+    rest = _in_order(data.get(series.tag, ()))
+    # What was sampled away: the first matrix, kept under its own tag.
+    sampled_away = not rest or (first and first[0].step < rest[0].step)
+    stored = [(series.tag, datum) for datum in rest]
+    if series.first is not None and sampled_away:
+        stored = [(series.first, datum) for datum in first[:1]] + stored
     whole: list[packing.Chunk] = []
     broken = 0
-    for datum in _in_order(first, others):
+    for tag, datum in stored:
         try:
-            whole.append(_unpacked(datum.numpy, series.shape))
+            whole.append(_unpacked(tag, datum.numpy, series.shape))
         except ValueError:
             broken += 1
     return Chunks(whole, broken)
 
 
-def _unpacked(stored: Array, shape: tuple[int, int]) -> packing.Chunk:
+def _unpacked(tag: str, stored: Array, shape: tuple[int, int]) -> packing.Chunk:
     if stored.dtype != np.uint8:
         raise ValueError(f"`stored` must be bytes. Received: dtype={stored.dtype}")
-    return packing.unpack(stored.tobytes(), *shape)
+    return packing.unpack(tag, stored.tobytes(), *shape)
 
 
-def _in_order(first: Sequence[Any], data: Sequence[Any]) -> list[Any]:
+def _in_order(data: Sequence[Any]) -> list[Any]:
     """Returns the data without those that a restart from an earlier step superseded.
 
     The readers differ here: one drops them by itself, the other hands out everything in
@@ -196,8 +202,7 @@ def _in_order(first: Sequence[Any], data: Sequence[Any]) -> list[Any]:
         while kept and kept[-1].step >= datum.step:
             kept.pop()
         kept.append(datum)
-    # What was sampled away: the first matrix, kept under its own tag.
-    return [d for d in first[:1] if not kept or d.step < kept[0].step] + kept
+    return kept
 
 
 def _before(parts: Iterable[Part], step: int) -> list[Part]:

@@ -19,6 +19,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug import exceptions, wrappers
 
 from keras_initkit_light.format import schema
+from keras_initkit_light.format.described import KINDS
 from keras_initkit_light.tab import data, listing
 from keras_initkit_light.tab.parts import Cache, Part
 
@@ -162,7 +163,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
     def statistic_route(self, request: wrappers.Request) -> wrappers.Response:
         parts = self.statistic_impl(
             self._logs(request),
-            _choice(request, "kind", listing.KINDS, listing.KINDS[0]),
+            _choice(request, "kind", KINDS, KINDS[0]),
             _choice(request, "signal", schema.SIGNALS),
             _argument(request, "column"),
             request.args.getlist("run"),
@@ -186,7 +187,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
     def tensor_route(self, request: wrappers.Request) -> wrappers.Response:
         parts = self.tensor_impl(
             self._logs(request),
-            _choice(request, "kind", listing.KINDS, listing.KINDS[0]),
+            _choice(request, "kind", KINDS, KINDS[0]),
             _choice(request, "signal", schema.SIGNALS),
             _argument(request, "tensor"),
             request.args.getlist("run"),

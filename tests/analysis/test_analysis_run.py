@@ -176,6 +176,7 @@ def test_event_files_of_others_are_left_alone(tmp_path):
 @pytest.mark.parametrize("part", ["", "initkit"])
 def test_event_files_of_others_in_a_run_of_ours_are_left_alone(tmp_path, part):
     xor_run(log_dir=tmp_path)
+    (tmp_path / part).mkdir(exist_ok=True)
     other = tmp_path / part / "events.out.tfevents.1.host.v2"
     other.write_bytes(b"theirs")
     before = set(tmp_path.rglob("*"))

@@ -40,7 +40,7 @@ def train(model, monitor, **options):
 def expected(log_dir):
     """Returns `[(step, signal, {layer: rms})]` as they stand in the event files."""
     found = []
-    for file in sorted((log_dir / schema.RECORD_RUN).iterdir()):
+    for file in sorted(log_dir.glob("*tfevents*")):
         for event in event_file_loader.EventFileLoader(str(file)).Load():
             for value in event.summary.value:
                 is_again = value.tag.endswith(schema.FIRST_SUFFIX)
@@ -49,7 +49,7 @@ def expected(log_dir):
                 content = json.loads(value.metadata.plugin_data.content)
                 assert (content["kind"], content["columns"]) == ("prediction", ["rms"])
                 packed = tensor_util.make_ndarray(value.tensor).tobytes()
-                chunk = packing.unpack(packed, len(content["tensors"]), 1)
+                chunk = packing.unpack(value.tag, packed, len(content["tensors"]), 1)
                 rms = chunk.values(column=0)[0].tolist()
                 rows = dict(zip(content["tensors"], rms, strict=True))
                 found.append((event.step, content["signal"], rows))

@@ -57,7 +57,7 @@ def ones(**options):
 def written_findings(log_dir):
     """Returns the lists of findings in the event files, in order."""
     accumulator = event_accumulator.EventAccumulator(
-        str(log_dir / schema.RECORD_RUN), size_guidance={"tensors": 0}
+        str(log_dir), size_guidance={"tensors": 0}
     ).Reload()
     if schema.FINDINGS_TAG not in accumulator.Tags()["tensors"]:
         return []

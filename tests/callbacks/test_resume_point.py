@@ -1,11 +1,14 @@
 """`ResumePoint`: an interrupted training ends as one that was never interrupted."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
+from keras_initkit.recording import RunDamagedError
 
 EPOCHS, BATCHES = 5, 4
 X = np.random.default_rng(0).normal(size=(BATCHES * 8, 6)).astype("float32")
@@ -242,3 +245,143 @@ def test_other_settings_than_those_of_the_interrupted_run_are_refused(tmp_path):
     other = kik.ResumePoint(path, settings={"learning_rate": 0.5, "limit": None})
     with pytest.raises(ValueError, match=r"`settings` .*0\.1.* Received: .*0\.5"):
         other.restore(small(), 3)
+
+
+def fitted(path, epochs, callbacks=()):
+    """Fits a small model without asking `restore`; returns it and the epochs begun."""
+    begun = []
+    told = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, _: begun.append(e))
+    model = small()
+    resume = kik.ResumePoint(path)
+    fitting = [told, resume, *callbacks]
+    model.fit(X, Y, 8, epochs, shuffle=False, callbacks=fitting, verbose=0)
+    return model, begun
+
+
+def test_fit_goes_on_by_itself(tmp_path):
+    whole, _ = fitted(tmp_path / "whole.npz", EPOCHS)
+    path = tmp_path / "resume.npz"
+    with pytest.raises(KeyboardInterrupt):
+        fitted(path, EPOCHS, [Interruption(3)])
+    model, begun = fitted(path, EPOCHS)
+    assert begun == [3, 4]
+    assert_same_bits(model, whole)
+    model, begun = fitted(path, EPOCHS)
+    assert begun == []
+    assert_same_bits(model, whole)
+    # A later `fit` of the model without a resume point begins where it is told to.
+    history = model.fit(X, Y, 8, 2, verbose=0)
+    assert history.epoch == [0, 1]
+
+
+def test_a_second_fit_is_not_put_back(tmp_path):
+    model, resume = small(), kik.ResumePoint(tmp_path / "resume.npz")
+    for _ in range(2):
+        history = model.fit(X, Y, 8, 2, verbose=0, callbacks=[resume])
+        assert history.epoch == [0, 1]
+    assert model.optimizer.iterations.numpy() == 2 * 2 * BATCHES
+
+
+def saved(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def damaged(path, how):
+    content = bytearray(path.read_bytes())
+    if how == "cut":
+        del content[-7:]
+    elif how == "flipped":
+        content[len(content) // 3] ^= 1
+    elif how == "empty":
+        content.clear()
+    elif how == "foreign":
+        content = saved(x=np.zeros(3))
+    elif how == "pickled":
+        content = saved(epoch=np.array([{}], object))
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "empty", "foreign", "pickled"])
+def test_the_file_before_stands_in_for_a_damaged_one(tmp_path, how):
+    path = tmp_path / "resume.npz"
+    fitted(path, 3)
+    damaged(path, how)
+    resume = kik.ResumePoint(path)
+    with pytest.warns(UserWarning, match=r"goes on from the epoch before"):
+        assert resume.restore(small(), EPOCHS) == range(2, EPOCHS)
+    damaged(resume._previous, how)
+    with pytest.raises(RunDamagedError, match=r"`clear\(\)` removes it") as raised:
+        kik.ResumePoint(path).restore(small(), EPOCHS)
+    assert raised.value.path == str(path)
+    resume.clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_crash_between_two_files_loses_that_epoch_only(tmp_path):
+    path = tmp_path / "resume.npz"
+    fitted(path, 3)
+    path.unlink()
+    assert kik.ResumePoint(path).restore(small(), EPOCHS) == range(2, EPOCHS)
+
+
+def rewritten(path, name, value):
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{**arrays, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epoch", np.array("3")),
+        ("epoch", np.array(-1)),
+        ("epoch", np.zeros(2, int)),
+        ("stopped", np.array(2.5)),
+        ("settings", np.array("[]")),
+        ("settings", np.array("{")),
+        ("runs", np.array("3")),
+        ("variable/7", np.zeros(1)),
+    ],
+)
+def test_a_state_that_none_can_be_is_refused(tmp_path, name, value):
+    path = tmp_path / "resume.npz"
+    fitted(path, 1)
+    rewritten(path, name, value)
+    with pytest.raises(RunDamagedError, match=r"must be the state of a training"):
+        kik.ResumePoint(path).restore(small(), EPOCHS)
+
+
+def test_variables_of_another_type_are_refused(tmp_path):
+    path = tmp_path / "resume.npz"
+    fitted(path, 1)
+    rewritten(path, "variable/1", np.array(["x"]))
+    model = small()
+    before = state_of(model)
+    with pytest.raises(ValueError, match=r"`path` must hold the state .* str"):
+        kik.ResumePoint(path).restore(model, EPOCHS)
+    for now, then in zip(state_of(model), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_resumed_training_goes_on_with_its_run(tmp_path, asked):
+    path, logs = tmp_path / "resume.npz", tmp_path / "logs"
+    monitor = kik.SignalMonitor(logs, every=1)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(path, 4, [monitor, Interruption(2)])
+    model, monitor = small(), kik.SignalMonitor(logs, every=1)
+    resume = kik.ResumePoint(path)
+    first = resume.restore(model, 4).start if asked else 0
+    callbacks = [monitor, resume]
+    fitting = {"initial_epoch": first, "shuffle": False, "verbose": 0}
+    model.fit(X, Y, 8, 4, callbacks=callbacks, **fitting)
+    (run,) = kik.RunRecord.runs(logs)
+    assert run.fits == 2
+    loaded = kik.RunRecord.load(logs)
+    assert not loaded.missing
+    assert loaded.signal("weight").steps.tolist() == [*range(4 * BATCHES)]
+    # The next training of this model is another one.
+    model.fit(X, Y, 8, verbose=0, callbacks=[kik.SignalMonitor(logs, every=1)])
+    assert len(kik.RunRecord.runs(logs)) == 2

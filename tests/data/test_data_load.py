@@ -394,7 +394,8 @@ class Evil:
             "imdb",
             {"x_train": np.array([Evil()] * 20, dtype=object)},
             "must be an undamaged .npz file. Received: "
-            "UnpicklingError('refused to load builtins.print').",
+            "ValueError(\"the array 'x_train' cannot be read (UnpicklingError: "
+            'refused to load builtins.print)").',
         ),
     ],
     ids=[

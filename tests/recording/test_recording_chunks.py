@@ -10,36 +10,37 @@ from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.compat.proto import event_pb2
 
 from keras_initkit import RunRecord, schema
-from keras_initkit.recording import chunks, events
+from keras_initkit.recording import chunks, events, places
 from keras_initkit_light.format import packing
+from keras_initkit_light.format.described import Described
 
 COLUMNS = schema.statistics_of("weight")
-CONTENT = {
-    "v": schema.DATA_VERSION,
-    "kind": "statistics",
-    "signal": "weight",
-    "tensors": ["dense:kernel"],
-    "columns": COLUMNS,
-}
+DESCRIBED = Described("statistics", "weight", ("dense:kernel",), COLUMNS)
 TAG = schema.matrix_tag("weight")
 # Long enough for a file that is not to be written by the clock.
 NEVER = 1000.0
 
 
+def chunk_file(directory):
+    return chunks.ChunkFile(events.EventFile(places.Place(str(directory))))
+
+
 def add(file, *steps, tag=TAG):
     for step in steps:
-        file.add(tag, step, np.full((1, len(COLUMNS)), step), lambda: CONTENT)
+        file.add(tag, step, np.full((1, len(COLUMNS)), step), lambda: DESCRIBED)
 
 
 def read(directory):
     """Returns the steps that are on disk by chunk, `{tag: [steps]}`."""
     found = {}
-    for path in sorted(directory.iterdir()):
+    for path in sorted(directory.glob("*tfevents*")):
         for event in event_file_loader.RawEventFileLoader(str(path)).Load():
             event = event_pb2.Event.FromString(event)
             for value in event.summary.value:
+                if value.tag == schema.FILE_TAG:
+                    continue
                 packed = value.tensor.tensor_content
-                chunk = packing.unpack(packed, 1, len(COLUMNS))
+                chunk = packing.unpack(value.tag, packed, 1, len(COLUMNS))
                 assert event.step == chunk.steps[0]
                 found.setdefault(value.tag, []).append(list(chunk.steps))
     return found
@@ -48,7 +49,7 @@ def read(directory):
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     monkeypatch.setattr(chunks, "SECONDS", NEVER)
-    file = chunks.ChunkFile(tmp_path)
+    file = chunk_file(tmp_path)
     yield file
     file.close()
 
@@ -85,15 +86,18 @@ def test_flush_writes_what_waits(file, tmp_path):
     assert read(tmp_path)[TAG] == [[0], [1, 2], [3]]
 
 
-def test_closed_file_goes_on_in_another_without_a_second_first_step(file, tmp_path):
+def test_closed_file_goes_on_in_another_that_can_be_read_alone(file, tmp_path):
     add(file, 0, 1)
     file.close()
     add(file, 2, 3)
     file.close()
-    assert len(list(tmp_path.iterdir())) == 2
+    first, second = sorted(tmp_path.glob("*tfevents*"))
     found = read(tmp_path)
     assert found[TAG] == [[0], [1], [2], [3]]
     assert found[TAG + schema.FIRST_SUFFIX] == [[0]]
+    first.unlink()
+    assert RunRecord.load(tmp_path).signal("weight").steps.tolist() == [2, 3]
+    assert second.name > first.name
 
 
 def test_what_waits_is_written_after_a_while(file, tmp_path, monkeypatch):
@@ -117,7 +121,7 @@ def test_late_failure_is_told_by_the_next_call(file, monkeypatch):
             raise OSError("no space left")
 
         full.setattr(events.EventFile, "write", fail)
-        with file._lock:  # the timer may not end before it is known
+        with file._file.lock:  # the timer may not end before it is known
             add(file, 1)
             timer = file._timer
         timer.join()
@@ -147,7 +151,7 @@ def test_chunk_that_was_interrupted_is_written_and_none_is_too_long(
 def test_signal_handler_may_close_what_it_interrupts(file, tmp_path):
     def step(*_):
         file.close()
-        return CONTENT
+        return DESCRIBED
 
     file.add(TAG, 0, np.zeros((1, len(COLUMNS))), step)
     file.close()
@@ -160,7 +164,7 @@ import numpy as np
 from keras_initkit.recording import chunks
 import test_recording_chunks as tests
 
-file = chunks.ChunkFile(__import__("pathlib").Path(sys.argv[1]) / "initkit")
+file = tests.chunk_file(sys.argv[1])
 tests.add(file, *range(9))
 print("added", flush=True)
 {}

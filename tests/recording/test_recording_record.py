@@ -9,6 +9,7 @@ from keras_initkit import RunRecord, schema
 from keras_initkit.recording import RunWriter
 from keras_initkit.recording import record as record_room
 from keras_initkit_light.format import packing
+from keras_initkit_light.format import schema as light_schema
 
 KEYS = (
     schema.TensorKey("a", "output"),
@@ -65,34 +66,41 @@ def assert_same(one, other):
 def test_record_read_back_is_the_record_written(tmp_path):
     record = filled(RunWriter(tmp_path))
     assert_same(record, RunRecord.load(tmp_path))
-    assert_same(record, RunRecord.load(tmp_path / "initkit"))
 
 
-def test_truncated_file_is_read_up_to_where_it_ends(tmp_path):
+def test_truncated_file_is_read_up_to_where_it_ends_and_says_so(tmp_path):
     steps = list(range(2 + packing.MOST_STEPS))
     filled(RunWriter(tmp_path), steps)
-    (file,) = (tmp_path / "initkit").iterdir()
+    (file,) = tmp_path.glob("*tfevents*")
     whole = file.read_bytes()
-    file.write_bytes(whole[:-40])
-    loaded = RunRecord.load(tmp_path)
-    assert loaded.series["activation"].steps.tolist() == steps
-    assert loaded.scalars["loss"][0] == steps[:-1]
     file.write_bytes(whole[: len(whole) * 3 // 4])
     loaded = RunRecord.load(tmp_path)
-    half = loaded.series["activation"].steps.tolist()
-    assert half == steps[: len(half)]
-    assert 0 < len(half) < len(steps)
+    kept = loaded.series["activation"].steps.tolist()
+    assert kept == steps[: len(kept)]
+    assert 0 < len(kept) < len(steps)
+    told = [one.what for one in loaded.missing]
+    assert "bytes that are no whole event" in told[0]
+    assert "it was not closed" in told[-1]
 
 
-def test_restarted_run_keeps_the_later_values(tmp_path):
-    filled(RunWriter(tmp_path))
-    record = filled(RunWriter(tmp_path), steps=(10, 20, 30))
-    loaded = RunRecord.load(tmp_path).series["activation"]
-    assert loaded.steps.tolist() == [0, 10, 20, 30]
-    np.testing.assert_array_equal(loaded.values[1:], record.series["activation"].values)
+def continuing(writer):
+    return RunWriter(writer.identity.directory, lambda: writer.identity)
 
-    filled(RunWriter(tmp_path), steps=(0,))
+
+def test_continued_run_keeps_the_later_values(tmp_path):
+    writer = RunWriter(tmp_path)
+    filled(writer)
+    record = filled(continuing(writer), steps=(10, 20, 30))
+    loaded = RunRecord.load(tmp_path)
+    assert not loaded.missing
+    series = loaded.series["activation"]
+    assert series.steps.tolist() == [0, 10, 20, 30]
+    np.testing.assert_array_equal(series.values[1:], record.series["activation"].values)
+
+    filled(continuing(writer), steps=(0,))
     assert RunRecord.load(tmp_path).series["activation"].steps.tolist() == [0]
+    (run,) = RunRecord.runs(tmp_path)
+    assert (run.fits, len(run.files)) == (2, 3)
 
 
 def test_prediction_is_passed_over(tmp_path):
@@ -104,11 +112,28 @@ def test_prediction_is_passed_over(tmp_path):
 def test_data_of_another_version_is_skipped_with_a_warning(
     tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(schema, "DATA_VERSION", 99)
+    monkeypatch.setattr(light_schema, "DATA_VERSION", 99)
     filled(RunWriter(tmp_path))
     monkeypatch.undo()
-    assert not RunRecord.load(tmp_path).series
-    assert "is of data version 99; version" in caplog.text
+    loaded = RunRecord.load(tmp_path)
+    assert not loaded.series
+    assert "is of data version 99; version 4 is read" in caplog.text
+    assert any("'initkit/activation'" in one.what for one in loaded.missing)
+
+
+def test_record_of_an_older_layout_is_skipped_with_a_warning(tmp_path, caplog):
+    (tmp_path / "initkit").mkdir()
+    (tmp_path / "initkit" / "events.out.tfevents.1.host.1.1.initkit").touch()
+    loaded = RunRecord.load(tmp_path)
+    assert not loaded.series
+    assert "data version 3 or before" in caplog.text
+    assert len(loaded.missing) == 1
+    # A new run does not go where stock dashboards would mix the two.
+    filled(RunWriter(tmp_path))
+    assert RunRecord.load(tmp_path).series["activation"].steps.tolist() == [0, 10, 20]
+    assert [run.log_dir for run in RunRecord.runs(tmp_path)] == [
+        str(tmp_path / "run-2")
+    ]
 
 
 def test_load_without_a_record_names_the_directory(tmp_path):

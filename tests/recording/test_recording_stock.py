@@ -179,19 +179,18 @@ def test_metadata_is_written_once_and_again_in_a_new_file(tmp_path):
         if step == 1:
             writer.close()
     writer.close()
-    for directory in (tmp_path, tmp_path / "initkit"):
-        files = sorted(directory.glob("*tfevents*"))
-        assert len(files) == 2
-        for file in files:
-            described = {}
-            for event in event_file_loader.EventFileLoader(str(file)).Load():
-                for value in event.summary.value:
-                    described.setdefault(value.tag, []).append(
-                        bool(value.metadata.plugin_data.plugin_name)
-                    )
-            for flags in described.values():
-                assert flags[0]
-                assert not any(flags[1:])
+    files = sorted(tmp_path.glob("*tfevents*"))
+    assert len(files) == 2
+    for file in files:
+        described = {}
+        for event in event_file_loader.EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                described.setdefault(value.tag, []).append(
+                    bool(value.metadata.plugin_data.plugin_name)
+                )
+        for flags in described.values():
+            assert flags[0]
+            assert not any(flags[1:])
 
 
 FINDING = {
@@ -214,22 +213,21 @@ def test_findings_are_written_as_json_and_as_a_table(tmp_path):
     writer.write_findings(20, [{**FINDING, "layer": None, "cleared": 20}])
     writer.write_findings(30, [])
     writer.close()
-    own, plugins = read(tmp_path / "initkit")
-    assert plugins == {schema.FINDINGS_TAG: "initkit"}
+    shown, plugins = read(tmp_path)
+    ours = (schema.FINDINGS_TAG, schema.FILE_TAG)
+    assert plugins == {**dict.fromkeys(ours, "initkit"), "findings": "text"}
     lists = [
         json.loads(
             tensor_util.make_ndarray(value.tensor).item(),
             parse_constant=lambda name: pytest.fail(f"not JSON: {name}"),
         )["findings"]
-        for value in own[schema.FINDINGS_TAG].values()
+        for value in shown[schema.FINDINGS_TAG].values()
     ]
     assert lists == [
         [{**FINDING, "measured": None}],
         [{**FINDING, "measured": None, "layer": None, "cleared": 20}],
         [],
     ]
-    shown, plugins = read(tmp_path)
-    assert plugins == {"findings": "text"}
     table, later, none = (
         tensor_util.make_ndarray(v.tensor).item().decode()
         for v in shown["findings"].values()

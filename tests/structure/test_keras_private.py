@@ -396,6 +396,25 @@ def check_optimized():
     assert private.optimized(None) is None
 
 
+@contract(private.begin_at, "Trainer._initial_epoch")
+def check_begin_at():
+    model, x = sequential(), np.zeros((4, 3), np.float32)
+    model.compile("sgd", "mse")
+    begun = []
+
+    class Beginning(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            private.begin_at(self.model, 3)
+
+        def on_epoch_begin(self, epoch, logs=None):
+            begun.append(epoch)
+            private.begin_at(self.model, None)
+
+    for callbacks in ([Beginning()], []):
+        model.fit(x, model(x), epochs=5, verbose=0, callbacks=callbacks)
+    assert begun == [3, 4]
+
+
 @contract(private.strategy_given, "Layer._distribute_strategy")
 def check_strategy_given():
     assert private.strategy_given(sequential()) is None

@@ -5,8 +5,9 @@ import json
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import RunRecord, RunWriter, events, hparams
-from keras_initkit_light.format import packing
+from keras_initkit.recording import RunRecord, RunWriter, events, hparams, places
+from keras_initkit_light.format import files, packing, sealing
+from keras_initkit_light.format.described import Described
 
 # Names that must be shown as text, and never run.
 HOSTILE = (
@@ -36,10 +37,11 @@ def matrix(tensors, step, signal="activation"):
 class Run:
     """A run that is being written."""
 
-    def __init__(self, log_dir):
+    def __init__(self, log_dir, resumed=False):
         self.log_dir = log_dir
         self.record = RunRecord()
-        self.writer = RunWriter(log_dir)
+        continued = (lambda: _newest(log_dir)) if resumed else (lambda: None)
+        self.writer = RunWriter(log_dir, continued)
 
     def step(self, step, tensors=None, signal="activation"):
         tensors = keys(*LAYERS) if tensors is None else tensors
@@ -52,8 +54,8 @@ class Run:
         return self.record
 
 
-def write_run(log_dir, steps=STEPS):
-    run = Run(log_dir)
+def write_run(log_dir, steps=STEPS, resumed=False):
+    run = Run(log_dir, resumed)
     for step in steps:
         run.step(step)
     return run.close()
@@ -61,26 +63,31 @@ def write_run(log_dir, steps=STEPS):
 
 def write_events(log_dir, *values_by_step):
     """Writes `(step, [values])` as they are to the part of a run that the tab reads."""
-    file = events.EventFile(log_dir / schema.RECORD_RUN)
+    file = events.EventFile(places.Place(str(log_dir), lambda: _newest(log_dir)))
     for step, values in values_by_step:
         file.write(step, values)
     file.close()
 
 
-def content(version=schema.DATA_VERSION, **others):
-    return {
-        "v": version,
+def _newest(log_dir):
+    """The run that was written there last, to be continued."""
+    runs = RunRecord.runs(log_dir)
+    return places.RunIdentity(runs[-1].id, runs[-1].log_dir, 1) if runs else None
+
+
+def described(**others):
+    fields = {
         "kind": "statistics",
         "signal": "activation",
-        "tensors": list(LAYERS),
-        "columns": list(schema.statistics_of("activation")),
-        **others,
+        "tensors": LAYERS,
+        "columns": schema.statistics_of("activation"),
     }
+    return Described(**{**fields, **others})
 
 
 def chunk(tag, values, described, *steps):
     """Matrices of some steps, all the same, as an event holds them."""
-    return events.chunk(tag, steps, np.stack([values] * len(steps)), described)
+    return events.chunk(tag, 0, steps, np.stack([values] * len(steps)), described)
 
 
 def write_all(root):
@@ -122,12 +129,11 @@ def _write_full(log_dir):
         0, "activation", keys(*LAYERS), np.array([1.0, 0.5, 0.25])
     )
     histogram = schema.matrix_tag("activation", "histogram")
-    columns = list(schema.HISTOGRAM_COLUMNS)
-    described = content(kind="histogram", columns=columns)
+    of_octaves = described(kind="histogram", columns=schema.HISTOGRAM_COLUMNS)
     run.close()
     write_events(
         log_dir,
-        *((step, [chunk(histogram, octaves, described, step)]) for step in STEPS),
+        *((step, [chunk(histogram, octaves, of_octaves, step)]) for step in STEPS),
         (5, [events.text(schema.FINDINGS_TAG, {"findings": []})]),
         (45, [events.text(schema.FINDINGS_TAG, {"findings": [finding()]})]),
     )
@@ -171,7 +177,10 @@ def _write_rewound(log_dir):
     ]
     write_events(
         log_dir,
-        *((s[0], [events.chunk(tag, s, stacked, content())]) for s, stacked in values),
+        *(
+            (steps[0], [events.chunk(tag, 0, steps, stacked, described())])
+            for steps, stacked in values
+        ),
     )
 
 
@@ -185,41 +194,50 @@ def _write_deep(root):
     for step in STEPS:
         run.step(step)
         run.writer.close()
-    tag, old = schema.matrix_tag("activation"), content(2, tensors=list(DEEP))
-    write_events(root / "old", (0, [chunk(tag, matrix(len(DEEP), 0), old, 0)]))
+    write_events(root / "old", (0, [_of_version(2)]))
+
+
+def _of_version(version):
+    """A chunk as another version wrote it."""
+    tag = schema.matrix_tag("activation")
+    value = chunk(tag, matrix(3, 0), described(), 0)
+    content = {"v": version, "kind": "statistics", "tensors": "of another form"}
+    value.metadata.plugin_data.content = json.dumps(content).encode()
+    return value
 
 
 def _write_broken(root):
     tag = schema.matrix_tag("activation")
     values = matrix(3, 0)
-    newer = content(schema.DATA_VERSION + 1, tensors="of another form")
-    write_events(root / "newer", (0, [chunk(tag, values, newer, 0)]))
-    no_list = content(signal="update", tensors=[1, 2, 3])
-    no_text = events.chunk(schema.FINDINGS_TAG, [0], values[None], {"v": 3})
-    no_json = json.dumps({"v": schema.DATA_VERSION}).encode()
+    write_events(root / "newer", (0, [_of_version(schema.DATA_VERSION + 1)]))
+    no_list = described(signal="update", tensors=(1, 2, 3))
+    no_rows = described(kind="metrics", signal="", tensors=())
+    no_text = _with_metadata(schema.FINDINGS_TAG, events._TEXT)
+    no_json = _with_metadata(schema.RUN_TAG, events._TEXT)
+    no_json.tensor.string_val.append(b"{no json")
     write_events(
         root / "malformed",
-        (0, [chunk(tag, values[:2], content(), 0)]),
+        (0, [chunk(tag, values[:2], described(), 0)]),
         (0, [_with_metadata("initkit/gradient", b"{not json")]),
         (0, [_with_metadata("initkit/backprop", b'{"v": "1", "kind": []}')]),
         (0, [_with_metadata("initkit/weight", b"[]")]),
-        (0, [_with_metadata("initkit/signal", b'{"v": 3, "kind": [], "signal": ""}')]),
-        (0, [_with_metadata("initkit/metrics", _metadata(kind="metrics", tensors=[]))]),
+        (0, [_with_metadata("initkit/signal", sealing.seal({"kind": []}))]),
+        (0, [_with_metadata("initkit/metrics", no_rows.sealed())]),
         (0, [chunk("initkit/update", values, no_list, 0)]),
         (0, [_packed_wrongly("initkit/preactivation")]),
         (0, [no_text]),
-        (0, [_with_metadata(schema.RUN_TAG, no_json)]),
+        (0, [no_json]),
     )
-    aura, smell = content(signal="aura"), content(kind="smell")
+    aura, smell = described(signal="aura"), described(kind="smell")
     write_events(
         root / "unknown",
         (0, [chunk("initkit/aura", values, aura, 0)]),
         (0, [chunk("initkit/activation/smell", values, smell, 0)]),
     )
     _write_truncated(root / "truncated")
-    empty = root / "empty" / schema.RECORD_RUN
-    empty.mkdir(parents=True)
-    (empty / "events.out.tfevents.1.host.1.1.initkit").write_bytes(b"")
+    (root / "empty").mkdir()
+    name = files.LogFile.next("0" * 12, 1, ()).name
+    (root / "empty" / name).write_bytes(b"")
 
 
 def _write_truncated(log_dir):
@@ -228,24 +246,23 @@ def _write_truncated(log_dir):
     for step in range(2 + packing.MOST_STEPS):
         run.step(step)
     run.close()
-    (file,) = (log_dir / schema.RECORD_RUN).iterdir()
-    file.write_bytes(file.read_bytes()[:-40])
+    (file,) = log_dir.glob("*tfevents*")
+    whole = file.read_bytes()
+    end = whole.rindex(schema.FILE_TAG.encode())
+    file.write_bytes(whole[: whole.rindex(b"initkit/activation", 0, end) + 40])
 
 
 def _packed_wrongly(tag):
     """A chunk whose streams are broken."""
-    described = content(signal="preactivation", tensors=list(DEEP))
-    value = chunk(tag, matrix(len(DEEP), 0), described, 0)
+    value = chunk(
+        tag, matrix(len(DEEP), 0), described(signal="preactivation", tensors=DEEP), 0
+    )
     packed = value.tensor.tensor_content
     value.tensor.tensor_content = packed[:200] + bytes(len(packed) - 200)
     return value
 
 
-def _metadata(**others):
-    return json.dumps(content(**others)).encode()
-
-
 def _with_metadata(tag, metadata):
-    value = chunk(tag, matrix(3, 0), {}, 0)
+    value = chunk(tag, matrix(3, 0), described(), 0)
     value.metadata.plugin_data.content = metadata
     return value

@@ -39,7 +39,7 @@ def test_index_lists_runs_series_and_words(tab):
     assert index["statistics"]["rms"]["minimum"] == 0
     assert index["statistics"]["mean"]["minimum"] == "-Infinity"
     full = run_of(index, "full")
-    assert full["run"] == "full/initkit"
+    assert full["run"] == "full"
     assert full["hparams"] == {"initializer": "he_normal", "seed": 3.0}
     assert full["notes"] == []
     series = series_of(index, "full")
@@ -63,7 +63,7 @@ def test_statistic_equals_the_record(tab, log_dir, statistic):
     record = RunRecord.load(log_dir / "full").signal("activation")
 
     found = tab.values("/statistic", signal="activation", column=statistic)
-    ((names, steps, values),) = found["full/initkit"]
+    ((names, steps, values),) = found["full"]
 
     assert names == [key.label for key in record.tensors]
     assert steps == list(logs.STEPS) == record.steps.tolist()
@@ -76,21 +76,21 @@ def test_steps_of_a_chunk_come_apart_again(tab, log_dir):
     np.testing.assert_array_equal(record.values, expected)
 
     found = tab.values("/statistic", signal="activation", column="max")
-    ((names, steps, values),) = found["deep/initkit"]
+    ((names, steps, values),) = found["deep"]
     assert (tuple(names), tuple(steps)) == (logs.DEEP, logs.STEPS)
     column = schema.statistics_of("activation").index("max")
     np.testing.assert_array_equal(values, expected[:, :, column])
 
     found = tab.values("/tensor", signal="activation", tensor=logs.DEEP[7])
-    ((_, _, values),) = found["deep/initkit"]
+    ((_, _, values),) = found["deep"]
     np.testing.assert_array_equal(values, expected[:, 7])
 
 
 def test_non_finite_values_arrive_as_they_are(tab):
     last = [
-        tab.values("/statistic", signal="activation", column=name, run="full/initkit")[
-            "full/initkit"
-        ][0][2][-1, 0]
+        tab.values("/statistic", signal="activation", column=name, run="full")["full"][
+            0
+        ][2][-1, 0]
         for name in ("mean", "std", "rms")
     ]
     assert np.isnan(last[0])
@@ -102,7 +102,7 @@ def test_non_finite_values_arrive_as_they_are(tab):
 )
 def test_samples_are_spread_evenly_with_both_ends(tab, samples, expected):
     query = {"signal": "activation", "column": "rms", "samples": samples}
-    ((_, steps, values),) = tab.values("/statistic", **query)["full/initkit"]
+    ((_, steps, values),) = tab.values("/statistic", **query)["full"]
 
     assert steps == list(expected)
     column = schema.statistics_of("activation").index("rms")
@@ -116,7 +116,7 @@ def test_first_step_survives_the_sampling_of_the_reader(log_dir, reader):
     with reader(log_dir, 3) as provider:
         found = Tab(provider).values("/statistic", signal="activation", column="std")
 
-    ((_, steps, values),) = found["slow/initkit"]
+    ((_, steps, values),) = found["slow"]
     assert len(steps) <= 4
     assert (steps[0], steps[-1]) == (logs.STEPS[0], logs.STEPS[-1])
     np.testing.assert_array_equal(values[0], logs.matrix(3, 0)[:, 1])
@@ -124,14 +124,14 @@ def test_first_step_survives_the_sampling_of_the_reader(log_dir, reader):
 
 def test_later_part_supersedes_from_its_first_step_on(tab):
     found = tab.values("/statistic", signal="activation", column="mean")
-    parts = [(names, steps) for names, steps, _ in found["parts/initkit"]]
+    parts = [(names, steps) for names, steps, _ in found["parts"]]
 
     assert parts == [(list(logs.LAYERS), [0]), (["dense"], [5, 15])]
 
 
 def test_steps_after_a_restart_replace_the_earlier_ones(tab):
     found = tab.values("/statistic", signal="activation", column="mean")
-    ((_, steps, values),) = found["rewound/initkit"]
+    ((_, steps, values),) = found["rewound"]
 
     # Values tell the second writing of step 10 from the first.
     assert (steps, values[:, 0].tolist()) == ([0, 5, 10, 15], [0, 5, 11, 16])
@@ -140,7 +140,7 @@ def test_steps_after_a_restart_replace_the_earlier_ones(tab):
 def test_tensor_holds_all_columns_of_one_row(tab):
     query = {"kind": "histogram", "signal": "activation", "tensor": "dense_1"}
     found = tab.values("/tensor", **query)
-    ((names, steps, values),) = found.pop("full/initkit")
+    ((names, steps, values),) = found.pop("full")
 
     assert not any(found.values())
     assert names == list(schema.HISTOGRAM_COLUMNS)
@@ -150,7 +150,7 @@ def test_tensor_holds_all_columns_of_one_row(tab):
 
 def test_time_steps_keep_their_padding(tab):
     query = {"kind": "time", "signal": "activation", "tensor": "dense_1"}
-    ((names, _, values),) = tab.values("/tensor", **query)["full/initkit"]
+    ((names, _, values),) = tab.values("/tensor", **query)["full"]
 
     assert names == list(schema.TIME_COLUMNS)
     assert values[1, :3].tolist() == [6, 7, 9]
@@ -159,7 +159,7 @@ def test_time_steps_keep_their_padding(tab):
 
 def test_prediction_is_a_statistic_of_its_kind(tab):
     query = {"kind": "prediction", "signal": "activation", "column": "rms"}
-    ((names, _, values),) = tab.values("/statistic", **query)["full/initkit"]
+    ((names, _, values),) = tab.values("/statistic", **query)["full"]
 
     assert dict(zip(names, values[0].tolist(), strict=True)) == {
         "dense": 1.0,
@@ -169,7 +169,7 @@ def test_prediction_is_a_statistic_of_its_kind(tab):
 
 
 def test_metrics_of_the_monitored_steps(tab):
-    ((names, steps, values),) = tab.values("/metrics")["full/initkit"]
+    ((names, steps, values),) = tab.values("/metrics")["full"]
 
     assert names == ["loss", "accuracy"]
     assert steps == list(logs.STEPS)
@@ -180,13 +180,13 @@ def test_findings_are_the_newest_list(tab):
     findings = tab.json("/findings")["runs"]
 
     expected = {**logs.finding(), "measured": "NaN"}
-    assert findings == {"full/initkit": [expected]}
+    assert findings == {"full": [expected]}
 
 
 def test_facts_of_a_run(tab):
-    facts = tab.json("/facts", run="full/initkit")
+    facts = tab.json("/facts", run="full")
     assert facts["facts"]["model"] == "mlp"
-    assert tab.json("/facts", run="rewound/initkit")["facts"] == {}
+    assert tab.json("/facts", run="rewound")["facts"] == {}
 
 
 @pytest.mark.parametrize(
@@ -212,14 +212,14 @@ def test_malformed_data_are_left_out_with_a_note(tab):
         f"initkit/{name}: {unreadable}"
         for name in ("backprop", "gradient", "metrics", "update", "weight")
     ]
-    facts = tab.json("/facts", run="malformed/initkit")
+    facts = tab.json("/facts", run="malformed")
     assert facts["facts"] == {}
-    assert facts["notes"][-1] == "initkit/run: not the JSON text it should be"
-    assert "malformed/initkit" not in tab.json("/findings")["runs"]
+    assert facts["notes"][-1] == "initkit/run: its newest text cannot be read"
+    assert "malformed" not in tab.json("/findings")["runs"]
     for signal in ("activation", "preactivation"):
-        query = {"signal": signal, "column": "rms", "run": "malformed/initkit"}
-        assert tab.values("/statistic", **query) == {"malformed/initkit": []}
-    assert "malformed/initkit" not in tab.values("/metrics", samples=2)
+        query = {"signal": signal, "column": "rms", "run": "malformed"}
+        assert tab.values("/statistic", **query) == {"malformed": []}
+    assert "malformed" not in tab.values("/metrics", samples=2)
 
 
 def test_signals_and_kinds_of_other_versions_are_left_out(tab):
@@ -228,7 +228,7 @@ def test_signals_and_kinds_of_other_versions_are_left_out(tab):
 
 def test_truncated_file_shows_what_it_holds(tab):
     found = tab.values("/statistic", signal="activation", column="mean")
-    ((_, steps, _),) = found["truncated/initkit"]
+    ((_, steps, _),) = found["truncated"]
     assert steps == [*range(33)]
 
 
@@ -422,7 +422,7 @@ def test_next_statistic_of_a_signal_is_not_read_again(log_dir):
         counting, cache = Counting(provider), Cache()
         for column in ("rms", "std"):
             found = logs_over(counting, cache)
-            runs = found.runs(["deep/initkit", "malformed/initkit"])
+            runs = found.runs(["deep", "malformed"])
             parts = found.statistic(runs, "statistics", "activation", column, 400)
             # What was broken is told again.
             assert runs[1].notes[-1] == (
@@ -439,11 +439,11 @@ def test_next_statistic_of_a_signal_is_not_read_again(log_dir):
 
 def test_first_of_two_samples_is_that_before_all_restarts(tmp_path, reader):
     for steps in ((0, 10), (20, 30), (40, 50)):
-        logs.write_run(tmp_path / "resumed", steps)
+        logs.write_run(tmp_path / "resumed", steps, resumed=True)
     with reader(tmp_path, 100) as provider:
         query = {"signal": "activation", "column": "rms", "samples": 2}
         found = Tab(provider).values("/statistic", **query)
-    ((_, steps, _),) = found["resumed/initkit"]
+    ((_, steps, _),) = found["resumed"]
     assert steps == [0, 50]
 
 
@@ -463,7 +463,7 @@ def test_new_steps_are_read(tmp_path):
 
 def test_cache_forgets_what_was_not_asked_for_the_longest():
     def chunks(size):
-        return Chunks([packing.Chunk((0,), 1, 1, (bytes(size),))], 0)
+        return Chunks([packing.Chunk(0, (0,), 1, 1, (bytes(size),))], 0)
 
     cache = Cache(most=10)
     first, second, third = (chunks(4) for _ in range(3))

@@ -13,8 +13,19 @@ from keras_initkit_light.format import packing
 
 STEPS = (5, 6, 40)
 MATRICES = np.arange(36, dtype=np.float32).reshape(3, 4, 3)
-PACKED = packing.pack(STEPS, MATRICES)
-NARROWER = packing.pack(STEPS, MATRICES[:, :, :2])
+TAG = "initkit/activation"
+
+
+def pack(steps, matrices):
+    return packing.pack(TAG, 0, steps, matrices)
+
+
+def unpack(packed, rows, columns):
+    return packing.unpack(TAG, packed, rows, columns)
+
+
+PACKED = pack(STEPS, MATRICES)
+NARROWER = pack(STEPS, MATRICES[:, :, :2])
 
 
 def bits(matrices):
@@ -30,9 +41,9 @@ def bits(matrices):
 )
 def test_every_bit_comes_back(words):
     count, *shape = words.shape
-    packed = packing.pack(range(count), words.view(np.float32))
+    packed = pack(range(count), words.view(np.float32))
     assert len(packed) <= packing.most_bytes(*words.shape)
-    chunk = packing.unpack(packed, *shape)
+    chunk = unpack(packed, *shape)
     assert chunk.steps == tuple(range(count))
     assert (bits(chunk.values()) == words).all()
 
@@ -40,9 +51,9 @@ def test_every_bit_comes_back(words):
 @pytest.mark.parametrize("shape", [(1, 1, 1), (32, 50, 12), (1, 600, 100)])
 def test_noise_takes_no_more_than_is_told(shape):
     noise = np.random.default_rng(0).integers(0, 2**32, shape, np.uint32)
-    packed = packing.pack(range(len(noise)), noise.view(np.float32))
+    packed = pack(range(len(noise)), noise.view(np.float32))
     assert noise.nbytes <= len(packed) <= packing.most_bytes(*shape)
-    assert (bits(packing.unpack(packed, *shape[1:]).values()) == noise).all()
+    assert (bits(unpack(packed, *shape[1:]).values()) == noise).all()
 
 
 def test_magnitudes_and_values_that_stay_shrink():
@@ -51,11 +62,11 @@ def test_magnitudes_and_values_that_stay_shrink():
     constant = np.broadcast_to(np.float32([0, np.nan, 64, 0.1]), random.shape)
     both = np.concatenate([random, constant], axis=2)
     # Three of four bytes are noise, and a half; the constants leave next to nothing.
-    assert len(packing.pack(range(20), both)) < 0.95 * random.nbytes
+    assert len(pack(range(20), both)) < 0.95 * random.nbytes
 
 
 def test_rows_and_columns_are_cut_out():
-    chunk = packing.unpack(PACKED, 4, 3)
+    chunk = unpack(PACKED, 4, 3)
     assert chunk.steps == STEPS
     np.testing.assert_array_equal(chunk.values(), MATRICES)
     np.testing.assert_array_equal(chunk.values(row=2), MATRICES[:, 2])
@@ -64,7 +75,7 @@ def test_rows_and_columns_are_cut_out():
 
 def test_a_column_is_read_without_the_others():
     matrices = np.random.default_rng(0).normal(size=(8, 40, 3)).astype(np.float32)
-    chunk = packing.unpack(packing.pack(range(8), matrices), 40, 3)
+    chunk = unpack(pack(range(8), matrices), 40, 3)
     streams = (chunk.streams[0], b"no zlib", chunk.streams[2])
     broken = dataclasses.replace(chunk, streams=streams)
     np.testing.assert_array_equal(broken.values(column=2), matrices[:, :, 2])
@@ -76,7 +87,7 @@ def test_a_column_is_read_without_the_others():
 
 def test_short_columns_share_a_stream():
     matrices = np.random.default_rng(0).normal(size=(1, 6, 100)).astype(np.float32)
-    chunk = packing.unpack(packing.pack([0], matrices), 6, 100)
+    chunk = unpack(pack([0], matrices), 6, 100)
     assert len(chunk.streams) == 3
     np.testing.assert_array_equal(chunk.values(), matrices)
     for column in (0, 41, 42, 99):
@@ -85,28 +96,47 @@ def test_short_columns_share_a_stream():
 
 
 def with_steps(*steps):
-    return packing.pack(steps, MATRICES[: len(steps)])
+    return pack(steps, MATRICES[: len(steps)])
+
+
+def sealed(rest):
+    """Puts the right checksum ahead of a chunk that is wrong otherwise."""
+    return zlib.crc32(rest, zlib.crc32(TAG.encode())).to_bytes(4, "little") + rest
 
 
 @pytest.mark.parametrize(
     "packed",
     [
         b"",
-        b"no chunk at all, to be sure",
-        (2**62).to_bytes(8, "little") * 9,
-        packing.pack(range(33), np.zeros((33, 4, 3))),
-        PACKED[:20],
-        PACKED[:-9],
-        PACKED + b"x",
-        packing.pack((), MATRICES[:0]),
+        sealed(b"no chunk at all, to be sure"),
+        sealed((2**62).to_bytes(8, "little") * 9),
+        sealed((-1).to_bytes(8, "little", signed=True) + PACKED[12:]),
+        pack(range(33), np.zeros((33, 4, 3))),
+        sealed(PACKED[4:24]),
+        sealed(PACKED[4:-9]),
+        sealed(PACKED[4:] + b"x"),
+        pack((), MATRICES[:0]),
         with_steps(1, 1),
         with_steps(2, 1),
     ],
-    ids="empty other huge long head truncated longer none twice back".split(),
+    ids="empty other huge negative long head short longer none twice back".split(),
 )
 def test_what_is_no_chunk_is_refused(packed):
     with pytest.raises(ValueError, match=rf"4 x 3 values\. Received: {len(packed)} b"):
-        packing.unpack(packed, 4, 3)
+        unpack(packed, 4, 3)
+
+
+@given(st.integers(0, 8 * len(PACKED) - 1))
+def test_every_bit_that_flips_is_noticed(bit):
+    flipped = bytearray(PACKED)
+    flipped[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(ValueError, match="which its checksum denies"):
+        unpack(bytes(flipped), 4, 3)
+
+
+def test_a_chunk_of_another_tag_is_refused():
+    with pytest.raises(ValueError, match="'initkit/gradient', which its checksum"):
+        packing.unpack("initkit/gradient", PACKED, 4, 3)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +145,11 @@ def test_what_is_no_chunk_is_refused(packed):
         (b"no zlib", "incorrect header check"),
         (zlib.compress(bytes(144))[:-3], "Received: 144 bytes, whole=False"),
         (zlib.compress(bytes(140)), "whole streams of 144 bytes. Received: 140 bytes"),
-        (packing.unpack(NARROWER, 4, 2).streams[0], "Received: 96 bytes, whole=True"),
+        (unpack(NARROWER, 4, 2).streams[0], "Received: 96 bytes, whole=True"),
         (zlib.compress(bytes(10**6)), "Received: 145 bytes, whole=False"),
     ],
     ids=["other", "truncated", "shorter", "narrower", "bomb"],
 )
 def test_what_is_no_stream_is_refused(stream, message):
     with pytest.raises(ValueError, match=message):
-        packing.Chunk(STEPS, 4, 3, (stream,)).values()
+        packing.Chunk(0, STEPS, 4, 3, (stream,)).values()

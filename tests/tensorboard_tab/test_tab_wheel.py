@@ -78,7 +78,7 @@ def test_installed_wheel_brings_the_tab_without_tensorflow(wheel, tmp_path):
             if path.is_file():
                 name = path.relative_to(plugin.STATIC.parent).as_posix()
                 assert fetch(address, name) == path.read_bytes()
-        assert b'"mlp/initkit"' in fetch(address, "index")
+        assert b'"mlp"' in fetch(address, "index")
     finally:
         process.terminate()
         process.wait()

@@ -1,0 +1,42 @@
+"""What is said of files that cannot be read, or not as a whole."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """Something that a log lost.
+
+    Attributes:
+        path: The file.
+        what: What is missing, and why, as a phrase.
+        offset: Where in the file, in bytes; `None` where that cannot be told.
+    """
+
+    path: str
+    what: str
+    offset: int | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.offset is None else f" at byte {self.offset}"
+        return f"{self.path}{where}: {self.what}"
+
+
+class RunDamagedError(ValueError):
+    """A file, or a whole run, of which nothing can be read.
+
+    Attributes:
+        path: The file, or the directory of the run.
+        what: What is wrong with it.
+        offset: Where, in bytes; `None` where that cannot be told.
+    """
+
+    def __init__(self, path: str, what: str, offset: int | None = None):
+        where = "" if offset is None else f" at byte {offset}"
+        super().__init__(f"{path!r} cannot be read{where}: {what}.")
+        self.path = path
+        self.what = what
+        self.offset = offset
+
+    def __reduce__(self):
+        return type(self), (self.path, self.what, self.offset)
