@@ -16,6 +16,8 @@ from keras_initkit_light.format import files
 
 logger = logging.getLogger(__name__)
 
+_SOMEBODY = "Another process"
+
 
 @dataclasses.dataclass(frozen=True)
 class RunIdentity:
@@ -81,12 +83,12 @@ class Place:
     def take(self) -> RunIdentity:
         """Takes the directory, for one more file; returns the run."""
         self.release()
-        if self.identity is not None:  # closed or vanished in mid-run
-            identity = self._continue(self.identity, fits=0)
-        else:
-            before = self._continued()
-            identity = None if before is None else self._continue(before, fits=1)
-        self.identity = identity or self._begin()
+        # One that is there was closed, or has vanished, in mid-run.
+        before, fits = self.identity, 0
+        if before is None:
+            before, fits = self._continued(), 1
+        identity = None if before is None else self._continue(before, fits)
+        self.identity = identity or self._begin(refused=before)
         return self.identity
 
     def next_file(self) -> files.LogFile:
@@ -102,17 +104,23 @@ class Place:
         self._lock = None
 
     def _continue(self, before: RunIdentity, fits: int) -> RunIdentity | None:
+        """The run that was before, `None` if somebody else writes it."""
         if not self._is_taken(before.directory):
-            _warn_of_two(before.directory, locks.holder(before.directory))
             return None
         return dataclasses.replace(before, fit=before.fit + fits)
 
-    def _begin(self) -> RunIdentity:
-        """Takes the first directory behind all that hold a run."""
+    def _begin(self, refused: RunIdentity | None) -> RunIdentity:
+        """Takes the first directory behind all that hold a run.
+
+        Args:
+            refused: The run that should have been continued, if somebody writes it.
+        """
         number, busy = 1, None
+        if refused is not None:
+            busy = _holder(refused.directory) or _SOMEBODY
         there = storage.names(self._log_dir)
         if holds_run(there):
-            busy = _holder(self._log_dir)
+            busy = busy or _holder(self._log_dir)
             number = 2
         taken = [n for name in there if (n := files.sub_run_number(name)) is not None]
         if taken:
@@ -120,10 +128,14 @@ class Place:
             newest = storage.join(self._log_dir, files.sub_run(max(taken)))
             busy = busy or _holder(newest)
         while not self._is_taken_by_new(directory := self._numbered(number)):
-            busy = busy or _holder(directory) or "another process"
+            busy = busy or _holder(directory) or _SOMEBODY
             number += 1
         if busy:
-            _warn_of_two(self._log_dir, busy, directory)
+            warnings.warn(
+                f"{busy} writes to `log_dir` at the same time; this run goes to "
+                f"{directory!r}. Received: log_dir={self._log_dir!r}",
+                stacklevel=2,
+            )
         elif number > 1:
             logger.warning(
                 "%s holds a run already, which stays; this one goes to %s",
@@ -165,15 +177,6 @@ def holds_run(names: list[str]) -> bool:
 
 def _holder(directory: str) -> str | None:
     return None if storage.is_remote(directory) else locks.holder(directory)
-
-
-def _warn_of_two(log_dir: str, who: str | None, directory: str | None = None) -> None:
-    place = "a directory of its own" if directory is None else repr(directory)
-    warnings.warn(
-        f"{who or 'Another process'} writes to `log_dir` at the same time; this run "
-        f"goes to {place}. Received: log_dir={log_dir!r}",
-        stacklevel=2,
-    )
 
 
 def has_vanished(path: str, opened: os.stat_result) -> bool:

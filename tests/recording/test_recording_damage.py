@@ -1,0 +1,261 @@
+"""Damage to a log: stepped over and told, and a raw error never."""
+
+import contextlib
+import os
+import pickle
+import shutil
+import struct
+import warnings
+
+import numpy as np
+import pytest
+import written
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+from keras_initkit import RunRecord
+from keras_initkit.recording import (
+    Missing,
+    RunDamagedError,
+    RunWriter,
+    events,
+    frames,
+    storage,
+)
+
+STEPS = range(0, 400, 5)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A log of several chunks: its directory, and the bytes of its file."""
+    log_dir = tmp_path_factory.mktemp("whole")
+    written.write(log_dir, STEPS)
+    (run,) = RunRecord.runs(log_dir)
+    return log_dir, storage.read(run.files[0])
+
+
+@pytest.fixture(scope="module")
+def damaged(whole, tmp_path_factory):
+    """A function that puts bytes in place of the file's and loads what is there."""
+    log_dir = tmp_path_factory.mktemp("damaged")
+    (run,) = RunRecord.runs(whole[0])
+    path = log_dir / os.path.basename(run.files[0])
+
+    def load(data):
+        path.write_bytes(data)
+        return RunRecord.load(log_dir)
+
+    return load
+
+
+def test_frames_are_those_of_the_reference(whole):
+    found = [*frames.frames(whole[1])]
+    assert not [one for one in found if isinstance(one, frames.Gap)]
+    assert sum(len(one.content) + 16 for one in found) == len(whole[1])
+    for size in (*range(9), 100, 511, 512, 513, 5000, 300_000):
+        data = np.random.default_rng(size).bytes(size)
+        assert frames.masked_checksum(data) == masked_crc32c(data)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_as_frames_and_gaps(data):
+    at = 0
+    for one in frames.frames(data):
+        assert one.offset == at
+        at += one.size if isinstance(one, frames.Gap) else len(one.content) + 16
+    assert at == len(data)
+
+
+def test_a_flipped_bit_costs_one_chunk_and_is_told(whole, damaged):
+    log_dir, data = whole
+    complete = RunRecord.load(log_dir)
+    flipped = bytearray(data)
+    at = data.index(b"initkit/weight", len(data) // 3)
+    flipped[at + 60] ^= 4
+    loaded = damaged(bytes(flipped))
+    lost = set(STEPS) - set(loaded.signal("weight").steps.tolist())
+    assert 0 < len(lost) <= 32
+    assert loaded.signal("gradient").steps.tolist() == [*STEPS]
+    kept = np.isin(complete.signal("weight").steps, loaded.signal("weight").steps)
+    np.testing.assert_array_equal(
+        complete.signal("weight").values[kept], loaded.signal("weight").values
+    )
+    gap, steps = loaded.missing
+    assert gap.what.endswith("bytes that are no whole event")
+    assert gap.offset <= at < gap.offset + len(data)
+    assert steps.what.startswith(f"{len(lost)} steps or texts of 'initkit/weight' ")
+
+
+def is_as_written(loaded, complete):
+    """Whether all that was loaded is what was written, however much."""
+    for name, series in loaded.series.items():
+        other = complete.series[name]
+        at = np.searchsorted(other.steps, series.steps)
+        assert (other.steps[at] == series.steps).all()
+        np.testing.assert_array_equal(other.values[at], series.values)
+    return loaded.diff(complete).equal and loaded.metadata == complete.metadata
+
+
+def draw_damage(data, rng):
+    """Returns damaged bytes: a bit flipped, cut off, cut out or zeroed."""
+    damaged = bytearray(data)
+    at, kind = int(rng.integers(len(data))), rng.integers(4)
+    if kind == 0:
+        damaged[at] ^= 1 << int(rng.integers(8))
+    elif kind == 1:
+        del damaged[at:]
+    elif kind == 2:
+        del damaged[at : at + int(rng.integers(1, 2000))]
+    else:
+        size = min(int(rng.integers(1, 4096)), len(data) - at)
+        damaged[at : at + size] = bytes(size)
+    return bytes(damaged)
+
+
+def check_damage(load, data, complete, rng):
+    """Checks that what a damaged file misses is told, or that it is refused."""
+    changed = draw_damage(data, rng)
+    with contextlib.suppress(RunDamagedError):
+        loaded = load(changed)
+        assert loaded.missing or changed == data
+        is_as_written(loaded, complete)
+
+
+def test_nothing_is_lost_in_silence(whole, damaged):
+    complete, rng = RunRecord.load(whole[0]), np.random.default_rng(0)
+    for _ in range(150):
+        check_damage(damaged, whole[1], complete, rng)
+
+
+def reframed(content):
+    head = struct.pack("<Q", len(content))
+    return b"".join(
+        [
+            head,
+            struct.pack("<I", masked_crc32c(head)),
+            content,
+            struct.pack("<I", frames.masked_checksum(content)),
+        ]
+    )
+
+
+def mutated(data, rng):
+    """Damages the content of an event of the record, under a valid checksum."""
+    found = [*frames.frames(data)]
+    ours = [n for n, one in enumerate(found) if b"initkit/" in one.content]
+    number = ours[int(rng.integers(len(ours)))]
+    content = bytearray(found[number].content)
+    for _ in range(int(rng.integers(1, 4))):
+        content[int(rng.integers(len(content)))] = int(rng.integers(256))
+    contents = [one.content for one in found]
+    contents[number] = bytes(content)
+    return b"".join(map(reframed, contents))
+
+
+def test_content_that_is_damaged_under_a_valid_checksum_is_told(whole, damaged):
+    complete, rng = RunRecord.load(whole[0]), np.random.default_rng(0)
+    for _ in range(100):
+        loaded = damaged(mutated(whole[1], rng))
+        assert is_as_written(loaded, complete) or loaded.missing
+
+
+@pytest.mark.parametrize("data", [b"no events", bytes(100), os.urandom(5000)])
+def test_a_file_of_which_nothing_can_be_read_is_named(damaged, data):
+    with pytest.raises(RunDamagedError, match="cannot be read at byte 0") as raised:
+        damaged(data)
+    assert raised.value.offset == 0
+    assert pickle.loads(pickle.dumps(raised.value)).path == raised.value.path
+
+
+def test_missing_says_where():
+    assert str(Missing("a", "x", 3)) == "a at byte 3: x"
+    assert str(Missing("a", "x")) == "a: x"
+
+
+def test_a_file_that_is_removed_while_it_is_read_is_told(tmp_path, monkeypatch):
+    writer, _ = written.write(tmp_path, range(3))
+    written.write(tmp_path, range(3, 6), lambda: writer.identity)
+    read = storage.read
+
+    def gone(path, size=-1):
+        if ".0002." in path:
+            raise FileNotFoundError(path)
+        return read(path, size)
+
+    monkeypatch.setattr(storage, "read", gone)
+    loaded = RunRecord.load(tmp_path)
+    assert loaded.signal("weight").steps.tolist() == [0, 1, 2]
+    assert loaded.missing[0].what.startswith("all of it")
+
+
+@pytest.mark.parametrize("what", ["directory", "above", "file"])
+def test_a_log_that_vanishes_is_made_again_with_one_warning(tmp_path, what):
+    log_dir = tmp_path / "a" / "b"
+    writer, record = RunWriter(log_dir), RunRecord()
+    record.metadata["model"] = "net"
+    writer.write_run(0, record.metadata)
+    for step in range(6):
+        written.add_step(writer, record, step)
+    if what == "file":
+        next(log_dir.glob("*tfevents*")).unlink()
+    else:
+        shutil.rmtree(log_dir if what == "directory" else tmp_path / "a")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in range(6, 40):
+            written.add_step(writer, record, step)
+        writer.close()
+    assert ["has vanished" in str(one.message) for one in caught] == [True]
+    loaded = RunRecord.load(log_dir)
+    assert not loaded.missing
+    assert loaded.metadata == {"model": "net"}
+    # What waited to be written is there as well.
+    steps = loaded.signal("weight").steps.tolist()
+    assert steps == [*range(steps[0], 40)]
+    assert steps[0] <= 6
+    assert len(RunRecord.runs(log_dir)) == 1
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+@pytest.mark.parametrize("fails", ["write", "flush", "close"])
+def test_all_is_closed_after_a_failure(tmp_path, monkeypatch, fails):
+    class Full:
+        def __init__(self, path):
+            self.file = open(path, "wb")
+
+        def write(self, data):
+            self.act("write")
+
+        def flush(self):
+            self.act("flush")
+
+        def act(self, name):
+            self.calls = getattr(self, "calls", 0) + 1
+            if name == fails and self.calls > 20:
+                raise OSError(28, "No space left on device")
+
+        def close(self):
+            self.file.close()
+            if fails == "close":
+                raise OSError(28, "No space left on device")
+
+    before = descriptors()
+    monkeypatch.setattr(events.storage, "writer", Full)
+    writer = RunWriter(tmp_path)
+
+    def record_all():
+        record = RunRecord()
+        for step in range(20):
+            written.add_step(writer, record, step)
+        writer.close()
+
+    with pytest.raises(OSError, match="No space left"):
+        record_all()
+    writer.drop()
+    assert descriptors() == before
