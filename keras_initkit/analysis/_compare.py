@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from keras_initkit.analysis._jobs import (
 from keras_initkit.analysis.comparison import ComparisonResult
 from keras_initkit.analysis.reuse import ReferenceBuilder
 from keras_initkit.analysis.run_result import RunResult
+from keras_initkit.recording import storage
 from keras_initkit.structure.needs import check_backend
 
 
@@ -95,7 +95,7 @@ def compare(
     model = _model_of(build_model)
     if not isinstance(build_model, str):
         choices = {label: _for_keras(value) for label, value in choices.items()}
-    root = None if log_dir is None else pathlib.Path(log_dir)
+    root = None if log_dir is None else storage.local(log_dir, "log_dir")
     shared = {
         "build_model": model.build,
         "data": split,

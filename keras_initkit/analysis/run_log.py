@@ -36,7 +36,7 @@ class RunLog:
         origin: str,
         is_standin: bool,
     ) -> None:
-        self.directory = None if log_dir is None else pathlib.Path(log_dir)
+        self.directory = None if log_dir is None else storage.local(log_dir, "log_dir")
         self._facts = dict(facts)
         self._metrics = dict(metrics)
         self._origin = origin

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit.recording import RunDamagedError, continuing
+from keras_initkit.recording import RunDamagedError, continuing, storage
 from keras_initkit.structure import keras_private
 from keras_initkit_light.format import npz
 
@@ -96,7 +96,7 @@ class ResumePoint(keras.callbacks.Callback):
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.path = pathlib.Path(path)
+        self.path = storage.local(path, "path")
         self.epoch = 0
         self._settings = dict(settings or {})
         self._callbacks = list(callbacks)

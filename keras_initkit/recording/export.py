@@ -15,7 +15,9 @@ from typing import Any, TextIO
 import numpy as np
 
 from keras_initkit import schema
+from keras_initkit.recording.damage import RunDamagedError
 from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit_light.format import sealing
 
 # JSON has no such numbers; these are the words that protocol buffers use.
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -40,7 +42,6 @@ def write_csv(record: RunRecord, path: str | os.PathLike[str]) -> None:
 def write_json(record: RunRecord, path: str | os.PathLike[str]) -> None:
     """Writes everything recorded; see `RunRecord.to_json`."""
     content = {
-        "v": schema.DATA_VERSION,
         "metadata": record.metadata,
         "scalars": {
             name: {"steps": steps, "values": [_number(value) for value in values]}
@@ -55,31 +56,59 @@ def write_json(record: RunRecord, path: str | os.PathLike[str]) -> None:
         },
     }
     with _complete_or_not_at_all(path) as file:
-        file.write(json.dumps(content, allow_nan=False))
+        file.write(sealing.seal(content, allow_nan=False).decode())
 
 
 def read_json(path: str | os.PathLike[str]) -> RunRecord:
     """Reads what `write_json` wrote; see `RunRecord.from_json`."""
-    content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or not {"v", *_STORES.values()} <= content.keys():
-        raise ValueError(
-            "`path` must name a file that `RunRecord.to_json` wrote. "
-            f"Received: path={str(path)!r}"
+    path = os.fspath(path)
+    text = pathlib.Path(path).read_bytes()
+    try:
+        content = sealing.unseal(text)
+    except sealing.OtherVersionError as error:
+        if error.version > schema.DATA_VERSION:
+            raise ValueError(
+                f"`path` must hold a record of version {schema.DATA_VERSION} at most; "
+                f"update keras-initkit. Received: path={path!r} of version "
+                f"{error.version}"
+            ) from None
+        content = json.loads(text)  # before 4, without a checksum
+    except ValueError as error:
+        raise RunDamagedError(path, f"{error}; `RunRecord.to_json` writes it") from None
+    try:
+        return _record_of(content)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as err:
+        what = (
+            f"it is not as `RunRecord.to_json` wrote it ({type(err).__name__}: {err})"
         )
-    if content["v"] > schema.DATA_VERSION:
-        raise ValueError(
-            f"`path` must hold a record of version {schema.DATA_VERSION} at most; "
-            "update keras-initkit. "
-            f"Received: path={str(path)!r} of version {content['v']}"
-        )
-    record = RunRecord(metadata=content["metadata"])
+        raise RunDamagedError(path, what) from err
+
+
+def _record_of(content: dict[str, Any]) -> RunRecord:
+    """Returns the record of an object; anything may be raised where it holds none."""
+    record = RunRecord(metadata=dict(content["metadata"]))
     for kind, store in _STORES.items():
         for name, fields in content[store].items():
             getattr(record, store)[name] = _from_dict(record, kind, fields)
     for name, scalar in content["scalars"].items():
         for step, value in zip(scalar["steps"], scalar["values"], strict=True):
-            record.add_scalars(step, {name: float(_NOT_FINITE.get(value, value))})
+            record.add_scalars(_step(step), {name: _float(value)})
     return record
+
+
+def _step(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError(f"a step is {value!r}")
+    return value
+
+
+def _float(value: Any) -> float:
+    """The number that `_number` wrote."""
+    if isinstance(value, str):
+        return _NOT_FINITE[value]
+    if type(value) not in (int, float):
+        raise ValueError(f"a value is {value!r}")
+    return float(value)
 
 
 def _as_dict(series: SignalSeries) -> dict[str, Any]:
@@ -95,13 +124,21 @@ def _as_dict(series: SignalSeries) -> dict[str, Any]:
 
 def _from_dict(record: RunRecord, kind: str, fields: dict[str, Any]) -> SignalSeries:
     tensors = tuple(map(schema.TensorKey.from_label, fields["tensors"]))
-    columns = tuple(fields["columns"])
-    series = record.new_series(kind, fields["signal"], tensors, columns)
-    values = np.array([_NOT_FINITE.get(v, v) for v in fields["values"]], np.float32)
-    shape = (len(fields["steps"]), len(tensors), len(columns))
-    for step, matrix in zip(fields["steps"], values.reshape(shape), strict=True):
+    columns = tuple(map(_text, fields["columns"]))
+    (signal,) = schema.check_signals((_text(fields["signal"]),))
+    series = record.new_series(kind, signal, tensors, columns)
+    values = np.array([_float(value) for value in fields["values"]], np.float32)
+    steps = [_step(step) for step in fields["steps"]]
+    shape = (len(steps), len(tensors), len(columns))
+    for step, matrix in zip(steps, values.reshape(shape), strict=True):
         series.append(step, matrix)
     return series
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"a name is {value!r}")
+    return value
 
 
 def _number(value: float) -> float | str:

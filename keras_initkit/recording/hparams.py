@@ -8,6 +8,7 @@ monitor has closed.
 
 import contextlib
 import math
+import os
 import pathlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -25,6 +26,7 @@ from tensorboard.plugins.text import summary_v2 as text_summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from keras_initkit import schema
+from keras_initkit.recording import storage
 
 # Tags of the session's metrics; no signal of `schema` has this name.
 METRIC_PREFIX = "result/"
@@ -57,7 +59,6 @@ def write_session_start(
         varied: Names of the hyperparameters that tell runs apart; their columns come
             first.
     """
-    path = pathlib.Path(log_dir)
     experiment = api_pb2.Experiment(
         hparam_infos=[
             api_pb2.HParamInfo(name=name, type=_type_of(value), differs=name in varied)
@@ -74,7 +75,8 @@ def write_session_start(
         time_created_secs=time.time(),
     )
     # Unique below one log directory; the column shows about the first 12 characters.
-    *above, name = path.resolve().parts[-3:]
+    path = storage.checked(os.fspath(log_dir), "log_dir")
+    *above, name = pathlib.PurePath(storage.resolved(path)).parts[-3:]
     group = f"{name} ({'/'.join(above)})"
     with _events(path, step=0) as add:
         add(_hparams_summary(metadata.EXPERIMENT_TAG, experiment=experiment))
@@ -100,7 +102,8 @@ def write_session_end(
     """
     status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
     end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
-    with _events(pathlib.Path(log_dir), step) as add:
+    path = storage.checked(os.fspath(log_dir), "log_dir")
+    with _events(path, step) as add:
         for name, value in metrics.items():
             if math.isfinite(value):
                 add(scalar_summary.scalar_pb(METRIC_PREFIX + name, value))
@@ -128,12 +131,10 @@ def _type_of(value: HParamValue) -> Any:
 
 
 @contextlib.contextmanager
-def _events(
-    path: pathlib.Path, step: int
-) -> Iterator[Callable[[summary_pb2.Summary], None]]:
+def _events(path: str, step: int) -> Iterator[Callable[[summary_pb2.Summary], None]]:
     """Gives a function that writes a summary; the file is closed on leaving."""
-    path.mkdir(parents=True, exist_ok=True)
-    writer = EventFileWriter(str(path), filename_suffix=f".{schema.PLUGIN_NAME}")
+    storage.make(path)
+    writer = EventFileWriter(path, filename_suffix=f".{schema.PLUGIN_NAME}")
     try:
         yield lambda summary: writer.add_event(
             event_pb2.Event(step=step, wall_time=time.time(), summary=summary)

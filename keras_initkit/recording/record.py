@@ -452,7 +452,8 @@ class RunRecord:
         steps, values}}`, the values in one list, row by row (C order of `(steps,
         tensors, columns)`), nine digits each, `"NaN"`, `"Infinity"` and `"-Infinity"`
         for what is not finite; `scalars` holds `{name: {steps, values}}`; beside them
-        stand `metadata` and the version `v` of the format.
+        stand `metadata`, the version `v` of the format and a checksum of all that
+        follows it, `crc32`.
 
         Args:
             path: The file; one that is there is replaced when all is written.
@@ -466,7 +467,8 @@ class RunRecord:
         """Reads a record that `to_json` wrote; its values are equal.
 
         Raises:
-            ValueError: If the file holds something else, or a newer version of it.
+            RunDamagedError: If the file holds something else, or is damaged.
+            ValueError: If it is of a newer version.
         """
         from keras_initkit.recording import export
 

@@ -10,7 +10,11 @@ import pathlib
 import re
 from typing import Any
 
+from keras_initkit.recording.background import BackgroundWriter
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# What `pathlib` makes of such a path.
+_BROKEN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
 
 
 def is_remote(path: str) -> bool:
@@ -22,8 +26,14 @@ def checked(path: str, name: str) -> str:
     """Returns the path of a directory.
 
     Raises:
-        ValueError: If nothing here serves its scheme; the error calls it `name`.
+        ValueError: If nothing here serves its scheme, or it was put through `pathlib`;
+            the error calls it `name`.
     """
+    if _BROKEN.match(path):
+        raise ValueError(
+            f"`{name}` must be a string where it has a scheme; `pathlib` takes a slash "
+            f"of it away. Received: {name}={path!r}"
+        )
     match = _SCHEME.match(path)
     if match is None:
         return path
@@ -37,6 +47,21 @@ def checked(path: str, name: str) -> str:
             f"Received: {name}={path!r}"
         )
     return path
+
+
+def local(path: str | os.PathLike[str], name: str) -> pathlib.Path:
+    """Returns a path on a local disk.
+
+    Raises:
+        ValueError: If it has a scheme; the error calls it `name`.
+    """
+    text = os.fspath(path)
+    if is_remote(text) or _BROKEN.match(text):
+        raise ValueError(
+            f"`{name}` must be on a local disk; copy or mount what is elsewhere. "
+            f"Received: {name}={text!r}"
+        )
+    return pathlib.Path(path)
 
 
 def _gfile() -> Any:
@@ -88,6 +113,8 @@ def names(directory: str) -> list[str]:
 
 def writer(path: str) -> Any:
     """Opens a new event file; what it gives has `write`, `flush` and `close`."""
+    if is_remote(path):
+        return BackgroundWriter(path)
     import tensorflow as tf
 
     return tf.io.TFRecordWriter(path)

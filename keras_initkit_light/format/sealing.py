@@ -32,9 +32,13 @@ class OtherVersionError(ValueError):
         self.version = version
 
 
-def seal(content: Mapping[str, Any]) -> bytes:
-    """Returns the text of an object that has at least one entry."""
-    rest = json.dumps(dict(content)).encode()[1:]
+def seal(content: Mapping[str, Any], allow_nan: bool = True) -> bytes:
+    """Returns the text of an object that has at least one entry.
+
+    Raises:
+        ValueError: If a number in it is not finite, and that is not allowed.
+    """
+    rest = json.dumps(dict(content), allow_nan=allow_nan).encode()[1:]
     head = f'{{"v": {schema.DATA_VERSION}, "crc32": "{zlib.crc32(rest):08x}", '
     return head.encode() + rest
 
@@ -58,10 +62,11 @@ def unseal(text: bytes) -> dict[str, Any]:
 def _other(text: bytes) -> ValueError:
     """What is wrong with a text that is not one of this version."""
     try:
-        version = _parsed(text).get("v")
+        version: Any = _parsed(text).get("v")
     except ValueError as error:
         return error
-    if isinstance(version, int) and version != schema.DATA_VERSION:
+    is_one = type(version) is int and 0 < version < 10**9
+    if is_one and version != schema.DATA_VERSION:
         return OtherVersionError(version)
     return ValueError("it says neither its data version nor its checksum")
 

@@ -4,7 +4,6 @@ import csv
 import errno
 import json
 import pathlib
-import re
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_initkit import RunRecord, schema
-from keras_initkit.recording import export
+from keras_initkit.recording import RunDamagedError, export
+from keras_initkit_light.format import schema as light_schema
 
 KEYS = (schema.TensorKey("a", "kernel"), schema.TensorKey('b, "@c"', "kernel", 2))
 
@@ -100,11 +100,64 @@ def test_failed_export_leaves_what_was_there(tmp_path, monkeypatch, method):
 def test_other_and_newer_files_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "run.json"
     path.write_text('{"v": 1}')
-    message = "`path` must name a file that `RunRecord.to_json` wrote. Received: path="
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(RunDamagedError, match=r"not as `RunRecord\.to_json` wrote"):
         RunRecord.from_json(path)
-    monkeypatch.setattr(schema, "DATA_VERSION", 7)
+    monkeypatch.setattr(light_schema, "DATA_VERSION", 7)
     export.write_json(filled(), path)
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"of version 7$"):
+        RunRecord.from_json(path)
+
+
+def test_a_record_of_before_has_no_checksum(tmp_path):
+    path, record = tmp_path / "record.json", filled()
+    record.to_json(path)
+    content = {**json.loads(path.read_text()), "v": 3}
+    del content["crc32"]
+    path.write_text(json.dumps(content))
+    assert RunRecord.from_json(path).diff(record).equal
+
+
+def damaged_json(text, rng):
+    """Returns JSON of before in which something is damaged: characters, or a value."""
+    if rng.random() < 0.5:
+        at = int(rng.integers(len(text)))
+        size = int(rng.integers(1, 20))
+        put = rng.choice(["", "x", '"', "[", "null", "1e999", "}"])
+        return text[:at] + put + text[at + size :]
+    content = json.loads(text)
+    holder, key = content, rng.choice([*content.keys() - {"v"}])
+    while isinstance(holder[key], dict | list) and holder[key] and rng.random() < 0.8:
+        holder = holder[key]
+        keys = [*holder] if isinstance(holder, dict) else range(len(holder))
+        key = keys[int(rng.integers(len(keys)))]
+    odd = [None, 3, -1.5, "x", [], {}, True, [[1]], "NaN", 10**400]
+    holder[key] = odd[int(rng.integers(len(odd)))]
+    return json.dumps(content)
+
+
+def test_damage_to_json_is_one_error_that_names_the_file(tmp_path):
+    path = tmp_path / "record.json"
+    filled().to_json(path)
+    text, rng = path.read_text(), np.random.default_rng(0)
+    for version in ("4", "3"):
+        written = text.replace('{"v": 4', '{"v": ' + version)
+        refused = 0
+        for _ in range(150):
+            changed = damaged_json(written, rng)
+            path.write_text(changed)
+            try:
+                RunRecord.from_json(path)
+            except RunDamagedError as error:
+                assert str(path) in str(error)  # noqa: PT017
+                refused += 1
+        # Without a checksum, one number in place of another is none that can be seen.
+        assert refused == 150 if version == "4" else refused > 100
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, '{"v": "3"}', "1" * 5000])
+def test_what_is_no_record_is_one_error(tmp_path, text):
+    path = tmp_path / "record.json"
+    path.write_text(text)
+    with pytest.raises(RunDamagedError, match="cannot be read"):
         RunRecord.from_json(path)

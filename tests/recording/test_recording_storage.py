@@ -1,0 +1,134 @@
+"""Logs that are not on a local disk, on TensorFlow's file system in memory."""
+
+import pathlib
+import threading
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import written
+
+import keras_initkit as kik
+from keras_initkit import RunRecord, SignalMonitor
+from keras_initkit.analysis import run_log
+from keras_initkit.recording import RunWriter, background, hparams
+
+
+@pytest.fixture
+def remote(tmp_path):
+    return f"ram://{tmp_path.name}/logs"
+
+
+def test_runs_go_to_where_the_path_says(remote, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, record = written.write(remote, range(50))
+    written.write(remote, range(3))
+    first, second = RunRecord.runs(remote)
+    assert second.log_dir == f"{remote}/run-2"
+    loaded = RunRecord.load(remote, run=first)
+    assert not loaded.missing
+    assert loaded.diff(record).equal
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_monitor_and_its_entry_of_hparams_go_there(remote, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    monitor = SignalMonitor(remote, every=1)
+    hparams.write_session_start(remote, {"seed": 3}, {"accuracy": ""})
+    model.fit(np.ones((8, 4)), np.ones(8), 4, verbose=0, callbacks=[monitor])
+    hparams.write_session_end(remote, {"accuracy": 0.5}, 2)
+    assert RunRecord.load(remote).diff(monitor.record).equal
+    assert len(tf.io.gfile.listdir(remote)) == 3
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["s3://b/x", "hdfs://b", "s3a://b"])
+def test_a_scheme_that_nothing_serves_is_refused(path):
+    for call in (
+        SignalMonitor,
+        lambda log_dir: hparams.write_session_start(log_dir, {}, {}),
+    ):
+        with pytest.raises(ValueError, match=r"`log_dir` must be a local .* gs://"):
+            call(path)
+
+
+def test_a_path_that_pathlib_has_broken_is_refused():
+    with pytest.raises(ValueError, match=r"`log_dir` must be a string where"):
+        SignalMonitor(pathlib.Path("gs://bucket/logs"))
+
+
+def test_what_writes_files_of_its_own_wants_a_local_disk():
+    for call in (
+        lambda path: kik.ResumePoint(path),
+        lambda path: run_log.RunLog(path, {}, {}, "", False),
+    ):
+        with pytest.raises(ValueError, match=r"must be on a local disk"):
+            call("gs://bucket/x")
+
+
+class Slow:
+    """A storage that answers when its gate is open, and may fail."""
+
+    fails = False
+
+    def __init__(self, path):
+        self.written = []
+
+    def write(self, data):
+        assert self.gate.wait(60)
+        if self.fails:
+            raise OSError("the network is gone")
+
+    def flush(self):
+        """Nothing is kept back."""
+
+    def close(self):
+        """Nothing is kept open."""
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    class Storage(Slow):
+        gate = threading.Event()
+
+    monkeypatch.setattr(tf.io, "TFRecordWriter", Storage)
+    yield Storage
+    Storage.gate.set()
+
+
+def test_no_step_waits_for_a_slow_storage(remote, slow):
+    writer, record = RunWriter(remote), RunRecord()
+    for step in range(20):
+        written.add_step(writer, record, step)
+    slow.gate.set()
+    writer.close()
+
+
+def test_what_fails_there_is_told(remote, slow):
+    writer, record = RunWriter(remote), RunRecord()
+    written.add_step(writer, record, 0)
+    slow.fails = True
+    slow.gate.set()
+    with pytest.raises(OSError, match="the network is gone"):
+        writer.close()
+
+
+@pytest.mark.parametrize("limit", ["MOST_BYTES", "CLOSE_SECONDS"])
+def test_a_storage_that_is_too_slow_is_given_up(remote, slow, monkeypatch, limit):
+    monkeypatch.setattr(background, limit, 0)
+    writer, record = RunWriter(remote), RunRecord()
+
+    def run():
+        for step in range(3):
+            written.add_step(writer, record, step)
+        writer.close()
+
+    with pytest.raises(OSError, match="the storage is too slow"):
+        run()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        writer.drop()
