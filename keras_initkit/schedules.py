@@ -46,7 +46,7 @@ def every(n: int) -> Schedule:
     >>> [i for i in range(10) if every(4)(i)]
     [0, 4, 8]
     """
-    return _Every(_positive("every", n))
+    return _Every(_positive("n", n))
 
 
 def first(n: int) -> Schedule:
@@ -83,7 +83,7 @@ def as_schedule(value: "int | Function") -> Function:
     Raises:
         ValueError: If it is neither.
     """
-    return value if callable(value) else every(value)
+    return value if callable(value) else _Every(_positive("every", value))
 
 
 def _positive(name: str, n: int) -> int:

@@ -25,6 +25,7 @@ from keras_initkit_light.format.schema import VECTORS as VECTORS
 from keras_initkit_light.format.schema import Signal as Signal
 from keras_initkit_light.format.schema import Statistic as Statistic
 from keras_initkit_light.format.schema import TensorKey as TensorKey
+from keras_initkit_light.format.schema import check_names as check_names
 from keras_initkit_light.format.schema import check_signals as check_signals
 from keras_initkit_light.format.schema import matrix_tag as matrix_tag
 from keras_initkit_light.format.schema import parse_tag as parse_tag
@@ -58,6 +59,7 @@ __all__ = [
     "Signal",
     "Statistic",
     "TensorKey",
+    "check_names",
     "check_signals",
     "matrix_tag",
     "parse_tag",

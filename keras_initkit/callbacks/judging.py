@@ -71,7 +71,7 @@ class Judge:
                 f"`on_finding` must be a function of a finding or one of {_ACTIONS}. "
                 f"Received: on_finding={on_finding!r}"
             )
-        if severity not in diagnosis.SEVERITIES:
+        if not isinstance(severity, str) or severity not in diagnosis.SEVERITIES:
             raise ValueError(
                 f"`severity` must be one of {diagnosis.SEVERITIES}. "
                 f"Received: severity={severity!r}"
@@ -242,7 +242,7 @@ def _checked_rules(rules):
             f"{{rule: {{threshold: value}}}}. Received: rules={rules!r}"
         )
     if isinstance(rules, Mapping):
-        thresholds = {name: dict(one) for name, one in rules.items() if one is not None}
+        thresholds = {name: one for name, one in rules.items() if one is not None}
         diagnosis.check_rules(tuple(rules), thresholds)
         names = [n for n in diagnosis.RULES if rules.get(n, {}) is not None]
         return tuple(names), thresholds

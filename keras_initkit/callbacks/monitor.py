@@ -132,7 +132,8 @@ class SignalMonitor(keras.callbacks.Callback):
         ValueError: If `log_dir`, `every`, `signals`, `layers`, `exclude`, `histograms`,
             `rules`, `on_finding` or `severity` is not as said, or Keras runs on another
             backend than TensorFlow.
-        TypeError: If `log_dir`, `layers` or `exclude` is of another kind.
+        TypeError: If `log_dir`, `signals`, `layers`, `exclude` or `rules` is of another
+            kind.
     """
 
     def __init__(
@@ -150,8 +151,10 @@ class SignalMonitor(keras.callbacks.Callback):
     ) -> None:
         check_backend(type(self).__name__)
         super().__init__()
-        self.log_dir = _checked_directory(log_dir)
-        self.signals = schema.check_signals(tuple(signals))
+        if log_dir is not None:
+            log_dir = storage.checked(log_dir, "log_dir")
+        self.log_dir = log_dir
+        self.signals = schema.check_signals(signals)
         self.selection = capture.Selection(layers, exclude)
         self.histograms = _checked_histograms(histograms)
         self.record = RunRecord()
@@ -582,25 +585,6 @@ def _numbers(logs):
 def _listed(one_or_several):
     several = isinstance(one_or_several, list | tuple)
     return list(one_or_several) if several else [one_or_several]
-
-
-def _checked_directory(log_dir):
-    """Returns a path, `None` for none; what can never be one raises."""
-    if log_dir is None:
-        return None
-    text = os.fspath(log_dir) if isinstance(log_dir, os.PathLike) else log_dir
-    if not isinstance(text, str):
-        raise TypeError(
-            "`log_dir` must be a string or a path, or `None` to record in memory only"
-            + ("; `os.fsdecode` makes one of bytes" if isinstance(text, bytes) else "")
-            + f". Received: log_dir={log_dir!r} of type {type(log_dir).__name__}"
-        )
-    if not text or "\0" in text:
-        raise ValueError(
-            "`log_dir` must name a directory: not be empty (the working directory is "
-            f"'.') nor hold a NUL byte. Received: log_dir={log_dir!r}"
-        )
-    return storage.checked(text, "log_dir")
 
 
 def _checked_histograms(histograms):

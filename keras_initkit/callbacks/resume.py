@@ -83,6 +83,7 @@ class ResumePoint(keras.callbacks.Callback):
         epoch: Number of whole epochs done, 0 before `restore` and the first.
 
     Raises:
+        TypeError: If `path`, `callbacks` or `settings` is of another kind.
         RunDamagedError: By `restore` and `fit`, if neither file can be read.
         ValueError: By `restore` and `fit`, if the file holds the state of another
             model, other callbacks or other settings.
@@ -98,8 +99,8 @@ class ResumePoint(keras.callbacks.Callback):
         super().__init__()
         self.path = storage.local(path, "path")
         self.epoch = 0
-        self._settings = dict(settings or {})
-        self._callbacks = list(callbacks)
+        self._settings = _checked_settings(settings)
+        self._callbacks = _checked_callbacks(callbacks)
         self._memories: list[dict[str, Any]] = [{} for _ in self._callbacks]
         # Whether the model is where this object knows the training to be.
         self._in_step = False
@@ -221,6 +222,37 @@ class ResumePoint(keras.callbacks.Callback):
                     state[key] = value
         _replace(self.path, self._previous, state)
         self._in_step = True
+
+
+def _checked_settings(settings):
+    """Returns the settings as a dict that JSON gives back equal."""
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        raise TypeError(
+            "`settings` must be a dict of names to what JSON can tell. "
+            f"Received: settings={settings!r} of type {type(settings).__name__}"
+        )
+    settings = dict(settings)
+    with contextlib.suppress(TypeError, ValueError, RecursionError):
+        if json.loads(json.dumps(settings)) == settings:
+            return settings
+    raise ValueError(
+        "`settings` must be a dict of names to what JSON gives back as it was: "
+        f"numbers, strings, lists, dicts. Received: settings={settings!r}"
+    )
+
+
+def _checked_callbacks(callbacks):
+    are_some = isinstance(callbacks, list | tuple) and all(
+        isinstance(one, keras.callbacks.Callback) for one in callbacks
+    )
+    if not are_some:
+        raise TypeError(
+            "`callbacks` must be a list of `keras.callbacks.Callback`s. "
+            f"Received: callbacks={callbacks!r} of type {type(callbacks).__name__}"
+        )
+    return list(callbacks)
 
 
 def _variables(model):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -116,8 +117,21 @@ class Rule:
             return [], str(reason)
         return [self._finding(fault) for fault in faults], None
 
-    def check_thresholds(self, thresholds: Iterable[str]) -> None:
-        """Raises `ValueError` if the rule has no threshold of one of the names."""
+    def check_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        """Checks `{threshold: value}`.
+
+        Raises:
+            TypeError: If that is no dict, or a value no number.
+            ValueError: If the rule has no threshold of one of the names.
+        """
+        if not isinstance(thresholds, Mapping) or not all(
+            isinstance(one, numbers.Real) for one in thresholds.values()
+        ):
+            raise TypeError(
+                f"`rules` must have a dict {{threshold: number}} for {self.name!r}, or "
+                f"`None`. Received: {thresholds!r}"
+            )
+        schema.check_names("thresholds", thresholds)
         unknown = sorted(set(thresholds) - set(self.thresholds))
         if unknown:
             raise ValueError(
@@ -234,9 +248,10 @@ def check_rules(
     """Returns the names of the rules to ask, all for `None`.
 
     Raises:
+        TypeError: If `rules` are no names.
         ValueError: If a rule or threshold of that name does not exist.
     """
-    names = tuple(RULES) if rules is None else tuple(rules)
+    names = tuple(RULES) if rules is None else schema.check_names("rules", rules)
     unknown = sorted({*names, *(thresholds or {})} - set(RULES))
     if unknown:
         raise ValueError(

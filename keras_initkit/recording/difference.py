@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -223,7 +224,8 @@ def difference(
             "`other` must be a `RunRecord`; `RunRecord.load(log_dir)` reads one. "
             f"Received: other={other!r} of type {type(other).__name__}"
         )
-    if isinstance(tolerance, bool) or not 0 <= tolerance < math.inf:
+    is_number = isinstance(tolerance, numbers.Real) and not isinstance(tolerance, bool)
+    if not is_number or not 0 <= tolerance < math.inf:
         raise ValueError(
             "`tolerance` must be a relative difference, 0 or a positive number. "
             f"Received: tolerance={tolerance!r}"

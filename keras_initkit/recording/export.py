@@ -8,13 +8,13 @@ import csv
 import json
 import math
 import os
-import pathlib
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 import numpy as np
 
 from keras_initkit import schema
+from keras_initkit.recording import storage
 from keras_initkit.recording.damage import RunDamagedError
 from keras_initkit.recording.record import RunRecord, SignalSeries
 from keras_initkit_light.format import sealing
@@ -61,8 +61,8 @@ def write_json(record: RunRecord, path: str | os.PathLike[str]) -> None:
 
 def read_json(path: str | os.PathLike[str]) -> RunRecord:
     """Reads what `write_json` wrote; see `RunRecord.from_json`."""
-    path = os.fspath(path)
-    text = pathlib.Path(path).read_bytes()
+    file = storage.local(path, "path")
+    path, text = str(file), file.read_bytes()
     try:
         content = sealing.unseal(text)
     except sealing.OtherVersionError as error:
@@ -153,7 +153,7 @@ def _number(value: float) -> float | str:
 @contextlib.contextmanager
 def _complete_or_not_at_all(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Opens a file that takes its name when all is written."""
-    path = pathlib.Path(path)
+    path = storage.local(path, "path")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:

@@ -8,7 +8,6 @@ monitor has closed.
 
 import contextlib
 import math
-import os
 import pathlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -75,7 +74,7 @@ def write_session_start(
         time_created_secs=time.time(),
     )
     # Unique below one log directory; the column shows about the first 12 characters.
-    path = storage.checked(os.fspath(log_dir), "log_dir")
+    path = storage.checked(log_dir, "log_dir")
     *above, name = pathlib.PurePath(storage.resolved(path)).parts[-3:]
     group = f"{name} ({'/'.join(above)})"
     with _events(path, step=0) as add:
@@ -102,7 +101,7 @@ def write_session_end(
     """
     status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
     end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
-    path = storage.checked(os.fspath(log_dir), "log_dir")
+    path = storage.checked(log_dir, "log_dir")
     with _events(path, step) as add:
         for name, value in metrics.items():
             if math.isfinite(value):

@@ -104,6 +104,11 @@ def _chosen(runs: list[RunInfo], run: "str | RunInfo | None") -> RunInfo:
     if run is None:
         return runs[-1]
     wanted = run.id if isinstance(run, RunInfo) else run
+    if not isinstance(wanted, str):
+        raise TypeError(
+            "`run` must be the id of a run, or what `RunRecord.runs` lists. "
+            f"Received: run={run!r} of type {type(run).__name__}"
+        )
     for one in runs:
         if one.id == wanted:
             return one

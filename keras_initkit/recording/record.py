@@ -1,6 +1,7 @@
 """`RunRecord`: everything recorded of a run, in memory (numpy only)."""
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_initkit import schema
+from keras_initkit.recording import storage
 from keras_initkit.recording.damage import Missing
 from keras_initkit.recording.thinning import Thinning
 
@@ -322,7 +324,10 @@ class RunRecord:
 
         Raises:
             KeyError: If this was not recorded.
+            TypeError: If an argument is of another kind.
         """
+        _check_text("signal", signal)
+        _check_text("layer", layer)
         names = _names_in(self.time_steps, signal)
         if not names:
             raise KeyError(
@@ -361,7 +366,10 @@ class RunRecord:
 
         Raises:
             KeyError: If the signal was not recorded, or not at this step.
+            TypeError: If an argument is of another kind.
         """
+        _check_text("signal", signal)
+        _check_text("statistic", statistic)
         _, series = self.latest(signal)
         return series.tensors, series.statistic(statistic)[_position(series, step)]
 
@@ -487,7 +495,7 @@ class RunRecord:
         """
         from keras_initkit.recording import reader
 
-        return reader.list_runs(os.fspath(log_dir))
+        return reader.list_runs(storage.checked(log_dir, "log_dir"))
 
     @classmethod
     def load(
@@ -518,7 +526,7 @@ class RunRecord:
         """
         from keras_initkit.recording import reader
 
-        return reader.read_record(os.fspath(log_dir), run, thin)
+        return reader.read_record(storage.checked(log_dir, "log_dir"), run, thin)
 
     @property
     def is_filled(self) -> bool:
@@ -551,6 +559,11 @@ def _position(series: SignalSeries, step: int | None) -> int:
     """Where a step stands in a series."""
     if step is None:
         return -1
+    if not isinstance(step, numbers.Integral):
+        raise TypeError(
+            "`step` must be a monitored step, an integer. "
+            f"Received: step={step!r} of type {type(step).__name__}"
+        )
     positions = np.flatnonzero(series.steps == step)
     if not positions.size:
         raise KeyError(
@@ -558,3 +571,11 @@ def _position(series: SignalSeries, step: int | None) -> int:
             f"Received: step={step}"
         )
     return int(positions[-1])
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(
+            f"`{name}` must be a string. "
+            f"Received: {name}={value!r} of type {type(value).__name__}"
+        )

@@ -22,46 +22,72 @@ def is_remote(path: str) -> bool:
     return _SCHEME.match(path) is not None
 
 
-def checked(path: str, name: str) -> str:
-    """Returns the path of a directory.
+def checked(path: Any, name: str) -> str:
+    """Returns the path of a directory or file, a string.
+
+    Args:
+        path: What a user gave.
+        name: Name of the argument, for the error.
 
     Raises:
-        ValueError: If nothing here serves its scheme, or it was put through `pathlib`;
-            the error calls it `name`.
+        TypeError: If it is no path.
+        ValueError: If nothing can be there, nothing here serves its scheme, or it was
+            put through `pathlib`.
     """
-    if _BROKEN.match(path):
+    text = _text(path, name)
+    if _BROKEN.match(text):
         raise ValueError(
             f"`{name}` must be a string where it has a scheme; `pathlib` takes a slash "
-            f"of it away. Received: {name}={path!r}"
+            f"of it away. Received: {name}={text!r}"
         )
-    match = _SCHEME.match(path)
+    match = _SCHEME.match(text)
     if match is None:
-        return path
+        return text
     served = _gfile().get_registered_schemes()
     if match[1] not in served:
         known = ", ".join(f"{scheme}://" for scheme in sorted(served) if scheme)
         raise ValueError(
-            f"`{name}` must be a local directory or one that TensorFlow reaches, as "
-            f"{known} here. Write to a local directory and copy it, mount the storage, "
-            f"or import the package that registers {match[1]}:// with TensorFlow. "
-            f"Received: {name}={path!r}"
+            f"`{name}` must be local or where TensorFlow reaches, as {known} here. "
+            "Write to a local directory and copy it, mount the storage, or import the "
+            f"package that registers {match[1]}:// with TensorFlow. "
+            f"Received: {name}={text!r}"
         )
-    return path
+    return text
 
 
-def local(path: str | os.PathLike[str], name: str) -> pathlib.Path:
+def local(path: Any, name: str) -> pathlib.Path:
     """Returns a path on a local disk.
 
     Raises:
-        ValueError: If it has a scheme; the error calls it `name`.
+        TypeError: If it is no path.
+        ValueError: If nothing can be there, or it has a scheme.
     """
-    text = os.fspath(path)
+    text = _text(path, name)
     if is_remote(text) or _BROKEN.match(text):
         raise ValueError(
             f"`{name}` must be on a local disk; copy or mount what is elsewhere. "
             f"Received: {name}={text!r}"
         )
-    return pathlib.Path(path)
+    return pathlib.Path(text)
+
+
+def _text(path: Any, name: str) -> str:
+    """Returns the text of a path."""
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str):
+        way_out = (
+            "; `os.fsdecode` makes one of bytes" if isinstance(text, bytes) else ""
+        )
+        raise TypeError(
+            f"`{name}` must be a string or a path{way_out}. Received: {name}={path!r} "
+            f"of type {type(path).__name__}"
+        )
+    if not text or "\0" in text:
+        raise ValueError(
+            f"`{name}` must name a directory or file: not be empty (the working "
+            f"directory is '.') nor hold a NUL byte. Received: {name}={text!r}"
+        )
+    return text
 
 
 def _gfile() -> Any:

@@ -7,6 +7,8 @@ once, with unit, range and meaning. A leaf: standard library only.
 import dataclasses
 import math
 import re
+from collections.abc import Iterable
+from typing import Any
 
 PLUGIN_NAME = "initkit"
 # Before 3 every matrix was an event of its own; since then they come in chunks
@@ -200,17 +202,37 @@ def statistics_of(signal: str) -> tuple[str, ...]:
     return tuple(s.name for s in STATISTICS.values() if signal in s.signals)
 
 
-def check_signals(signals: tuple[str, ...]) -> tuple[str, ...]:
+def check_names(argument: str, names: Any) -> tuple[str, ...]:
+    """Returns names as a tuple.
+
+    Raises:
+        TypeError: If they are no strings, or one string, or nothing to go through.
+    """
+    try:
+        several = None if isinstance(names, str | bytes) else tuple(names)
+    except TypeError:
+        several = None
+    if several is None or not all(isinstance(name, str) for name in several):
+        raise TypeError(
+            f"`{argument}` must be a list of names. Received: {argument}={names!r} of "
+            f"type {type(names).__name__}"
+        )
+    return several
+
+
+def check_signals(signals: Iterable[str]) -> tuple[str, ...]:
     """Returns `signals` as a tuple in the order of `SIGNALS`.
 
     Raises:
+        TypeError: If they are no names.
         ValueError: If one of them is no signal, or there is none.
     """
+    signals = check_names("signals", signals)
     unknown = [name for name in signals if name not in SIGNALS]
     if unknown or not signals:
         raise ValueError(
             f"`signals` must name at least one of {tuple(SIGNALS)}. "
-            f"Received: signals={tuple(signals)}"
+            f"Received: signals={signals}"
         )
     return tuple(name for name in SIGNALS if name in signals)
 
