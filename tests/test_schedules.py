@@ -61,7 +61,7 @@ def test_functions_take_part_on_either_side():
 
 
 @pytest.mark.parametrize(
-    ("make", "name"), [(every, "every"), (first, "n"), (log_spaced, "per_decade")]
+    ("make", "name"), [(every, "n"), (first, "n"), (log_spaced, "per_decade")]
 )
 @pytest.mark.parametrize("n", [0, -1, 2.0, True, "3"])
 def test_what_is_no_positive_integer_is_refused(make, name, n):

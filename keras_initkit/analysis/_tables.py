@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import rich.console
+import rich.segment
 
 _WIDTH = 120  # columns where there is no terminal to ask
 
@@ -20,13 +21,27 @@ def to_text(renderable: Any, width: int = _WIDTH) -> str:
 
 
 def to_html(renderable: Any, width: int = _WIDTH) -> str:
-    """Returns the same as HTML, with colours."""
+    """Returns the same as HTML, with colours, and without links.
+
+    A name that reads as a link of rich's markup (`[link=javascript:...]`) must not
+    become one, whoever has forgotten to escape it.
+    """
     console = rich.console.Console(
         file=io.StringIO(), width=width, record=True, highlight=False
     )
-    console.print(renderable)
+    console.print(_WithoutLinks(renderable))
     return console.export_html(
         inline_styles=True,
         code_format='<pre style="font-family:Menlo,Consolas,monospace;'
         'line-height:1.25;overflow-x:auto"><code>{code}</code></pre>',
     )
+
+
+class _WithoutLinks:
+    def __init__(self, renderable: Any):
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Any, options: Any) -> Any:
+        for text, style, control in console.render(self._renderable, options):
+            plain = None if style is None else style.update_link(None)
+            yield rich.segment.Segment(text, plain, control)

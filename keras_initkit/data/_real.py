@@ -115,7 +115,8 @@ def _guarded(spec: DataSpec, loader: Callable[[], Any]) -> Any:
 def _cache_folders() -> tuple[str, str]:
     """Returns the folder Keras is told to cache in, and the one it then uses."""
     user = os.path.expanduser("~")
-    temporary = "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
+    # Keras's own fallback, to the letter.
+    temporary = "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()  # noqa: S108
     base = user if os.access(user, os.W_OK) else temporary
     home = os.environ.get("KERAS_HOME") or os.path.join(base, ".keras")
     preferred = os.path.join(os.path.expanduser(home), "datasets")

@@ -62,7 +62,7 @@ class SeededInitializer(keras.Initializer):
     def __init__(self, seed: Seed = None) -> None:
         self._init_seed = seed
         if seed is None:
-            seed = random.randint(1, int(1e9))
+            seed = random.randint(1, int(1e9))  # noqa: S311 - of weights, no secret
         elif isinstance(seed, dict):
             seed = keras.saving.deserialize_keras_object(seed)
         elif not isinstance(seed, (int, keras.random.SeedGenerator)):

@@ -127,7 +127,7 @@ class Logs:
                 start = hparams_metadata.parse_session_start_info_plugin_data(
                     tags[tag].plugin_content
                 )
-            except Exception:  # whatever another program wrote
+            except Exception:  # noqa: S112 - whatever another program wrote
                 continue
             found[run] = {
                 name: getattr(value, value.WhichOneof("kind") or "string_value")
