@@ -10,7 +10,7 @@ from tensorboard import errors
 from tensorboard.data import provider
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
-from keras_initkit_light.format import packing, schema, sealing
+from keras_initkit_light.format import files, packing, schema, sealing
 from keras_initkit_light.tab import listing
 from keras_initkit_light.tab.listing import Run, Series
 from keras_initkit_light.tab.parts import (
@@ -37,9 +37,18 @@ class Logs:
         context: A `RequestContext`.
         experiment: An experiment id.
         cache: Where to keep what was read.
+        kept: How many chunks a tag TensorBoard keeps, 0 for all, `None` if unknown.
     """
 
-    def __init__(self, data_provider: Any, context: Any, experiment: str, cache: Cache):
+    def __init__(
+        self,
+        data_provider: Any,
+        context: Any,
+        experiment: str,
+        cache: Cache,
+        kept: int | None = None,
+    ):
+        self._kept = kept
         self._provider = data_provider
         self._where = {"ctx": context, "experiment_id": experiment}
         self._cache = cache
@@ -115,6 +124,20 @@ class Logs:
         except (IndexError, TypeError, ValueError):
             run.notes.append(f"{tag}: its newest text cannot be read")
             return None
+
+    def tell_ends(self, runs: list[Run]) -> None:
+        """Notes of runs whether their files were closed."""
+        having = {run.run for run in runs if schema.FILE_TAG in run.texts}
+        tag = schema.FILE_TAG
+        read = self._tensors(having, [tag], _ALL) if having else {}
+        for run in runs:
+            marks = []
+            for datum in read.get(run.run, {}).get(tag, ()):
+                try:
+                    marks.append(files.unseal_mark(np.ravel(datum.numpy)[0]))
+                except (IndexError, TypeError, ValueError):
+                    run.notes.append(f"{tag}: a mark that cannot be read")
+            listing.tell_ends(run, marks)
 
     def hparams(self) -> dict[str, dict[str, Any]]:
         """Returns the hyperparameters of every run that has some, by its name."""
@@ -192,12 +215,13 @@ class Logs:
             return _merged([self._tensors(names, t, n) for n, t in counts.items() if t])
 
         batches = list(_batches(missing, all_steps))
+        kept = self._kept if all_steps else None
         # While one batch is unpacked, the reader prepares the next.
         with futures.ThreadPoolExecutor(1) as ahead:
             for batch, data in zip(batches, ahead.map(read, batches), strict=True):
                 for run, each in batch:
                     for series in each:
-                        chunks = chunks_of(series, data.get(run.run, {}))
+                        chunks = chunks_of(series, data.get(run.run, {}), kept)
                         found[key(run, series)] = chunks
                         self._cache.put(key(run, series), chunks)
         return [

@@ -6,10 +6,10 @@ left out and named in the notes of its run.
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_initkit_light.format import schema, sealing
+from keras_initkit_light.format import files, schema, sealing
 from keras_initkit_light.format.described import Described, UnknownKindError
 
 _PART = re.compile(r"#(\d{1,6})(?=/|@|$)")
@@ -59,12 +59,15 @@ class Run:
         series: All matrices, parts of a signal in order.
         texts: Tags of the sealed texts: `schema.RUN_TAG` and others.
         notes: What could not be read, and why.
+        unclosed: Why the run may hold less than was recorded, if its last file was not
+            closed; else empty.
     """
 
     run: str
     series: list[Series] = dataclasses.field(default_factory=list)
     texts: set[str] = dataclasses.field(default_factory=set)
     notes: list[str] = dataclasses.field(default_factory=list)
+    unclosed: str = ""
 
     @property
     def name(self) -> str:
@@ -97,6 +100,27 @@ def parse_run(name: str, tags: Mapping[str, Any]) -> Run:
             run.notes.append(f"{tag}: its description cannot be read")
     run.series.sort(key=lambda s: (s.kind, s.signal, s.part))
     return run
+
+
+def tell_ends(run: Run, marks: Sequence[files.Opened | files.Closed]) -> None:
+    """Notes which files of a run were not closed, from what they say of themselves.
+
+    TensorBoard's readers end at the first damage in a file, and hand out no more of it.
+    """
+    opened = sorted(mark.file for mark in marks if isinstance(mark, files.Opened))
+    closed = {mark.file for mark in marks if isinstance(mark, files.Closed)}
+    if not opened:
+        if run.series:
+            run.notes.append("no file says that it was opened: the beginning is lost")
+        return
+    if opened[-1] not in closed:
+        run.unclosed = "not closed: still being written, or killed, or cut off"
+    if opened == [*range(1, opened[-1] + 1)]:  # the reader has sampled nothing away
+        run.notes += [
+            f"file {file} was not closed: its process was killed, or it is cut off"
+            for file in opened[:-1]
+            if file not in closed
+        ]
 
 
 def _series(tag: str, described: Described, tags: Mapping[str, Any]) -> Series:

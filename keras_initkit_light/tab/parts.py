@@ -37,10 +37,17 @@ class Cut(NamedTuple):
 
 
 class Chunks(NamedTuple):
-    """What was read of a series: chunks in order, and how many were broken."""
+    """What was read of a series: chunks in order, and what was not.
+
+    Attributes:
+        whole: The chunks.
+        broken: How many chunks cannot be read.
+        lost: How many steps are between the chunks that no chunk holds.
+    """
 
     whole: list[packing.Chunk]
     broken: int
+    lost: int = 0
 
     @property
     def size(self) -> int:
@@ -96,6 +103,8 @@ def parts_of(
         if chunks.broken + broken:
             count = chunks.broken + broken
             run.notes.append(f"{series.tag}: {count} chunks that cannot be read")
+        if chunks.lost:
+            run.notes.append(f"{series.tag}: {chunks.lost} steps that are lost")
         if steps:
             parts = _before(parts, steps[0])
             parts.append(Part(wanted.names, steps, values))
@@ -166,8 +175,17 @@ def _own_steps(chunks: Sequence[packing.Chunk]) -> list[tuple[int, ...]]:
     ]
 
 
-def chunks_of(series: Series, data: Mapping[str, Any]) -> Chunks:
-    """Returns the chunks of a series, of what was read under its tags."""
+def chunks_of(
+    series: Series, data: Mapping[str, Any], kept: int | None = None
+) -> Chunks:
+    """Returns the chunks of a series, of what was read under its tags.
+
+    Args:
+        series: The series.
+        data: `{tag: data}` of the provider.
+        kept: How many chunks the provider keeps at most; with fewer, none is sampled
+            away, and what is not there is lost. `None` where that cannot be told.
+    """
     first = data.get(series.first or "", ())
     rest = _in_order(data.get(series.tag, ()))
     # What was sampled away: the first matrix, kept under its own tag.
@@ -182,7 +200,18 @@ def chunks_of(series: Series, data: Mapping[str, Any]) -> Chunks:
             whole.append(_unpacked(tag, datum.numpy, series.shape))
         except ValueError:
             broken += 1
-    return Chunks(whole, broken)
+    is_sampled = kept is None or len(rest) >= kept > 0
+    return Chunks(whole, broken, 0 if is_sampled or broken else _lost(whole))
+
+
+def _lost(chunks: Iterable[packing.Chunk]) -> int:
+    """Counts the steps that chunks of whole files should have ahead of them."""
+    lost = there = 0
+    for chunk in chunks:
+        if chunk.ahead > 0:  # else the first of a file
+            lost += max(0, chunk.ahead - there)
+        there = chunk.ahead + len(chunk.steps)
+    return lost
 
 
 def _unpacked(tag: str, stored: Array, shape: tuple[int, int]) -> packing.Chunk:

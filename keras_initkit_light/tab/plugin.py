@@ -36,15 +36,18 @@ _Parts: TypeAlias = "list[tuple[listing.Run, list[Part]]]"
 class InitKitLoader(base_plugin.TBLoader):
     """Makes the plugin; the only one who can raise the readers' limit of steps."""
 
+    def __init__(self) -> None:
+        self._kept: int | None = None
+
     def fix_flags(self, flags: Any) -> None:
         """Asks for `KEPT_CHUNKS` chunks a tag, unless the user asks for a number."""
         samples = getattr(flags, "samples_per_plugin", None)
         if isinstance(samples, dict):
-            samples.setdefault(schema.PLUGIN_NAME, KEPT_CHUNKS)
+            self._kept = samples.setdefault(schema.PLUGIN_NAME, KEPT_CHUNKS)
 
     def load(self, context: Any) -> "InitKitPlugin":
         """Returns the plugin for a `TBContext`."""
-        return InitKitPlugin(context)
+        return InitKitPlugin(context, self._kept)
 
 
 def _route(method: Callable[..., wrappers.Response]) -> Callable[..., Any]:
@@ -69,7 +72,8 @@ class InitKitPlugin(base_plugin.TBPlugin):
 
     plugin_name = schema.PLUGIN_NAME
 
-    def __init__(self, context: Any):
+    def __init__(self, context: Any, kept: int | None = None):
+        self._kept = kept
         self._data_provider = context.data_provider
         self._cache = Cache()
 
@@ -102,6 +106,8 @@ class InitKitPlugin(base_plugin.TBPlugin):
     def index_impl(self, logs: data.Logs) -> dict[str, Any]:
         """Everything there is, values apart."""
         hparams = logs.hparams()
+        listed = logs.runs()
+        logs.tell_ends(listed)
         tables = _Tables()
         runs = [
             {
@@ -120,8 +126,9 @@ class InitKitPlugin(base_plugin.TBPlugin):
                 ],
                 "hparams": _hparams_of(run.name, hparams),
                 "notes": run.notes,
+                "unclosed": run.unclosed,
             }
-            for run in logs.runs()
+            for run in listed
         ]
         return {
             "version": schema.DATA_VERSION,
@@ -241,6 +248,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
             plugin_util.context(request.environ),
             plugin_util.experiment_id(request.environ),
             self._cache,
+            self._kept,
         )
 
 

@@ -14,7 +14,7 @@ from tab_readers import ROOT, Tab, python_provider
 from tensorboard import context
 
 from keras_initkit import schema
-from keras_initkit.recording import RunRecord
+from keras_initkit.recording import RunRecord, frames
 from keras_initkit_light.format import packing
 from keras_initkit_light.tab import data, plugin
 from keras_initkit_light.tab.parts import Cache, Chunks
@@ -230,6 +230,58 @@ def test_truncated_file_shows_what_it_holds(tab):
     found = tab.values("/statistic", signal="activation", column="mean")
     ((_, steps, _),) = found["truncated"]
     assert steps == [*range(33)]
+
+
+def test_a_chunk_that_is_lost_is_told_unless_it_may_be_sampled_away(tmp_path):
+    run = logs.Run(tmp_path)
+    for step in range(100):
+        run.step(step)
+    run.close()
+    (file,) = tmp_path.glob("*tfevents*")
+    written = bytearray(file.read_bytes())
+    at = written.index(b"initkit/activation", len(written) // 2)
+    written[at + 10] ^= 1  # in its tag: nothing finds it
+    file.write_bytes(reframed(bytes(written)))
+    with python_provider(tmp_path, 100) as provider:
+        for kept, told in ((100, True), (0, True), (3, False), (None, False)):
+            where = (provider, context.RequestContext(), "", Cache())
+            found = data.Logs(*where, kept)
+            runs = found.runs()
+            found.statistic(runs, "statistics", "activation", "rms", 400)
+            assert any("steps that are lost" in note for note in runs[0].notes) == told
+
+
+def reframed(data):
+    """Gives each frame the checksum that its content has."""
+    at, parts = 0, []
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 8], "little")
+        content = data[at + 12 : at + 12 + size]
+        checksum = frames.masked_checksum(content).to_bytes(4, "little")
+        parts += [data[at : at + 12], content, checksum]
+        at += 16 + size
+    return b"".join(parts)
+
+
+def test_what_was_not_closed_is_told(tab):
+    runs = {run["name"]: run for run in tab.json("/index")["runs"]}
+    unclosed = "not closed: still being written, or killed, or cut off"
+    for name in ("full", "deep", "slow", "parts", "rewound"):
+        assert (runs[name]["unclosed"], runs[name]["notes"]) == ("", [])
+    assert runs["truncated"]["unclosed"] == unclosed
+
+
+def test_a_damaged_file_of_several_is_told(tmp_path, reader):
+    for steps in ((0, 10), (20, 30), (40, 50)):
+        logs.write_run(tmp_path / "resumed", steps, resumed=True)
+    second = sorted((tmp_path / "resumed").glob("*tfevents*"))[1]
+    data = second.read_bytes()
+    second.write_bytes(data[: len(data) // 2])
+    with reader(tmp_path, 100) as provider:
+        index = Tab(provider).json("/index")
+    assert run_of(index, "resumed")["notes"] == [
+        "file 2 was not closed: its process was killed, or it is cut off"
+    ]
 
 
 def test_hostile_names_come_through_as_they_are(tab):

@@ -35,7 +35,7 @@ export class Sidebar {
     const findings = app.index && app.api.findings().data;
     const worst = app.runs.map((run) => worstOf(findings, run));
     const key = JSON.stringify([
-      app.runs.map(({ name, color, notes }) => [name, color, notes.length]),
+      app.runs.map(({ name, color, notes, unclosed }) => [name, color, notes.length, unclosed]),
       hidden, filter, focus, worst,
     ]);
     if (key === this._key) return;
@@ -86,6 +86,7 @@ export class Sidebar {
       ),
       worst &&
         h('span', { class: `badge ${worst.severity}`, title: worst.count ? `${worst.count} findings, the worst: ${worst.rule}` : 'The rules found nothing' }, worst.rule),
+      run.unclosed && h('span.badge.open', { title: run.unclosed }, '…'),
       run.notes.length > 0 && h('span.badge.note', { title: run.notes.join('\n') }, '!'),
       h(
         'button.only',
