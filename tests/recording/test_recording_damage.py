@@ -9,7 +9,6 @@ import warnings
 
 import numpy as np
 import pytest
-import written
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
@@ -23,6 +22,7 @@ from keras_initkit.recording import (
     frames,
     storage,
 )
+from tests.faults import written
 
 STEPS = range(0, 400, 5)
 

@@ -8,10 +8,10 @@ import time
 import warnings
 
 import pytest
-import written
 
 from keras_initkit import RunRecord
 from keras_initkit.recording import RunShare, RunWriter, locks, places
+from tests.faults import written
 
 
 def steps_of(log_dir, **options):

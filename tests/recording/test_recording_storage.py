@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import written
 
 import keras_initkit as kik
 from keras_initkit import RunRecord, SignalMonitor
 from keras_initkit.analysis import run_log
 from keras_initkit.recording import RunWriter, background, hparams
+from tests.faults import written
 
 
 @pytest.fixture
