@@ -143,7 +143,7 @@ def reinitialize(
     if from_model is not None:
         return _selected(model, from_model, layers)
     if seed is None:
-        seed = random.randint(1, int(1e9))
+        seed = random.randint(1, int(1e9))  # noqa: S311 - of weights, no secret
     owners, unknown = find_owners(model)
     names = _Names(model, owners, unknown)
     chosen = None if layers is None else names.below("layers", layers)
