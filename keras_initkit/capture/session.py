@@ -165,6 +165,8 @@ class Session:
         # Whether the step draws from streams of its graph, and which function did.
         self._draws = False
         self._drawn_by: typing.Any = None
+        # What the plain step raised when it was traced.
+        self._raised: typing.Any = None
         # What broke the watching of the twin, and of the present step; names that an
         # eager step has given to layers while it built them.
         self._broken: typing.Any = None
@@ -330,7 +332,8 @@ class Session:
         made = attempt(orders, "preparing a step", self._ready, orders, iterator)
         due, error = ({}, None) if made is None else made
         if error is not None or not (due or self._twin_draws()):
-            logs = self._plain(iterator)  # raises what is the user's own
+            with self._raising_as_first():
+                logs = self._plain(iterator)  # raises what is the user's own
             attempt(orders, "telling so", self._tell, due, error)
             return logs
         logs = None
@@ -435,8 +438,7 @@ class Session:
                 if not (self._plain_is_whole or model.run_eagerly):
                     self.expect_first_trace()
                     if self._first is not None:
-                        graph = self._plain_step.trace(iterator)
-                        self._first.end(model, iterator.element_spec, graph)
+                        self._trace_plain(iterator)
                     self._plain_is_whole = True
                 self._make_twin()
                 if not model.run_eagerly:
@@ -455,6 +457,27 @@ class Session:
             changed = settings.changed(self._plain, self._model())
             if changed is not None:
                 raise RuntimeError(changed)
+
+    def _trace_plain(self, iterator):
+        """Traces the plain step ahead of its twin."""
+        try:
+            graph = self._plain_step.trace(iterator)
+        except Exception as error:
+            self._raised = error
+            raise
+        self._first.end(self._model(), iterator.element_spec, graph)
+
+    @contextlib.contextmanager
+    def _raising_as_first(self):
+        """Raises what the plain step raised when it was traced, if it raises again.
+
+        Traced once more, it may raise something else: Keras has begun to build losses.
+        """
+        first, self._raised = self._raised, None
+        try:
+            yield
+        except Exception as error:
+            raise first or error from None
 
     def _trace_twin(self, iterator):
         """Traces the twin, so that it changes what the plain step changes."""

@@ -397,3 +397,34 @@ def test_logs_of_a_train_step_may_be_anything(name):
 
     record = same(build, train).record
     assert record.scalars["loss"][1] == [1.0] * 7
+
+
+def outputs_without_their_metric():
+    inputs = keras.Input((4,))
+    a, b = k.Dense(1, name="a")(inputs), k.Dense(1, name="b")(inputs)
+    model = keras.Model(inputs, [a, b])
+    model.compile("sgd", ["mse", "mse"], metrics={"c": ["mae"]})
+    return model
+
+
+def outputs_of_another_structure():
+    inputs = keras.Input((4,))
+    a, b = k.Dense(1, name="a")(inputs), k.Dense(1, name="b")(inputs)
+    model = keras.Model(inputs, (a, b))
+    model.compile("sgd", {"a": "mse", "c": "mse"})
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:SignalMonitor watches no more")
+@pytest.mark.parametrize(
+    "build", [outputs_without_their_metric, outputs_of_another_structure]
+)
+def test_a_step_that_raises_raises_what_it_does_bare(build):
+    def raised(*monitors):
+        with pytest.raises(
+            (KeyError, ValueError), match=r"output|tuple|keys"
+        ) as caught:
+            build().fit(X, [Y, Y], verbose=0, callbacks=list(monitors))
+        return caught.type, str(caught.value)
+
+    assert raised(kik.SignalMonitor(None, every=1)) == raised()
