@@ -104,11 +104,20 @@ def main():
             (3, 3, 64, 256),
         ),
     )
+    fused = {4: ((32, 128), (64, 256), (128, 512), (512, 2048)), 3: ((512, 1536),)}
+    square = {1: ((128, 128), (512, 512), (2048, 2048), (4096, 4096))}
+    for gates, shapes in {**fused, **square}.items():
+        initializers(
+            f"GateOrthogonal({gates}) / Orthogonal",
+            kik.initializers.GateOrthogonal(gates, seed=1),
+            orthogonal,
+            shapes,
+        )
     initializers(
-        "GateOrthogonal / Orthogonal",
-        kik.initializers.GateOrthogonal(seed=1),
-        orthogonal,
-        ((32, 128), (64, 256), (128, 512), (512, 2048), (512, 1536)),
+        "SparseNormal / RandomNormal",
+        kik.initializers.SparseNormal(seed=1),
+        keras.initializers.RandomNormal(seed=1),
+        ((1024, 1024), (8192, 8192)),
     )
     zero = kik.initializers.ZerO()
     initializers("ZerO / Orthogonal", zero, orthogonal, ((256, 1024),))

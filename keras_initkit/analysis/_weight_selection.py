@@ -104,9 +104,9 @@ def _blocks(layer, variable):
     gates = roles.gates_of(layer)
     if gates > 1:
         return gates
-    layout = layout_of(layer, variable.name)
-    grouped = variable.name == "bias" and getattr(layer, "groups", 1)
-    return layout.groups if layout.rule == "grouped" else grouped or 1
+    if variable.name in roles.names_of(layer, "offset"):
+        return getattr(layer, "groups", 1)
+    return layout_of(layer, variable.name).groups
 
 
 def _why_not(layer, own, source):

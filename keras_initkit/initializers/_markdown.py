@@ -35,6 +35,8 @@ CPU time beside `keras.initializers.Orthogonal` on the same kernel, by
 | `DeltaOrthogonal` (3, 3, 64, 64), (3, 3, 256, 256) | 0.47, 0.12 |
 | `GateOrthogonal` (32, 128), (64, 256), (128, 512) | 0.85, 0.91, 0.93 |
 | `GateOrthogonal` (512, 1536), (512, 2048) | 0.79, 0.56 |
+| `GateOrthogonal(1)` at 128², 512², 2048², 4096² | 1.06, 0.94, 0.90, 1.00 |
+| `SparseNormal` (8192, 8192), beside `RandomNormal` | 0.08 |
 | `ZerO` (256, 1024) | 0.12 |
 | `ZerO` (4096, 4096), beside `Orthogonal` (2048, 2048) | 0.07 |
 | `kik.lsuv` on a 20-layer CNN, beside a sub-model and a `predict` a step | 0.055 |

@@ -73,22 +73,61 @@ class SparseNormal(SeededInitializer, Structural):
     def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
         """Returns the values for a plain shape."""
         check_rank(type(self), shape, 2, layout="(*spatial, in, out)")
-        fan_in = math.prod(shape[:-1])
+        fan_in, units = math.prod(shape[:-1]), shape[-1]
         for_values, for_places = split_seed(self.seed, 2)
-        values = keras.random.normal(
-            (fan_in, shape[-1]), 0.0, self.stddev, dtype=dtype, seed=for_values
+        count = min(self.connections, fan_in)
+        if count <= _FEW and fan_in * units >= _LARGE:
+            values = keras.random.normal(
+                (count, units), 0.0, self.stddev, dtype=dtype, seed=for_values
+            )
+            places = _few_places(count, fan_in, units, for_places)
+            columns = ops.broadcast_to(ops.arange(units, dtype="int32"), places.shape)
+            pairs = ops.reshape(ops.stack([places, columns], axis=-1), (-1, 2))
+            kernel = ops.scatter(pairs, ops.reshape(values, (-1,)), (fan_in, units))
+            return ops.reshape(kernel, shape)
+        kernel = keras.random.normal(
+            (fan_in, units), 0.0, self.stddev, dtype=dtype, seed=for_values
         )
-        keys = keras.random.uniform(
-            (fan_in, shape[-1]), dtype=working_dtype(dtype), seed=for_places
-        )
-        rank = ops.argsort(ops.argsort(keys, axis=0), axis=0)
-        mask = ops.cast(rank < self.connections, dtype)
-        return ops.reshape(values * mask, shape)
+        if count < fan_in:
+            keys = keras.random.uniform(
+                (fan_in, units), dtype=working_dtype(dtype), seed=for_places
+            )
+            rank = ops.argsort(ops.argsort(keys, axis=0), axis=0)
+            kernel = kernel * ops.cast(rank < count, dtype)
+        return ops.reshape(kernel, shape)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
         config = {"connections": self.connections, "stddev": self.stddev}
         return {**super().get_config(), **config}
+
+
+# Few places in a large matrix are drawn one by one: to rank all numbers would take
+# longer. In a small one, many small operations would.
+_FEW, _LARGE = 64, 2**18
+
+
+def _few_places(count, size, units, seed):
+    """Draws `count` different places out of `size` for each unit, all sets alike.
+
+    Floyd's algorithm ([Bentley & Floyd, 1987](https://doi.org/10.1145/30401.315746)):
+    the `j`th place is drawn from the first `size - count + j + 1`; one that is taken
+    gives way to the last of these.
+
+    Returns:
+        Integer tensor `(count, units)`.
+    """
+    uniform = keras.random.uniform((count, units), dtype="float32", seed=seed)
+    taken: list[Any] = []
+    for j in range(count):
+        last = size - count + j
+        place = ops.cast(ops.floor(uniform[j] * (last + 1)), "int32")
+        place = ops.minimum(place, last)  # where the product is rounded up
+        if taken:
+            again = ops.any(ops.equal(ops.stack(taken), place), axis=0)
+            place = ops.where(again, last, place)
+        taken.append(place)
+    return ops.stack(taken)
 
 
 @register("icnr")

@@ -263,3 +263,36 @@ def test_zero_sum_sigmoids_are_an_orthogonal_tanh_net():
     values = np.linalg.svd(kernel, compute_uv=False)
     np.testing.assert_allclose(values[:-1], 4, rtol=1e-5)
     np.testing.assert_allclose(values[-1], 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("connections", [1, 2, 15, 64])
+def test_few_places_of_a_large_matrix_are_different_and_everywhere(connections):
+    """By Floyd's algorithm: each unit has them all, each place is as likely."""
+    shape = (2048, 512)
+    initializer = I.SparseNormal(connections, seed=3)
+    values = numpy(initializer(shape))
+    np.testing.assert_array_equal(np.count_nonzero(values, axis=0), connections)
+    np.testing.assert_array_equal(values, numpy(initializer(shape)))
+    # Halves and quarters of the rows have their share of the connections.
+    for parts in (2, 4, 16):
+        rows = values.reshape(parts, -1, 512)
+        share = np.count_nonzero(rows, axis=(1, 2)) / (connections * 512)
+        error = math.sqrt(1 / parts * (1 - 1 / parts) / (connections * 512))
+        np.testing.assert_allclose(share, 1 / parts, atol=5 * error)
+    present = values[values != 0]
+    error = 5 * 0.71 / math.sqrt(present.size)
+    np.testing.assert_allclose(present.std(), 1.0, rtol=error)
+
+
+def test_places_of_floyd_are_all_sets_alike():
+    """4 of 7 places: each of the 35 sets as often as any other, by chi squared."""
+    from keras_initkit.initializers.structured import _few_places
+
+    places = np.sort(numpy(_few_places(4, 7, 70_000, 5)), axis=0)
+    assert places.min() == 0
+    assert places.max() == 6
+    _, counts = np.unique(places, axis=1, return_counts=True)
+    assert len(counts) == math.comb(7, 4)
+    expected = 70_000 / 35
+    chi_squared = np.sum((counts - expected) ** 2 / expected)
+    assert chi_squared < 34 + 5 * math.sqrt(2 * 34)
