@@ -34,6 +34,12 @@ class Dirac(Structural):
     trained network by layers that change nothing. Not for a plain stack: copies
     learn alike until the data breaks the tie.
 
+    Elsewhere: through `for_layer` or `kik.reinitialize`, each group, channel, gate and
+    head copies its own inputs, and transposed convolutions at stride 1 copy as plain
+    ones do; by itself it is refused there. Strided transposed convolutions, which would
+    copy to one pixel of each stride, dilated kernels of even size, which have no tap on
+    the pixel, and tables are refused.
+
     Args:
         gain: Number to put on the diagonal. Defaults to `1.0`.
         groups: Groups of the convolution. Defaults to `1`.
@@ -90,6 +96,9 @@ class RecurrentIdentity(Structural):
     would leave all gates but the first without recurrence.
 
     Shapes: rank 2, `(units, gates * units)`.
+
+    Elsewhere: kernels of inputs and ConvLSTM are refused; `identity` and `dirac` are
+    for those.
 
     Use it for `SimpleRNN(activation="relu")` on long sequences, together with
     small input weights (the paper: normal, standard deviation 0.001) and gradient
@@ -150,6 +159,8 @@ class ZerO(Structural):
     Use it for residual networks with normalization or with zero-initialized branch
     ends, and where bit-equal starts matter. The name is written out,
     `"zero_hadamard"`, because `"zero"` is `Zeros`.
+
+    Elsewhere: as `Dirac`.
 
     Raises:
         ValueError: If the rank is not 2 to 5.

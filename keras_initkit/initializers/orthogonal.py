@@ -44,6 +44,14 @@ class DeltaOrthogonal(SeededInitializer, Structural):
     (`gain=1`, biases 0) or ReLU (`gain=√2`). Less suited to shallow networks: all
     taps but one start at zero.
 
+    Elsewhere: grouped, depthwise and transposed convolutions (stride 1) get an isometry
+    of each group and channel through `for_layer` or `kik.reinitialize`, and refuse the
+    initializer by itself; Dense and einsum kernels are refused. A stride reads one
+    pixel of each stride, which is no isometry. Dilation changes nothing for odd sizes;
+    a dilated kernel of even size has no tap on the pixel itself: the signal is shifted,
+    and what crosses the border lost; refused. `padding="valid"` loses the border,
+    `"causal"` delays by half of the kernel.
+
     Args:
         gain: Positive factor. Defaults to `1.0`.
         seed: Integer or `None` (same values at every call), or a
@@ -105,6 +113,9 @@ class ConvolutionOrthogonal(SeededInitializer, Structural):
     Use it as `DeltaOrthogonal`, where a start that sees its neighbourhood is wanted.
     The price is a QR of each projection: `sum(k - 1)` factorisations of
     `(out, out / 2)` beside the one of `DeltaOrthogonal`.
+
+    Elsewhere: as `DeltaOrthogonal`, but transposed convolutions at any stride, too, and
+    dilation at any size: an isometry inside, whatever the spacing of the taps.
 
     Args:
         gain: Positive factor. Defaults to `1.0`.
@@ -187,6 +198,9 @@ class GateOrthogonal(SeededInitializer, Structural):
 
     Use it for `recurrent_initializer` of LSTM, GRU, ConvLSTM, and for packed
     query-key-value kernels (`gates=3`).
+
+    Elsewhere: a SimpleRNN has one gate; other kernels are refused unless `gates` is
+    given and the kernel stored plainly.
 
     Args:
         gates: Positive number of blocks in the last axis; by default what the layer

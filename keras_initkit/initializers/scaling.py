@@ -192,7 +192,9 @@ class MuPReadout(Scaled):
     Shapes: rank 2 or more, `(*spatial, in, out)`.
 
     Use it to carry hyperparameters from a narrow model to a wide one;
-    `kik.coordinate_check` shows whether it worked.
+    `kik.coordinate_check` shows whether it worked. Einsum kernels have their true
+    fan-in through `for_layer` or `kik.reinitialize`; tables and strided transposed
+    convolutions are refused.
 
     Args:
         base: Anything `kik.initializers.get` takes. Defaults to `"lecun_normal"`.

@@ -41,6 +41,10 @@ class SparseNormal(SeededInitializer, Structural):
     second-order training, where it comes from. Not for depth: its gain ignores the
     activation; `stddev = gain / sqrt(connections)` mends that.
 
+    Elsewhere: units of depthwise, transposed (stride 1) and einsum kernels get their
+    connections through `for_layer` or `kik.reinitialize`; by itself it is refused
+    there. Tables and strided transposed convolutions are refused.
+
     Args:
         connections: Positive number of inputs a unit. Defaults to `15`, the paper's.
         stddev: Positive standard deviation of the weights. Defaults to `1.0`.
@@ -138,6 +142,7 @@ class ICNR(Structural):
     channels into space (depth-to-space, pixel shuffle) upsamples by `scale` in each of
     `d` dimensions. Here the kernels of all `scale^d` sub-pixels of a channel are
     equal, so that the result is nearest-neighbour upsampling of one convolution.
+    Anything but the kernel of a plain convolution is refused.
 
     Shapes: rank 3 to 5, `(*spatial, in, scale^d * channels)`, `d` the number of
     spatial axes.
@@ -209,6 +214,10 @@ class Siren(SeededInitializer, Structural):
 
     Use it for implicit representations of images, sound and shapes. Not with any
     other activation.
+
+    Elsewhere: depthwise, transposed (stride 1) and einsum kernels, such as those of
+    attention, get their true fans through `for_layer` or `kik.reinitialize`; by itself
+    it is refused there. Tables are refused.
 
     Args:
         first: Whether the layer is the first. Defaults to `False`.

@@ -57,7 +57,9 @@ class FanInUniform(ByFan):
     `torch.nn.Linear` and `torch.nn.Conv2d` start from, and the "standard
     initialization" that Glorot and Bengio found wanting.
 
-    Shapes: rank 2 or more, `(*spatial, in, out)`.
+    Shapes: rank 2 or more, `(*spatial, in, out)`; depthwise, transposed and einsum
+    kernels have their true fans through `for_layer` or `kik.reinitialize`, by itself
+    those of the shape, as with Keras's own.
 
     Use it to reproduce such code; to train, use `glorot_uniform`, `he_uniform` or
     `activation_scaling`.
@@ -113,8 +115,9 @@ class ActivationScaling(ByFan):
     - `"torch"` takes what `torch.nn.init.calculate_gain` states, of a leaky ReLU by
       name at torch's slope 0.01, of a layer or function at its own.
 
-    Shapes: rank 2 or more, `(*spatial, in, out)`; for depthwise, transposed,
-    grouped and fused kernels pass it through `for_layer`.
+    Shapes: rank 2 or more, `(*spatial, in, out)`; depthwise, transposed, grouped,
+    einsum and gate kernels have their true fans through `for_layer` or
+    `kik.reinitialize`, by itself those of the shape, as with Keras's own.
 
     Use it for deep networks without normalization, above all with activations that
     have no rule named after them. Not for positions behind a normalization layer,

@@ -28,6 +28,10 @@ class ZeroSum(Structural, Scaled):
     keeps the variance 1, but an unstable one. Not behind ReLU, whose mean carries part
     of the signal, and not for the first layer of inputs that differ by their mean only.
 
+    Elsewhere: units of depthwise, transposed (stride 1) and einsum kernels sum over
+    their own inputs through `for_layer` or `kik.reinitialize`; by itself it is refused
+    there. Tables and strided transposed convolutions are refused.
+
     Args:
         base: Anything `kik.initializers.get` takes. Defaults to `"glorot_normal"`.
 

@@ -304,6 +304,21 @@ def test_taps_that_take_turns_are_refused(initializer):
         I.for_layer(layer, initializer)
 
 
+@pytest.mark.parametrize(
+    ("initializer", "size"),
+    [
+        ("delta_orthogonal", 3),
+        ("convolution_orthogonal", 2),
+        ("convolution_orthogonal", 3),
+    ],
+)
+def test_dilated_convolutions_are_isometries_inside(initializer, size):
+    x = np.pad(images(4), [(0, 0), (8, 8), (8, 8), (0, 0)])
+    layer = k.Conv2D(6, size, padding="same", dilation_rate=2, use_bias=False)
+    y = convolved(layer, initializer, x)
+    np.testing.assert_allclose(np.linalg.norm(y), np.linalg.norm(x), rtol=1e-5)
+
+
 def test_delta_without_a_centre_is_refused():
     for initializer in ("dirac", "delta_orthogonal", "zero_hadamard"):
         I.for_layer(k.Conv2D(4, 3, dilation_rate=2), initializer)
