@@ -28,6 +28,7 @@ from keras_initkit_light.format.schema import TensorKey as TensorKey
 from keras_initkit_light.format.schema import check_names as check_names
 from keras_initkit_light.format.schema import check_signals as check_signals
 from keras_initkit_light.format.schema import matrix_tag as matrix_tag
+from keras_initkit_light.format.schema import metrics_tag as metrics_tag
 from keras_initkit_light.format.schema import parse_tag as parse_tag
 from keras_initkit_light.format.schema import prediction_tag as prediction_tag
 from keras_initkit_light.format.schema import statistics_of as statistics_of
@@ -62,6 +63,7 @@ __all__ = [
     "check_names",
     "check_signals",
     "matrix_tag",
+    "metrics_tag",
     "parse_tag",
     "prediction_tag",
     "statistics_of",

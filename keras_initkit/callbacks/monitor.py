@@ -512,8 +512,8 @@ class SignalMonitor(keras.callbacks.Callback):
             metrics[schema.OVERHEAD] = self._meter.ratio()
         if self._count is not None and self._count.skipped is not None:
             metrics[schema.SKIPPED] = float(self._count.skipped)
-        self.record.add_scalars(step, metrics)
-        self._write(step, "write_metrics", metrics)
+        part = self.record.add_scalars(step, metrics)
+        self._write(step, "write_metrics", metrics, part)
         self._meter.add_host_seconds(time.perf_counter() - started)
 
     def _describe(self, step, seen):

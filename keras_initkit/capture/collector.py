@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_initkit import schema, stats, theory
 from keras_initkit.capture import replicas
 from keras_initkit.capture.fusion import reading
+from keras_initkit.structure import keras_private
 
 _LOCAL = threading.local()
 
@@ -82,6 +83,7 @@ class Collector:
         self._held_bytes = 0
         self._awaited: list = []
         self._notes: dict = {}
+        self._identities: list = []
         self._graph = _current_graph()
         # What ended the watching of this step, and during what; `None` if nothing did.
         self.failure: tuple | None = None
@@ -254,6 +256,17 @@ class Collector:
             yield self
         finally:
             _LOCAL.collector = outer
+            for tensor in self._identities:
+                keras_private.forget_gradient(tensor)
+            self._identities.clear()
+
+    def drop_later(self, tensor):
+        """Has TensorFlow forget, when the step is traced, how to differentiate a tap.
+
+        Args:
+            tensor: What `tf.custom_gradient` made.
+        """
+        self._identities.append(tensor)
 
 
 def _split(values, rows):

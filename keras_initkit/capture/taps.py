@@ -109,7 +109,9 @@ def _tapped_output(collector, key, tensor):
 
         return tf.identity(x), gradient
 
-    return _passing_for(identity(tensor), tensor)
+    tapped = identity(tensor)
+    collector.drop_later(tapped)
+    return _passing_for(tapped, tensor)
 
 
 def _passing_for(tapped, tensor):

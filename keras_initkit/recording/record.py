@@ -190,6 +190,10 @@ class RunRecord:
     _thinning: dict[str, Thinning] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _newest_step: int | None = dataclasses.field(
+        default=None, init=False, repr=False, compare=False
+    )
+    _restarts: int = dataclasses.field(default=0, init=False, repr=False, compare=False)
 
     def signal(self, name: str) -> SignalSeries | None:
         """Returns the latest series of a signal, `None` where it was not recorded."""
@@ -295,8 +299,11 @@ class RunRecord:
         self.time_steps[name].append(step, values)
         return name
 
-    def add_scalars(self, step: int, values: dict[str, float]) -> None:
-        """Adds the metrics of a step."""
+    def add_scalars(self, step: int, values: dict[str, float]) -> int:
+        """Adds the metrics of a step; returns how often steps have gone back so far."""
+        if self._newest_step is not None and step < self._newest_step:
+            self._restarts += 1
+        self._newest_step = step
         most = MAX_STEPS["statistics"] if self.thins else None
         for name, value in values.items():
             steps, series = self.scalars.setdefault(name, ([], []))
@@ -306,6 +313,7 @@ class RunRecord:
             if kept is not None:
                 steps[:] = [steps[position] for position in kept]
                 series[:] = [series[position] for position in kept]
+        return self._restarts
 
     def through_time(
         self, signal: str, layer: str, *, step: int | None = None

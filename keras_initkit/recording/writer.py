@@ -86,14 +86,22 @@ class RunWriter:
         newest = {signal: series for signal, (_, series) in latest.items()}
         self._write_stock(step, newest, counts, record)
 
-    def write_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Writes the metrics of a monitored step, those of a step once only."""
+    def write_metrics(
+        self, step: int, metrics: Mapping[str, float], part: int = 0
+    ) -> None:
+        """Writes the metrics of a monitored step, those of a step once only.
+
+        Args:
+            step: Optimizer iteration.
+            metrics: `{name: value}`.
+            part: How often steps have gone back, as `RunRecord.add_scalars` tells.
+        """
         if step == self._metrics_step or not metrics:
             return
         self._metrics_step = step
         names = tuple(metrics)
         numbers = np.array([[metrics[name] for name in names]])
-        tag = f"{schema.METRICS_TAG}/{','.join(names)}"
+        tag = schema.metrics_tag(names, part)
         described = Described(METRICS, "", ("metrics",), names)
         self._matrices.add(tag, step, numbers, lambda: described)
         if self._metrics is None or self._metrics[0] != names:

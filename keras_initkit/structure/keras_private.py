@@ -380,6 +380,20 @@ def graphs_called_by(op: Any) -> list[Any]:
     return [getattr(function, "graph", None) for function in functions]
 
 
+def forget_gradient(tensor: Any) -> None:
+    """Takes back what `tf.custom_gradient` has registered for a tensor of a graph.
+
+    `ops.gradient_registry`: TensorFlow keeps each such gradient for good, and with it
+    the whole graph. Tapes do not ask the registry.
+    """
+    if not hasattr(tensor, "graph"):
+        return  # an eager tensor, for which nothing is registered
+    from tensorflow.python.framework import ops
+
+    name = tensor.op.get_attr("_gradient_op_type").decode()
+    ops.gradient_registry._registry.pop(name, None)
+
+
 def runs_in_workers(strategy: Any) -> bool:
     """Whether a strategy of several workers has them (`_in_multi_worker_mode`).
 

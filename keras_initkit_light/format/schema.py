@@ -321,6 +321,12 @@ def prediction_tag(signal: str) -> str:
     return f"{PLUGIN_NAME}/prediction/{signal}"
 
 
+def metrics_tag(names: Iterable[str], part: int = 0) -> str:
+    """Returns the tag of the metrics of these names, after steps went back n times."""
+    number = f"#{part}" if part else ""
+    return f"{METRICS_TAG}{number}/{','.join(names)}"
+
+
 # Name of the metric that tells what monitoring costs: the extra time of the monitored
 # steps so far (above the median of the unmonitored ones; where there are none, the host
 # time of recording and writing only) over the training time so far, in [0, 1].

@@ -110,7 +110,14 @@ class Logs:
             return Cut(series.columns, row=0)
 
         return [
-            (run, [part for one in read for part in parts_of(run, [one], cut, samples)])
+            (
+                run,
+                [
+                    part
+                    for same in _by_columns(read)
+                    for part in parts_of(run, same, cut, samples)
+                ],
+            )
             for run, read in self._read(runs, choose, samples)
         ]
 
@@ -228,6 +235,16 @@ class Logs:
             (run, [(series, found[key(run, series)]) for series in each])
             for run, each in chosen
         ]
+
+
+def _by_columns(
+    read: list[tuple[Series, Chunks]],
+) -> Iterable[list[tuple[Series, Chunks]]]:
+    """Groups what was read: where steps went back, a later part has the same names."""
+    groups: dict[tuple[str, ...], list[tuple[Series, Chunks]]] = {}
+    for one in read:
+        groups.setdefault(one[0].columns, []).append(one)
+    return groups.values()
 
 
 def _merged(replies: list[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:

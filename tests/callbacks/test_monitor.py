@@ -1,5 +1,6 @@
 """`SignalMonitor` on real training: invisible, true, and nothing left behind."""
 
+import copy
 import re
 import warnings
 
@@ -333,6 +334,27 @@ def test_steps_that_begin_anew_go_to_a_series_of_their_own(tmp_path):
     for record in (monitor.record, loaded):
         assert record.series["weight"].steps.tolist() == [0, 4]
         assert record.series["weight#1"].steps.tolist() == [0, 4]
+        assert record.scalars["loss"][0] == [0, 4, 0, 4]
+    assert loaded.metadata["run"] == kik.RunRecord.runs(tmp_path)[0].id
+
+
+def test_another_model_is_another_run(tmp_path):
+    monitor = kik.SignalMonitor(tmp_path, every=4)
+    for _ in range(2):
+        fit(small_model(), monitor, epochs=1)
+    first, second = kik.RunRecord.runs(tmp_path)
+    for run in (first, second):
+        loaded = kik.RunRecord.load(tmp_path, run=run)
+        assert not loaded.missing
+        assert loaded.signal("weight").steps.tolist() == [0, 4]
+        assert loaded.scalars["loss"][0] == [0, 4]
+
+
+def test_copies_of_a_monitor_are_runs_of_their_own(tmp_path):
+    monitor = kik.SignalMonitor(tmp_path, every=4)
+    for _ in range(3):
+        fit(small_model(), copy.deepcopy(monitor), epochs=1)
+    assert len(kik.RunRecord.runs(tmp_path)) == 3
 
 
 def test_histograms_go_only_to_who_wants_them():

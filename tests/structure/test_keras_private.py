@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from keras_initkit.capture import one_step
 from keras_initkit.structure import keras_private as private
@@ -503,6 +504,29 @@ def check_graphs_called_by():
     (call,) = [op for op in outer.graph.get_operations() if "f" in op.node_def.attr]
     (graph,) = private.graphs_called_by(call)
     assert "AddV2" in {op.type for op in graph.get_operations()}
+
+
+@contract(private.forget_gradient, "ops.gradient_registry", "_gradient_op_type")
+def check_forget_gradient():
+    registry = ops.gradient_registry._registry
+
+    @tf.custom_gradient
+    def doubled(x):
+        return x * 2, lambda upstream: upstream * 2
+
+    @tf.function
+    def slope(x):
+        before = {*registry}
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = doubled(x)
+        assert len({*registry} - before) == 1
+        private.forget_gradient(y)
+        assert not {*registry} - before
+        return tape.gradient(y, x)
+
+    assert slope(tf.constant(3.0)) == 2
+    private.forget_gradient(doubled(tf.constant(3.0)))
 
 
 @contract(private.runs_in_workers, "CollectiveAllReduceExtended._in_multi_worker_mode")
