@@ -1,7 +1,6 @@
 """A session: the instrumented twin of a model's train function and its listeners."""
 
 import contextlib
-import dataclasses
 import functools
 import gc
 import threading
@@ -24,112 +23,17 @@ from keras_initkit.capture import layers as choosing
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
 from keras_initkit.capture.first_trace import FirstTrace
-from keras_initkit.capture.guard import RefusedError, attempt, is_wanted, tried
+from keras_initkit.capture.guard import RefusedError, attempt, tried
+from keras_initkit.capture.orders import Watch, Wish
 from keras_initkit.capture.seen import Reader
 from keras_initkit.structure import keras_private, uses
 from keras_initkit.structure.layers import named_layers, weight_names
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.shadowing import shadowed
 
-_DRAWS_ELSEWHERE = (
-    "the train step draws from a seeded stateful generator of TensorFlow (such as "
-    "`tf.random.normal`), which counts on in the graph of steps that are not watched; "
-    "draw by `keras.random` with a `SeedGenerator`, or watch from the first step after "
-    "`compile`"
-)
 # In place of the number of a layout, where a step could not be watched.
 _NOTHING = "nothing"
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
-
-
-@dataclasses.dataclass(frozen=True)
-class Order:
-    """What a listener wants of one execution of the train function.
-
-    Attributes:
-        listener: As given to `Session.listen`.
-        plan: Function of the number of steps done in this execution (0 for the first)
-            that says whether the next is to be monitored.
-        count: The same for histograms.
-        deliver: Function called after each monitored step with the number of steps done
-            before it, `{signal: Seen}` and the step's logs.
-        look: Function called ahead of each monitored step with a function that returns
-            its data.
-        failed: Function of an exception and of what failed by it: nothing is delivered
-            any more.
-    """
-
-    listener: typing.Hashable
-    plan: typing.Callable[[int], bool]
-    count: typing.Callable[[int], bool]
-    deliver: typing.Callable[[int, dict, dict], None]
-    look: typing.Callable[[typing.Callable[[], typing.Any]], None]
-    failed: typing.Callable[[Exception, str], None]
-
-    def wants(self, done):
-        """Whether a step is to be monitored; `False` once that cannot be told."""
-        return bool(self._guarded("the schedule", self.plan, done))
-
-    def wants_histograms(self, done):
-        """Whether values of a step are to be counted."""
-        return bool(self._guarded("the schedule of histograms", self.count, done))
-
-    def show(self, batch):
-        """Shows the data of a step."""
-        self._guarded("describing the training", self.look, batch)
-
-    def give(self, done, seen, logs):
-        """Delivers a step."""
-        self._guarded("recording a step", self.deliver, done, seen, logs)
-
-    def _guarded(self, doing, function, *args):
-        try:
-            return function(*args)
-        except Exception as error:
-            if is_wanted(error):
-                raise
-            self.failed(error, doing)
-            return None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Wish:
-    """What a listener wants to be tapped: signals, `(name, layer)`s, weights by id."""
-
-    signals: tuple
-    layers: tuple
-    weights: dict
-    histograms: bool
-
-    def owners(self):
-        """Returns the names of layers and of the owners of weights."""
-        return self._names() | self._weight_owners()
-
-    def _names(self):
-        return {name for name, _ in self.layers}
-
-    def _weight_owners(self):
-        return {owner for owner, _ in self.weights.values()}
-
-    def part_of(self, seen, histograms):
-        """Returns what of `{signal: Seen}` was wished for."""
-        wanted = {"layer": self._names(), "weight": self._weight_owners()}
-        return {
-            signal: one.part(wanted[schema.SIGNALS[signal].source], histograms)
-            for signal, one in seen.items()
-            if signal in self.signals
-        }
-
-
-class _Watch(typing.NamedTuple):
-    """A step that is watched: the orders that want it, those that want histograms."""
-
-    orders: list
-    counting: list
-
-    @classmethod
-    def of(cls, orders, done):
-        return cls(orders, [one for one in orders if one.wants_histograms(done)])
 
 
 class Session:
@@ -162,9 +66,7 @@ class Session:
         self._plain_is_whole = False
         self._first: typing.Any = None
         self._twin: typing.Any = None
-        # Whether the step draws from streams of its graph, and which function did.
-        self._draws = False
-        self._drawn_by: typing.Any = None
+        self._streams = streams.Streams(None)
         # What the plain step raised when it was traced.
         self._raised: typing.Any = None
         # What broke the watching of the twin, and of the present step; names that an
@@ -260,7 +162,7 @@ class Session:
             signals, selection, histograms = self._heard[listener]
             chosen, self._untapped[listener] = choosing.choose_layers(model, selection)
             weights = weight_names(model, selection)
-            wish = _Wish(signals, tuple(chosen), weights, histograms)
+            wish = Wish(signals, tuple(chosen), weights, histograms)
             self._wishes[listener] = wish
 
     def forget(self, listener):
@@ -302,8 +204,8 @@ class Session:
         model = self._model()
         self._plain, self._twin = train_function, None
         self._plain_step = one_step.of(train_function, model.steps_per_execution)
-        self._plain_is_whole = self._draws = False
-        self._drawn_by = None
+        self._plain_is_whole = False
+        self._streams = streams.Streams(train_function)
         if not keras_private.was_traced(train_function):
             settings.remember(train_function, model)
 
@@ -346,7 +248,7 @@ class Session:
             batch = functools.cache(optional.get_value)
             given = one_step.arguments(iterator, optional, batch, model.run_eagerly)
             wanting = due.get(done, ())
-            watch = attempt(wanting, "the schedule", _Watch.of, wanting, done)
+            watch = attempt(wanting, "the schedule", Watch.of, wanting, done)
             if not wanting or watch is None:
                 logs = self._unwatched(orders, given)
                 continue
@@ -354,7 +256,7 @@ class Session:
             with contextlib.ExitStack() as taps_in:
                 tapping = self._tapping(bool(watch.counting))
                 attempt(orders, "tapping", taps_in.enter_context, tapping)
-                self._drawn_by = self._twin
+                self._streams.begin(self._twin)
                 outputs = self._twin(*given)
             logs = outputs["logs"]
             attempt(orders, "recording a step", self._finish, watch, done, outputs)
@@ -367,15 +269,9 @@ class Session:
         if self._twin_draws() and model.train_function is self._plain:
             model.train_function = _Armed(self, [], _training(model))
 
-    def _others_have_drawn(self):
-        """Whether another function than the twin has drawn from a stream of its own."""
-        if self._drawn_by is None:
-            return keras_private.was_traced(self._plain)
-        return self._drawn_by is not self._twin
-
     def _twin_draws(self):
         """Whether steps that are not watched, too, are to be run by the twin."""
-        return self._draws and self._drawn_by is self._twin is not None
+        return self._streams.hold(self._twin)
 
     def _unwatched(self, orders, given):
         """Runs a step that is not watched in an execution of which another is."""
@@ -445,8 +341,7 @@ class Session:
                     self._check_settings(iterator)
                     with self._tapping(self._counts):
                         self._trace_twin(iterator)
-            if self._draws and self._others_have_drawn():
-                raise RuntimeError(_DRAWS_ELSEWHERE)
+            self._streams.check(self._twin)
         except Exception as error:
             return error
         return None
@@ -550,7 +445,7 @@ class Session:
     def _all_wishes(self):
         """Returns what all listeners wish for together."""
         wishes = self._wishes.values()
-        return _Wish(
+        return Wish(
             _tapped_signals(signal for wish in wishes for signal in wish.signals),
             tuple({layer: None for wish in wishes for layer in wish.layers}),
             {k: v for wish in wishes for k, v in wish.weights.items()},
@@ -609,7 +504,7 @@ class Session:
         if not tf.executing_eagerly():
             graph = tf.compat.v1.get_default_graph()
             uses.learn(self.model, graph)
-            self._draws = self._draws or streams.is_drawn_from(graph)
+            self._streams.look(graph)
         renamed = self._settle_names()
         self._settled = True
         self._called.update(renamed.get(name, name) for name in collector.calls)

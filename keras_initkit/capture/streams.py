@@ -6,9 +6,50 @@ numbers again, and others than a bare `fit` does. Keras's own layers and `keras.
 keep their state in variables, which all graphs share.
 """
 
+import typing
+
 from keras_initkit.structure import keras_private
 
 _DRAWING = ("Random", "Truncated", "ParameterizedTruncated", "Multinomial")
+
+
+class Streams:
+    """Who draws from streams of its graph: the plain step, its twin, or neither.
+
+    Args:
+        plain: The train function of a bare `fit`.
+    """
+
+    def __init__(self, plain):
+        self._plain = plain
+        self._are_there = False
+        self._drawn_by: typing.Any = None
+
+    def look(self, graph):
+        """Looks for streams in the graph of a step."""
+        self._are_there = self._are_there or is_drawn_from(graph)
+
+    def begin(self, twin):
+        """Notes that a twin runs."""
+        self._drawn_by = twin
+
+    def hold(self, twin):
+        """Whether a twin has to run all further steps."""
+        return self._are_there and self._drawn_by is twin is not None
+
+    def check(self, twin):
+        """Raises `RuntimeError` where another function than a twin has drawn."""
+        if self._drawn_by is None:
+            elsewhere = keras_private.was_traced(self._plain)
+        else:
+            elsewhere = self._drawn_by is not twin
+        if self._are_there and elsewhere:
+            raise RuntimeError(
+                "the train step draws from a seeded stateful generator of TensorFlow "
+                "(such as `tf.random.normal`), which counts on in the graph of steps "
+                "that are not watched; draw by `keras.random` with a `SeedGenerator`, "
+                "or watch from the first step after `compile`"
+            )
 
 
 def is_drawn_from(graph):
