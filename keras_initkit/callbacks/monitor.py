@@ -275,7 +275,7 @@ class SignalMonitor(keras.callbacks.Callback):
         # Keras gives each `fit` a history; a loop of one's own may have none.
         training = getattr(self.model, "history", None) or _Training()
         self._begin(capture.Session.of(self.model), training, began)
-        self._session.expect_first_trace()
+        self._session.begin_fit()
         self._count = StepCount(self.model, (self.params or {}).get("steps"))
         self._as_compiled = self._check_function() and self._check_trainable()
 

@@ -116,7 +116,11 @@ class Session:
             except ValueError as error:
                 self._let_go(listener)
                 raise RefusedError(str(error)) from None
+
+    def begin_fit(self):
+        """Takes in the train function of a `fit` that begins, before it runs."""
         self._meet(self._model().train_function)
+        self.expect_first_trace()
         self._stay()
 
     def expect_first_trace(self):
