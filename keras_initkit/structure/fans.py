@@ -164,7 +164,6 @@ class Layout:
 
 
 PLAIN = Layout()
-_PLAIN_AXES = {"input_axes": (0,), "output_axes": (1,)}
 
 
 def layout_of(layer, weight="kernel", blocks=None):
@@ -188,8 +187,7 @@ def layout_of(layer, weight="kernel", blocks=None):
         groups = getattr(layer, "groups", 1)
         return Layout("grouped", groups=groups) if groups > 1 else PLAIN
     if rule == "axes":
-        axes = _einsum_axes(layer.equation)
-        return PLAIN if axes == _PLAIN_AXES else Layout("axes", **axes)
+        return _einsum_layout(layer.equation)
     if rule == "embedding" and getattr(layer, "tie_weights", False):
         return Layout("tied")
     return Layout(rule)
@@ -200,20 +198,24 @@ def is_convolution(layer):
     return hasattr(layer, "kernel_size") and hasattr(layer, "strides")
 
 
-def _einsum_axes(equation):
-    """Returns the kernel's input axes (summed over) and output axes.
+def _einsum_layout(equation):
+    """Returns the layout of an einsum's kernel.
 
-    Axes that input and output share with the kernel are batch axes, in neither. Axes
-    of the kernel alone are summed over, too.
+    Its input axes are summed over, its output axes are those of the output alone, both
+    in the order in which inputs and outputs have them. Axes that inputs, kernel and
+    outputs share are batch axes, in neither; axes of the kernel alone are summed over,
+    too.
     """
     left, output = equation.replace(" ", "").split("->")
     inputs, kernel = left.split(",")
-    return {
-        "input_axes": tuple(n for n, a in enumerate(kernel) if a not in output),
-        "output_axes": tuple(
-            n for n, a in enumerate(kernel) if a in output and a not in inputs
-        ),
-    }
+    summed = sorted((a for a in kernel if a not in output), key=(inputs + kernel).index)
+    made = sorted((a for a in kernel if a not in [*summed, *inputs]), key=output.index)
+    if kernel == "".join(summed + made) and len(kernel) == 2 and made:
+        return PLAIN
+    input_axes, output_axes = (
+        tuple(map(kernel.index, letters)) for letters in (summed, made)
+    )
+    return Layout("axes", input_axes=input_axes, output_axes=output_axes)
 
 
 def sums_its_kernel(layer):

@@ -1,6 +1,7 @@
 """The initializer that fits the layer, or a refusal: what once was silently wrong."""
 
 import math
+import random
 import re
 
 import keras
@@ -525,3 +526,52 @@ def test_a_seed_makes_every_matrix_of_its_own():
     moving = I.for_layer(k.Conv2D(16, 3, groups=4), I.DeltaOrthogonal(seed=generator))
     first, second = (numpy(moving((3, 3, 4, 16))) for _ in range(2))
     assert not np.array_equal(first, second)
+
+
+def operators(layer, shape, axes):
+    """Returns the matrices of a layer without bias, by what it makes of unit vectors.
+
+    One for each place of the first `axes` axes of an example, which it keeps apart.
+    """
+    count, size = math.prod(shape[:axes]), math.prod(shape)
+    units = np.eye(size, dtype="float32").reshape(size, *shape)
+    made = numpy(layer(units)).reshape(count, size // count, count, -1)
+    return [made[n, :, n] for n in range(count)]
+
+
+def einsums(count=60):
+    """Generates `(equation, inputs, outputs, batch axes)` with axes in any order."""
+    rng = random.Random(0)
+    for _ in range(count):
+        batch = "p" * rng.choice([0, 1])
+        inputs, outputs = "ij"[: rng.choice([1, 2])], "xy"[: rng.choice([1, 2])]
+        kernel = [*batch, *inputs, *outputs]
+        rng.shuffle(kernel)
+        sizes = {axis: rng.choice([2, 3, 4]) for axis in kernel}
+        equation = f"a{batch}{inputs},{''.join(kernel)}->a{batch}{outputs}"
+        shapes = [
+            tuple(sizes[axis] for axis in batch + axes) for axes in (inputs, outputs)
+        ]
+        yield equation, *shapes, len(batch)
+
+
+@pytest.mark.parametrize(
+    "initializer", ["orthogonal", "dirac", "identity", "zero_sum", "sparse_normal"]
+)
+def test_einsums_with_axes_in_any_order(initializer):
+    for equation, inputs, outputs, axes in einsums():
+        layer = k.EinsumDense(equation, outputs)
+        layer.build((None, *inputs))
+        kernel = I.for_layer(layer, initializer)(tuple(layer.kernel.shape))
+        layer.kernel.assign(kernel)
+        for matrix in operators(layer, inputs, axes):
+            if initializer == "orthogonal":
+                values = np.linalg.svd(matrix, compute_uv=False)
+                np.testing.assert_allclose(values, 1, atol=1e-4, err_msg=equation)
+            elif initializer == "zero_sum":
+                np.testing.assert_allclose(matrix.sum(axis=0), 0, atol=1e-5)
+            elif initializer == "sparse_normal":
+                connections = np.count_nonzero(matrix, axis=0)
+                np.testing.assert_array_equal(connections, min(15, len(matrix)))
+            else:
+                np.testing.assert_array_equal(matrix, np.eye(*matrix.shape), equation)
