@@ -56,6 +56,9 @@ class Rules:
             reason += f"; one of {self.plain} layers without normalization"
         if kind == "zero_sum" and not orthogonal:
             kind = "zero_sum_normal"
+            if layout_of(owner.layer, owner.kernel).scatters:
+                kind = "variance"
+                reason += ", but taps that take turns over a stride cannot have such"
         initializer = _made(owner, kind, gain, place.activation)
         if place.normalized:
             reason += "; normalized right after, so that its scale hardly matters"
@@ -176,9 +179,9 @@ def _made(owner, kind, gain, activation):
         plain = len(owner.weights[kernel].shape) == 2
         return initializers.ZeroSum(orthogonal if plain else variance)
     if kind == "zero_sum_normal":
-        if layout_of(layer, kernel).scatters:
-            return for_layer(layer, variance, kernel)
         return for_layer(layer, initializers.ZeroSum(variance), kernel)
+    if kind == "variance":
+        return for_layer(layer, variance, kernel)
     if kind == "orthogonal":
         return for_layer(layer, keras.initializers.Orthogonal(gain), kernel)
     if kind == "glorot":

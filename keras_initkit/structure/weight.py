@@ -87,8 +87,8 @@ def weight_of(layer: Any, name: str = "kernel", blocks: int | None = None) -> We
     if kind is None:
         raise ValueError(
             "`layer` must be of a known kind: tell the roles of its weights by "
-            "`kik.structure.register(layer_class, {name: role})`. "
-            f"Received: {_told(holder)}."
+            "`kik.structure.register(layer_class, {name: role})`, and build it. "
+            f"Received: {_told(holder)}{'' if holder.built else ', not built'}."
         )
     told = {**kind.roles, **roles.roles_of(holder)}
     known = {n: role for n, role in told.items() if role in _DRAWN}

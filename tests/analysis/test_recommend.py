@@ -311,3 +311,24 @@ def test_reference_model_without_normalization_keeps_its_signal():
     found = kik.theory.predict(model).layers
     stem, last = found[0].activation, found[-2].activation
     assert 0.2 < last / stem < 5
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind"),
+    [
+        (layers.DepthwiseConv2D(3, activation="sigmoid"), "Blockwise"),
+        (layers.Conv2DTranspose(4, 3, activation="sigmoid"), "Blockwise"),
+        (layers.Conv2DTranspose(4, 3, 2, activation="sigmoid"), "FanCorrected"),
+        (layers.Conv2D(4, 3, groups=2, activation="sigmoid"), "ZeroSum"),
+    ],
+)
+def test_weights_of_each_unit_sum_to_zero_ahead_of_a_sigmoid(layer, kind):
+    model = sequential(layer, layers.Flatten(), layers.Dense(2), shape=(9, 9, 4))
+    plan = kik.recommend(model)
+    choice = plan[layer.path]
+    assert type(choice.initializer).__name__ == kind
+    assert ("cannot have such" in choice.reason) is (kind == "FanCorrected")
+    kik.reinitialize(model, plan, seed=0)
+    if kind != "FanCorrected":
+        inside = layer(np.ones((1, 9, 9, 4), "float32") * 7)[0, 4, 4]
+        np.testing.assert_allclose(inside, 0.5, atol=1e-4)
