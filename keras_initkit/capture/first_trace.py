@@ -28,7 +28,6 @@ class FirstTrace:
 
     def __init__(self, model):
         self.function = model.train_function
-        self._variables = _variables(model)
         self._attributes = moving.Attributes(model)
         self._changed = moving.Changed()
         # Of which batches it was, and what the step then changes.
@@ -44,7 +43,7 @@ class FirstTrace:
             graph: The graph.
         """
         self._specification, self._changes = specification, changes(graph)
-        if _variables(model) == self._variables:
+        if moving.Attributes(model).variables == self._attributes.variables:
             self._changed = self._attributes.changed()
 
     def again(self, specification):
@@ -87,10 +86,3 @@ def changes(graph):
         if takes_variable and not called and op.type not in _READS:
             counted[op.type] += 1
     return counted
-
-
-def _variables(model):
-    """Returns the ids of the variables that a first step may make."""
-    optimizer = model.optimizer
-    own = [] if optimizer is None else optimizer.variables
-    return {id(one) for one in [*model.variables, *model.metrics_variables, *own]}

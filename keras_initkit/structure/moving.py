@@ -68,10 +68,14 @@ class Attributes:
 
     Args:
         model: A Keras model.
+
+    Attributes:
+        variables: The ids of all variables that it holds, wherever.
     """
 
     def __init__(self, model: Any) -> None:
         held = list(_reachable(model))
+        self.variables = {id(one) for one in held if is_variable(one)}
         self._attributes = [(one, dict(vars(one))) for one in held if _is_own(one)]
         self._contents = [
             (one, _copy_of(one))
