@@ -20,14 +20,15 @@ class FirstTrace:
     """The first trace of a model's step, which is yet to come.
 
     Args:
-        model: The model.
+        model: The model, or what holds several and their optimizers.
+        function: The train function that is traced.
 
     Attributes:
-        function: The train function that is traced.
+        function: The same.
     """
 
-    def __init__(self, model):
-        self.function = model.train_function
+    def __init__(self, model, function):
+        self.function = function
         self._attributes = moving.Attributes(model)
         self._changed = moving.Changed()
         # Of which batches it was, and what the step then changes.
@@ -38,13 +39,18 @@ class FirstTrace:
         """Notes what the trace has changed, and of what step it was.
 
         Args:
-            model: The model.
-            specification: That of the batches for which the step was traced.
+            model: As above.
+            specification: What tells the batches for which the step was traced.
             graph: The graph.
         """
         self._specification, self._changes = specification, changes(graph)
         if moving.Attributes(model).variables == self._attributes.variables:
             self._changed = self._attributes.changed()
+
+    @property
+    def is_repeated(self):
+        """Whether a twin has to do what the trace did."""
+        return self._changed != moving.Changed()
 
     def again(self, specification):
         """A `with` in which Python holds what it did ahead of the trace that runs."""

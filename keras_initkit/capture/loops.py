@@ -2,12 +2,14 @@
 
 import contextlib
 import functools
+import types
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from keras_initkit.capture.building import is_built
+from keras_initkit.capture.first_trace import FirstTrace
 from keras_initkit.capture.session import Session
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.layers import Together
@@ -82,10 +84,30 @@ class Loop(Session):
         self.failure = None
         if self._wants_another():
             self._twin = self._with_outlet(self._step)
-        with self._tapping(count, self._optimizers):
+        with (
+            self._as_at_first(args, kwargs),
+            self._tapping(count, self._optimizers),
+        ):
             outputs, parts = self._twin(*args, **kwargs)
         seen = [self._read(number, values, count) for number, values in parts.items()]
         return outputs, _joined(seen)
+
+    def _as_at_first(self, args, kwargs):
+        """Has the step traced ahead of its twin; a `with` in which that does the same.
+
+        A step that makes its optimizers' variables is traced as it would be bare.
+        """
+        if not isinstance(self._step, tf.types.experimental.PolymorphicFunction):
+            return contextlib.nullcontext()
+        built = all(getattr(one, "built", True) for one in self._optimizers)
+        if self._first is None and not built:
+            held = types.SimpleNamespace(of=[self.trained, *self._optimizers])
+            self._first = FirstTrace(held, self._step)
+            traced = self._step.get_concrete_function(*args, **kwargs)
+            self._first.end(held, traced, traced.graph)
+        if self._first is None or not self._first.is_repeated:
+            return contextlib.nullcontext()
+        return self._first.again(self._step.get_concrete_function(*args, **kwargs))
 
     def _with_outlet(self, function, autograph=False):
         """Returns the twin of a function: it also returns what the taps saw.

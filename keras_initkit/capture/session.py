@@ -128,7 +128,8 @@ class Session:
         model = self._model()
         if self._first is None or self._first.function is not model.train_function:
             unfinished = building.is_unfinished(model)
-            self._first = FirstTrace(model) if unfinished else None
+            function = model.train_function
+            self._first = FirstTrace(model, function) if unfinished else None
 
     def untapped(self, listener):
         """Lists the `layers.Untapped` among a listener's layers, after a step."""

@@ -156,7 +156,11 @@ def _reachable(model: Any) -> Iterator[Any]:
     """Yields what a model holds: variables, containers and objects, each once."""
     # Objects are held as well as their ids: a temporary one's might be taken again.
     seen: dict[int, Any] = {}
-    waiting = [model, *model.variables, *getattr(model, "metrics", ())]
+    waiting = [
+        model,
+        *getattr(model, "variables", ()),
+        *getattr(model, "metrics", ()),
+    ]
     while waiting:
         held = waiting.pop()
         if id(held) in seen or isinstance(held, _PLAIN):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_initkit as kik
 
@@ -173,3 +174,31 @@ def test_attributes_are_as_the_first_trace_left_them():
     monitor = kik.SignalMonitor(None, every=2, rules=None)
     assert attributes(monitor) == attributes()
     assert attributes()[0] is True
+
+
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_a_loop_of_ones_own_does_what_its_first_trace_did(every):
+    def looped(monitor=None):
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(1)
+        model, optimizer = Own(), Anchored()
+        model(X[:8])
+
+        @tf.function
+        def step(x, y):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((model(x) - y) ** 2)
+            weights = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, weights), weights)
+            return loss
+
+        if monitor is not None:
+            step = monitor.instrument(step, model, optimizer)
+        for begin in range(0, len(X), 8):
+            step(X[begin : begin + 8], Y[begin : begin + 8])
+        variables = [*model.variables, *optimizer.variables]
+        return [np.asarray(variable).tobytes() for variable in variables]
+
+    monitor = kik.SignalMonitor(None, every=every, rules=None)
+    assert looped(monitor) == looped()
+    assert monitor.record.signal("update").steps.tolist() == [*range(0, 6, every)]
