@@ -251,7 +251,7 @@ class _Step:
     def _ends(self, op):
         """Whether an op is the last that a tensor reaches: it is in no pattern."""
         if op.type in _CALLS:
-            return False
+            return _is_alone(op)
         return _is_alone(op) or self.is_stateful(op)
 
     def _absorbs(self, tensor, reader):
@@ -285,7 +285,13 @@ def _is_alone(op):
         or kind.endswith(_ALONE_ENDS)
         or kind.startswith(_ALONE_STARTS)
         or any(part in kind for part in _ALONE_PARTS)
+        or (kind in _CALLS and _is_compiled(op))
     )
+
+
+def _is_compiled(op):
+    """Whether XLA compiles what is called: it is not put in place of the call."""
+    return "_XlaMustCompile" in op.node_def.attr and op.get_attr("_XlaMustCompile")
 
 
 def _may_be_bias(tensor):

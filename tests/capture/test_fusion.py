@@ -68,6 +68,24 @@ def test_what_nothing_needs_is_computed_from_what_may_be_read(x):
     assert len(sums) == 2
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_xla_computes_is_read_as_it_is(x, compiled):
+    called = tf.function(lambda y: tf.nn.relu(y + 1.0), jit_compile=compiled)(x)
+    assert is_read_as_it_is(called, called * 2.0) is compiled
+
+
+def test_gradients_that_only_xla_computes_are_watched():
+    """A grouped Conv3D on CPU, which Keras has XLA compile."""
+    model = keras.Sequential(
+        [keras.Input((3, 3, 3, 4)), keras.layers.Conv3D(2, 2, groups=2)]
+    )
+    model.compile("sgd", "mse")
+    monitor = kik.SignalMonitor(None, 1, rules=None)
+    x, y = np.ones((2, 3, 3, 3, 4), "float32"), np.ones((2, 2, 2, 2, 2), "float32")
+    model.fit(x, y, verbose=0, callbacks=[monitor])
+    assert monitor.record.signal("gradient").statistic("rms").min() > 0
+
+
 def test_no_copy_waits_for_an_op_of_the_step(x):
     """The gradient of a square has its factor wait for what it multiplies."""
     total = x + 1.0
