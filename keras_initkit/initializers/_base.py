@@ -83,7 +83,8 @@ class Structural(keras.Initializer):
     The same shape is a plain kernel to one layer and holds several matrices for
     another. `fit` says what is right for a weight. Where Keras asks for values while a
     layer of a known kind makes its weights, it is asked first: what would be wrong
-    there is refused.
+    there is refused. Where Keras draws later, after a symbolic build, it does not tell
+    the layer, and the shape is read as a plain kernel's.
     """
 
     def fit(self, weight: Weight) -> keras.Initializer:
