@@ -42,6 +42,7 @@ class ChunkFile:
         self._started: set[tuple[str, int]] = set()
         self._timer: threading.Timer | None = None
         self._failure: Exception | None = None
+        self._closes_at_exit = False
         _ALL.add(self)
 
     def add(
@@ -90,7 +91,7 @@ class ChunkFile:
         """Writes what waits and closes the file; what is added later opens another."""
         with self._file.lock:
             self._cancel()
-            atexit.unregister(self._close_at_exit)
+            self._leave_exit()
             try:
                 self.flush()
             finally:
@@ -100,7 +101,7 @@ class ChunkFile:
         """Lets go of the file as it is, and of what waits."""
         with self._file.lock:
             self._cancel()
-            atexit.unregister(self._close_at_exit)
+            self._leave_exit()
             self._waiting.clear()
             self._failure = None
             self._file.drop()
@@ -109,14 +110,21 @@ class ChunkFile:
         """In a forked process: leaves the file to the process that opened it."""
         self._timer = None
         self._waiting.clear()
-        atexit.unregister(self._close_at_exit)
+        self._leave_exit()
         self._file.forget()
 
     def _begin(self) -> None:
         self._tell_failure()
-        self._file.begin()
-        atexit.unregister(self._close_at_exit)
-        atexit.register(self._close_at_exit)
+        if not self._file.is_open:
+            self._file.begin()
+        if not self._closes_at_exit:
+            atexit.register(self._close_at_exit)
+            self._closes_at_exit = True
+
+    def _leave_exit(self) -> None:
+        if self._closes_at_exit:
+            atexit.unregister(self._close_at_exit)
+        self._closes_at_exit = False
 
     def _close_at_exit(self) -> None:
         try:

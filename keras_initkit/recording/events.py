@@ -53,6 +53,11 @@ class EventFile:
         self._described: set[str] = set()
         self._lasting: dict[str, tuple[int, bytes]] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is open, be it one that has vanished."""
+        return self._writer is not None
+
     def describes(self, tag: str) -> bool:
         """Whether the file has the metadata of a tag, so that more would be ignored."""
         return tag in self._described
