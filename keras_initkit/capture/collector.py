@@ -83,7 +83,6 @@ class Collector:
         self._held_bytes = 0
         self._awaited: list = []
         self._notes: dict = {}
-        self._identities: list = []
         self._graph = _current_graph()
         # What ended the watching of this step, and during what; `None` if nothing did.
         self.failure: tuple | None = None
@@ -256,17 +255,8 @@ class Collector:
             yield self
         finally:
             _LOCAL.collector = outer
-            for tensor in self._identities:
-                keras_private.forget_gradient(tensor)
-            self._identities.clear()
-
-    def drop_later(self, tensor):
-        """Has TensorFlow forget, when the step is traced, how to differentiate a tap.
-
-        Args:
-            tensor: What `tf.custom_gradient` made.
-        """
-        self._identities.append(tensor)
+            if self._graph is not None:
+                keras_private.forget_gradients(self._graph)
 
 
 def _split(values, rows):

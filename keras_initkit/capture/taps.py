@@ -109,9 +109,7 @@ def _tapped_output(collector, key, tensor):
 
         return tf.identity(x), gradient
 
-    tapped = identity(tensor)
-    collector.drop_later(tapped)
-    return _passing_for(tapped, tensor)
+    return _passing_for(identity(tensor), tensor)
 
 
 def _passing_for(tapped, tensor):

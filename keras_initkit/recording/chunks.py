@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 # After so many seconds all that waits is written, and a series as soon as its chunk is
 # full: fewer events, and a smaller log that is read faster. A killed process loses no
 # more than this.
-SECONDS = 0.75
+SECONDS = 0.5
 
 
 class ChunkFile:

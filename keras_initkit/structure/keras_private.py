@@ -380,18 +380,19 @@ def graphs_called_by(op: Any) -> list[Any]:
     return [getattr(function, "graph", None) for function in functions]
 
 
-def forget_gradient(tensor: Any) -> None:
-    """Takes back what `tf.custom_gradient` has registered for a tensor of a graph.
+def forget_gradients(graph: Any) -> None:
+    """Takes back what `tf.custom_gradient` has registered for a graph that is traced.
 
-    `ops.gradient_registry`: TensorFlow keeps each such gradient for good, and with it
-    the whole graph. Tapes do not ask the registry.
+    `ops.gradient_registry`, `_gradient_op_type`: TensorFlow keeps each such gradient
+    for good, that of a tap or of an optimizer's `all_reduce`, and with it the whole
+    graph. Tapes do not ask the registry.
     """
-    if not hasattr(tensor, "graph"):
-        return  # an eager tensor, for which nothing is registered
     from tensorflow.python.framework import ops
 
-    name = tensor.op.get_attr("_gradient_op_type").decode()
-    ops.gradient_registry._registry.pop(name, None)
+    for op in graph.get_operations():
+        if op.type == "IdentityN" and "_gradient_op_type" in op.node_def.attr:
+            name = op.get_attr("_gradient_op_type").decode()
+            ops.gradient_registry._registry.pop(name, None)
 
 
 def runs_in_workers(strategy: Any) -> bool:

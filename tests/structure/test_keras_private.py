@@ -506,8 +506,8 @@ def check_graphs_called_by():
     assert "AddV2" in {op.type for op in graph.get_operations()}
 
 
-@contract(private.forget_gradient, "ops.gradient_registry", "_gradient_op_type")
-def check_forget_gradient():
+@contract(private.forget_gradients, "ops.gradient_registry", "_gradient_op_type")
+def check_forget_gradients():
     registry = ops.gradient_registry._registry
 
     @tf.custom_gradient
@@ -521,12 +521,11 @@ def check_forget_gradient():
             tape.watch(x)
             y = doubled(x)
         assert len({*registry} - before) == 1
-        private.forget_gradient(y)
+        private.forget_gradients(y.graph)
         assert not {*registry} - before
         return tape.gradient(y, x)
 
     assert slope(tf.constant(3.0)) == 2
-    private.forget_gradient(doubled(tf.constant(3.0)))
 
 
 @contract(private.runs_in_workers, "CollectiveAllReduceExtended._in_multi_worker_mode")
