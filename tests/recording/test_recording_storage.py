@@ -52,7 +52,7 @@ def test_a_scheme_that_nothing_serves_is_refused(path):
         SignalMonitor,
         lambda log_dir: hparams.write_session_start(log_dir, {}, {}),
     ):
-        with pytest.raises(ValueError, match=r"`log_dir` must be a local .* gs://"):
+        with pytest.raises(ValueError, match=r"`log_dir` must be local or .* gs://"):
             call(path)
 
 
