@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 import warnings
@@ -30,6 +31,15 @@ def test_a_new_run_hides_none_whatever_the_clock_says(tmp_path, monkeypatch, hou
     assert steps_of(tmp_path, run=first) == [0, 1, 2, 3, 4]
     assert steps_of(tmp_path, run=second.id) == [0, 1, 2]
     assert steps_of(second.log_dir) == [0, 1, 2]
+
+
+def test_a_new_run_is_behind_all_others_where_one_was_removed(tmp_path):
+    for length in (4, 3, 2):
+        written.write(tmp_path, range(length))
+    shutil.rmtree(tmp_path / "run-2")
+    written.write(tmp_path, range(1))
+    assert steps_of(tmp_path) == [0]
+    assert RunRecord.runs(tmp_path)[-1].log_dir == str(tmp_path / "run-4")
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -170,6 +180,8 @@ def test_a_forked_process_leaves_the_log_alone(tmp_path):
     writer, record = RunWriter(tmp_path), RunRecord()
     for step in range(3):
         written.add_step(writer, record, step)
+    (file,) = tmp_path.glob("*tfevents*")
+    size = file.stat().st_size
     child = os.fork()
     if not child:
         try:
@@ -177,6 +189,7 @@ def test_a_forked_process_leaves_the_log_alone(tmp_path):
         finally:
             os._exit(0)
     os.waitpid(child, 0)
+    assert file.stat().st_size == size
     assert locks.holder(str(tmp_path))
     written.add_step(writer, record, 3)
     writer.close()
