@@ -166,7 +166,7 @@ def large(tmp_path):
     """The address of a TensorBoard over 40 runs of 200 layers."""
     layers = [f"stage_{i // 20}/block_{i}/conv" for i in range(200)]
     tag = schema.matrix_tag("activation")
-    described = logs.content(tensors=layers)
+    described = logs.described(tensors=tuple(layers))
     for run in range(40):
         values = ((step, logs.matrix(200, step + run)) for step in (0, 10))
         written = (
