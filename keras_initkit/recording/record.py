@@ -394,8 +394,8 @@ class RunRecord:
 
         Example:
         >>> one, other = RunRecord(), RunRecord()
-        >>> one.add_scalars(0, {"loss": 0.5})
-        >>> other.add_scalars(0, {"loss": 0.75})
+        >>> _ = one.add_scalars(0, {"loss": 0.5})
+        >>> _ = other.add_scalars(0, {"loss": 0.75})
         >>> first = one.diff(other).first
         >>> first.step, first.statistic, first.absolute
         (0, 'loss', 0.25)

@@ -354,17 +354,22 @@ def loop_of(train_function: Any) -> Any:
     optional of the outputs of the last; `None` where there is none. The variable
     `multi_step_on_iterator` of `TensorFlowTrainer._make_function`; no public way.
     """
-    held = inspect.getclosurevars(train_function).nonlocals
-    loop = held.get("multi_step_on_iterator")
+    loop = _loop_in(train_function)
     return getattr(loop, "python_function", loop)
 
 
 def was_traced(train_function: Any) -> bool:
     """Whether a train function has run, as a graph, on an iterator (see `loop_of`)."""
-    held = inspect.getclosurevars(train_function).nonlocals
-    loop = held.get("multi_step_on_iterator")
+    loop = _loop_in(train_function)
     count = getattr(loop, "experimental_get_tracing_count", None)
     return count is not None and count() > 0
+
+
+def _loop_in(train_function: Any) -> Any:
+    if not inspect.isfunction(train_function):
+        return None  # a user's own
+    held = inspect.getclosurevars(train_function).nonlocals
+    return held.get("multi_step_on_iterator")
 
 
 def graphs_called_by(op: Any) -> list[Any]:

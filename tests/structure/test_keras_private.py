@@ -456,6 +456,7 @@ def check_loop_of():
     assert set(logs) == {"loss"}
     assert int(model.optimizer.iterations) == 2
     assert private.loop_of(lambda iterator: None) is None
+    assert private.loop_of(tf.function(len)) is None
 
 
 @contract(private.was_traced, "TensorFlowTrainer._make_function")
