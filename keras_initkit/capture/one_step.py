@@ -55,6 +55,7 @@ class Step:
 
     def __init__(self, train_function, steps):
         loop = keras_private.loop_of(train_function)
+        loop = getattr(loop, "python_function", loop)
 
         def of_optional(optional):
             if steps > 1 and loop is not None:

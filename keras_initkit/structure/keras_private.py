@@ -348,28 +348,24 @@ def converted(python_function: Any, status: Any) -> Any:
 
 
 def loop_of(train_function: Any) -> Any:
-    """Returns what a train function does with an iterator, before it is compiled.
+    """Returns what a train function does with an iterator.
 
-    A function of an iterator that runs up to `steps_per_execution` steps and returns an
-    optional of the outputs of the last; `None` where there is none. The variable
-    `multi_step_on_iterator` of `TensorFlowTrainer._make_function`; no public way.
+    A function of an iterator, a `tf.function` unless steps run eagerly, that runs up to
+    `steps_per_execution` steps and returns an optional of the outputs of the last;
+    `None` where there is none. The variable `multi_step_on_iterator` of
+    `TensorFlowTrainer._make_function`; no public way.
     """
-    loop = _loop_in(train_function)
-    return getattr(loop, "python_function", loop)
-
-
-def was_traced(train_function: Any) -> bool:
-    """Whether a train function has run, as a graph, on an iterator (see `loop_of`)."""
-    loop = _loop_in(train_function)
-    count = getattr(loop, "experimental_get_tracing_count", None)
-    return count is not None and count() > 0
-
-
-def _loop_in(train_function: Any) -> Any:
     if not inspect.isfunction(train_function):
         return None  # a user's own
     held = inspect.getclosurevars(train_function).nonlocals
     return held.get("multi_step_on_iterator")
+
+
+def was_traced(train_function: Any) -> bool:
+    """Whether a train function has run, as a graph, on an iterator (see `loop_of`)."""
+    loop = loop_of(train_function)
+    count = getattr(loop, "experimental_get_tracing_count", None)
+    return count is not None and count() > 0
 
 
 def graphs_called_by(op: Any) -> list[Any]:
