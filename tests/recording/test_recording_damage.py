@@ -22,7 +22,7 @@ from keras_initkit.recording import (
     frames,
     storage,
 )
-from tests.faults import written
+from tests.faults import damage, written
 
 STEPS = range(0, 400, 5)
 
@@ -98,25 +98,9 @@ def is_as_written(loaded, complete):
     return loaded.diff(complete).equal and loaded.metadata == complete.metadata
 
 
-def draw_damage(data, rng):
-    """Returns damaged bytes: a bit flipped, cut off, cut out or zeroed."""
-    damaged = bytearray(data)
-    at, kind = int(rng.integers(len(data))), rng.integers(4)
-    if kind == 0:
-        damaged[at] ^= 1 << int(rng.integers(8))
-    elif kind == 1:
-        del damaged[at:]
-    elif kind == 2:
-        del damaged[at : at + int(rng.integers(1, 2000))]
-    else:
-        size = min(int(rng.integers(1, 4096)), len(data) - at)
-        damaged[at : at + size] = bytes(size)
-    return bytes(damaged)
-
-
 def check_damage(load, data, complete, rng):
     """Checks that what a damaged file misses is told, or that it is refused."""
-    changed = draw_damage(data, rng)
+    changed = damage.draw(data, rng)
     with contextlib.suppress(RunDamagedError):
         loaded = load(changed)
         assert loaded.missing or changed == data

@@ -102,8 +102,15 @@ def slow(monkeypatch):
 
 def test_no_step_waits_for_a_slow_storage(remote, slow):
     writer, record = RunWriter(remote), RunRecord()
-    for step in range(20):
-        written.add_step(writer, record, step)
+
+    def run():
+        for step in range(20):
+            written.add_step(writer, record, step)
+
+    steps = threading.Thread(target=run, daemon=True)
+    steps.start()
+    steps.join(timeout=60)
+    assert not steps.is_alive()  # while the storage takes nothing
     slow.gate.set()
     writer.close()
 
