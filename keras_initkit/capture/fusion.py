@@ -31,12 +31,12 @@ import collections
 
 import tensorflow as tf
 
+from keras_initkit.capture.streams import DRAWING
+
 _IDENTITIES = ("Identity", "IdentityN")
 # Readers that are gone where the shape is known.
 _OF_SHAPE = ("Shape", "ShapeN", "Rank", "Size", "ZerosLike", "OnesLike")
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-# Random numbers that are not drawn where nothing reads them.
-_RANDOM = ("Random", "Truncated", "ParameterizedTruncated", "Multinomial")
 
 # Ops in no pattern of any pass: backward kernels (but for ReluGrad ahead of that of a
 # batch normalization, on GPUs), losses of logits, random numbers, lookups, lists,
@@ -197,7 +197,8 @@ class _Step:
             for op in self._ops
             if self.is_stateful(op)
             and op.type != "ReadVariableOp"
-            and not op.type.startswith(_RANDOM)
+            # Random numbers are not drawn where nothing reads them.
+            and not op.type.startswith(DRAWING)
         ]
         needed = set()
         while left:

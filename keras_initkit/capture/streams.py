@@ -10,7 +10,8 @@ import typing
 
 from keras_initkit.structure import keras_private
 
-_DRAWING = ("Random", "Truncated", "ParameterizedTruncated", "Multinomial")
+# How the types of ops begin that draw random numbers.
+DRAWING = ("Random", "Truncated", "ParameterizedTruncated", "Multinomial")
 
 
 class Streams:
@@ -65,6 +66,6 @@ def is_drawn_from(graph):
 
 
 def _draws(op):
-    if not op.type.startswith(_DRAWING) or not op.op_def.is_stateful:
+    if not op.type.startswith(DRAWING) or not op.op_def.is_stateful:
         return False
     return any(op.get_attr(name) for name in ("seed", "seed2"))
