@@ -101,18 +101,19 @@ def slow(monkeypatch):
 
 
 def test_no_step_waits_for_a_slow_storage(remote, slow):
-    writer, record = RunWriter(remote), RunRecord()
+    writers, record = [], RunRecord()
 
     def run():
+        writers.append(RunWriter(remote))
         for step in range(20):
-            written.add_step(writer, record, step)
+            written.add_step(writers[0], record, step)
 
     steps = threading.Thread(target=run, daemon=True)
     steps.start()
     steps.join(timeout=60)
     assert not steps.is_alive()  # while the storage takes nothing
     slow.gate.set()
-    writer.close()
+    writers[0].close()
 
 
 def test_what_fails_there_is_told(remote, slow):
