@@ -222,7 +222,7 @@ class Collector:
             else:
                 signals = [row.signal for row in layout]
                 values = self._reduced(signals, readable(tensors), reductions)
-            return layout, {name: value[None] for name, value in values.items()}
+            return layout, {name: tf.stack([value]) for name, value in values.items()}
 
     def _reduced(self, signals, tensors, reductions):
         if self._scale is not None:

@@ -20,13 +20,13 @@ BINS = 2**11
 SAMPLED_VALUES = 2**17
 
 
-def counts_of_all(parts, tensors, wanted):
+def counts_of_all(values, sizes, wanted):
     """Counts the values of tensors by their leading bits, of all at once.
 
     Args:
-        parts: Function that returns a list of pairs: a float32 tensor of values, and
-            the numbers of the tensors that they belong to, which broadcast to it.
-        tensors: How many tensors there are, a number or an int32 scalar.
+        values: Float32 tensor of rank 1, the values of one tensor behind those of the
+            other.
+        sizes: Int32 of shape `(tensors,)`, how many values they have.
         wanted: Scalar bool tensor; without it the counts are 0 and cost nothing.
 
     Returns:
@@ -34,12 +34,14 @@ def counts_of_all(parts, tensors, wanted):
     """
 
     def count():
-        bins = [_bins(values) + numbers * BINS for values, numbers in parts()]
-        flat = tf.concat([tf.reshape(one, [-1]) for one in bins], axis=0)
-        return _counted(flat, tensors * BINS)
+        return tf.raw_ops.RaggedBincount(
+            splits=_splits(sizes),
+            values=_bins(values),
+            size=BINS,
+            weights=tf.zeros([0], tf.int32),
+        )
 
-    counts = tf.cond(wanted, count, lambda: tf.zeros(tensors * BINS, tf.int32))
-    return tf.reshape(counts, [-1, BINS])
+    return tf.cond(wanted, count, lambda: tf.zeros([tf.size(sizes), BINS], tf.int32))
 
 
 def counts_of_one(rows, wanted, compiled):
@@ -66,6 +68,13 @@ def counts_of_one(rows, wanted, compiled):
 
     counts = tf.cond(wanted, count, lambda: tf.zeros(BINS, tf.int32))
     return tf.expand_dims(counts, 0)
+
+
+def _splits(sizes):
+    """Returns where one of several that lie side by side begins, and the last ends."""
+    if isinstance(sizes, np.ndarray):
+        return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    return tf.concat([[0], tf.cumsum(tf.cast(sizes, tf.int64))], axis=0)
 
 
 def _counted(bins, count):

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from keras_initkit.stats import histogram, moments, profiles
 from keras_initkit.stats.groups import stack
-from keras_initkit.stats.rows import as_rows, owners, stacked
+from keras_initkit.stats.rows import as_rows, stacked
+from keras_initkit.stats.shared import flat, integers
 from keras_initkit.stats.tracing import traced
 
 # How many kinds are remembered.
@@ -66,15 +67,14 @@ def reduced_vectors(tensors, reduction):
     Each is one row, and its units have one entry each. Returns what `reduced` does.
     """
     values = tf.cast(tf.stack(tensors), tf.float32)
-    sums = tf.stack(moments.sums_of_rows(values), axis=1)
     found = {
-        "sums": tf.reshape(sums, [-1]),
+        "sums": flat(tf.stack(moments.sums_of_rows(values), axis=1)),
         "sizes": np.full(len(tensors), values.shape[1], np.int32),
         "values": values,
     }
     if reduction.counted_above is not None:
         above = profiles.are_above(values, reduction.counted_above)
-        found["counts"] = tf.reshape(tf.cast(above, tf.float32), [-1])
+        found["counts"] = tf.reshape(tf.cast(above, tf.float32), integers(1, -1))
     return found
 
 
@@ -91,11 +91,12 @@ def reduced(tensors, kind, in_place, wanted=None, gathered=None):
         gathered: As for `reduce`; only in place.
 
     Returns:
-        A dict of their parts of what `reduce` returns, with `"spread"` (float32
-        `(tensors, 2)`, of those that are ranked) and `"moments"` (float64 `(tensors,
-        6)`) in place of scalars. Unless they are finished alone, `"sums"` (float
-        `(tensors * 4,)`: what `moments.sums` gives), `"sizes"` (int32 `(tensors,)`) and
-        `"values"` (float32 `(rows, units)`) take the place of moments and histogram.
+        A dict of their parts of what `reduce` returns, counts in a row, with `"spread"`
+        (what `profiles.spread` gives of those that are ranked) and `"moments"` (float64
+        `(tensors, 6)`) in place of scalars. Unless they are finished alone, `"sums"`
+        (what `moments.sums` gives: float `(tensors * 4,)`, or in place a list),
+        `"sizes"` (int32 `(tensors,)`) and `"values"` (float32 `(rows, units)`) take the
+        place of moments and histogram.
     """
     counting = [] if wanted is None or not kind.alone else [wanted]
     if in_place:
@@ -136,26 +137,49 @@ def finished(parts, in_place, wanted=None):
     Returns:
         A dict of their moments and, with histograms, their counts by leading bits.
     """
-    sums = joined_as(tf.float64, [part["sums"] for part in parts], axis=0)
-    sums = tf.reshape(sums, [-1, _SUMS])
+    sums = tf.reshape(_joined_sums([part["sums"] for part in parts]), [-1, _SUMS])
     all_sizes = [part["sizes"] for part in parts]
     known = all(isinstance(one, np.ndarray) for one in all_sizes)
     sizes = (np.concatenate if known else tf.concat)(all_sizes, axis=0)
     values = [part["values"] for part in parts]
     counting = [] if wanted is None else [wanted]
     if not in_place:
-        return _finishing(len(counting))(sums, sizes, _flat(values), *counting)
-    tensors = [one.shape[0] for one in all_sizes]
-    # A part is one tensor, or a matrix of vectors.
-    numbers = np.split(
-        np.arange(sum(tensors), dtype=np.int32)[:, None], np.cumsum(tensors)[:-1]
-    )
-    pairs = list(zip(values, numbers, strict=True))
-    found = {"moments": _finished_sums(sums, sizes, lambda: _flat(values))}
-    if counting:
-        counts = histogram.counts_of_all(lambda: pairs, sum(tensors), wanted)
-        found["histogram"] = counts
+        return _finishing(len(counting))(sums, sizes, _joined(values), *counting)
+
+    def copied_if(needed):
+        return tf.cond(needed, lambda: _joined(values), lambda: tf.zeros([0]))
+
+    return _finish(sums, sizes, copied_if, *counting)
+
+
+def _finish(sums, sizes, values, wanted=None):
+    """Returns what `finished` does.
+
+    Args:
+        sums: Float64 tensor of shape `(tensors, 4)`.
+        sizes: Int32 of shape `(tensors,)`.
+        values: Function of whether they are needed that returns the entries of all.
+        wanted: As for `reduced`.
+    """
+    of_sums = moments.of_sums(sums, sizes)
+    needed = ~of_sums.all_settled
+    entries = values(needed if wanted is None else needed | wanted)
+    found = {"moments": moments.finished(of_sums, sizes, lambda: entries)}
+    if wanted is not None:
+        found["histogram"] = histogram.counts_of_all(entries, sizes, wanted)
     return found
+
+
+def _joined_sums(sums):
+    """Puts the sums of parts, tensors and lists of scalars, side by side."""
+    joined: list = []
+    for part in sums:
+        if isinstance(part, list) and joined and isinstance(joined[-1], list):
+            joined[-1] += part
+        else:
+            joined.append(list(part) if isinstance(part, list) else part)
+    tensors = [tf.stack(one) if isinstance(one, list) else one for one in joined]
+    return joined_as(tf.float64, tensors, axis=0)
 
 
 def joined_as(dtype, tensors, axis):
@@ -165,14 +189,9 @@ def joined_as(dtype, tensors, axis):
     return tf.cast(tf.concat(tensors, axis=axis), dtype)
 
 
-def _finished_sums(sums, sizes, values):
-    """Returns the moments of tensors, float64 of shape `(tensors, 6)`."""
-    known = moments.moments(tf.unstack(sums, axis=1), sizes, values)
-    return tf.stack(known, axis=1)
-
-
-def _flat(values):
-    return tf.concat([tf.reshape(each, [-1]) for each in values], axis=0)
+def _joined(values):
+    """Puts the entries of tensors one behind the other."""
+    return tf.concat([flat(each) for each in values], axis=0)
 
 
 @functools.cache
@@ -180,14 +199,7 @@ def _finishing(counting):
     """Returns what `finished` does out of place, traced once."""
 
     def finish(sums, sizes, values, *wanted):
-        def owned():
-            return [(values, owners(sizes, tf.size(values)))]
-
-        found = {"moments": _finished_sums(sums, sizes, lambda: values)}
-        if wanted:
-            counts = histogram.counts_of_all(owned, tf.size(sizes), *wanted)
-            found["histogram"] = counts
-        return found
+        return _finish(sums, sizes, lambda needed: values, *wanted)
 
     signature = [
         tf.TensorSpec([None, _SUMS], tf.float64),
@@ -215,7 +227,7 @@ def _of_rows(rows, lengths, kind, in_place=False, wanted=None, gathered=None):
         plain = dataclasses.replace(kind, reduction=Reduction())
         found = reduced([rows.values], plain, False, wanted)
     else:
-        found = _moments(rows, kind, wanted)
+        found = _moments(rows, kind, wanted, in_place)
     if reduction.ranked:
         found["spread"] = profiles.spread(rows, gathered)
     if reduction.counted_above is not None:
@@ -230,19 +242,20 @@ def _of_rows(rows, lengths, kind, in_place=False, wanted=None, gathered=None):
     return found
 
 
-def _moments(rows, kind, wanted):
+def _moments(rows, kind, wanted, in_place):
     """Computes moments and histogram, or what they are finished of."""
     if kind.compiled:
         found = {"moments": tf.stack([moments.compiled_moments(rows.values)])}
     else:
-        sums = tf.stack(moments.sums(rows), axis=-1)
+        sums = moments.sums(rows)
         sizes = rows.counts * rows.units
         if not kind.alone:
-            sums = sums if rows.owners is None else tf.reshape(sums, [-1])
+            sums = sums if in_place else flat(tf.stack(sums, axis=-1))
             return {"sums": sums, "sizes": sizes, "values": rows.values}
-        sums = tf.reshape(tf.cast(sums, tf.float64), [-1, _SUMS])
-        values = functools.partial(_flat, [rows.values])
-        found = {"moments": _finished_sums(sums, sizes, values)}
+        sums = tf.reshape(tf.cast(tf.stack(sums), tf.float64), [1, _SUMS])
+        of_sums = moments.of_sums(sums, sizes)
+        values = functools.partial(flat, rows.values)
+        found = {"moments": moments.finished(of_sums, sizes, values)}
     if wanted is not None:
         found["histogram"] = histogram.counts_of_one(rows, wanted, kind.compiled)
     return found

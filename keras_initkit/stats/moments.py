@@ -10,10 +10,12 @@ no care and no condition, of which it would compile both sides.
 """
 
 import functools
+import typing
 
 import numpy as np
 import tensorflow as tf
 
+from keras_initkit.stats.shared import largest, smallest, sum_of
 from keras_initkit.stats.tracing import traced
 
 # Squares of float32 numbers inside these bounds neither overflow in a sum of 1e9 nor
@@ -34,7 +36,7 @@ def sums(rows):
     """
     x = rows.values
     if rows.owners is None:
-        return [tf.reduce_sum(x), tf.nn.l2_loss(x), *(f(x) for f in _EXTREMES)]
+        return [sum_of(x), tf.nn.l2_loss(x), smallest(x), largest(x)]
     total, half_square, low, high = sums_of_rows(x)
     each = tf.cast(tf.stack([total, half_square], axis=1), tf.float64)
     each = tf.math.unsorted_segment_sum(each, rows.owners, rows.tensors)
@@ -53,22 +55,39 @@ def sums_of_rows(x):
     return [tf.reduce_sum(x, 1), half_square, *(f(x, 1) for f in _EXTREMES)]
 
 
-def moments(sums, sizes, values):
-    """Finishes the moments of tensors: whether any of them takes care is asked once.
+class OfSums(typing.NamedTuple):
+    """What sums tell of tensors: float64 of shape `(tensors,)`, if not said otherwise.
 
-    What a condition may read is kept until its answer is known: large tensors are
-    finished one by one.
+    Attributes:
+        count: How many entries they have.
+        half_square: Half the sums of squares.
+        low: Smallest entries.
+        high: Largest entries.
+        middle: Mean, m2 and 0 for the number of non-finite entries, `(tensors, 3)`.
+        settled: Bool, whether a tensor takes no care.
+        all_settled: Bool scalar, whether none does.
+    """
+
+    count: tf.Tensor
+    half_square: tf.Tensor
+    low: tf.Tensor
+    high: tf.Tensor
+    middle: tf.Tensor
+    settled: tf.Tensor
+    all_settled: tf.Tensor
+
+
+def of_sums(sums, sizes):
+    """Finishes the moments of tensors as far as sums tell them.
 
     Args:
-        sums: List of four float64 tensors of shape `(tensors,)`, what `sums` gives.
-        sizes: Int32 tensor of shape `(tensors,)`, how many entries they have.
-        values: Function that returns the float32 entries of all of them, of rank 1.
+        sums: Float64 tensor of shape `(tensors, 4)`, what `sums` gives of each.
+        sizes: Int32 of shape `(tensors,)`, how many entries they have.
 
     Returns:
-        List of as many float64 tensors: count, mean, m2, min, max, nonfinite.
+        `OfSums`.
     """
-    total, half_square, low, high = sums
-    with_care = _of_one_with_care if low.shape[0] == 1 else _of_each_with_care()
+    total, half_square, low, high = tf.unstack(sums, axis=1)
     count = tf.cast(sizes, tf.float64)
     mean = tf.math.divide_no_nan(total, count)
     square = tf.math.divide_no_nan(2.0 * half_square, count)
@@ -80,15 +99,35 @@ def moments(sums, sizes, values):
     all_zero = (peak == 0.0) & (square == 0.0)
     settled = (well_scaled & well_conditioned) | all_zero
     middle = tf.stack([mean, count * variance, tf.zeros_like(mean)], axis=1)
+    all_settled = tf.reduce_all(settled)
+    return OfSums(count, half_square, low, high, middle, settled, all_settled)
+
+
+def finished(found, sizes, values):
+    """Finishes the moments of tensors: whether any of them takes care is asked once.
+
+    What a condition may read is kept until its answer is known: large tensors are
+    finished one by one.
+
+    Args:
+        found: `OfSums`.
+        sizes: As for `of_sums`.
+        values: Function that returns the float32 entries of all of them, of rank 1.
+
+    Returns:
+        Float64 tensor of shape `(tensors, 6)`: count, mean, m2, min, max, nonfinite.
+    """
+    with_care = _of_one_with_care if sizes.shape[0] == 1 else _of_each_with_care()
     middle = tf.cond(
-        tf.reduce_all(settled),
-        lambda: middle,
-        lambda: with_care(middle, settled, sizes, values()),
+        found.all_settled,
+        lambda: found.middle,
+        lambda: with_care(found.middle, found.settled, sizes, values()),
     )
     mean, m2, nonfinite = tf.unstack(middle, axis=1)
     # Squares of infinities are infinite: their sum is NaN where an entry is.
-    nan = tf.where(tf.math.is_nan(half_square), half_square, 0.0)
-    return [count, mean, m2, low + nan, high + nan, nonfinite]
+    nan = tf.where(tf.math.is_nan(found.half_square), found.half_square, 0.0)
+    low, high = found.low + nan, found.high + nan
+    return tf.stack([found.count, mean, m2, low, high, nonfinite], axis=1)
 
 
 def compiled_moments(x):

@@ -20,6 +20,7 @@ from keras_initkit.stats.kinds import (
     reduced_vectors,
 )
 from keras_initkit.stats.kinds import Reduction as Reduction
+from keras_initkit.stats.shared import flat, sharing
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; `spread`
 # and `squared_spread` are trace and squared Frobenius norm of the Gram matrix of
@@ -50,6 +51,8 @@ _DTYPES = {
     "projections": tf.float32,
     "time": tf.float64,
 }
+# Those of which the units of several tensors lie side by side, in rows.
+_IN_ROWS = {"counts", "projections"}
 # What the spread is where it is not computed.
 _MISSING = -1.0
 
@@ -87,7 +90,7 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
     # Eagerly, nothing of it is for a tape that records the step. Replicas exchange what
     # they reduce, which they cannot from there.
     apart = tf.executing_eagerly() and gathered is None
-    with tf.init_scope() if apart else contextlib.nullcontext():
+    with tf.init_scope() if apart else contextlib.nullcontext(), sharing():
         return _reduce(tensors, reductions, histograms, compiled, gathered)
 
 
@@ -118,6 +121,8 @@ def _reduce(tensors, reductions, histograms, compiled, gathered):
         for name, sizes in _sizes(tensors, reductions).items()
         if any(name in part for _, part in parts)
     }
+    if "counts" in found:
+        found["counts"] = flat(found["counts"])
     spread = _spread(found.pop("spread", None), reductions)
     found["scalars"] = tf.concat([found.pop("moments"), spread], axis=1)
     return found
@@ -129,6 +134,7 @@ def _spread(spread, reductions):
     missing = np.full((1, 2), _MISSING)
     if spread is None:
         return tf.constant(np.repeat(missing, len(reductions), axis=0))
+    spread = 2.0 * tf.reshape(spread, [-1, 2])
     if are_ranked.all():
         return spread
     places = np.where(are_ranked, np.cumsum(are_ranked), 0)
@@ -140,15 +146,11 @@ def joined(parts):
     names = dict.fromkeys(name for part in parts for name in part)
     return {
         name: tf.concat(
-            [part[name] for part in parts if name in part], axis=_axis(name)
+            [part[name] for part in parts if name in part],
+            axis=1 if name == "projections" else 0,
         )
         for name in names
     }
-
-
-def _axis(name):
-    """Returns the axis along which results of tensors lie side by side."""
-    return 1 if name == "projections" else 0
 
 
 def _finished(parts, in_place, wanted):
@@ -175,7 +177,7 @@ def _sizes(tensors, reductions):
     units = np.array([x.shape[-1] if x.shape.rank else 1 for x in tensors])
     return {
         "moments": ones,
-        "spread": ones * [r.ranked for r in reductions],
+        "spread": 2 * ones * [r.ranked for r in reductions],
         "histogram": ones,
         "counts": units * [r.counted_above is not None for r in reductions],
         "projections": units * [r.projected_rows > 0 for r in reductions],
@@ -191,7 +193,7 @@ def _in_order(parts, sizes, name):
         sizes: How long what was computed of each tensor is.
         name: What it is.
     """
-    axis = _axis(name)
+    axis = 1 if name in _IN_ROWS else 0
     order = np.array([number for numbers, _ in parts for number in numbers])
     sizes = sizes[order]
     firsts = np.cumsum(sizes) - sizes

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_initkit import schema
 from keras_initkit.stats.moments import EXPONENT
 from keras_initkit.stats.rows import as_rows, sample_of_each, sample_of_one
+from keras_initkit.stats.shared import array, integers, largest, ones
 
 # Rows of which the effective rank is computed, spread out where there are more.
 RANKED_ROWS = 128
@@ -22,19 +23,22 @@ _COPIED = 1024
 def counts(rows, limit, compiled=False):
     """Returns how many entries of each column are above a limit in magnitude.
 
-    Exactly, of shape `(tensors * units,)`: float64, or float32 where that is exact.
+    Exactly, of shape `(1, tensors * units)`: float64, or float32 where that is exact.
     """
     x = rows.values
     above = are_above(x, limit, compiled)
     if rows.owners is not None:
         above = tf.cast(above, tf.int32)
         counts = tf.math.unsorted_segment_sum(above, rows.owners, rows.tensors)
-        return tf.cast(tf.reshape(counts, [-1]), tf.float64)
+        return tf.cast(tf.reshape(counts, [1, -1]), tf.float64)
     if x.shape[1] is not None and x.shape[1] < NARROW:
-        return tf.cast(tf.reduce_sum(tf.cast(above, tf.int32), axis=0), tf.float64)
+        counts = tf.reduce_sum(tf.cast(above, tf.int32), axis=0, keepdims=True)
+        return tf.cast(counts, tf.float64)
     # One matrix product adds up the columns at memory speed, in float32.
-    ones = tf.ones([1, rows.counts[0]])
-    return tf.squeeze(tf.linalg.matmul(ones, tf.cast(above, tf.float32)), 0)
+    length = rows.counts[0]
+    known = isinstance(rows.counts, np.ndarray)
+    row = ones([1, int(length)]) if known else tf.ones([1, length])
+    return tf.linalg.matmul(row, tf.cast(above, tf.float32))
 
 
 def are_above(x, limit, compiled=False):
@@ -55,30 +59,30 @@ def projections(rows, most, part, compiled):
 
     Float32 of shape `(2, tensors * units)`.
     """
-    directions = _directions(most, part)
+
+    def products_of(sample):
+        return tf.linalg.matmul(_directions_of(sample, most, part), sample)
+
     if rows.owners is not None:
-        sample, _ = sample_of_each(rows, most)
-        products = tf.linalg.matmul(_first(directions, sample), sample)
+        products = products_of(sample_of_each(rows, most)[0])
         return tf.reshape(tf.transpose(products, [1, 0, 2]), [2, -1])
 
-    def of_all():
-        return tf.linalg.matmul(_first(directions, rows.values), rows.values)
-
     def of_sample():
-        sample = sample_of_one(rows, most)
-        return tf.linalg.matmul(_first(directions, sample), sample)
+        return products_of(sample_of_one(rows, most))
 
     if isinstance(rows.counts, np.ndarray) or most <= _COPIED or compiled:
         return of_sample()
     # Without a copy of what may be large.
-    return tf.cond(rows.counts[0] <= most, of_all, of_sample)
+    few = rows.counts[0] <= most
+    return tf.cond(few, lambda: products_of(rows.values), of_sample)
 
 
-def _first(directions, sample):
-    """Returns directions in as many dimensions as a sample has rows."""
+def _directions_of(sample, most, part):
+    """Returns the directions of a part in as many dimensions as a sample has rows."""
+    directions = _directions(most, part)
     length = sample.shape[-2]
     if length is not None:
-        return tf.constant(directions[:, :length])
+        return array(("directions", length, most, part), directions[:, :length])
     return tf.slice(directions, [0, 0], tf.stack([2, tf.shape(sample)[-2]]))
 
 
@@ -90,10 +94,10 @@ def _directions(length, part):
 
 
 def spread(rows, gathered=None):
-    """Returns trace and squared Frobenius norm of the Gram matrix of centred rows.
+    """Returns half the trace and half the squared norm of the Gram matrix of rows.
 
-    Float32 of shape `(tensors, 2)`. Rows are scaled to the largest magnitude: the ratio
-    of the two is what counts.
+    Float32 of shape `(tensors * 2,)`. Rows are centred and scaled to the largest
+    magnitude: the ratio of the two is what counts. The norm is Frobenius's.
     """
     if rows.owners is not None:
         return _spread_of_each(*sample_of_each(rows, RANKED_ROWS))
@@ -101,15 +105,17 @@ def spread(rows, gathered=None):
     if gathered is not None:
         sample = sample_of_one(as_rows(gathered(sample)), RANKED_ROWS)
     # Equal rows differ by exactly 0.
-    sample -= sample[:1]
-    centred = sample - tf.reduce_mean(sample, axis=0, keepdims=True)
-    centred = tf.math.divide_no_nan(centred, tf.reduce_max(tf.abs(centred)))
+    first, second = integers(0), integers(1)
+    sample -= tf.strided_slice(sample, first, second, second)
+    means = tf.raw_ops.Mean(input=sample, axis=integers(0), keep_dims=True)
+    centred = sample - means
+    centred = tf.math.divide_no_nan(centred, largest(tf.abs(centred)))
     # Both Gram matrices, that of the units too, have one trace and one norm.
     by_units = isinstance(rows.units, int) and rows.units < RANKED_ROWS
     gram = tf.linalg.matmul(
         centred, centred, transpose_a=by_units, transpose_b=not by_units
     )
-    return 2.0 * tf.stack([[tf.nn.l2_loss(centred), tf.nn.l2_loss(gram)]])
+    return tf.stack([tf.nn.l2_loss(centred), tf.nn.l2_loss(gram)])
 
 
 def _spread_of_each(sample, is_row):
@@ -123,7 +129,7 @@ def _spread_of_each(sample, is_row):
     centred = tf.math.divide_no_nan(centred, peak)
     gram = tf.linalg.matmul(centred, centred, transpose_b=True)
     squares = [tf.reduce_sum(tf.square(x), axis=[1, 2]) for x in (centred, gram)]
-    return tf.stack(squares, axis=1)
+    return 0.5 * tf.reshape(tf.stack(squares, axis=1), [-1])
 
 
 def squares_by_time(rows, lengths):
