@@ -130,8 +130,8 @@ class MimeticAttention(SeededInitializer, Structural):
 
     def draw(self, shape: tuple[int, ...], dtype: str) -> Any:
         """Returns the values for a shape of its part."""
-        product, side = self._part()
         check_rank(type(self), shape, 2, 3, "(dim, heads, head_dim)")
+        product, side = self._part()
         dim, heads, size = self._sizes(shape)
         factors = self._query_key if product == "qk" else self._value_output
         factor = factors(dim, heads, size, working_dtype(dtype))[side]

@@ -471,3 +471,24 @@ def test_keras_file_loads_in_a_new_process(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == json.loads(json.dumps(expected))
+
+
+def drawn_or_refused(initializer, shape):
+    try:
+        return initializer(shape)
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("shape", [(), (8,), (0,), (4, 6), (2, 2, 2, 2, 2, 2)], ids=str)
+def test_any_shape_is_drawn_or_refused_by_name(shape):
+    """Keras hands an initializer any shape, such as that of a bias."""
+    for entry in kik.initializers.catalog():
+        initializer = kik.initializers.get(entry.name)
+        answer = drawn_or_refused(initializer, shape)
+        if not isinstance(answer, str):
+            assert tuple(answer.shape) == shape, entry.name
+        elif type(initializer).__module__.startswith(kik.__name__):
+            lacks_another = "must be given" in answer and len(shape) > 1
+            assert answer.startswith(type(initializer).__name__), entry.name
+            assert str(shape) in answer or lacks_another, entry.name
