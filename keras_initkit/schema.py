@@ -1,7 +1,11 @@
 """The words of a record: signals, statistics, tags. Declared in the light package."""
 
+from keras_initkit_light.format.schema import ALL_SIGNALS as ALL_SIGNALS
 from keras_initkit_light.format.schema import CARRIERS as CARRIERS
 from keras_initkit_light.format.schema import DATA_VERSION as DATA_VERSION
+from keras_initkit_light.format.schema import (
+    EVALUATION_SIGNALS as EVALUATION_SIGNALS,
+)
 from keras_initkit_light.format.schema import FILE_TAG as FILE_TAG
 from keras_initkit_light.format.schema import FINDINGS_TAG as FINDINGS_TAG
 from keras_initkit_light.format.schema import FIRST_OCTAVE as FIRST_OCTAVE
@@ -50,6 +54,8 @@ __all__ = [
     "PREDICTION_COLUMNS",
     "ROLES",
     "RUN_TAG",
+    "ALL_SIGNALS",
+    "EVALUATION_SIGNALS",
     "SIGNALS",
     "SKIPPED",
     "STATISTICS",

@@ -12,7 +12,7 @@ names = st.text(st.characters(exclude_characters="\n"), min_size=1, max_size=20)
 
 
 @given(
-    st.sampled_from(tuple(schema.SIGNALS)),
+    st.sampled_from(tuple(schema.ALL_SIGNALS)),
     st.lists(names.map(lambda n: n.replace("/", "")).filter(bool), min_size=1),
     names.map(lambda n: n.replace("/", "")).filter(bool),
     st.integers(0, 30),
@@ -33,7 +33,8 @@ def test_check_signals_sorts_and_names_the_choices():
     assert schema.check_signals(("weight", "activation")) == ("activation", "weight")
     message = (
         "`signals` must name at least one of ('activation', 'preactivation', "
-        "'backprop', 'gradient', 'weight', 'update'). Received: signals=('grads',)"
+        "'backprop', 'gradient', 'weight', 'update', 'inference', 'state'). "
+        "Received: signals=('grads',)"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         schema.check_signals(("grads",))
@@ -41,7 +42,7 @@ def test_check_signals_sorts_and_names_the_choices():
 
 def test_every_statistic_names_known_signals():
     for statistic in schema.STATISTICS.values():
-        assert set(statistic.signals) <= set(schema.SIGNALS)
+        assert set(statistic.signals) <= set(schema.ALL_SIGNALS)
         assert statistic.minimum < statistic.maximum
 
 

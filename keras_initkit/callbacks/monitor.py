@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_initkit import capture, schedules, schema, stats
+from keras_initkit.callbacks import evaluating
 from keras_initkit.callbacks.counting import StepCount, iterations_of
 from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
@@ -52,6 +53,9 @@ _OF_A_FIT = {
     "_began",
     "_last_step",
     "_as_compiled",
+    "_evaluations",
+    "_evaluated_at",
+    "_is_fitting",
 }
 
 
@@ -123,6 +127,12 @@ class SignalMonitor(keras.callbacks.Callback):
             when it opens, and nothing is logged.
         severity: The least severity that is told and acted upon, `"info"`, `"warning"`
             or `"error"`.
+        evaluate: Whether evaluations are watched, too: the first batch of each
+            validation of `fit`, and of `model.evaluate(..., callbacks=[monitor])`, as
+            the model computes it in inference mode, and the weights that no gradient
+            trains, such as moving averages. They go to signals of their own,
+            `schema.EVALUATION_SIGNALS`, at the iteration that the weights are of; the
+            first evaluation of an iteration counts.
 
     Attributes:
         record: `RunRecord` of all that was recorded. It grows with each `fit`.
@@ -132,8 +142,8 @@ class SignalMonitor(keras.callbacks.Callback):
         ValueError: If `log_dir`, `every`, `signals`, `layers`, `exclude`, `histograms`,
             `rules`, `on_finding` or `severity` is not as said, or Keras runs on another
             backend than TensorFlow.
-        TypeError: If `log_dir`, `signals`, `layers`, `exclude` or `rules` is of another
-            kind.
+        TypeError: If `log_dir`, `signals`, `layers`, `exclude`, `rules` or `evaluate`
+            is of another kind.
     """
 
     def __init__(
@@ -148,13 +158,15 @@ class SignalMonitor(keras.callbacks.Callback):
         rules: Rules = "default",
         on_finding: str | Callable[[Finding], object] = "warn",
         severity: str = "warning",
+        evaluate: bool = False,
     ) -> None:
         check_backend(type(self).__name__)
         super().__init__()
         if log_dir is not None:
             log_dir = storage.checked(log_dir, "log_dir")
         self.log_dir = log_dir
-        self.signals = schema.check_signals(signals)
+        self.signals = _checked_signals(signals)
+        self.evaluate = _checked_evaluate(evaluate)
         self.selection = capture.Selection(layers, exclude)
         self.histograms = _checked_histograms(histograms)
         self.record = RunRecord()
@@ -176,9 +188,14 @@ class SignalMonitor(keras.callbacks.Callback):
         self._missed = self._described = False
         self._expected: Any = None
         self._expectation: Any = None
+        self._evaluations: Any = None
+        self._evaluated_at: int | None = None
+        self._is_fitting = False
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
+        # A `fit` or an `evaluate` is about to begin, whatever became of the last.
+        self._is_fitting, self._evaluations = False, None
         try:
             for _, one in choosing.parts_of(model):
                 check_model(type(self).__name__, one)
@@ -271,31 +288,43 @@ class SignalMonitor(keras.callbacks.Callback):
 
     @guarded("beginning to watch", begins=True)
     def on_train_begin(self, logs=None):
+        self._is_fitting = True
         began = iterations_of(self.model)
         # Keras gives each `fit` a history; a loop of one's own may have none.
         training = getattr(self.model, "history", None) or _Training()
         self._begin(capture.Session.of(self.model), training, began)
         self._session.begin_fit()
+        if self.evaluate:
+            self._watch_evaluations()
         self._count = StepCount(self.model, (self.params or {}).get("steps"))
         self._as_compiled = self._check_function() and self._check_trainable()
 
-    def _begin(self, session, training, first_step):
+    def _watch_evaluations(self):
+        session = capture.Session.of(self.model, capture.TEST)
+        session.listen(self, evaluating.SIGNALS, self.selection)
+        self._evaluations = evaluating.Evaluations(
+            self, session, self._tell_budget, self._receive_evaluation
+        )
+
+    def _begin(self, session, training, first_step, signals=None):
         """Begins to watch a training, told from others by an object."""
+        signals = signals or self.signals
         self._run = None
         if self._session is not None and self._session.model is not self.model:
             self.record.begin_anew()
-            self._last_run = None
+            self._last_run = self._evaluated_at = None
         # With several workers, all of them record and only the chief writes.
         writes = self.model.distribute_strategy.extended.should_save_summary
         if self.log_dir is not None and writes:
             try:
+                written = (*signals, *evaluating.SIGNALS) if self.evaluate else signals
                 self._run = self._last_run = RunShare(
-                    self.log_dir, training, self.signals, self.model, self._last_run
+                    self.log_dir, training, written, self.model, self._last_run
                 )
             except ValueError as error:
                 raise RefusedError(str(error)) from None
         self._session = session
-        session.listen(self, self.signals, self.selection, bool(self.histograms))
+        session.listen(self, signals, self.selection, bool(self.histograms))
         self._began = self._last_step = first_step
         self._skipped = 0
         self._missed = self._described = False
@@ -354,6 +383,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self.guard.keep(error, doing)
         for end in (
             lambda: self._session.forget(self),
+            lambda: self._evaluations.end(),
             self._meter.end,
             lambda: self._run.close(),
         ):
@@ -368,6 +398,28 @@ class SignalMonitor(keras.callbacks.Callback):
     @guarded("measuring the overhead")
     def on_test_begin(self, logs=None):
         self._meter.end()
+        if self.evaluate and not self._is_fitting:
+            self._begin_evaluation()
+
+    @guarded("beginning to watch an evaluation", begins=True)
+    def _begin_evaluation(self):
+        """Begins to watch an evaluation that no `fit` asks for."""
+        session = capture.Session.of(self.model, capture.TEST)
+        began = iterations_of(self.model)
+        self._begin(session, _Training(), began, evaluating.SIGNALS)
+        self._watch_evaluations()
+
+    @guarded("arming an evaluation")
+    def on_test_batch_begin(self, batch, logs=None):
+        if batch == 0 and self._evaluations is not None:
+            step = iterations_of(self.model)
+            if step != self._evaluated_at:
+                self._evaluations.arm(step)
+
+    @guarded("ending an evaluation")
+    def on_test_end(self, logs=None):
+        if self._evaluations is not None and not self._is_fitting:
+            self._close(judge=False)
 
     @guarded("ending an epoch")
     def on_epoch_end(self, epoch, logs=None):
@@ -402,6 +454,8 @@ class SignalMonitor(keras.callbacks.Callback):
         """Takes the monitor off the model, says what stands, closes the files."""
         if self._session is not None:
             self._session.forget(self)
+        if self._evaluations is not None:
+            self._evaluations.end()
         self._meter.end()
         if judge and self._monitored:
             opened = self._newly_found()
@@ -516,6 +570,15 @@ class SignalMonitor(keras.callbacks.Callback):
         self._write(step, "write_metrics", metrics, part)
         self._meter.add_host_seconds(time.perf_counter() - started)
 
+    def _receive_evaluation(self, step, seen):
+        """Takes in what the first batch of an evaluation showed."""
+        if not self._described and not self._is_fitting:
+            self._describe(step, seen)
+        self._evaluated_at = step
+        for signal, one in seen.items():
+            self.record.add(signal, one.keys, step, one.statistics)
+        self._write(step, "write_step", self.record, tuple(seen), {})
+
     def _describe(self, step, seen):
         """Says what is recorded, once the model is known to be built."""
         self._described = True
@@ -585,6 +648,27 @@ def _numbers(logs):
 def _listed(one_or_several):
     several = isinstance(one_or_several, list | tuple)
     return list(one_or_several) if several else [one_or_several]
+
+
+def _checked_signals(signals):
+    """Returns the signals of training steps that are named."""
+    signals = schema.check_signals(signals)
+    others = tuple(name for name in signals if name not in schema.SIGNALS)
+    if others:
+        raise ValueError(
+            f"`signals` must be of {tuple(schema.SIGNALS)}; what evaluations show is "
+            f"recorded by `evaluate=True`. Received: signals={others}"
+        )
+    return signals
+
+
+def _checked_evaluate(evaluate):
+    if not isinstance(evaluate, bool):
+        raise TypeError(
+            "`evaluate` must be True or False. "
+            f"Received: evaluate={evaluate!r} of type {type(evaluate).__name__}"
+        )
+    return evaluate
 
 
 def _checked_histograms(histograms):

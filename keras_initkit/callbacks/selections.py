@@ -25,6 +25,7 @@ class _OneKind(SignalMonitor):
         rules: Rules = "default",
         on_finding: str | Callable[[Finding], object] = "warn",
         severity: str = "warning",
+        evaluate: bool = False,
     ) -> None:
         super().__init__(
             log_dir,
@@ -36,6 +37,7 @@ class _OneKind(SignalMonitor):
             rules=rules,
             on_finding=on_finding,
             severity=severity,
+            evaluate=evaluate,
         )
 
 
@@ -48,7 +50,8 @@ class ActivationMonitor(_OneKind):
     Args:
         log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        layers, histograms, exclude, rules, on_finding, severity: As in `SignalMonitor`.
+        layers, histograms, exclude, rules, on_finding, severity, evaluate: As in
+            `SignalMonitor`.
     """
 
     kind = ("activation", "preactivation")
@@ -60,7 +63,8 @@ class GradientMonitor(_OneKind):
     Args:
         log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        layers, histograms, exclude, rules, on_finding, severity: As in `SignalMonitor`.
+        layers, histograms, exclude, rules, on_finding, severity, evaluate: As in
+            `SignalMonitor`.
     """
 
     kind = ("backprop", "gradient")
@@ -72,7 +76,8 @@ class WeightMonitor(_OneKind):
     Args:
         log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        layers, histograms, exclude, rules, on_finding, severity: As in `SignalMonitor`.
+        layers, histograms, exclude, rules, on_finding, severity, evaluate: As in
+            `SignalMonitor`.
     """
 
     kind = ("weight", "update")

@@ -8,8 +8,9 @@ step runs, and are taken out again whatever happens.
 
 from keras_initkit.capture.loops import Loop as Loop
 from keras_initkit.capture.orders import Order as Order
+from keras_initkit.capture.phases import TEST as TEST
 from keras_initkit.capture.seen import Seen as Seen
 from keras_initkit.capture.session import Session as Session
 from keras_initkit.structure.selection import Selection as Selection
 
-__all__ = ["Session", "Loop", "Selection", "Order", "Seen"]
+__all__ = ["Session", "Loop", "Selection", "Order", "Seen", "TEST"]

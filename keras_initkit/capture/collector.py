@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import threading
+import types
 import typing
 
 import keras
@@ -16,6 +17,7 @@ from keras_initkit.capture.fusion import reading
 from keras_initkit.structure import keras_private
 
 _LOCAL = threading.local()
+_AS_TAPPED: typing.Mapping = types.MappingProxyType({})
 
 # Eager tensors are kept until they take so many bytes, and then reduced together: many
 # small ones cost hardly more than one.
@@ -67,10 +69,15 @@ class Collector:
         histograms: Scalar bool tensor or variable: whether values are counted, `None`
             for never.
         compiled: Whether XLA compiles the step.
+        names: What signals of taps are called, `{theirs: name}`, where that is not
+            their own name.
     """
 
-    def __init__(self, signals, scale=None, histograms=None, compiled=False):
+    def __init__(
+        self, signals, scale=None, histograms=None, compiled=False, names=_AS_TAPPED
+    ):
         self.signals = frozenset(signals)
+        self._names = names
         self.calls: collections.Counter = collections.Counter()
         self._passes: collections.Counter = collections.Counter()
         self._applies: collections.Counter = collections.Counter()
@@ -130,9 +137,10 @@ class Collector:
             tensor: A `reachable` tensor.
             activation: The function that is applied to it, if it is a pre-activation.
         """
+        signal = self._names.get(signal, signal)
         if signal not in self.signals or self.failure is not None:
             return
-        if schema.SIGNALS[signal].source == "layer" and tensor.shape.rank == 1:
+        if schema.ALL_SIGNALS[signal].source == "layer" and tensor.shape.rank == 1:
             tensor = tensor[:, None]  # one unit, whose values are those of the examples
         reduction = _reduction(signal, tensor.shape, activation)
         row = _row(signal, key, tensor.shape, reduction)
@@ -210,7 +218,7 @@ class Collector:
         noted = [
             seen[key]
             for signal, seen in self._seen.items()
-            if schema.SIGNALS[signal].source == source
+            if schema.ALL_SIGNALS[signal].source == source
             for key in sorted(seen, key=self._depth)
         ]
         if not noted:
@@ -284,7 +292,7 @@ def _reduction(signal, shape, activation):
     """What is computed of a tensor: what the statistics of its signal need."""
     statistics = schema.statistics_of(signal)
     rank = -1 if shape.rank is None else shape.rank
-    source = schema.SIGNALS[signal].source
+    source = schema.ALL_SIGNALS[signal].source
     projected = "distinct_units" in statistics and rank > 1
     return stats.Reduction(
         counted_above=0 if "zero_fraction" in statistics else _saturation(activation),

@@ -42,8 +42,8 @@ def expected_tensors(model, signals, layers, weights):
     of_layers = tuple(outputs)
     of_weights = tuple(schema.TensorKey(*name) for name in weights.values())
     expected = {
-        **dict.fromkeys(("activation", "backprop"), of_layers),
-        **dict.fromkeys(("gradient", "weight", "update"), of_weights),
+        **dict.fromkeys(("activation", "backprop", "inference"), of_layers),
+        **dict.fromkeys(("gradient", "weight", "update", "state"), of_weights),
         "preactivation": tuple(
             dict.fromkeys(
                 schema.TensorKey(key.layer, "output", key.call)

@@ -80,7 +80,7 @@ class Wish:
         """Returns what of `{signal: Seen}` was wished for."""
         wanted = {"layer": self._names(), "weight": self._weight_owners()}
         return {
-            signal: one.part(wanted[schema.SIGNALS[signal].source], histograms)
+            signal: one.part(wanted[schema.ALL_SIGNALS[signal].source], histograms)
             for signal, one in seen.items()
             if signal in self.signals
         }

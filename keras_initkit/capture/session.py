@@ -7,7 +7,6 @@ import threading
 import typing
 import weakref
 
-import keras
 import tensorflow as tf
 
 from keras_initkit import schema
@@ -25,9 +24,10 @@ from keras_initkit.capture.expected import expected_tensors
 from keras_initkit.capture.first_trace import FirstTrace
 from keras_initkit.capture.guard import RefusedError, attempt, tried
 from keras_initkit.capture.orders import Watch, Wish
+from keras_initkit.capture.phases import TRAIN
 from keras_initkit.capture.seen import Reader
 from keras_initkit.structure import keras_private, uses
-from keras_initkit.structure.layers import named_layers, weight_names
+from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.shadowing import shadowed
 
@@ -49,8 +49,9 @@ class Session:
     holds a monitored one are run one by one.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, phase=TRAIN):
         self._model: typing.Any = weakref.ref(model)
+        self._phase = phase
         # By listener: what it said, what that means in this model, what is not tapped.
         self._heard: dict = {}
         self._wishes: dict = {}
@@ -86,11 +87,12 @@ class Session:
         return self._model()
 
     @classmethod
-    def of(cls, model):
-        """Returns the session of a model, made where there is none."""
-        session = _SESSIONS.get(id(model))
+    def of(cls, model, phase=TRAIN):
+        """Returns the session of a model and a phase, made where there is none."""
+        key = id(model), phase.name
+        session = _SESSIONS.get(key)
         if session is None or session._model() is not model:
-            session = _SESSIONS[id(model)] = cls(model)
+            session = _SESSIONS[key] = cls(model, phase)
         return session
 
     def listen(self, listener, signals, selection=None, histograms=False):
@@ -119,16 +121,16 @@ class Session:
 
     def begin_fit(self):
         """Takes in the train function of a `fit` that begins, before it runs."""
-        self._meet(self._model().train_function)
+        self._meet(self._phase.function_of(self._model()))
         self.expect_first_trace()
         self._stay()
 
     def expect_first_trace(self):
         """Keeps what the first trace of the step may change, if that is yet to come."""
         model = self._model()
-        if self._first is None or self._first.function is not model.train_function:
+        function = self._phase.function_of(model)
+        if self._first is None or self._first.function is not function:
             unfinished = building.is_unfinished(model)
-            function = model.train_function
             self._first = FirstTrace(model, function) if unfinished else None
 
     def untapped(self, listener):
@@ -166,7 +168,7 @@ class Session:
         for listener in self._heard.keys() - self._wishes.keys():
             signals, selection, histograms = self._heard[listener]
             chosen, self._untapped[listener] = choosing.choose_layers(model, selection)
-            weights = weight_names(model, selection)
+            weights = self._phase.weights(model, selection)
             wish = Wish(signals, tuple(chosen), weights, histograms)
             self._wishes[listener] = wish
 
@@ -174,11 +176,11 @@ class Session:
         """Takes a listener off, and what it had armed."""
         self._let_go(listener)
         model = self._model()
-        armed = model.train_function
+        armed = self._phase.function_of(model)
         if isinstance(armed, _Armed) and armed.session is self:
             armed.orders = [o for o in armed.orders if o.listener is not listener]
             if not armed.orders:
-                model.train_function = self._plain
+                self._phase.put(model, self._plain)
 
     def _let_go(self, listener):
         for by_listener in (self._heard, self._wishes, self._untapped):
@@ -191,15 +193,15 @@ class Session:
             Whether it was not one already: the one that was armed has not come.
         """
         model = self._model()
-        model.make_train_function()  # unless there is one, as in `fit`
-        current = model.train_function
+        self._phase.make(model)
+        current = self._phase.function_of(model)
         if isinstance(current, _Armed) and current.session is self:
             if all(one.listener is not order.listener for one in current.orders):
                 current.orders.append(order)
                 return True
             return False
         self._meet(current)
-        model.train_function = _Armed(self, [order], _training(model))
+        self._phase.put(model, _Armed(self, [order], _training(model)))
         return True
 
     def _meet(self, train_function):
@@ -216,8 +218,7 @@ class Session:
 
     def call_off(self, iterator):
         """Runs the plain function in place of an armed one that nobody waits for."""
-        model = self._model()
-        model.train_function = self._plain
+        self._phase.put(self._model(), self._plain)
         return self._plain(iterator)
 
     def pass_by(self, iterator):
@@ -235,7 +236,7 @@ class Session:
         iteration before it fails.
         """
         model = self._model()
-        model.train_function = self._plain
+        self._phase.put(model, self._plain)
         made = attempt(orders, "preparing a step", self._ready, orders, iterator)
         due, error = ({}, None) if made is None else made
         if error is not None or not (due or self._twin_draws()):
@@ -271,8 +272,8 @@ class Session:
     def _stay(self):
         """Has the twin run the next execution, too, if none but the twin can."""
         model = self._model()
-        if self._twin_draws() and model.train_function is self._plain:
-            model.train_function = _Armed(self, [], _training(model))
+        if self._twin_draws() and self._phase.function_of(model) is self._plain:
+            self._phase.put(model, _Armed(self, [], _training(model)))
 
     def _twin_draws(self):
         """Whether steps that are not watched, too, are to be run by the twin."""
@@ -403,7 +404,7 @@ class Session:
             optimizers: The optimizers that the step may apply; the model's by default.
         """
         if optimizers is None:
-            optimizers = _optimizers_of(self._model())
+            optimizers = self._phase.optimizers_of(self._model())
         if self._counts != count:
             self._counting.assign(count)
             self._counts = count
@@ -428,11 +429,11 @@ class Session:
         model = self._model()
         step = self._instrumented_step(model)
         with (
-            shadowed(model, "train_function", None),
-            shadowed(model, "train_step", step),
+            shadowed(model, self._phase.function, None),
+            shadowed(model, self._phase.step, step),
         ):
-            model.make_train_function(force=True)
-            made = model.train_function
+            self._phase.make(model, force=True)
+            made = self._phase.function_of(model)
             self._twin = one_step.of(made, model.steps_per_execution)
 
     def _wants_another(self):
@@ -458,15 +459,16 @@ class Session:
         )
 
     def _instrumented_step(self, model):
-        optimizers = _optimizers_of(model)
-        step = self._watched(model.train_step, optimizers, bool(model.jit_compile))
+        optimizers = self._phase.optimizers_of(model)
+        plain = getattr(model, self._phase.step)
+        step = self._watched(plain, optimizers, bool(model.jit_compile))
 
-        def train_step(data):
+        def instrumented(data):
             logs, number, values = step(data)
             values = tf.nest.map_structure(replicas.averaged, values)
             return {"logs": logs, "seen": {number: values}}
 
-        return train_step
+        return instrumented
 
     def _watched(self, function, optimizers, compiled):
         """Returns a function that also returns what the taps saw, behind its number.
@@ -486,6 +488,8 @@ class Session:
             with contextlib.ExitStack() as stack:
                 tried(broken, stack.enter_context, collector.listening())
                 outputs = function(*args, **kwargs)
+                if "state" in wanted.signals:
+                    tried(broken, self._add_states, collector)
             packed = tried(broken, self._packed, collector, outputs)
             return outputs, *(packed or (_NOTHING, ()))
 
@@ -499,7 +503,16 @@ class Session:
             next((scale for scale in scales if scale is not None), None),
             self._counting if wanted.histograms else None,
             compiled,
+            self._phase.signals,
         )
+
+    def _add_states(self, collector):
+        """Notes the weights that an evaluation finds, which no gradient trains."""
+        for variable in self._model().non_trainable_variables:
+            names = self._tapped.weights.get(id(variable))
+            if names is not None:
+                value = tf.convert_to_tensor(variable.value)
+                collector.add("state", schema.TensorKey(*names), value)
 
     def _packed(self, collector, outputs):
         """Returns number and values of what a collector has seen of a step."""
@@ -567,14 +580,6 @@ def _no_collections():
             gc.enable()
 
 
-def _optimizers_of(model):
-    """Lists the optimizers that a train step may use: attributes of the model."""
-    own = [v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)]
-    return list(
-        {id(one): one for one in [model.optimizer, *own] if one is not None}.values()
-    )
-
-
 def _tapped_signals(signals):
     """Returns signals in order, with the weights that updates are compared with."""
     signals = set(signals)
@@ -588,7 +593,7 @@ def _of_all_replicas(layout, values):
     everything = []
     for rows, by_name in zip(layout, values, strict=True):
         arrays = list(by_name.values())
-        if schema.SIGNALS[rows[0].signal].source == "layer":
+        if schema.ALL_SIGNALS[rows[0].signal].source == "layer":
             arrays = replicas.gathered(arrays)
         everything.append(dict(zip(by_name, arrays, strict=True)))
     return tuple(everything)

@@ -28,6 +28,8 @@ STATISTICS: tuple[tuple[float, dict[str, tuple[str, ...]]], ...] = (
             "gradient": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
             "weight": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
             "update": ("rms",),
+            "inference": ("std",),
+            "state": ("rms",),
         },
     ),
     (
@@ -39,6 +41,8 @@ STATISTICS: tuple[tuple[float, dict[str, tuple[str, ...]]], ...] = (
             "gradient": ("rms",),
             "weight": ("rms",),
             "update": ("rms",),
+            "inference": ("std",),
+            "state": ("rms",),
         },
     ),
     (600, {"activation": ("std",), "gradient": ("rms",)}),
@@ -47,7 +51,7 @@ STATISTICS: tuple[tuple[float, dict[str, tuple[str, ...]]], ...] = (
 # Most histograms, and the signals that have some: the first that keep within.
 MAX_HISTOGRAMS = 300
 HISTOGRAMS: tuple[tuple[str, ...], ...] = (
-    tuple(schema.SIGNALS),
+    tuple(schema.ALL_SIGNALS),
     ("activation", "gradient", "weight"),
     ("activation",),
     (),
@@ -62,6 +66,8 @@ OVER_LAYERS = {
     "gradient": "rms",
     "weight": "rms",
     "update": "rms",
+    "inference": "std",
+    "state": "rms",
 }
 QUANTILES = {"p5": 0.05, "median": 0.5, "p95": 0.95}
 _SHARES = np.array(list(QUANTILES.values()))

@@ -157,7 +157,7 @@ class RunWriter:
         def describe() -> Described:
             rows = tuple(key.label for key in series.tensors)
             roles: tuple[str, ...] = ()
-            if schema.SIGNALS[series.signal].source == "weight":
+            if schema.ALL_SIGNALS[series.signal].source == "weight":
                 known = record.roles()
                 keys = [(key.layer, key.tensor) for key in series.tensors]
                 roles = tuple(known.get(key, "") for key in keys)

@@ -81,12 +81,33 @@ def weight_names(model, selection):
         selection: `Selection` of the layers whose weights are meant; one of all layers
             includes the weights of the model itself.
     """
+    return _names_of(trained_by, model, selection)
+
+
+def state_names(model, selection):
+    """Maps what `weight_names` does, of weights that are never trained.
+
+    Moving averages are such; frozen weights are not, nor are states of generators.
+    """
+    return _names_of(_states_of, model, selection)
+
+
+def _names_of(weights, model, selection):
     names: dict = {}
     itself = [(one.name, one) for _, one in parts_of(model)] if selection.all else []
     for name, layer in [*itself, *selection.of(named_layers(model))]:
-        for variable in trained_by(layer):
+        for variable in weights(layer):
             names.setdefault(id(variable), (name, variable.name))
     return names
+
+
+def _states_of(layer):
+    trained = {id(variable) for variable in keras_private.own_trainable(layer)}
+    return [
+        variable
+        for variable in roles.weights_of(layer)
+        if id(variable) not in trained and keras.backend.is_float_dtype(variable.dtype)
+    ]
 
 
 def describe(model):

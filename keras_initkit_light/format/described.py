@@ -56,7 +56,7 @@ class Described:
         kind, signal = content.get("kind"), content.get("signal")
         if not isinstance(kind, str) or not isinstance(signal, str):
             raise UnknownKindError(f"its kind is {kind!r} and its signal {signal!r}")
-        if kind != METRICS and (kind not in KINDS or signal not in schema.SIGNALS):
+        if kind != METRICS and (kind not in KINDS or signal not in schema.ALL_SIGNALS):
             raise UnknownKindError(f"its kind is {kind!r} and its signal {signal!r}")
         tensors = _strings(content, "tensors")
         columns = _strings(content, "columns")

@@ -81,7 +81,26 @@ SIGNALS = {
     )
 }
 
-_ALL = tuple(SIGNALS)
+# What `evaluate` shows, not the training step.
+EVALUATION_SIGNALS = {
+    signal.name: signal
+    for signal in (
+        Signal(
+            "inference",
+            "layer",
+            "a layer's output in the first batch of an evaluation, in inference mode",
+        ),
+        Signal(
+            "state",
+            "weight",
+            "a weight that no gradient trains, such as a moving average, as an "
+            "evaluation finds it",
+        ),
+    )
+}
+ALL_SIGNALS = {**SIGNALS, **EVALUATION_SIGNALS}
+
+_ALL = tuple(ALL_SIGNALS)
 _INF = math.inf
 
 STATISTICS = {
@@ -100,7 +119,7 @@ STATISTICS = {
             "1",
             0,
             1,
-            ("activation", "gradient", "weight", "update"),
+            ("activation", "gradient", "weight", "update", "inference", "state"),
             "share of entries equal to 0 (denormals count as 0)",
         ),
         Statistic(
@@ -111,7 +130,7 @@ STATISTICS = {
             "1",
             0,
             1,
-            ("activation",),
+            ("activation", "inference"),
             "share of units (entries of the last axis) that are 0 over the whole batch",
         ),
         Statistic(
@@ -128,7 +147,7 @@ STATISTICS = {
             "count",
             1,
             _INF,
-            ("activation", "gradient", "weight"),
+            ("activation", "gradient", "weight", "inference"),
             "how many different units a tensor of rank 2 or more has, compared by two "
             "fixed random projections (of at most 1,024 rows of an activation and "
             "16,384 rows of a weight, spread evenly), equal within 1e-5 of the largest",
@@ -138,7 +157,7 @@ STATISTICS = {
             "1",
             1,
             _INF,
-            ("activation",),
+            ("activation", "inference"),
             "participation ratio (tr C)²/tr C² of the covariance C of the units over "
             "at most 128 rows, spread evenly; NaN where all rows are equal",
         ),
@@ -221,20 +240,20 @@ def check_names(argument: str, names: Any) -> tuple[str, ...]:
 
 
 def check_signals(signals: Iterable[str]) -> tuple[str, ...]:
-    """Returns `signals` as a tuple in the order of `SIGNALS`.
+    """Returns `signals` as a tuple in the order of `ALL_SIGNALS`.
 
     Raises:
         TypeError: If they are no names.
         ValueError: If one of them is no signal, or there is none.
     """
     signals = check_names("signals", signals)
-    unknown = [name for name in signals if name not in SIGNALS]
+    unknown = [name for name in signals if name not in ALL_SIGNALS]
     if unknown or not signals:
         raise ValueError(
-            f"`signals` must name at least one of {tuple(SIGNALS)}. "
+            f"`signals` must name at least one of {tuple(ALL_SIGNALS)}. "
             f"Received: signals={signals}"
         )
-    return tuple(name for name in SIGNALS if name in signals)
+    return tuple(name for name in ALL_SIGNALS if name in signals)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -297,10 +316,10 @@ def parse_tag(text: str) -> tuple[str, TensorKey, str]:
     """
     signal, _, rest = text.partition("/")
     label, _, statistic = rest.rpartition("/")
-    if signal not in SIGNALS or not label or statistic not in STATISTICS:
+    if signal not in ALL_SIGNALS or not label or statistic not in STATISTICS:
         raise ValueError(
             "`text` must read '<signal>/<layer path>[:<tensor>][@<call>]/<statistic>' "
-            f"with a signal of {tuple(SIGNALS)} and a statistic of "
+            f"with a signal of {tuple(ALL_SIGNALS)} and a statistic of "
             f"{tuple(STATISTICS)}. Received: text={text!r}"
         )
     return signal, TensorKey.from_label(label), statistic

@@ -134,7 +134,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
             "version": schema.DATA_VERSION,
             "signals": {
                 s.name: {"source": s.source, "description": s.description}
-                for s in schema.SIGNALS.values()
+                for s in schema.ALL_SIGNALS.values()
             },
             "statistics": {
                 s.name: {
@@ -171,7 +171,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
         parts = self.statistic_impl(
             self._logs(request),
             _choice(request, "kind", KINDS, KINDS[0]),
-            _choice(request, "signal", schema.SIGNALS),
+            _choice(request, "signal", schema.ALL_SIGNALS),
             _argument(request, "column"),
             request.args.getlist("run"),
             _samples(request),
@@ -195,7 +195,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
         parts = self.tensor_impl(
             self._logs(request),
             _choice(request, "kind", KINDS, KINDS[0]),
-            _choice(request, "signal", schema.SIGNALS),
+            _choice(request, "signal", schema.ALL_SIGNALS),
             _argument(request, "tensor"),
             request.args.getlist("run"),
             _samples(request),

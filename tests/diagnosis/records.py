@@ -9,7 +9,7 @@ from keras_initkit_light.format.schema import TensorKey
 LAYERS = ("dense", "dense_1", "dense_2", "logits")
 UNITS = (64, 32, 16, 10)
 STEPS = tuple(range(0, 121, 10))
-LAYER_SIGNALS = ("activation", "preactivation", "backprop")
+LAYER_SIGNALS = ("activation", "preactivation", "backprop", "inference")
 WEIGHT_SIGNALS = ("gradient", "weight", "update")
 
 # What a healthy net of these layers shows, by signal and statistic.
@@ -29,6 +29,7 @@ VALUES = {
     "gradient": {"rms": 1e-2, "nonfinite_count": 0.0},
     "weight": {"std": 0.3, "rms": 0.3, "nonfinite_count": 0.0},
     "update": {"rms": 3e-4, "nonfinite_count": 0.0, "update_to_weight_ratio": 1e-3},
+    "inference": {"rms": 1.0},
 }
 
 
@@ -128,7 +129,13 @@ class Draft:
         """Makes the record, of the first few `steps` if a number is given."""
         steps = self.steps if steps is None else self.steps[:steps]
         made = RunRecord(metadata=self.metadata)
-        for signal, statistics in self.values.items():
+        values = dict(self.values)
+        if "rms" in values["activation"]:
+            # What is drafted is how much larger than in training.
+            rms = values["activation"]["rms"]
+            factors = values["inference"]
+            values["inference"] = {name: rms * x for name, x in factors.items()}
+        for signal, statistics in values.items():
             if statistics:
                 names = tuple(statistics)
                 made.series[signal] = _series(

@@ -345,6 +345,10 @@ TRIPS = {
         ),
         ("UnscaledTarget", "warning", None, 0, np.hypot(2e5, 9e4), 30),
     ),
+    "raw validation data": (
+        edit("inference", "rms", slice(4, None), slice(None), 100.0),
+        ("InferenceDiffers", "warning", "dense", 40, 100.0, 3.0),
+    ),
     "numbers below 0 from a relu": (
         regression("relu", -3.0, 1.0),
         ("LossActivationMismatch", "error", "logits", 0, 0.75, 0.1),
@@ -595,6 +599,10 @@ NEAR_MISSES = {
         fact("input", value=[moments(3.0, 7.0, 0.0, 20.0)]),
     ),
     "classes are no prices": ("UnscaledTarget", fact("target", value=0, rms=300.0)),
+    "another batch": (
+        "InferenceDiffers",
+        edit("inference", "rms", slice(None), slice(None), 2.5),
+    ),
     "numbers of a linear layer": (
         "LossActivationMismatch",
         regression("linear", -3.0, 1.0),

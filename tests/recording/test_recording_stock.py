@@ -23,7 +23,7 @@ def keys_of(layers):
     )
     return {
         name: outputs if signal.source == "layer" else weights
-        for name, signal in schema.SIGNALS.items()
+        for name, signal in schema.ALL_SIGNALS.items()
     }
 
 
@@ -145,11 +145,11 @@ def test_charts_name_patterns_that_match_every_layer(tmp_path):
     assert plugins["custom_scalars__config__"] == "custom_scalars"
     layout = layout_pb2.Layout.FromString(tensor_util.make_ndarray(value.tensor).item())
     spread, each = layout.category
-    assert len(spread.chart) == len(each.chart) == len(schema.SIGNALS)
+    assert len(spread.chart) == len(each.chart) == len(schema.ALL_SIGNALS)
     for chart in spread.chart:
         (series,) = chart.margin.series
         assert {series.value, series.lower, series.upper} <= found.keys()
-    for chart, signal in zip(each.chart, schema.SIGNALS, strict=True):
+    for chart, signal in zip(each.chart, schema.ALL_SIGNALS, strict=True):
         (pattern,) = chart.multiline.tag
         matched = {tag for tag in found if re.match(pattern, tag)}
         assert matched == {

@@ -35,7 +35,7 @@ def test_index_lists_runs_series_and_words(tab):
     index = tab.json("/index")
 
     assert index["version"] == schema.DATA_VERSION
-    assert list(index["signals"]) == list(schema.SIGNALS)
+    assert list(index["signals"]) == list(schema.ALL_SIGNALS)
     assert index["statistics"]["rms"]["minimum"] == 0
     assert index["statistics"]["mean"]["minimum"] == "-Infinity"
     full = run_of(index, "full")

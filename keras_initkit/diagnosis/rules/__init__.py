@@ -15,4 +15,5 @@ from keras_initkit.diagnosis.rules import (  # noqa: I001  (in the order of the 
     rates as rates,
     loss as loss,
     data as data,
+    evaluation as evaluation,
 )

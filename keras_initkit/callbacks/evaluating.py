@@ -1,0 +1,53 @@
+"""`Evaluations`: the first batch of each evaluation, as the model then computes it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keras_initkit import capture, schema
+
+SIGNALS = tuple(schema.EVALUATION_SIGNALS)
+
+
+class Evaluations:
+    """Has the first batch of each evaluation of a model watched.
+
+    Args:
+        listener: The monitor.
+        session: The session of the model's test steps.
+        look: Function without arguments, called ahead of each that is watched.
+        deliver: Function of the iteration and `{signal: Seen}`.
+    """
+
+    def __init__(
+        self,
+        listener: Any,
+        session: Any,
+        look: Callable[[], None],
+        deliver: Callable[[int, Mapping[str, Any]], None],
+    ) -> None:
+        self._listener = listener
+        self._session = session
+        self._look = look
+        self._deliver = deliver
+
+    def arm(self, step: int) -> None:
+        """Has the next execution of the test function watched.
+
+        Args:
+            step: The iteration that the weights are of.
+        """
+        self._session.arm(self._order(step))
+
+    def end(self) -> None:
+        """Takes the monitor off the model."""
+        self._session.forget(self._listener)
+
+    def _order(self, step):
+        return capture.Order(
+            listener=self._listener,
+            plan=lambda done: done == 0,
+            count=lambda done: False,
+            deliver=lambda done, seen, logs: self._deliver(step, seen),
+            look=lambda batch: self._look(),
+            failed=self._listener.give_up,
+        )
