@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 ACTIVATIONS = (
     "relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign tanh sigmoid "
@@ -58,13 +59,24 @@ class Recipe:
     batch: int
     histograms: bool
 
+    @property
+    def is_unsized(self):
+        """Whether nobody knows how many batches the data have."""
+        return self.seed % 5 == 2
+
+    @property
+    def evaluates(self):
+        """Whether each epoch ends in a validation, which is watched, too."""
+        return self.seed % 3 == 1
+
     def __str__(self):
         blocks = " ".join(f"{kind}:{act}" for kind, act in self.blocks)
         return (
             f"{self.family} [{blocks}] units={self.units} {self.policy} {self.data} "
             f"{self.optimizer[0]} {dict(self.optimizer[1])} {self.loss} "
             f"frozen={self.frozen} eager={self.eager} spe={self.execution} "
-            f"batch={self.batch} {','.join(self.signals)}"
+            f"batch={self.batch} unsized={self.is_unsized} "
+            f"evaluates={self.evaluates} {','.join(self.signals)}"
         )
 
 
@@ -129,6 +141,19 @@ def data(recipe):
     elif recipe.data == "huge":
         x *= 1e4
     return x, y
+
+
+def feed(recipe):
+    """Returns the arguments by which `fit` gets the data."""
+    x, y = data(recipe)
+    arguments = {"x": x, "y": y, "batch_size": recipe.batch, "shuffle": False}
+    if recipe.is_unsized:
+        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(recipe.batch)
+        arguments = {"x": batches.filter(lambda x, y: True)}
+    if recipe.evaluates:
+        arguments["validation_data"] = x[::-1].copy(), y[::-1].copy()
+        arguments["validation_batch_size"] = recipe.batch
+    return arguments
 
 
 def build(recipe):

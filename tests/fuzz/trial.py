@@ -31,6 +31,7 @@ def run(recipe):
         signals=recipe.signals,
         histograms=recipe.histograms,
         rules=None,
+        evaluate=recipe.evaluates,
     )
     try:
         watched = _trained(recipe, monitor)
@@ -51,26 +52,18 @@ def run(recipe):
 def _trained(recipe, *callbacks):
     keras.backend.clear_session(free_memory=False)  # layers are named alike
     model = models.build(recipe)
-    x, y = models.data(recipe)
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             history = model.fit(
-                x,
-                y,
-                batch_size=recipe.batch,
-                epochs=2,
-                shuffle=False,
-                verbose=0,
-                callbacks=list(callbacks),
+                **models.feed(recipe), epochs=2, verbose=0, callbacks=list(callbacks)
             )
     finally:
         logging.disable(logging.NOTSET)
-    losses = enumerate(history.history["loss"])
     variables = [*model.variables, *model.optimizer.variables]
     return [
-        *((f"loss of epoch {epoch}", np.asarray(loss)) for epoch, loss in losses),
+        *((name, np.asarray(values)) for name, values in history.history.items()),
         *((one.path, keras.ops.convert_to_numpy(one)) for one in variables),
     ]
 
@@ -98,6 +91,12 @@ def _apart(one, other):
 def _missing(monitor, recipe):
     """Tells how much of what was asked for is neither recorded nor said unseen."""
     told, _ = monitor._expected  # what its record is laid out for
+    if recipe.evaluates:
+        series = monitor.record.signal("inference")
+        if series is None or len(series) < (
+            1 if recipe.policy == "mixed_float16" else 2
+        ):
+            return "an evaluation is missing"
     owned = {layer for layer, _ in monitor.record.metadata.get("untapped", ())}
     wanted = seen = 0
     for signal, keys in told.items():
