@@ -192,6 +192,15 @@ def nodes_in_order(graph: Any) -> list[Any]:
     ]
 
 
+def arguments_of(node: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Returns what a node's operation is called with, `(args, kwargs)` (`arguments`).
+
+    Tensors of the graph and constants; `node.input_tensors` tells the tensors alone.
+    """
+    arguments = getattr(node, "arguments", None)
+    return ((), {}) if arguments is None else (arguments.args, arguments.kwargs)
+
+
 def maker_of(tensor: Any) -> tuple[Any, int]:
     """Returns the operation that made a symbolic tensor, and which output it is.
 

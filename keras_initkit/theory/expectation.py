@@ -5,6 +5,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import keras
+import numpy as np
+
 from keras_initkit.structure import description
 from keras_initkit.structure.needs import check_model
 from keras_initkit.theory.prediction import (
@@ -96,7 +99,10 @@ def expect(model: Any, x: Any, *, training: bool = True) -> Expected:
             f"Theory's expectation needs all inputs: the model has {len(inputs)}, the "
             f"batch {len(found)}."
         )
-    moments = [_moments(one) for one in found]
+    moments = [
+        _moments(told, tensor)
+        for told, tensor in zip(found, keras.tree.flatten(x), strict=True)
+    ]
     try:
         prediction = predict(model, moments, training=training)
     except ValueError as error:
@@ -125,12 +131,30 @@ def _keys(graph: Any) -> list[Any]:
     return [places.get(id(tensor), tensor.name) for tensor in graph.inputs]
 
 
-def _moments(told: Any) -> tuple[float, float] | None:
-    """Returns mean and second moment of an input, `None` where it has none."""
+def _moments(told: Any, tensor: Any) -> tuple[float, float, float] | None:
+    """Returns what is known of an input's entries, `None` where that is nothing."""
     if isinstance(told, str) or told["rms"] is None:
         return None
     mean = told["mean"]
-    return mean, max(told["rms"] ** 2, mean**2)
+    second = max(told["rms"] ** 2, mean**2)
+    return mean, second, min(second, max(mean**2, _of_features(tensor)))
+
+
+def _of_features(tensor: Any) -> float:
+    """Returns the mean square of the features' own means: what two inputs share.
+
+    Without what so few inputs add to it by chance.
+    """
+    array = np.asarray(tensor)
+    if array.dtype.kind not in "biuf" or array.ndim < 2:
+        return 0.0
+    rows = array.reshape(-1, array.shape[-1]).astype(np.float64)
+    rows = rows[:: max(1, rows.size // description.READ_ENTRIES)]
+    finite = rows[np.isfinite(rows).all(axis=1)]
+    if len(finite) < 2:
+        return 0.0
+    by_chance = finite.var(axis=0, ddof=1) / len(finite)
+    return float(np.mean(finite.mean(axis=0) ** 2 - by_chance))
 
 
 def _note(name: str, told: Any) -> str:

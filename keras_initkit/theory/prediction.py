@@ -3,18 +3,22 @@
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
-from keras_initkit.theory.propagation import Signal, Step, Untreatable, step
+from keras_initkit.theory import elementwise
+from keras_initkit.theory.propagation import kinds_of, step
+from keras_initkit.theory.signals import Signal
+from keras_initkit.theory.step import Call, Shape, Slope, Step, Untreatable
 
-# A second moment, or mean and second moment.
-Moments = float | tuple[float, float]
+# A second moment, mean and second moment, or these and `Signal.shared`.
+Moments = float | tuple[float, float] | tuple[float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,8 @@ class LayerPrediction:
         activation: `E[a²]` of its output.
         mean: `E[a]` of its output.
         backprop: `E[(dL/da)²]`, relative to that at the model's output, or, where that
-            has no prediction, at what the layers without a rule take in.
+            has no prediction, at what the layer without a rule takes in; NaN where a
+            layer without a rule lies between.
         note: What is approximate; `""` if nothing is.
         kernels: Variables whose scale sets `preactivation`; none for kernels that are
             quantized or have LoRA's part added.
@@ -36,6 +41,7 @@ class LayerPrediction:
         repeated: 0 for what is called once. A layer inside a `TimeDistributed` is
             called once a step, each time with the same moments; then it is the number
             of that wrapper's call, from 1.
+        call: Number of the call of the layer, from 0.
     """
 
     layer: str
@@ -47,6 +53,7 @@ class LayerPrediction:
     kernels: tuple[Any, ...] = dataclasses.field(default=(), repr=False)
     bias: float = dataclasses.field(default=0.0, repr=False)
     repeated: int = 0
+    call: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Prediction:
     Attributes:
         layers: One `LayerPrediction` a call, in forward order.
         untreated: `(layer, reason)` for layers without a rule; what depends on them
-            is not in `layers`.
+            is not in `layers`, up to a normalization that does not mind.
     """
 
     layers: tuple[LayerPrediction, ...]
@@ -77,18 +84,13 @@ class Prediction:
 
     def by_call(self) -> dict[tuple[str, int], LayerPrediction]:
         """Returns the predictions by layer and number of its call, from 0."""
-        calls: collections.Counter[str] = collections.Counter()
-        found = {}
-        for row in self.layers:
-            found[row.layer, calls[row.layer]] = row
-            calls[row.layer] += 1
-        return found
+        return {(row.layer, row.call): row for row in self.layers}
 
 
 def _row_of_call(rows: list[LayerPrediction], call: int) -> LayerPrediction | None:
     wrappers = {row.repeated for row in rows}
     if wrappers == {0}:
-        return rows[call] if call < len(rows) else None
+        return next((row for row in rows if row.call == call), None)
     return rows[call % len(rows)] if len(wrappers) == 1 else None
 
 
@@ -99,6 +101,7 @@ def predict(
     training: bool = True,
     output_gradient: float = 1.0,
     target: Callable[[Any], float | None] | None = None,
+    rough: bool = False,
 ) -> Prediction:
     """Predicts second moments through a model, forward and backward, in closed form.
 
@@ -107,22 +110,28 @@ def predict(
     of that size: a draw deviates by `O(1 / sqrt(width))`, and by more with depth.
 
     Exact in that sense for dense and convolutional layers, activations, embeddings,
-    normalization (forward), concatenation, dropout, and for these in `TimeDistributed`.
-    Approximate, and noted: pooling, merging of correlated branches, gradients through
-    batch statistics. Without a rule: recurrent and attention layers, softmax.
+    normalization, dropout, concatenation, constants, and for these in
+    `TimeDistributed`. Sums and products know what their operands have in common:
+    `x + x` is `2 x`, a residual branch is independent of its shortcut, and what is not
+    known is without a rule. So are recurrent and attention layers, softmax, and what
+    pools positions, whose correlation is not known. Noted: gradients through batch
+    statistics, which are neglected. Inputs count as Gaussian.
 
     Args:
         model: A built Sequential or Functional Keras model, nested ones included.
-        input_moments: Second moment of the inputs, or `(mean, second_moment)`, of all
-            inputs alike; or a list of such, one an input in the order of
-            `model.inputs`, with `None` for those of which nothing is known: what
-            depends on them is not predicted.
+        input_moments: Second moment of the inputs, or `(mean, second_moment)`, or these
+            and the mean square of the features' own means (by default that of the mean:
+            two inputs have nothing else in common); of all inputs alike, or a list of
+            such, one an input in the order of `model.inputs`, with `None` for those of
+            which nothing is known: what depends on them is not predicted.
         training: Whether normalization uses batch statistics and dropout drops.
         output_gradient: Second moment of dL/d(output), see `LayerPrediction.backprop`.
         target: Function of a layer: the second moment to which its preactivation is
             taken to be scaled, or `None` for its present one. `preactivation` is then
             what it would be *without* that layer's own scaling, those before it done:
             what signal-preserving initialization needs.
+        rough: Whether a window of pooling counts as keeping second moments, which it
+            does within a factor of 2 or so, instead of being without a rule.
 
     Returns:
         `Prediction`.
@@ -133,27 +142,25 @@ def predict(
     """
     check_model("predict", model)
     names = {id(layer): name for name, layer in named_layers(model)}
-    walk = _Walk(names, training, target)
+    walk = _Walk(names, training, target, rough)
     signals = _input_signals(input_moments, len(graph_of(model).inputs))
     outputs = walk.forward(model, signals)
-    grads: dict[Any, float] = collections.defaultdict(float)
-    for key in outputs or walk.ends:
-        grads[key] += output_gradient
-    walk.backward(grads)
+    backprop = walk.backward(outputs, output_gradient)
     layers = tuple(
         LayerPrediction(
             record.name,
             record.step.preactivation,
-            record.step.output.second_moment,
-            record.step.output.mean,
-            record.backprop,
+            walk.signals[record.output].second_moment,
+            walk.signals[record.output].mean,
+            gradient,
             record.step.note,
             record.step.kernels,
             record.step.bias,
             record.repeated,
+            record.call,
         )
-        for record in walk.records
-        if not record.silent
+        for record, gradient in zip(walk.records, backprop, strict=True)
+        if not record.silent and (rough or not record.step.output.rough)
     )
     return Prediction(layers, tuple(walk.untreated))
 
@@ -178,30 +185,40 @@ def _input_signals(
 def _signal(moments: Moments | None) -> Signal | None:
     if moments is None:
         return None
-    mean, second = moments if isinstance(moments, tuple) else (0.0, moments)
-    if not (0 <= second < math.inf and second >= mean**2):
+    mean, second, *more = moments if isinstance(moments, tuple) else (0.0, moments)
+    shared = more[0] if more else mean**2
+    if not (0 <= second < math.inf and second >= shared >= mean**2):
         raise _no_moments(moments)
-    return Signal(second, mean)
+    return Signal(second, mean, shared)
 
 
 def _no_moments(received: Any) -> ValueError:
     return ValueError(
         "`input_moments` must be a positive second moment, or (mean, second moment) "
-        f"with second moment >= mean², or a list of such. Received: {received!r}."
+        "with second moment >= mean², or (mean, second moment, mean square of the "
+        f"features' means), or a list of such. Received: {received!r}."
     )
 
 
 @dataclasses.dataclass
 class _Record:
-    """One call of one layer: what went in, what came out, under which keys."""
+    """One call of one layer: what went in, what came out, under which keys.
+
+    `inner` is what came out ahead of its own activation.
+    """
 
     name: str
     step: Step
     inputs: list[int]
+    inner: int
     output: int
     silent: bool
     repeated: int
-    backprop: float = math.nan
+    call: int
+
+
+# Derivative of an entry by that of another tensor, and the mean of its square.
+_Reach = tuple[float | np.ndarray[Any, Any], float]
 
 
 class _Walk:
@@ -212,27 +229,34 @@ class _Walk:
         names: dict[int, str],
         training: bool,
         target: Callable[[Any], float | None] | None,
+        rough: bool,
     ):
         self.names = names
         self.training = training
         self.target = target
+        self.rough = rough
         self.records: list[_Record] = []
         self.untreated: list[tuple[str, str]] = []
         # Tensors that go into a layer without a rule.
         self.ends: list[int] = []
         self.signals: dict[int, Signal] = {}
+        # For each tensor, those that it is a function of, entry by entry.
+        self.reach: dict[int, dict[int, _Reach]] = {}
+        self.calls: collections.Counter[int] = collections.Counter()
         # Calls of `TimeDistributed` so far, and the one that the walk is inside of.
         self.wrappers = 0
         self.inside = 0
 
     def new(self, signal: Signal) -> int:
-        self.signals[len(self.signals)] = signal
-        return len(self.signals) - 1
+        number = len(self.signals)
+        self.signals[number] = signal.numbered(number)
+        self.reach[number] = {number: (1.0, 1.0)}
+        return number
 
-    def forward(self, model: Any, inputs: list[Signal | None]) -> list[int]:
-        """Runs a model's graph; returns the numbers of its known output tensors."""
+    def forward(self, model: Any, inputs: list[Signal | None]) -> list[int | None]:
+        """Runs a model's graph; returns the numbers of its outputs, if known."""
         keys = [None if signal is None else self.new(signal) for signal in inputs]
-        return [key for key in self._run(model, keys) if key is not None]
+        return self._run(model, keys)
 
     def _run(self, model: Any, keys: Sequence[int | None]) -> list[int | None]:
         graph = graph_of(model)
@@ -243,45 +267,76 @@ class _Walk:
         return [known.get(id(t)) for t in graph.outputs]
 
     def _visit(self, node: Any, known: dict[int, int]) -> None:
-        tensors = list(node.input_tensors)
-        if not tensors or any(id(t) not in known for t in tensors):
+        tensors, layer = list(node.input_tensors), node.operation
+        if not tensors:
             return
-        layer = node.operation
-        keys = [known[id(t)] for t in tensors]
         if _is_graph(layer):
+            keys = [known.get(id(t)) for t in tensors]
             pairs = zip(node.output_tensors, self._run(layer, keys), strict=False)
             known.update({id(t): key for t, key in pairs if key is not None})
             return
-        shapes = [tuple(t.shape) for t in tensors]
+        call, self.calls[id(layer)] = self.calls[id(layer)], self.calls[id(layer)] + 1
+        there = [known[id(t)] for t in tensors if id(t) in known]
+        if len(there) < len(tensors):
+            self.ends += there
+            return
         try:
-            output = self._call(
-                layer, keys, shapes, tuple(node.output_tensors[0].shape)
-            )
+            output = self._call(layer, there, node, call)
         except Untreatable as reason:
             self.untreated.append((self._name(layer), str(reason)))
-            self.ends += keys
+            self.ends += there
             return
-        if output is not None:
+        if output is not None and len(node.output_tensors) == 1:
             known[id(node.output_tensors[0])] = output
 
-    def _call(
-        self, layer: Any, keys: list[int], shapes: list[Any], output_shape: Any
-    ) -> int | None:
+    def _call(self, layer: Any, keys: list[int], node: Any, call: int) -> int | None:
         """Calls a layer; returns the number of its output tensor, if it is known."""
+        shapes = [tuple(t.shape) for t in node.input_tensors]
+        output_shape = tuple(node.output_tensors[0].shape)
+        places = {
+            id(t): self.signals[key]
+            for t, key in zip(node.input_tensors, keys, strict=True)
+        }
+        args, kwargs = keras_private.arguments_of(node)
+        flat = keras.tree.flatten(args)
+        arguments = tuple(places.get(id(one), one) for one in flat)
+        options = {name: places.get(id(one), one) for name, one in kwargs.items()}
+        return self._step(layer, keys, shapes, output_shape, call, arguments, options)
+
+    def _step(
+        self,
+        layer: Any,
+        keys: list[int],
+        shapes: list[Shape],
+        output_shape: Shape,
+        call: int,
+        arguments: tuple[Any, ...],
+        options: Mapping[str, Any],
+    ) -> int | None:
         if "TimeDistributed" in {base.__name__ for base in type(layer).__mro__}:
-            return self._at_each_step(layer, keys, shapes, output_shape)
+            return self._at_each_step(layer, keys, shapes, output_shape, call)
         found = step(
-            layer,
-            [self.signals[key] for key in keys],
-            shapes,
-            output_shape,
-            self.training,
-            self.target(layer) if self.target else None,
+            Call(
+                layer,
+                kinds_of(layer),
+                tuple(self.signals[key] for key in keys),
+                tuple(shapes),
+                output_shape,
+                arguments,
+                options,
+                self.training,
+                self.target(layer) if self.target else None,
+            )
         )
-        return self._record(layer, found, keys)
+        return self._record(layer, found, keys, call)
 
     def _at_each_step(
-        self, layer: Any, keys: list[int], shapes: list[Any], output_shape: Any
+        self,
+        layer: Any,
+        keys: list[int],
+        shapes: list[Shape],
+        output_shape: Shape,
+        call: int,
     ) -> int | None:
         """Calls the layer inside a `TimeDistributed`: all steps have like moments."""
         outside = self.inside
@@ -295,31 +350,93 @@ class _Walk:
             else:
                 steps = [(shape[0], *shape[2:]) for shape in shapes]
                 one = (output_shape[0], *output_shape[2:])
-                output = self._call(inner, keys, steps, one)
+                signals = tuple(self.signals[key] for key in keys)
+                output = self._step(inner, keys, steps, one, 0, signals, {})
         finally:
             self.inside = outside
         if output is None:
             return None
-        return self._record(layer, Step(self.signals[output], None, (1.0,)), [output])
+        found = Step(self.signals[output], None, (1.0,), (1.0,))
+        return self._record(layer, found, [output], call)
 
-    def _record(self, layer: Any, found: Step, keys: list[int]) -> int:
-        output = self.new(found.output)
+    def _record(self, layer: Any, found: Step, keys: list[int], call: int) -> int:
+        inner = output = self._new_of(found, keys)
+        if found.activation is not None:
+            activated = elementwise.activation(found.activation, self.signals[inner])
+            output = self._new_of(activated, [inner])
+        before = [self.signals[key].rough for key in keys]
+        if found.output.rough and not any(before) and not self.rough:
+            self.untreated.append((self._name(layer), found.note))
         silent = type(layer).__name__ == "InputLayer"
+        name = self._name(layer)
         self.records.append(
-            _Record(self._name(layer), found, keys, output, silent, self.inside)
+            _Record(name, found, keys, inner, output, silent, self.inside, call)
         )
         return output
+
+    def _new_of(self, found: Step, keys: list[int]) -> int:
+        output = self.new(found.output)
+        if found.slopes is not None:
+            self._reach_on(output, keys, found)
+        return output
+
+    def _reach_on(self, output: int, keys: list[int], found: Step) -> None:
+        """Notes what a tensor is a function of, by the chain rule."""
+        slopes = [self._slope(one, output) for one in found.slopes or ()]
+        terms: dict[int, list[_Reach]] = {}
+        for key, slope, square in zip(keys, slopes, found.backward, strict=True):
+            for number, (reach, _) in self.reach[key].items():
+                exact = reach**2 * square if isinstance(reach, float) else math.nan
+                terms.setdefault(number, []).append((slope * reach, exact))
+        for number, several in terms.items():
+            total = sum(reach for reach, _ in several)
+            exact = several[0][1] if len(several) == 1 else math.nan
+            square = float(np.mean(total**2)) if math.isnan(exact) else exact
+            if found.rough_backward and not self.rough:
+                square = math.nan
+            self.reach[output][number] = (total, square)
+
+    def _slope(self, slope: Slope, output: int) -> float | np.ndarray[Any, Any]:
+        return slope(output).astype(np.float32) if callable(slope) else float(slope)
 
     def _name(self, layer: Any) -> str:
         """Returns the name that the monitor has for a layer, or an operation's own."""
         return self.names.get(id(layer)) or getattr(layer, "path", None) or layer.name
 
-    def backward(self, grads: dict[int, float]) -> None:
-        """Adds up gradients from the outputs back, in place."""
+    def backward(self, outputs: list[int | None], gradient: float) -> list[float]:
+        """Returns the second moment of the gradient at each record's output.
+
+        Where no output is known, gradients are relative to that at the last tensor
+        which goes into a layer without a rule.
+        """
+        known = [key for key in outputs if key is not None]
+        starts = known or self.ends[-1:]
+        injected: dict[int, float] = dict.fromkeys(self.signals, 0.0)
+        for key in self.ends:
+            injected[key] += math.nan if known or key not in starts else 0.0
+        for key in starts:
+            injected[key] += gradient
+        # What each tensor is a function of, turned round.
+        makes: dict[int, list[tuple[int, float]]] = {}
+        for number, reach in self.reach.items():
+            for source, (_, square) in reach.items():
+                makes.setdefault(source, []).append((number, square))
+
+        def reaching(number: int) -> float:
+            pairs = [(injected[one], square) for one, square in makes[number] if square]
+            return sum(one * square for one, square in pairs if one)
+
+        found = []
         for record in reversed(self.records):
-            record.backprop = grads[record.output]
+            found.append(reaching(record.output))
+            if record.step.slopes is not None:
+                continue
+            total = reaching(record.inner)
+            blurred = record.step.rough_backward and not self.rough
             for key, factor in zip(record.inputs, record.step.backward, strict=True):
-                grads[key] += factor * record.backprop
+                if factor and total:
+                    injected[key] += math.nan if blurred else factor * total
+        return found[::-1]
 
 
 def _is_graph(layer: Any) -> bool:

@@ -1,364 +1,430 @@
-"""How each kind of layer changes second moments, forward and backward, on average.
+"""How each kind of layer and operation changes second moments, forward and backward.
 
-Weights count as independent of their inputs and of mean 0, so that
-`E[z²] = sum(w²) E[x²] + E[b²]` for each output: exact over draws of the weights, for
-inputs of any correlation. Kernels whose units' weights sum to zero see the inputs'
-deviations from their mean only. Rules know layers by the names of their classes and by
-their attributes, and import no Keras.
+Averages over draws of the weights (`theory.kernels`). A rule reads all arguments that
+its layer or operation has, or names what it does not know: nothing is taken as if an
+argument were not there. Rules know layers by the names of their classes and by their
+attributes.
 """
 
-import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from keras_initkit.structure import values
+from keras_initkit.structure.roles import is_of_keras
 from keras_initkit.structure.values import array
-from keras_initkit.theory import activations
-from keras_initkit.theory.gains import moments
+from keras_initkit.theory import elementwise, kernels, merging
+from keras_initkit.theory._quadrature import Array
+from keras_initkit.theory.signals import DRAWS, Padding, Signal, generator
+from keras_initkit.theory.step import Call, Step, Untreatable, entries
+
+# A second moment that is known roughly is so far above epsilon, or epsilon counts.
+_FAR = 100
+# Channels of a group from which on its mean is that of all.
+_MANY = 32
+# Share of a variance below which its parts are lost in their errors.
+_FAINT = 0.05
 
 
-@dataclasses.dataclass(frozen=True)
-class Signal:
-    """Moments of the entries of a tensor, over units, positions and inputs.
-
-    Attributes:
-        second_moment: `E[x²]`.
-        mean: `E[x]`.
-    """
-
-    second_moment: float
-    mean: float = 0.0
-
-    @property
-    def variance(self) -> float:
-        """`Var[x]`, not below 0."""
-        return max(0.0, self.second_moment - self.mean**2)
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """What a layer does to signals.
-
-    Attributes:
-        output: The signal after it, activation included.
-        preactivation: Second moment before its own activation, or `None` without
-            weights.
-        backward: For each input, the factor from the second moment of dL/d(output) to
-            that of dL/d(input).
-        slope: `E[phi'²]` of its own activation (part of `backward`).
-        kernels: Variables whose scale sets the preactivation; none for kernels that
-            are quantized or have LoRA's part added.
-        bias: Second moment that the bias adds to the preactivation.
-        note: What is approximate, or empty.
-    """
-
-    output: Signal
-    preactivation: float | None
-    backward: tuple[float, ...]
-    slope: float = 1.0
-    kernels: tuple[Any, ...] = ()
-    bias: float = 0.0
-    note: str = ""
-
-
-class Untreatable(Exception):
-    """A layer whose effect has no rule here; its message says why."""
-
-
-def step(
-    layer: Any,
-    inputs: list[Signal],
-    input_shapes: list[tuple[int | None, ...]],
-    output_shape: tuple[int | None, ...],
-    training: bool,
-    target: float | None = None,
-) -> Step:
+def step(call: Call) -> Step:
     """Applies the rule of a layer's kind.
-
-    Args:
-        layer: Keras layer or operation.
-        inputs: Signals of its inputs.
-        input_shapes: Their shapes, batch axis included.
-        output_shape: Shape of its output.
-        training: Whether normalization uses batch statistics and dropout drops.
-        target: Preactivation second moment that the kernels are taken to be scaled
-            to, or `None` for their present scale.
-
-    Returns:
-        `Step`.
 
     Raises:
         Untreatable: If there is no rule.
     """
-    kinds = {base.__name__ for base in type(layer).__mro__}
-    if "Embedding" in kinds:
-        table = _weight(layer, "embeddings")
-        signal = Signal(float(np.mean(table**2)), float(np.mean(table)))
-        return Step(signal, None, (0.0,))
-    if kinds & _LINEAR:
-        return _linear(layer, kinds, inputs[0], input_shapes[0], output_shape, target)
-    if kinds & _NORMALIZATION:
-        return _normalization(layer, kinds, inputs[0], training)
-    if kinds & _MERGING:
-        return _merge(type(layer).__name__, inputs, input_shapes)
-    if kinds & _ACTIVATIONS:
-        return _activation(activation_of(layer), inputs[0])
-    if kinds & _POOLING:
-        ratio = _size(output_shape) / _size(input_shapes[0])
-        note = "taken to keep second moments"
-        return Step(inputs[0], None, (ratio,), note=note)
-    if kinds & _DROPOUT:
-        keep = 1 - layer.rate if training else 1.0
-        signal = Signal(inputs[0].second_moment / keep, inputs[0].mean)
-        return Step(signal, None, (1 / keep,))
-    if "ZeroPadding1D" in kinds or "ZeroPadding2D" in kinds or "ZeroPadding3D" in kinds:
-        share = _size(input_shapes[0]) / _size(output_shape)
-        signal = Signal(inputs[0].second_moment * share, inputs[0].mean * share)
-        return Step(signal, None, (1.0,))
-    if kinds & _REARRANGING:
-        return Step(inputs[0], None, (_size(output_shape) / _size(input_shapes[0]),))
-    raise Untreatable(f"{type(layer).__name__} has no propagation rule")
+    for names, rule in _RULES:
+        if call.kinds & names:
+            _check_options(call)
+            return rule(call)
+    raise Untreatable(f"{type(call.layer).__name__} has no propagation rule")
 
 
-def activation_of(layer: Any) -> activations.Activation:
-    """Returns the activation that an activation layer or operation applies."""
-    name = type(layer).__name__
-    if name == "LeakyReLU":
-        return activations.leaky_relu(layer.negative_slope)
-    if name == "PReLU":
-        return activations.leaky_relu(float(np.mean(array(layer.alpha))))
-    if name == "ELU":
-        return activations.elu(layer.alpha)
-    if name == "ReLU":
-        if not hasattr(layer, "max_value"):
-            return activations.resolve("relu")
-        return activations.relu(layer.negative_slope, layer.max_value, layer.threshold)
-    function = getattr(layer, "activation", None)
-    return resolve_function(name.lower() if function is None else function)
+def kinds_of(layer: Any) -> frozenset[str]:
+    """Returns the names of Keras's classes whose `call` a layer has."""
+    bases = type(layer).__mro__
+    caller = next((base for base in bases if "call" in vars(base)), None)
+    if caller is not None and not is_of_keras(caller):
+        return frozenset()
+    return frozenset(base.__name__ for base in bases if is_of_keras(base))
 
 
-def resolve_function(function: Any) -> activations.Activation:
-    """Returns the theory's activation for a Keras function, name or `None`."""
-    name = getattr(function, "__name__", function)
-    ours = str(getattr(function, "__module__", "keras")).startswith("keras")
-    try:
-        if function is None:
-            return activations.resolve("linear")
-        if ours and isinstance(name, str):
-            return activations.resolve(name)
-        return activations.resolve(lambda x: np.asarray(function(x)))
-    except ValueError as error:
-        raise Untreatable(str(error)) from error
+def _check_options(call: Call) -> None:
+    """Raises `Untreatable` for arguments by name that no rule reads."""
+    read = ("training", "mask", *_OPTIONS.get(type(call.layer).__name__, ()))
+    for name, value in call.options.items():
+        if name not in read and value is not None and not isinstance(value, Signal):
+            raise Untreatable(f"its argument `{name}` has no rule")
+    if "mask" in call.options and call.options["mask"] is not None:
+        raise Untreatable("its mask has no rule")
 
 
-_LINEAR = {"Dense", "EinsumDense", "BaseConv", "BaseConvTranspose"}
-_LINEAR |= {"BaseDepthwiseConv", "BaseSeparableConv"}
-_NORMALIZATION = {"BatchNormalization", "LayerNormalization", "GroupNormalization"}
-_NORMALIZATION |= {"RMSNormalization", "UnitNormalization"}
-_MERGING = {"Add", "Average", "Concatenate", "Multiply", "Subtract"}
-_ACTIVATIONS = {"Activation", "LeakyReLU", "PReLU", "ELU", "ReLU", "Relu", "Tanh"}
-_ACTIVATIONS |= {"Gelu", "Silu", "Sigmoid"}
-_POOLING = {"BasePooling", "BaseGlobalPooling"}
-_DROPOUT = {"Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"}
-_REARRANGING = {"Flatten", "Reshape", "Permute", "Identity", "UpSampling1D"}
-_REARRANGING |= {"UpSampling2D", "UpSampling3D", "Cropping1D", "Cropping2D", "GetItem"}
-_REARRANGING |= {"InputLayer", "Cropping3D", "RepeatVector", "Transpose"}
+# Arguments by name that a rule reads.
+_OPTIONS = {"ReversibleEmbedding": ("reverse",)}
 
 
-def _linear(
-    layer: Any,
-    kinds: set[str],
-    x: Signal,
-    input_shape: tuple[int | None, ...],
-    output_shape: tuple[int | None, ...],
-    target: float | None,
-) -> Step:
-    kernels: tuple[Any, ...]
-    if "BaseSeparableConv" in kinds:
-        kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
-        depthwise, pointwise = (array(kernel) for kernel in kernels)
-        middle = depthwise.shape[-2] * depthwise.shape[-1]
-        weight = np.sum(depthwise**2) / middle * np.sum(pointwise**2)
-        weight = float(weight) / pointwise.shape[-1]
-    else:
-        variable = values.sole_variable(layer)
-        kernels = () if variable is None else (variable,)
-        kernel = _weight(layer)
-        if _sums_to_zero(kernel):
-            x = dataclasses.replace(x, second_moment=x.variance, mean=0.0)
-        weight = float(np.sum(kernel**2)) / _outputs(layer, kinds, kernel.shape)
-    # Share of the products that fall on the input, not on its padding.
-    if "BaseConvTranspose" in kinds:
-        spread = _transposed_share(layer, input_shape, output_shape)
-        weight *= spread * _size(input_shape) / input_shape[-1]  # type: ignore[operator]
-        weight /= _size(output_shape) / output_shape[-1]  # type: ignore[operator]
-    elif "Conv" in " ".join(kinds):
-        weight *= _coverage(layer, input_shape, output_shape)
-    bias = getattr(layer, "bias", None)
-    offset = 0.0 if bias is None else float(np.mean(array(bias) ** 2))
-    q = weight * x.second_moment + offset
-    if target is not None:
-        if not kernels:
-            raise Untreatable("no variable alone sets the scale of its kernel")
-        if not weight * x.second_moment > 0 or target <= offset:
-            raise Untreatable("its kernel cannot be scaled to the target")
-        weight *= (target - offset) / (weight * x.second_moment)
-        present, q = q, target
-    else:
-        present = q
-    phi = resolve_function(getattr(layer, "activation", None))
-    found = moments(phi, q)
-    # sum over x of g² = sum over z of g² * weight: each product is met once each way.
-    per_input = weight * _size(output_shape) / _size(input_shape)
-    slope = found.derivative_second_moment
-    return Step(
-        Signal(found.second_moment, found.mean),
-        present,
-        (per_input * slope,),
-        slope,
-        kernels,
-        offset,
+def _embedding(call: Call) -> Step:
+    if call.options.get("reverse") or len(call.arguments) > 1:
+        raise Untreatable("used in reverse it has no rule")
+    table = kernels.weight_of(call.layer, "embeddings")
+
+    def make(number: int) -> Array:
+        draw = generator(number)
+        units = draw.integers(table.shape[1], size=DRAWS)
+        return table[draw.integers(len(table), size=(2, DRAWS)), units]
+
+    columns = table.mean(axis=0)
+    output = Signal(
+        float(np.mean(table**2)),
+        float(np.mean(table)),
+        float(np.mean(columns**2)),
+        gaussian=False,
+        origins=frozenset({id(call.layer)}),
+        make=make,
     )
+    return Step(output, None, (0.0,) * len(call.inputs))
 
 
-def _sums_to_zero(kernel: values.Array) -> bool:
-    """Whether each unit's weights sum to zero: then the inputs' mean does not count."""
-    sums = np.abs(kernel.reshape(-1, kernel.shape[-1]).sum(axis=0)).max()
-    return bool(sums < 1e-4 * np.abs(kernel).max())
+def _batch_normalization(call: Call) -> Step:
+    layer, x = call.layer, call.inputs[0]
+    axis = layer.axis
+    if axis % len(call.output_shape) != len(call.output_shape) - 1:
+        raise Untreatable("it normalizes along another axis than the last")
+    if getattr(layer, "renorm", False):
+        raise Untreatable("renormalization has no rule")
+    if call.training and layer.trainable:
+        return _normalized(call, x.shared, layer.gamma, layer.beta)
+    variance = array(layer.moving_variance) + layer.epsilon
+    centre = array(layer.moving_mean)
+    gamma = 1.0 if layer.gamma is None else array(layer.gamma)
+    beta = 0.0 if layer.beta is None else array(layer.beta)
+    factor = gamma / np.sqrt(variance)
+    offset = beta - centre * factor
+    scaled = elementwise.with_constant(x, factor, "multiply")
+    shifted = elementwise.with_constant(scaled.output.numbered(-1), offset, "add")
+    output = shifted.output.as_source(
+        origins=frozenset(x.roots).union(*x.roots.values()),
+        gaussian=x.gaussian and np.ptp(factor) < 1e-6 and np.ptp(offset) < 1e-6,
+    )
+    return Step(output, None, (float(np.mean(factor**2)),))
 
 
-def _outputs(layer: Any, kinds: set[str], shape: tuple[int, ...]) -> int:
-    """Number of output units that a kernel's entries are spread over."""
-    if "EinsumDense" in kinds:
-        left, output = layer.equation.replace(" ", "").split("->")
-        axes = left.split(",")[1]
-        return math.prod(
-            n for n, axis in zip(shape, axes, strict=True) if axis in output
+def _layer_normalization(call: Call) -> Step:
+    layer, x = call.layer, call.inputs[0]
+    if getattr(layer, "rms_scaling", False):
+        raise Untreatable("`rms_scaling` has no rule")
+    _check_last_axis(call)
+    return _normalized(call, x.mean**2, layer.gamma, layer.beta)
+
+
+def _group_normalization(call: Call) -> Step:
+    layer, x = call.layer, call.inputs[0]
+    last = len(call.output_shape) - 1
+    if layer.axis % len(call.output_shape) != last:
+        raise Untreatable("it normalizes along another axis than the last")
+    channels = call.output_shape[-1] or 0
+    if layer.groups < 1 or channels / layer.groups < _MANY:
+        raise Untreatable(
+            "its groups have few channels: how positions of one channel correlate is "
+            "not known"
         )
-    if "BaseDepthwiseConv" in kinds:
-        return shape[-1] * shape[-2]
-    return shape[-2] if "BaseConvTranspose" in kinds else shape[-1]
+    return _normalized(call, x.mean**2, layer.gamma, layer.beta)
 
 
-def _coverage(
-    layer: Any,
-    input_shape: tuple[int | None, ...],
-    output_shape: tuple[int | None, ...],
-) -> float:
-    """Average share of a convolution's taps that lie on the input."""
-    if layer.padding == "valid" or layer.data_format != "channels_last":
-        return 1.0
-    share = 1.0
-    sizes = zip(
-        input_shape[1:-1],
-        output_shape[1:-1],
-        layer.kernel_size,
-        layer.strides,
-        layer.dilation_rate,
-        strict=True,
-    )
-    for n, out, taps, stride, dilation in sizes:
-        if n is None or out is None:
-            continue
-        reach = (taps - 1) * dilation
-        before = max((out - 1) * stride + reach + 1 - n, 0) // 2
-        if layer.padding == "causal":
-            before = reach
-        at = np.arange(out)[:, None] * stride + np.arange(taps) * dilation - before
-        share *= float(np.mean((at >= 0) & (at < n)))
-    return share
+def _rms_normalization(call: Call) -> Step:
+    _check_last_axis(call)
+    return _normalized(call, 0.0, call.layer.scale, None)
 
 
-def _transposed_share(
-    layer: Any,
-    input_shape: tuple[int | None, ...],
-    output_shape: tuple[int | None, ...],
-) -> float:
-    """Average share of a transposed convolution's products that are not cropped."""
-    share = 1.0
-    sizes = zip(
-        input_shape[1:-1], output_shape[1:-1], layer.kernel_size, layer.strides,
-        strict=True,
-    )  # fmt: skip
-    for n, out, taps, stride in sizes:
-        if n is None or out is None or layer.padding == "valid":
-            continue
-        crop = max(taps - stride, 0) // 2
-        at = np.arange(n)[:, None] * stride + np.arange(taps) - crop
-        share *= float(np.mean((at >= 0) & (at < out)))
-    return share
+def _unit_normalization(call: Call) -> Step:
+    if getattr(call.layer, "order", 2) != 2:
+        raise Untreatable("`order` has no rule")
+    _check_last_axis(call)
+    x, axes = call.inputs[0], _axes(call.layer.axis)
+    size = math.prod(call.output_shape[axis] or 0 for axis in axes)
+    if not size or not x.second_moment > 0:
+        raise Untreatable("it divides by a norm that is not known, or 0")
+    factor = 1 / math.sqrt(size * x.second_moment)
+    scaled = elementwise.scaled(x, factor).output
+    return Step(scaled, None, (factor**2,), (factor,), x.rough)
 
 
-def _normalization(layer: Any, kinds: set[str], x: Signal, training: bool) -> Step:
-    gamma2 = _second(getattr(layer, "gamma", getattr(layer, "scale", None)), 1.0)
-    beta = getattr(layer, "beta", None)
-    shift, shift2 = (0.0, 0.0)
-    if beta is not None and not isinstance(beta, int | float):
-        shift, shift2 = float(np.mean(array(beta))), _second(beta, 0.0)
-    if "BatchNormalization" in kinds and not training:
-        variance = float(np.mean(array(layer.moving_variance))) + layer.epsilon
-        centre = float(np.mean(array(layer.moving_mean)))
-        spread = x.variance + (x.mean - centre) ** 2
-        signal = Signal(gamma2 * spread / variance + shift2, shift)
-        return Step(signal, None, (gamma2 / variance,))
-    centred = not kinds & {"RMSNormalization", "UnitNormalization"}
-    size = x.variance if centred else x.second_moment
+def _axes(axis: Any) -> tuple[int, ...]:
+    return tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+
+
+def _check_last_axis(call: Call) -> None:
+    """Raises `Untreatable` for a normalization that does not go over all units."""
+    rank = len(call.output_shape)
+    if rank - 1 not in {axis % rank for axis in _axes(call.layer.axis)}:
+        raise Untreatable("it does not normalize along the last axis")
+
+
+def _normalized(call: Call, removed: float | None, gamma: Any, beta: Any) -> Step:
+    """Centres and scales a signal to `(E[x²] - removed) / (... + epsilon)`.
+
+    Args:
+        call: The call.
+        removed: What of the second moment is that of the means which are taken away;
+            `None` if it is not known.
+        gamma: Variable of scales, or `None`.
+        beta: Variable of offsets, or `None`.
+    """
+    x, epsilon = call.inputs[0], float(call.layer.epsilon)
+    taken = x.mean**2 if removed is None else removed
+    size = max(0.0, x.second_moment - taken)
     if not size > 0:
-        raise Untreatable("normalizes a signal without variance")
+        raise Untreatable("it normalizes a signal that does not vary")
+    vague = x.rough or removed is None or size < _FAINT * x.second_moment
+    gammas = np.ones(1) if gamma is None else array(gamma)
+    betas = np.zeros(1) if beta is None else array(beta)
+    factor = 1 / math.sqrt(size + epsilon)
+    gamma2, shift2 = float(np.mean(gammas**2)), float(np.mean(betas**2))
+    centre = 0.0 if taken == 0 else x.mean
+    left = None
+    if x.shared is not None and removed is not None:
+        left = factor**2 * max(0.0, x.shared - taken)
+    # Each unit as it is ahead of its scale and offset.
+    plain = x.becoming(
+        second_moment=factor**2 * size,
+        mean=factor * (x.mean - centre),
+        shared=left,
+        rough=vague and size < _FAR * epsilon,
+        make=lambda number: (x.draws - centre) * factor,
+    )
+    scaled = elementwise.with_constant(plain, gammas, "multiply").output
+    output = elementwise.with_constant(scaled, betas, "add").output
+    backward = gamma2 * factor**2
     note = "gradient through the statistics neglected"
-    return Step(Signal(gamma2 + shift2, shift), None, (gamma2 / size,), note=note)
+    if taken in (0.0, x.mean**2) and removed is not None:
+        # All entries are moved and scaled alike.
+        slope = float(np.mean(gammas)) * factor
+        return Step(output, None, (backward,), (slope,), vague, note=note)
+    output = output.as_source(
+        gaussian=x.gaussian and shift2 == 0 and np.ptp(gammas) == 0, make=None
+    )
+    return Step(output, None, (backward,), rough_backward=vague, note=note)
 
 
-def _merge(
-    name: str, inputs: list[Signal], shapes: list[tuple[int | None, ...]]
-) -> Step:
-    note = "branches taken to be uncorrelated"
-    if name == "Concatenate":
-        sizes = [_size(shape) for shape in shapes]
-        total = sum(sizes)
-        parts = list(zip(sizes, inputs, strict=True))
-        second = sum(n * s.second_moment for n, s in parts) / total
-        signal = Signal(second, sum(n * s.mean for n, s in parts) / total)
-        return Step(signal, None, (1.0,) * len(inputs))
-    if name == "Multiply":
-        second = math.prod(s.second_moment for s in inputs)
-        signal = Signal(second, math.prod(s.mean for s in inputs))
-        factors = tuple(
-            math.prod(o.second_moment for m, o in enumerate(inputs) if m != n)
-            for n in range(len(inputs))
-        )
-        return Step(signal, None, factors, note=note)
-    sign = -1.0 if name == "Subtract" else 1.0
-    scale = 1 / len(inputs) if name == "Average" else 1.0
-    mean = inputs[0].mean + sign * sum(s.mean for s in inputs[1:])
-    second = sum(s.variance for s in inputs) + mean**2
-    signal = Signal(scale**2 * second, scale * mean)
-    return Step(signal, None, (scale**2,) * len(inputs), note=note)
+def _pooling(call: Call) -> Step:
+    """Positions in a window: how they correlate is not known."""
+    layer, x = call.layer, call.inputs[0]
+    ratio = entries(call.output_shape) / entries(call.shapes[0])
+    taps = 1
+    if "Average" in type(layer).__name__:
+        size = layer.pool_size
+        rank = len(call.output_shape) - 2
+        taps = math.prod(size if isinstance(size, tuple | list) else (size,) * rank)
+    return Step(
+        x.as_source(rough=True, shared=None, gaussian=False, make=None),
+        None,
+        (ratio / taps,),
+        note="taken to keep second moments: how positions correlate is not known",
+    )
 
 
-def _activation(phi: activations.Activation, x: Signal) -> Step:
-    found = moments(phi, x.variance, x.mean)
-    slope = found.derivative_second_moment
-    return Step(Signal(found.second_moment, found.mean), None, (slope,), slope)
+def _global_pooling(call: Call) -> Step:
+    raise Untreatable("it pools positions, and how these correlate is not known")
 
 
-def _weight(layer: Any, name: str = "kernel") -> values.Array:
-    """Returns the weight that a layer computes with, or raises `Untreatable`."""
-    weight = values.effective(layer, name)
-    if weight is None:
-        mode = getattr(layer, "quantization_mode", None)
-        raise Untreatable(f"its {name} cannot be read (quantization: {mode})")
-    return weight
+def _dropout(call: Call) -> Step:
+    layer, x = call.layer, call.inputs[0]
+    if not call.training:
+        return Step(x, None, (1.0,), (1.0,))
+    if "Gaussian" in type(layer).__name__:
+        return elementwise.noisy(x, 1 / (1 - layer.rate), 0.0)
+    shape = getattr(layer, "noise_shape", None)
+    if shape is not None and any(n == 1 for n in shape[1:]):
+        step = elementwise.dropped(x, layer.rate)
+        return Step(step.output.as_source(shared=None), None, step.backward)
+    return elementwise.dropped(x, layer.rate)
 
 
-def _second(variable: Any, default: float) -> float:
-    if variable is None or isinstance(variable, int | float | bool):
-        return default
-    return float(np.mean(array(variable) ** 2))
+def _noise(call: Call) -> Step:
+    if not call.training:
+        return Step(call.inputs[0], None, (1.0,), (1.0,))
+    return elementwise.noisy(call.inputs[0], 1.0, float(call.layer.stddev) ** 2)
 
 
-def _size(shape: tuple[int | None, ...]) -> float:
-    """Entries of a tensor per sample; unknown axes count 1."""
-    return float(math.prod(n or 1 for n in shape[1:]))
+def _zero_padding(call: Call) -> Step:
+    layer, x = call.layer, call.inputs[0]
+    share = entries(call.shapes[0]) / entries(call.output_shape)
+    axes = layer.padding
+    pairs = tuple(map(tuple, axes)) if isinstance(axes[0], tuple) else (tuple(axes),)
+
+    def make(number: int) -> Array:
+        return x.draws * (generator(number).random(DRAWS) < share)
+
+    output = x.as_source(
+        second_moment=x.second_moment * share,
+        mean=x.mean * share,
+        shared=None if x.shared is None else x.shared * share,
+        gaussian=False,
+        make=make,
+        padding=Padding(x, pairs),
+    )
+    return Step(output, None, (1.0,))
+
+
+def _rearranged(call: Call) -> Step:
+    layer, (x, *others) = call.layer, call.inputs
+    if others or not call.output_shape:
+        raise Untreatable("it rearranges by more than one tensor")
+    if getattr(layer, "interpolation", "nearest") != "nearest":
+        raise Untreatable(f"interpolation {layer.interpolation!r} has no rule")
+    if "GetItem" in call.kinds and not _keeps_examples(call):
+        raise Untreatable("it takes some of the examples")
+    same_units = call.output_shape[-1] == call.shapes[0][-1] and not (
+        call.kinds & {"Permute", "Transpose", "Reshape", "Flatten"}
+    )
+    ratio = entries(call.output_shape) / entries(call.shapes[0])
+    output = x.as_source(shared=x.shared if same_units else None)
+    return Step(output, None, (ratio,))
+
+
+def _keeps_examples(call: Call) -> bool:
+    key = call.arguments[1] if len(call.arguments) > 1 else call.options.get("key")
+    return key is Ellipsis or (isinstance(key, slice) and key == slice(None))
+
+
+def _identity(call: Call) -> Step:
+    return Step(call.inputs[0], None, (1.0,), (1.0,))
+
+
+def _stopped(call: Call) -> Step:
+    x = call.inputs[0]
+    return Step(x.becoming(make=lambda number: x.draws), None, (0.0,), (0.0,))
+
+
+def _cast(call: Call) -> Step:
+    if "float" not in str(call.layer.dtype):
+        raise Untreatable("it makes whole numbers of it")
+    return _identity(call)
+
+
+def _activation(call: Call) -> Step:
+    others = [one for one in call.arguments[1:] if not np.isscalar(one)]
+    if len(call.inputs) > 1 or others or not isinstance(call.arguments[0], Signal):
+        raise Untreatable("its arguments have no rule")
+    phi = elementwise.activation_of(call.layer, call.arguments)
+    return elementwise.activation(phi, call.inputs[0])
+
+
+def _constant_of(call: Call) -> tuple[int, Array] | None:
+    """Returns place and values of the constant of a pair, `None` for two tensors."""
+    pair = [*call.arguments, *call.options.values()]
+    if len(pair) != 2:
+        raise Untreatable("it does not take two operands")
+    at = next((n for n, one in enumerate(pair) if not isinstance(one, Signal)), None)
+    if at is None:
+        return None
+    constant = array(pair[at])
+    shape = call.shapes[0]
+    if constant.ndim > len(shape) or entries(call.output_shape) != entries(shape):
+        raise Untreatable("a constant repeats it along an axis")
+    if not np.isfinite(constant).all():
+        raise Untreatable("a constant is not finite")
+    return at, constant
+
+
+def _add(call: Call) -> Step:
+    return _sum(call, 1.0)
+
+
+def _subtract(call: Call) -> Step:
+    return _sum(call, -1.0)
+
+
+def _sum(call: Call, sign: float) -> Step:
+    if _is_layer(call.layer):
+        return merging.combination(call, [1.0] + [sign] * (len(call.inputs) - 1))
+    found = _constant_of(call)
+    if found is None:
+        return merging.combination(call, [1.0, sign])
+    at, constant = found
+    x = call.inputs[0]
+    if at == 1:
+        return elementwise.with_constant(x, sign * constant, "add")
+    turned = elementwise.scaled(x, sign)
+    moved = elementwise.with_constant(turned.output.numbered(x.number), constant, "add")
+    return Step(moved.output, None, (1.0,), (sign,))
+
+
+def _average(call: Call) -> Step:
+    if not _is_layer(call.layer):
+        raise Untreatable("it averages along an axis: how entries correlate is unknown")
+    return merging.combination(call, [1 / len(call.inputs)] * len(call.inputs))
+
+
+def _multiply(call: Call) -> Step:
+    found = None if _is_layer(call.layer) else _constant_of(call)
+    if found is None:
+        return merging.product(call)
+    return elementwise.with_constant(call.inputs[0], found[1], "multiply")
+
+
+def _divide(call: Call) -> Step:
+    found = _constant_of(call)
+    if found is None or found[0] == 0 or not found[1].all():
+        raise Untreatable("it divides by something that may be 0")
+    return elementwise.with_constant(call.inputs[0], 1 / found[1], "multiply")
+
+
+def _negative(call: Call) -> Step:
+    return elementwise.scaled(call.inputs[0], -1.0)
+
+
+def _rescaling(call: Call) -> Step:
+    scale, offset = array(call.layer.scale), array(call.layer.offset)
+    if scale.size > 1 or offset.size > 1:
+        raise Untreatable("its channels have scales of their own")
+    return elementwise.scaled(call.inputs[0], float(scale), float(offset))
+
+
+def _is_layer(layer: Any) -> bool:
+    return hasattr(layer, "trainable_variables")
+
+
+_ACTIVATIONS = {"Activation", "LeakyReLU", "PReLU", "ELU", "ReLU"}
+# Operations of one tensor, entry by entry; `keras.ops` has a class for each.
+_ACTIVATIONS |= {"Absolute", "Arctan", "Celu", "Clip", "Cos", "Elu", "Erf", "Exp"}
+_ACTIVATIONS |= {"Expm1", "Gelu", "HardShrink", "HardSigmoid", "HardSilu", "HardTanh"}
+_ACTIVATIONS |= {"LeakyRelu", "LogSigmoid", "Power", "Relu", "Relu6", "Selu", "Sigmoid"}
+_ACTIVATIONS |= {"Silu", "Sin", "SoftShrink", "Softplus", "Softsign", "SparsePlus"}
+_ACTIVATIONS |= {"Square", "Squareplus", "Tanh", "TanhShrink", "Threshold"}
+_POOLING = {"BasePooling"}
+_DROPOUT = {"BaseDropout", "Dropout", "BaseSpatialDropout", "GaussianDropout"}
+_PADDING = {"ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"}
+_REARRANGING = {"Flatten", "Reshape", "Permute", "UpSampling1D", "UpSampling2D"}
+_REARRANGING |= {"UpSampling3D", "Cropping1D", "Cropping2D", "Cropping3D", "GetItem"}
+_REARRANGING |= {"RepeatVector", "Transpose", "ExpandDims", "Squeeze"}
+
+Rule = Callable[[Call], Step]
+# The first that has one of a layer's kinds.
+_RULES: tuple[tuple[set[str], Rule], ...] = (
+    ({"Embedding"}, _embedding),
+    (kernels.KINDS, kernels.linear),
+    ({"BatchNormalization"}, _batch_normalization),
+    ({"LayerNormalization"}, _layer_normalization),
+    ({"GroupNormalization"}, _group_normalization),
+    ({"RMSNormalization"}, _rms_normalization),
+    ({"UnitNormalization"}, _unit_normalization),
+    ({"Add"}, _add),
+    ({"Subtract"}, _subtract),
+    ({"Average"}, _average),
+    ({"Multiply"}, _multiply),
+    ({"Divide", "TrueDivide"}, _divide),
+    ({"Negative"}, _negative),
+    ({"Concatenate"}, merging.joined),
+    ({"Rescaling"}, _rescaling),
+    ({"InputLayer", "Identity"}, _identity),
+    ({"StopGradient"}, _stopped),
+    ({"Cast"}, _cast),
+    (_ACTIVATIONS, _activation),
+    ({"BaseGlobalPooling"}, _global_pooling),
+    (_POOLING, _pooling),
+    ({"GaussianNoise"}, _noise),
+    (_DROPOUT, _dropout),
+    (_PADDING, _zero_padding),
+    (_REARRANGING, _rearranged),
+)

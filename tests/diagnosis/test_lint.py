@@ -435,6 +435,62 @@ def test_subclassed_model_is_checked_layer_by_layer():
     assert [f.rule for f in kik.lint(model)] == ["EqualWeights", "LearningRateRange"]
 
 
+def parallel(count):
+    """Towers side by side are no layers one behind another."""
+    inputs = keras.Input((16,))
+    scales = [10.0 ** (-n) for n in range(count)]
+    towers = [
+        k.Dense(16, "relu", kernel_initializer=keras.initializers.RandomNormal(0, s))(
+            inputs
+        )
+        for s in scales
+    ]
+    return keras.Model(inputs, k.Dense(3)(k.concatenate(towers)))
+
+
+def small_branches(depth):
+    """The last layer of each residual branch is small on purpose, the head, too."""
+
+    def small(units):
+        normal = keras.initializers.RandomNormal(0, 1e-5)
+        return k.Dense(units, kernel_initializer=normal)
+
+    inputs = keras.Input((64,))
+    x = k.Dense(64)(inputs)
+    for _ in range(depth):
+        x = k.add([x, small(64)(k.Dense(64, "relu")(x))])
+    return keras.Model(inputs, small(3)(x))
+
+
+def scaled_branches(depth):
+    inputs = x = keras.Input((64,))
+    for _ in range(depth):
+        branch = k.Dense(64, kernel_initializer="he_normal")(k.ReLU()(x))
+        x = x + 0.1 * branch
+    return keras.Model(inputs, k.Dense(3)(x))
+
+
+HEALTHY = {
+    "parallel": lambda: parallel(6),
+    "small branches": lambda: small_branches(12),
+    "scaled branches": lambda: scaled_branches(30),
+}
+
+
+@pytest.mark.parametrize("case", HEALTHY)
+def test_drift_follows_the_graph(case):
+    assert [str(finding) for finding in kik.lint(HEALTHY[case]())] == []
+
+
+def test_drift_is_seen_behind_a_layer_without_a_rule_and_ahead_of_it():
+    shallow = deep(8, "relu", keras.initializers.VarianceScaling(64.0))
+    inputs = keras.Input((32,))
+    inner = keras.Model(shallow.inputs[0], shallow.layers[-2].output)
+    model = keras.Model(inputs, k.Dense(3)(k.Softmax()(inner(inputs))))
+    found = [f for f in kik.lint(model) if f.rule == "PoorWeightInitialization"]
+    assert [finding.layer for finding in found] == [inner.layers[-2].path]
+
+
 def test_unbuilt_model_has_no_weights_to_check():
     model = keras.Sequential([k.Dense(4, "relu", kernel_initializer="zeros")])
     assert kik.lint(model) == []

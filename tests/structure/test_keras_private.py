@@ -267,6 +267,19 @@ def check_nodes_in_order():
     assert same(nodes[4].output_tensors, [last])
 
 
+@contract(private.arguments_of, "Node.arguments")
+def check_arguments_of():
+    x = keras.Input((3,))
+    summed = keras.layers.add([x, 2.0 * x])
+    nodes = private.nodes_in_order(keras.Model(x, summed))
+    assert private.arguments_of(nodes[0]) == ((), {})
+    (factor, tensor), options = private.arguments_of(nodes[1])
+    assert (factor, options) == (2.0, {})
+    assert tensor is x
+    ((operands,), _) = private.arguments_of(nodes[2])
+    assert operands[0] is x
+
+
 @contract(private.maker_of, "KerasTensor._keras_history")
 def check_maker_of():
     layer = k.LSTM(2, return_state=True)

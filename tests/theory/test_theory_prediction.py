@@ -185,7 +185,7 @@ def test_error_shrinks_with_width_on_a_cnn():
 
 
 def test_residual_network_without_normalization():
-    """Merged branches count as uncorrelated: within 30 % at 16 to 64 filters."""
+    """A branch is independent of its shortcut: within a factor of 2 at 16 to 64."""
     model = kik.models.build("cifar10_resnet", batch_norm=False, seed=0)
     x = np.random.default_rng(0).normal(size=(16, 32, 32, 3)).astype("float32")
     found = theory.predict(model)
@@ -193,9 +193,8 @@ def test_residual_network_without_normalization():
     for row in found.layers:
         if row.layer.startswith("stage"):
             ratio = row.activation / forward[row.layer]
-            assert 1 / 3 < ratio < 3, row.layer
-    notes = {row.layer: row.note for row in found.layers}
-    assert notes["stage1_block1_add"] == "branches taken to be uncorrelated"
+            assert 1 / 2 < ratio < 2, row.layer
+    assert len(found.layers) == 49
 
 
 def test_layers_without_a_rule_are_named_and_end_the_walk():
