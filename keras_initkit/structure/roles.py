@@ -197,6 +197,15 @@ def is_of_keras(layer_class: type) -> bool:
     return layer_class.__module__.partition(".")[0] == "keras"
 
 
+def kinds_of(layer: Any) -> frozenset[str]:
+    """Returns the names of Keras's classes whose `call` a layer has."""
+    bases = type(layer).__mro__
+    caller = next((base for base in bases if "call" in vars(base)), None)
+    if caller is not None and not is_of_keras(caller):
+        return frozenset()
+    return frozenset(base.__name__ for base in bases if is_of_keras(base))
+
+
 def carrier_of(layer: Any) -> Any:
     """Returns the variable whose scale is that of a layer's output, `None` for none.
 

@@ -12,8 +12,9 @@ import numpy as np
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
+from keras_initkit.structure.roles import kinds_of
 from keras_initkit.theory import elementwise
-from keras_initkit.theory.propagation import kinds_of, step
+from keras_initkit.theory.propagation import step
 from keras_initkit.theory.signals import Signal
 from keras_initkit.theory.step import Call, Shape, Slope, Step, Untreatable
 

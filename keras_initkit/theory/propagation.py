@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_initkit.structure.roles import is_of_keras
 from keras_initkit.structure.values import array
 from keras_initkit.theory import elementwise, kernels, merging
 from keras_initkit.theory._quadrature import Array
@@ -38,15 +37,6 @@ def step(call: Call) -> Step:
             _check_options(call)
             return rule(call)
     raise Untreatable(f"{type(call.layer).__name__} has no propagation rule")
-
-
-def kinds_of(layer: Any) -> frozenset[str]:
-    """Returns the names of Keras's classes whose `call` a layer has."""
-    bases = type(layer).__mro__
-    caller = next((base for base in bases if "call" in vars(base)), None)
-    if caller is not None and not is_of_keras(caller):
-        return frozenset()
-    return frozenset(base.__name__ for base in bases if is_of_keras(base))
 
 
 def _check_options(call: Call) -> None:

@@ -482,6 +482,86 @@ def test_drift_follows_the_graph(case):
     assert [str(finding) for finding in kik.lint(HEALTHY[case]())] == []
 
 
+def test_few_weights_may_vary_by_chance():
+    """Of 40 draws of 2 x 5, none is told; of 64 x 64, one of 1.7 times is."""
+
+    def scaled(shape, factor):
+        kernel = keras.initializers.VarianceScaling(factor, "fan_in", "normal")
+        layer = k.Dense(shape[1], "selu", kernel_initializer=kernel)
+        return kik.lint(
+            sequential(layer, k.Dense(1), shape=shape[:1]),
+            rules=["InitializerMismatch"],
+        )
+
+    keras.utils.set_random_seed(0)
+    assert [f for _ in range(40) for f in scaled((2, 5), 1.0)] == []
+    assert len(scaled((64, 64), 2.2)) == 1
+
+
+def test_fans_are_judged_by_the_kernel_that_is_there():
+    transposed = k.Conv2DTranspose(8, 3, kernel_initializer="he_normal")
+    model = sequential(transposed, k.Flatten(), shape=(8, 8, 64))
+    assert [f.rule for f in kik.lint(model)] == ["FanDefect"]
+    kik.reinitialize(model, kik.recommend(model), seed=0)
+    assert kik.lint(model) == []
+    model = sequential(k.GRU(8), k.Dense(1), shape=(5, 8))
+    assert [f.rule for f in kik.lint(model)] == ["FanDefect"] * 2
+    kik.reinitialize(model, kik.recommend(model), seed=0)
+    assert kik.lint(model) == []
+
+
+def of_probabilities(make):
+    inputs = keras.Input((8,))
+    one, other = (k.Dense(3, "sigmoid")(inputs) for _ in range(2))
+    model = keras.Model(inputs, make(one, other))
+    model.compile("adam", BINARY)
+    return model
+
+
+class Probabilities(k.Dense):
+    def call(self, inputs):
+        return keras.ops.sigmoid(super().call(inputs))
+
+
+PROBABILITIES = {
+    "average": lambda a, b: k.average([a, b]),
+    "product": lambda a, b: k.multiply([a, b]),
+    "complement": lambda a, b: 1 - a,
+    "distance": lambda a, b: keras.ops.exp(-keras.ops.abs(a - b)),
+    "clip": lambda a, b: keras.ops.clip(a, 1e-3, 0.999),
+    "cosine": lambda a, b: (1 + k.Dot(1, normalize=True)([a, b])) / 2,
+    "lambda": lambda a, b: k.Lambda(lambda x: x**2)(a),
+    "class": lambda a, b: Probabilities(3)(a),
+    "function": lambda a, b: k.Dense(3, lambda x: keras.ops.sigmoid(2 * x))(a),
+    "maximum": lambda a, b: k.maximum([a, b]),
+}
+
+
+@pytest.mark.parametrize("case", PROBABILITIES)
+def test_probabilities_by_construction_are_not_judged(case):
+    found = kik.lint(of_probabilities(PROBABILITIES[case]))
+    assert [f for f in found if f.rule == MISMATCH] == []
+
+
+def test_copies_that_move_along_were_not_thawed():
+    class Following(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.one, self.copy = k.Dense(2), k.Dense(2)
+
+        def call(self, x):
+            return self.one(x) + 0 * self.copy(x)
+
+        def train_step(self, data):
+            raise NotImplementedError
+
+    model = Following()
+    model(np.zeros((1, 3)))
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.one.trainable_variables)
+    assert [f for f in kik.lint(model) if f.rule == "NotTrainable"] == []
+
+
 def test_drift_is_seen_behind_a_layer_without_a_rule_and_ahead_of_it():
     shallow = deep(8, "relu", keras.initializers.VarianceScaling(64.0))
     inputs = keras.Input((32,))

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_initkit import theory
+from keras_initkit.structure.roles import kinds_of
 from keras_initkit.theory import propagation
 from keras_initkit.theory.step import Call, Untreatable
 
@@ -320,23 +321,18 @@ def test_each_operation_that_has_a_rule_is_measured():
     with_rule = {
         one.__name__
         for one in classes()
-        if (kinds := propagation.kinds_of(object.__new__(one))) & NAMES
-        and not kinds & POOLING
+        if (kinds := kinds_of(object.__new__(one))) & NAMES and not kinds & POOLING
     }
     # Other names of a division and of an absolute value.
     assert with_rule - met - ABSTRACT <= {"Divide", "TrueDivide", "Abs", "Absolute"}
 
 
 def test_each_other_operation_is_named():
-    others = [
-        one
-        for one in classes()
-        if not propagation.kinds_of(object.__new__(one)) & NAMES
-    ]
+    others = [one for one in classes() if not kinds_of(object.__new__(one)) & NAMES]
     assert len(others) > 200
     for one in others:
         layer = object.__new__(one)
-        call = Call(layer, propagation.kinds_of(layer), (), (), (None, 4), ())
+        call = Call(layer, kinds_of(layer), (), (), (None, 4), ())
         with pytest.raises(Untreatable, match=f"{one.__name__} has no propagation"):
             propagation.step(call)
 

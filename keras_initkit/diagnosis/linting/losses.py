@@ -7,8 +7,9 @@ import keras
 
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
-from keras_initkit.structure import keras_private
+from keras_initkit.structure import keras_private, roles
 from keras_initkit.structure.description import describe_loss
+from keras_initkit.structure.graph import Call
 
 _NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"
 _CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
@@ -31,13 +32,15 @@ def loss_activation_mismatch(subject: Subject) -> Iterator[Fault]:
         return
     for number, tensor, loss in _outputs(subject):
         call, activation = subject.graph.last_activation(number)
+        if call is None or not _is_known(call):
+            continue
         units = tensor.shape[-1] if len(tensor.shape) > 1 else 1
         before = _before(subject, call) if activation in _PROBABILITIES else None
         found = _mismatch(loss, activation, units, before, _accuracy(subject.model))
         if found is not None:
             message, remedy, *severity = found
             yield Fault(
-                layer=None if call is None else call.path,
+                layer=call.path,
                 step=None,
                 measured=1,
                 threshold=0,
@@ -45,6 +48,17 @@ def loss_activation_mismatch(subject: Subject) -> Iterator[Fault]:
                 remedy=f"{remedy}.",
                 severity=severity[0] if severity else None,
             )
+
+
+def _is_known(call: Call) -> bool:
+    """Whether it is known in which range the outputs of a call are.
+
+    Sums, products and functions of a user's own may be probabilities by construction.
+    """
+    if call.activation is not None:
+        return hasattr(keras.activations, call.activation)
+    of_keras = bool(roles.kinds_of(call.layer))
+    return of_keras and (call.is_kernel_layer or call.normalizes)
 
 
 def _mismatch(

@@ -10,6 +10,7 @@ from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.description import optimizer_of
+from keras_initkit.structure.roles import is_of_keras
 
 _BENGIO = "Bengio, 2012, https://arxiv.org/abs/1206.5533"
 _FREEZING = "https://keras.io/guides/transfer_learning/"
@@ -85,7 +86,8 @@ def not_trainable(subject: Subject) -> Iterator[Fault]:
         )
     optimizer = getattr(model, "optimizer", None)
     known = keras_private.optimized(optimizer)
-    if getattr(optimizer, "built", False) and known:
+    # A `train_step` of one's own may train some weights and move others along.
+    if getattr(optimizer, "built", False) and known and _trains_all(model):
         ids = {id(variable) for variable in known}
         new = [v for v in model.trainable_variables if id(v) not in ids]
         if new:
@@ -98,6 +100,12 @@ def not_trainable(subject: Subject) -> Iterator[Fault]:
                 f"weights, {new[0].path!r} for one: they were thawed after `compile`.",
                 remedy="Call `model.compile(...)` again.",
             )
+
+
+def _trains_all(model: Any) -> bool:
+    """Whether `fit` trains all trainable weights, as Keras's own step does."""
+    maker = next(one for one in type(model).__mro__ if "train_step" in vars(one))
+    return is_of_keras(maker)
 
 
 def _is_idle_norm(layer: Any) -> bool:

@@ -13,6 +13,7 @@ from keras_initkit import theory
 from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
 from keras_initkit.diagnosis.registry import Fault
 from keras_initkit.diagnosis.rules import _common
+from keras_initkit.diagnosis.sampling import moment_range
 from keras_initkit.structure import roles
 from keras_initkit.structure.fans import compute_fans, fan_of_mode, layout_of
 from keras_initkit.structure.graph import Call, Graph
@@ -216,7 +217,8 @@ def initializer_mismatch(subject: Subject) -> Iterator[Fault]:
         if kernel is None:
             continue
         scaled = _scaled_variance(kernel, layer)
-        if not 1 / _SELU_FACTOR < scaled < _SELU_FACTOR:
+        low, high = moment_range(scaled, kernel.size)
+        if low > _SELU_FACTOR or high < 1 / _SELU_FACTOR:
             yield Fault(
                 layer=path,
                 step=None,
@@ -269,7 +271,8 @@ def dead_bias(subject: Subject) -> Iterator[Fault]:
         if not _is_relu(subject.graph, layer):
             continue
         # Of inputs with rms 1; three of them leave 1 of 740 values above zero.
-        spread = math.sqrt(_scaled_variance(kernel, layer))
+        scaled = _scaled_variance(kernel, layer)
+        spread = math.sqrt(moment_range(scaled, kernel.size).high)
         share = float(np.mean(bias < -3 * spread))
         if spread > 0 and share > 0.5:
             yield Fault(
@@ -405,18 +408,27 @@ def _scaled_variance(kernel: np.ndarray, layer: Any) -> float:
 
 
 def _fan_factor(layer: Any, name: str, given: Any, kernel: np.ndarray) -> float | None:
-    """Returns a kernel's variance to that with its true fans, `None` if it has none."""
+    """Returns a kernel's variance to that with its true fans, `None` if it has none.
+
+    Of a kernel that is as Keras draws it, not of one that was drawn anew or trained.
+    """
     layout = layout_of(layer, name)
     if layout.rule in ("plain", "embedding", "tied", "axes"):
         return None
-    if isinstance(given, keras.initializers.Orthogonal):
-        return 1 / layout.blocks if layout.blocks > 1 else None
     if type(given).__module__.partition(".")[0] != "keras":
         return None  # ours know their fans
-    if not isinstance(given, keras.initializers.VarianceScaling):
+    if isinstance(given, keras.initializers.Orthogonal):
+        _, one = layout.matrices(kernel.shape)
+        shapes = kernel.shape, one
+        drawn, meant = (1 / max(math.prod(s[:-1]), s[-1]) for s in shapes)
+    elif isinstance(given, keras.initializers.VarianceScaling):
+        fans = compute_fans(kernel.shape), layout.fans(kernel.shape)
+        drawn, meant = (1 / fan_of_mode(given.mode, *pair) for pair in fans)
+    else:
         return None
-    read = fan_of_mode(given.mode, *compute_fans(kernel.shape))
-    return float(fan_of_mode(given.mode, *layout.fans(kernel.shape)) / read)
+    scale = given.gain**2 if hasattr(given, "gain") else given.scale
+    low, high = moment_range(float(kernel.var()), kernel.size)
+    return drawn / meant if low <= scale * drawn <= high else None
 
 
 def _first_calls(graph: Graph) -> dict[int, Call]:

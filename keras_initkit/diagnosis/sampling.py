@@ -1,0 +1,44 @@
+"""How much a moment of few entries tells of the distribution they are drawn from."""
+
+import math
+from typing import NamedTuple
+
+from scipy.special import gammaincinv, ndtr
+
+# What is called far from a limit is farther than chance takes it, by five standard
+# errors of a normal distribution: once in 3.5 million draws.
+_BY_CHANCE = float(ndtr(-5.0))
+
+
+class Range(NamedTuple):
+    """Values that a moment may have, for all that is known."""
+
+    low: float
+    high: float
+
+
+def moment_range(moment: float, count: float) -> Range:
+    """Returns the second moments that entries of a measured one may be drawn with.
+
+    The mean square of `count` independent Gaussian entries is distributed as chi-square
+    with `count` degrees of freedom, over `count`; what is uniform or cut off varies
+    less. A limit is crossed by the distribution, and not by chance, where the whole
+    range lies beyond it.
+
+    Args:
+        moment: Measured variance or second moment, not negative.
+        count: How many entries it was measured of.
+
+    Returns:
+        `Range`, from 0 to infinity without entries.
+
+    Example:
+    >>> low, high = moment_range(0.33, 10)
+    >>> low < 1 < high
+    True
+    """
+    if not count > 0:
+        return Range(0.0, math.inf)
+    lowest = 2 * float(gammaincinv(count / 2, _BY_CHANCE)) / count
+    highest = 2 * float(gammaincinv(count / 2, 1 - _BY_CHANCE)) / count
+    return Range(moment / highest, moment / lowest if lowest > 0 else math.inf)
