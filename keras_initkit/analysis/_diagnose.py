@@ -18,7 +18,7 @@ from keras_initkit.analysis._step import PassFailed, Step, one_batch
 from keras_initkit.analysis._tables import to_html, to_text
 from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord
-from keras_initkit.structure import layers as choosing
+from keras_initkit.structure import description
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.in_place import editing, forward, told, unchanged
 from keras_initkit.structure.needs import check_backend, check_model
@@ -237,7 +237,7 @@ def _record(model, known, loss, seen, untapped):
     record.metadata.update(
         data_version=schema.DATA_VERSION,
         model=model.name,
-        layers=choosing.describe(model),
+        layers=description.of_layers(model),
         untapped=[[one.layer, one.reason] for one in untapped],
         **known,
     )

@@ -586,7 +586,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self.record.metadata.update(
             data_version=schema.DATA_VERSION,
             model=self.model.name,
-            layers=choosing.describe(self.model),
+            layers=description.of_layers(self.model),
             untapped=[[one.layer, one.reason] for one in untapped],
             schedule=repr(self._schedule),
             **self._facts,

@@ -1,7 +1,9 @@
 """Signals against depth: profiles over the weight layers, and their slope.
 
-Depth counts the layers that own a kernel (dense, convolutional, recurrent, embedding),
-from 0 at the input side; layers that only reshape, pool or normalise do not add to it.
+Depth counts the layers that own a kernel (dense, convolutional, recurrent, embedding)
+on the longest way from the inputs, from 0; layers side by side have the same depth, and
+those that only reshape, pool or normalise do not add to it. Where no graph tells the
+ways (layers that a subclassed model calls), the order of the layers is taken for one.
 """
 
 from collections.abc import Sequence
@@ -21,21 +23,33 @@ class Profile(NamedTuple):
 
     Attributes:
         keys: `schema.TensorKey`s in forward order.
-        depths: Index of each key's weight layer, int64 of shape `(tensors,)`.
+        depths: Depth of each key's weight layer, int64 of shape `(tensors,)`.
         columns: Where each key stands in its series, int64 of shape `(tensors,)`.
         values: float64 of shape `(tensors,)`.
+        nets: Which of a model's separate networks each key is in, int64 of shape
+            `(tensors,)`; depths of different ones have nothing to do with each other.
     """
 
     keys: tuple[TensorKey, ...]
     depths: np.ndarray
     columns: np.ndarray
     values: np.ndarray
+    nets: np.ndarray
 
     def without(self, layers: set[str]) -> "Profile":
         """Returns the profile of the other layers."""
-        left = [i for i, key in enumerate(self.keys) if key.layer not in layers]
+        return self._of([key.layer not in layers for key in self.keys])
+
+    def by_net(self) -> "list[Profile]":
+        """Returns the profile of each network, by depth."""
+        return [self._of(self.nets == net) for net in np.unique(self.nets)]
+
+    def _of(self, wanted: Sequence[bool] | np.ndarray) -> "Profile":
+        left = np.flatnonzero(np.asarray(wanted, bool))
+        left = left[np.argsort(self.depths[left], kind="stable")]
         keys = tuple(self.keys[i] for i in left)
-        return Profile(keys, self.depths[left], self.columns[left], self.values[left])
+        arrays = (self.depths, self.columns, self.values, self.nets)
+        return Profile(keys, *(array[left] for array in arrays))
 
     @property
     def slope(self) -> float:
@@ -148,46 +162,66 @@ def depth_profile(
         A `Profile`, empty if this was not recorded.
     """
     series = record.signal(signal)
-    empty = Profile((), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    none = np.zeros(0, np.int64)
+    empty = Profile((), none, none, np.zeros(0), none)
     if series is None or not len(series) or statistic not in series.statistics:
         return empty
     rows = np.flatnonzero(series.steps == (series.steps[0] if step is None else step))
     if not rows.size:
         return empty
-    depths = _depths_of(record, signal, series.tensors)
-    columns = np.array([i for i, d in enumerate(depths) if d >= 0], np.int64)
+    owners = _owners_of(record, signal, series.tensors)
+    columns = np.array([i for i, one in enumerate(owners) if one is not None], np.int64)
+    places = _places(record)
+    found = [places[owner] for owner in owners if owner is not None]
     values = series.statistic(statistic)[rows[-1]].astype(np.float64)
     return Profile(
         keys=tuple(series.tensors[i] for i in columns),
-        depths=np.array([depths[i] for i in columns], np.int64),
+        depths=np.array([depth for _, depth in found], np.int64),
         columns=columns,
         values=values[columns],
+        nets=np.array([net for net, _ in found], np.int64),
     )
 
 
-def _depths_of(
+def _places(record: RunRecord) -> dict[str, tuple[int, int]]:
+    """Returns network and depth of each weight layer.
+
+    Those that no graph tells the place of are a network of their own, in order.
+    """
+    told = {
+        entry["path"]: (entry["place"]["net"], entry["place"]["depth"])
+        for entry in record.metadata.get("layers", ())
+        if entry.get("place")
+    }
+    owners = weight_layers(record)
+    if not owners:
+        layers = [k.layer for s in record.series.values() for k in s.tensors]
+        owners = tuple(dict.fromkeys(layers))
+    others = [owner for owner in owners if owner not in told]
+    return {**{owner: (-1, i) for i, owner in enumerate(others)}, **told}
+
+
+def _owners_of(
     record: RunRecord, signal: str, tensors: tuple[TensorKey, ...]
-) -> list[int]:
-    """Returns the depth of each tensor, -1 for those that do not count."""
+) -> list[str | None]:
+    """Returns the weight layer that each tensor is of, `None` for those of none."""
     owners = weight_layers(record)
     if signal in ("gradient", "weight", "update"):
         kernels = kernels_of(record)
-        return [
-            owners.index(key.layer) if weight_of(key) in kernels else -1
-            for key in tensors
-        ]
+        return [key.layer if weight_of(key) in kernels else None for key in tensors]
     if not owners:
-        return list(range(len(tensors)))
+        return [key.layer for key in tensors]
     layers = {key.layer for key in tensors}
     # The innermost recorded layer around an owner: the LSTM around its cell, the
     # dense layer itself, but not the nested model around both.
-    around = {}
-    for depth, owner in enumerate(owners):
+    around: dict[str, str] = {}
+    for owner in owners:
         holders = [p for p in layers if owner == p or owner.startswith(f"{p}/")]
         if holders:
-            around[max(holders, key=len)] = depth
-    last = max(around.values(), default=-1)
-    for layer, depth in list(around.items()):
-        if depth == last and activation_of(record, layer) in _PROBABILITIES:
+            around[max(holders, key=len)] = owner
+    ends = {entry["layer"] for entry in record.metadata.get("outputs") or ()}
+    ends.update(list(around)[-1:])
+    for layer in ends & set(around):
+        if activation_of(record, layer) in _PROBABILITIES:
             del around[layer]
-    return [around.get(key.layer, -1) for key in tensors]
+    return [around.get(key.layer) for key in tensors]

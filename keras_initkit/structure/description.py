@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from keras_initkit.structure import keras_private
-from keras_initkit.structure.layers import activation_name, named_layers
+from keras_initkit.structure.graph import places_of
+from keras_initkit.structure.layers import activation_name, describe, named_layers
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,22 @@ def gather(model, batch, params=None, first_step=0):
         except Exception:  # whatever a user's loss, optimizer or data come up with
             logger.debug("Some facts of the training are not known", exc_info=True)
     return facts
+
+
+def of_layers(model):
+    """Describes the layers of a model, JSON-able, in the order the model holds them.
+
+    Returns:
+        What `layers.describe` does, each with the key `place` where a graph tells it: a
+        dict of what is in `graph.Place`.
+    """
+    known = places_of(model)
+    places = {name: known.get(id(layer)) for name, layer in named_layers(model)}
+    return [
+        entry if place is None else {**entry, "place": place._asdict()}
+        for entry in describe(model)
+        for place in [places.get(entry["path"])]
+    ]
 
 
 def of_training(model, params=None, first_step=0):

@@ -2,15 +2,16 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_initkit.structure import roles
 from keras_initkit.structure.keras_private import (
     functional_graph,
     is_activation_operation,
+    layers_below,
     nodes_in_order,
 )
-from keras_initkit.structure.layers import activation_name, named_layers
+from keras_initkit.structure.layers import activation_name, named_layers, parts_of
 
 # Layers behind which a linear function is still linear in the layer's input.
 _LINEAR = (
@@ -197,3 +198,71 @@ class Graph:
 
 def _is(layer: Any, names: tuple[str, ...]) -> bool:
     return type(layer).__name__.startswith(names)
+
+
+class Place(NamedTuple):
+    """Where a layer with a kernel or table stands.
+
+    Attributes:
+        net: Number of the graph that it is in; a subclassed model may hold several.
+        depth: Layers with kernels or tables ahead of it, on the longest way from the
+            inputs. All parts of a layer of layers are at the depth of that.
+        hands_on: Whether its output goes to further weights on all ways, and neither
+            into a sum or product nor through a normalization on any.
+    """
+
+    net: int
+    depth: int
+    hands_on: bool
+
+
+_CARRIERS = ("kernel", "recurrent_kernel", "table")
+
+
+def places_of(model: Any) -> dict[int, Place]:
+    """Returns `{id(layer): Place}` of the layers that graphs tell the place of.
+
+    Args:
+        model: A Keras model, or `layers.Together`. Of what a subclassed model does
+            between the Functional ones that it holds, nothing is known.
+    """
+    found: dict[int, Place] = {}
+    for net, one in enumerate(_nets(model)):
+        graph = Graph(one)
+        depths: dict[int, int] = {}
+        for call in graph.calls:
+            depth = max((depths.get(n, 0) for n in call.inputs), default=0)
+            holders = [
+                layer
+                for layer in _parts(call.layer)
+                if roles.names_of(layer, *_CARRIERS)
+            ]
+            for layer in holders:
+                alone = layer is call.layer and _hands_on(graph, call)
+                found.setdefault(id(layer), Place(net, depth, alone))
+            deeper = depth + 1 if holders else depth
+            depths.update(dict.fromkeys(call.outputs, deeper))
+    return found
+
+
+def _parts(layer: Any) -> list[Any]:
+    is_layer = hasattr(layer, "trainable_variables")
+    return layers_below(layer, include_self=True) if is_layer else []
+
+
+def _nets(model: Any) -> Iterator[Any]:
+    """Yields the outermost models below one that have a graph."""
+    inside: set[int] = set()
+    for _, part in parts_of(model):
+        for one in layers_below(part, include_self=True):
+            if id(one) not in inside and functional_graph(one) is not None:
+                inside.update(map(id, layers_below(one, include_self=True)))
+                yield one
+
+
+def _hands_on(graph: Graph, call: Call) -> bool:
+    ways = list(graph.ways(call))
+    return bool(ways) and all(
+        end is not None and end.is_kernel_layer and not any(c.normalizes for c in way)
+        for way, end in ways
+    )

@@ -5,6 +5,7 @@ import collections
 import keras
 
 from keras_initkit.structure import keras_private, roles
+from keras_initkit.structure.fans import layout_of
 
 
 class Together:
@@ -115,8 +116,9 @@ def describe(model):
 
     Returns:
         A list of dicts with keys `path`, `class_name`, `activation` (name or None),
-        `dtype` (that it computes in), `weights` (`{name: shape}`) and `roles` (`{name:
-        role}`, of `schema.ROLES`). A model that has weights of its own comes first.
+        `dtype` (that it computes in), `weights` (`{name: shape}`), `roles` (`{name:
+        role}`, of `schema.ROLES`) and `fans` (`{name: [in, out]}` of kernels of known
+        kinds). A model that has weights of its own comes first.
     """
     itself = [(one.name, one) for _, one in parts_of(model) if trained_by(one)]
     return [
@@ -135,6 +137,11 @@ def trained_by(layer):
 def _described(name, layer):
     weights = {v.name: list(v.shape) for v in trained_by(layer)}
     known = roles.roles_of(layer)
+    fans = {
+        weight: list(layout_of(layer, weight).fans(shape))
+        for weight, shape in weights.items()
+        if known[weight] in ("kernel", "recurrent_kernel") and len(shape) > 1
+    }
     return {
         "path": name,
         "class_name": type(layer).__name__,
@@ -142,6 +149,7 @@ def _described(name, layer):
         "dtype": layer.compute_dtype,
         "weights": weights,
         "roles": {weight: known[weight] for weight in weights},
+        "fans": fans if roles.kind_of(layer) is not None else {},
     }
 
 

@@ -17,6 +17,7 @@ VALUES = {
     "activation": {
         "std": 1.0,
         "rms": 1.0,
+        "norm": 16.0,
         "min": -3.0,
         "max": 3.0,
         "zero_fraction": 0.5,
@@ -25,7 +26,7 @@ VALUES = {
         "effective_rank": 6.0,
     },
     "preactivation": {"nonfinite_count": 0.0, "saturation_fraction": 0.1},
-    "backprop": {"rms": 1e-3, "nonfinite_count": 0.0},
+    "backprop": {"rms": 1e-3, "norm": 1e-3, "nonfinite_count": 0.0},
     "gradient": {"rms": 1e-2, "nonfinite_count": 0.0},
     "weight": {"std": 0.3, "rms": 0.3, "nonfinite_count": 0.0},
     "update": {"rms": 3e-4, "nonfinite_count": 0.0, "update_to_weight_ratio": 1e-3},
@@ -80,8 +81,14 @@ class Draft:
                     "dtype": "float32",
                     "weights": {"kernel": [11, n], "bias": [n]},
                     "roles": {"kernel": "kernel", "bias": "offset"},
+                    "fans": {"kernel": [11, n]},
+                    "place": {
+                        "net": 0,
+                        "depth": depth,
+                        "hands_on": name != layers[-1],
+                    },
                 }
-                for name, n in zip(layers, units, strict=False)
+                for depth, (name, n) in enumerate(zip(layers, units, strict=False))
             ],
             "loss": {
                 "name": "sparse_categorical_crossentropy",

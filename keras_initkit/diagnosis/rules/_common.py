@@ -165,6 +165,26 @@ def shape_of(record: RunRecord, key: TensorKey) -> tuple[int, ...] | None:
     return None
 
 
+def fans_of(record: RunRecord, key: TensorKey) -> tuple[float, float] | None:
+    """Returns fan-in and fan-out of a kernel, `None` if the metadata do not tell."""
+    for layer in record.metadata.get("layers", ()):
+        if layer["path"] == key.layer and key.tensor in layer.get("fans", ()):
+            fan_in, fan_out = layer["fans"][key.tensor]
+            return fan_in, fan_out
+    return None
+
+
+def hands_on(record: RunRecord, layer: str) -> bool:
+    """Whether a layer is known to hand its output on to further weights as it is.
+
+    Not into a sum or product, nor through a normalization, nor to the loss.
+    """
+    for entry in record.metadata.get("layers", ()):
+        if entry["path"] == layer:
+            return bool((entry.get("place") or {}).get("hands_on"))
+    return False
+
+
 def dtype_of(record: RunRecord, layer: str) -> str | None:
     """Returns the dtype that a layer computes in, `None` if it is unknown."""
     for entry in record.metadata.get("layers", ()):

@@ -8,6 +8,7 @@ from keras_initkit.diagnosis.depth import (
     Profile,
     depth_profile,
     tables_of,
+    weight_of,
 )
 from keras_initkit.diagnosis.registry import Fault, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
@@ -28,7 +29,7 @@ def no_gradient(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
     tensors = _common.tensors_of(record, "gradient")
     steps = _common.steps_of(record, "gradient")
     rms = _common.statistic(record, "gradient", "rms")
-    if rms is None or _starts_from_zero_head(record):
+    if rms is None or _starts_from_zero(record):
         return
     for layer in dict.fromkeys(key.layer for key in tensors):
         columns = [i for i, key in enumerate(tensors) if key.layer == layer]
@@ -45,15 +46,23 @@ def no_gradient(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
             )
 
 
-def _starts_from_zero_head(record: RunRecord) -> bool:
-    """Whether a kernel that starts at zero, and will move, blocks the only step."""
+# Roles of weights that a signal is multiplied by: at zero, nothing gets through.
+_FACTORS = ("kernel", "recurrent_kernel", "scale", "low_rank", "table")
+
+
+def _starts_from_zero(record: RunRecord) -> bool:
+    """Whether a factor that starts at zero, and will move, blocks the only step."""
     gradient = record.signal("gradient")
     weight = record.signal("weight")
     if gradient is None or len(gradient) != 1 or weight is None or not len(weight):
         return False
     rms = weight.statistic("rms")[0]
-    kernels = _common.kernel_columns(record, "weight")
-    zero = {weight.tensors[column] for column in kernels if rms[column] == 0}
+    roles = record.roles()
+    zero = {
+        key
+        for key, size in zip(weight.tensors, rms, strict=True)
+        if size == 0 and roles.get(weight_of(key)) in _FACTORS
+    }
     moves = zip(gradient.tensors, gradient.statistic("rms")[0], strict=True)
     return any(key in zero and size > 0 for key, size in moves)
 
@@ -81,23 +90,32 @@ _FALL = Threshold(
             "gradient rms of a kernel at the first recorded step (later, a small "
             "gradient may just mean that training is done)",
         ),
+        "effect": Threshold(
+            1e-4,
+            "unit of the loss",
+            "gradient norm times norm of the kernel, which a small gradient in each of "
+            "many weights may add up to",
+        ),
     },
 )
 def vanishing_gradient(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
     """Gradients fade towards the input, persistently, or are tiny from the start."""
-    profiles = _gradient_profiles(record)
     remedy = (
         'Use `kernel_initializer="he_normal"` for ReLU or `"glorot_uniform"` for tanh, '
         "residual connections, `x = keras.layers.add([x, block(x)])`, or "
         "normalisation, `keras.layers.BatchNormalization()`."
     )
-    limit = limits["ratio"]
-    yield from _trend(profiles, 1, limits["decades"], "falls", remedy)
-    yield from _outliers(profiles, -1, limit, "of", remedy)
-    for step, p in profiles[:1]:
+    for profiles in _gradient_profiles(record):
+        relative = _relative_to_weights(record, profiles)
+        limit = limits["ratio"]
+        yield from _trend(profiles, 1, limits["decades"], "falls", remedy, relative)
+        yield from _outliers(profiles, -1, limit, "of", remedy, relative)
+        step, p = profiles[0]
         tiny = (p.values > 0) & (p.values < limits["floor"])
+        if relative is not None:
+            tiny &= relative[0][1].values < limits["effect"]
         if tiny.any():
             at = int(np.flatnonzero(tiny)[0])
             yield Fault(
@@ -136,19 +154,19 @@ def exploding_gradient(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
     """Gradients grow towards the input, or back in time, or one stands above all."""
-    profiles = _gradient_profiles(record)
-    # An entry of a small kernel that many positions share has a large gradient as a
-    # matter of course.
-    relative = _relative_to_weights(record, profiles)
     remedy = (
         "Lower the variance of the initial weights, "
         '`kernel_initializer="he_normal"`, clip the gradients, '
         "`keras.optimizers.Adam(1e-3, global_clipnorm=1.0)`, or normalise, "
         "`keras.layers.BatchNormalization()`."
     )
-    limit = limits["ratio"]
-    yield from _trend(profiles, -1, limits["decades"], "grows", remedy, relative)
-    yield from _outliers(profiles, 1, limit, "times", remedy, relative)
+    for profiles in _gradient_profiles(record):
+        # An entry of a small kernel that many positions share has a large gradient as a
+        # matter of course.
+        relative = _relative_to_weights(record, profiles)
+        limit = limits["ratio"]
+        yield from _trend(profiles, -1, limits["decades"], "grows", remedy, relative)
+        yield from _outliers(profiles, 1, limit, "times", remedy, relative)
     for key, series, values in _through_time(record):
         growth = np.array([_first_to_last(row) for row in values])
         at = _common.persistent(growth >= limits["time"])
@@ -248,20 +266,25 @@ def _first_to_last(row: np.ndarray) -> float:
     return float(there[0] / there[-1]) if len(there) > 1 else np.nan
 
 
-def _gradient_profiles(record: RunRecord) -> list[tuple[int, Profile]]:
-    """Returns the steps of finite weights with the kernels' gradient rms over depth."""
+def _gradient_profiles(record: RunRecord) -> list[list[tuple[int, Profile]]]:
+    """Returns the kernels' gradient rms over depth, by network and step.
+
+    Of steps with finite weights; networks without any are left out.
+    """
     values = _common.statistic(record, "gradient", "rms")
     if values is None:
         return []
     _common.kernel_columns(record, "gradient")  # or it cannot be judged
     first = depth_profile(record, "gradient", "rms").without(tables_of(record))
-    columns = values[:, first.columns].astype(np.float64)
     steps = _common.steps_of(record, "gradient")
-    sound = _common.sound_steps(record, "gradient")
+    sound = np.flatnonzero(_common.sound_steps(record, "gradient"))
     return [
-        (step, first._replace(values=row))
-        for step, row, is_sound in zip(steps, columns, sound, strict=True)
-        if is_sound
+        [
+            (steps[row], net._replace(values=values[row, net.columns].astype(float)))
+            for row in sound
+        ]
+        for net in first.by_net()
+        if len(sound)
     ]
 
 
@@ -279,14 +302,17 @@ def _relative_to_weights(
     places = {key: i for i, key in enumerate(_common.tensors_of(record, "weight"))}
     shapes = [_common.shape_of(record, key) for key in keys]
     known = all(key in places for key in keys) and None not in shapes
-    if rms is None or len(rms) != len(profiles) or not known:
+    if rms is None or not known:
+        return None
+    rows = {step: n for n, step in enumerate(_common.steps_of(record, "weight"))}
+    if not all(step in rows for step, _ in profiles):
         return None
     sizes = np.array([np.prod(shape or (1,)) for shape in shapes])
     columns = [places[key] for key in keys]
     weights = rms[:, columns] * sizes
     return [
-        (step, profile._replace(values=profile.values * row))
-        for (step, profile), row in zip(profiles, weights, strict=True)
+        (step, profile._replace(values=profile.values * weights[rows[step]]))
+        for step, profile in profiles
     ]
 
 
@@ -303,9 +329,10 @@ def _trend(
     Where they are given `relative` to the weights as well, these must do so, too.
     """
     changes = sign * np.array([p.change for _, p in profiles])
+    beyond = changes >= limit
     if relative is not None:
-        changes = np.fmin(changes, sign * np.array([p.change for _, p in relative]))
-    row = _common.persistent(changes >= limit)
+        beyond &= sign * np.array([p.change for _, p in relative]) >= limit
+    row = _common.persistent(beyond)
     if row is None:
         return
     step, p = profiles[row]

@@ -13,6 +13,7 @@ from keras_initkit.diagnosis.depth import (
 )
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
+from keras_initkit.diagnosis.sampling import moment_range
 from keras_initkit.recording.record import RunRecord
 
 _START = Threshold(
@@ -23,7 +24,7 @@ _START = Threshold(
 @rule(
     "PoorWeightInitialization",
     severity="warning",
-    needs=("activation/std", "backprop/rms"),
+    needs=("activation/std", "backprop/norm"),
     any_of=True,
     reference=f"{_common.GLOROT}; {_common.HE}; {_common.DEBUGGER}",
     thresholds={
@@ -41,8 +42,8 @@ _START = Threshold(
         "backward_decades": Threshold(
             3.0,
             "decades",
-            "the same of the back-propagated rms; pooling and narrow layers change it "
-            "by up to two in healthy models",
+            "the same of the norm of the back-propagated signal times that of the "
+            "layer's output, which pooling and widths do not change",
         ),
         "steps": _START,
     },
@@ -58,37 +59,81 @@ def poor_weight_initialization(
         "and sigmoid."
     )
     judged = False
-    tables = tables_of(record)
-    for signal, name, decades in (
-        ("activation", "std", limits["decades"]),
-        ("backprop", "rms", limits["backward_decades"]),
+    tables, outputs = tables_of(record), _common.output_layers(record)
+    for signal, decades in (
+        ("activation", limits["decades"]),
+        ("backprop", limits["backward_decades"]),
     ):
         steps = _common.steps_of(record, signal)
         if not steps or steps[0] >= limits["steps"]:
             continue
-        judged = True
-        profile = depth_profile(record, signal, name).without(tables)
-        change, slope = profile.change, profile.slope
-        if not abs(change) >= decades or abs(slope) < limits["slope"]:
-            continue
         forward = signal == "activation"
-        # Backward is against depth: what shrinks there grows with depth.
-        verb = "grows" if (slope > 0) == forward else "shrinks"
-        what = "the activations' std" if forward else "the back-propagated rms"
-        factor = 10 ** (slope if forward else -slope)
-        yield Fault(
-            layer=profile.keys[_place(profile, forward)].layer,
-            step=steps[0],
-            measured=change if forward else -change,
-            threshold=np.copysign(decades, change if forward else -change),
-            message=f"{what} {verb} by a factor {factor:.2g} a layer"
-            f"{'' if forward else ' on its way back'}, {abs(change):.1f} decades in "
-            "all, before training.",
-            remedy=remedy,
-        )
-        return  # the way back follows from the way forth
+        whole = depth_profile(record, "activation", "std")
+        profile = whole if forward else _carried(record)
+        judged = True
+        for net in [] if profile is None else profile.without(tables).by_net():
+            change, slope = net.change, net.slope
+            noise = _FAR * _by_chance(record, net)
+            if not abs(change) >= max(decades, noise) or abs(slope) < limits["slope"]:
+                continue
+            # A last layer may be large or small on purpose.
+            rest = net.without(outputs)
+            if len(set(rest.depths)) > 1 and not rest.slope / slope >= _SHARE:
+                continue
+            # Backward is against depth: what shrinks there grows with depth.
+            verb = "grows" if (slope > 0) == forward else "shrinks"
+            what = (
+                "the activations' std"
+                if forward
+                else "what the signal carries back (gradient times activation)"
+            )
+            factor = 10 ** (slope if forward else -slope)
+            yield Fault(
+                layer=net.keys[_place(net, forward)].layer,
+                step=steps[0],
+                measured=change if forward else -change,
+                threshold=np.copysign(decades, change if forward else -change),
+                message=f"{what} {verb} by a factor {factor:.2g} a layer"
+                f"{'' if forward else ' on its way back'}, {abs(change):.1f} decades "
+                "in all, before training.",
+                remedy=remedy,
+            )
+            return  # the way back follows from the way forth
     if not judged:
         raise NotJudged("does not hold the start of training")
+
+
+# Standard errors beyond which a drift is none of chance.
+_FAR = 5
+# Share of the slope that a drift has without the last layers.
+_SHARE = 0.3
+
+
+def _carried(record: RunRecord) -> Profile | None:
+    """Returns the norm of each layer's gradient times that of its output, over depth.
+
+    That is by how much the loss changes with the signal. Pooling, flattening, widths
+    and normalization leave it as it is, whatever they do to the gradient of one entry.
+    `None` where either is not recorded.
+    """
+    back = depth_profile(record, "backprop", "norm")
+    forth = depth_profile(record, "activation", "norm")
+    sizes = dict(zip(forth.keys, forth.values, strict=True))
+    if not back.keys or not all(key in sizes for key in back.keys):
+        return None
+    values = back.values * np.array([sizes[key] for key in back.keys])
+    return back._replace(values=values)
+
+
+def _by_chance(record: RunRecord, profile: Profile) -> float:
+    """Returns the standard error of a drift over layers of few units, in decades.
+
+    The logarithm of a ReLU layer's second moment has a variance of 5 / units over draws
+    of its weights, and those of layers one behind another add up.
+    """
+    units = _common.units_of(record)
+    known = [units[key.layer] for key in profile.keys if key.layer in units]
+    return float(np.sqrt(sum(5 / n for n in known)) / 2 / np.log(10))
 
 
 def _place(profile: Profile, forward: bool) -> int:
@@ -117,14 +162,15 @@ def _place(profile: Profile, forward: bool) -> int:
         "large": Threshold(
             50.0,
             "1",
-            "variance of a kernel times its fan-in at the start; 1 keeps a linear "
-            "signal, 2 that of a ReLU",
+            "variance of a kernel times its fan-in at the start, beyond its sampling "
+            "error; 1 keeps a linear signal, 2 that of a ReLU",
         ),
         "small": Threshold(
             0.01,
             "1",
-            "the same; kernels that start at 0 and last layers, small on purpose, are "
-            "spared",
+            "the same with the larger of its fans, of kernels whose output goes on to "
+            "further weights as it is; those that start at 0, are normalized, end a "
+            "residual branch or the model may be small on purpose",
         ),
         "steps": _START,
     },
@@ -135,25 +181,31 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     std = _common.statistic(record, "weight", "std")
     if std is None or steps[0] >= limits["steps"]:
         raise NotJudged("does not hold the start of training")
-    outputs = _common.output_layers(record)
     # A table is looked up, not summed over.
     kernels = kernels_of(record, ("kernel", "recurrent_kernel"))
     for column, key in enumerate(_common.tensors_of(record, "weight")):
-        shape = _common.shape_of(record, key)
-        if weight_of(key) not in kernels or shape is None or len(shape) < 2:
+        shape, fans = _common.shape_of(record, key), _common.fans_of(record, key)
+        if weight_of(key) not in kernels or shape is None or fans is None:
             continue
-        scaled = float(std[0, column]) ** 2 * float(np.prod(shape[:-1]))
-        small = 0 < scaled < limits["small"] and key.layer not in outputs
-        if not small and not scaled > limits["large"]:
+        fan_in, fan_out = fans
+        variance = float(std[0, column]) ** 2
+        low, high = moment_range(variance, float(np.prod(shape)))
+        small = (
+            0 < high * max(fan_in, fan_out) < limits["small"]
+            and key.tensor == "kernel"
+            and _common.hands_on(record, key.layer)
+        )
+        if not small and not low * fan_in > limits["large"]:
             continue
+        scaled = variance * (max(fan_in, fan_out) if small else fan_in)
         yield Fault(
             layer=key.layer,
             step=steps[0],
             measured=scaled,
             threshold=limits["small" if small else "large"],
-            message=f"the variance of {_common.label(key)} times its fan-in is "
-            f"{scaled:.2g}, not about 1 or 2: each layer of this kind "
-            f"{'shrinks' if small else 'blows up'} the signal.",
+            message=f"the variance of {_common.label(key)} times its "
+            f"{'larger fan' if small else 'fan-in'} is {scaled:.2g}, not about 1 or 2: "
+            f"each layer of this kind {'shrinks' if small else 'blows up'} the signal.",
             remedy='Use `kernel_initializer="he_normal"` for ReLU or '
             '`"glorot_uniform"` for tanh and sigmoid in place of a fixed standard '
             "deviation.",
@@ -191,6 +243,7 @@ def weight_update_ratio(
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = ratios / _common.row_medians(ratios)[:, None]
         large = (ratios >= limits["large"]) & (relative >= limits["above"])
+        large &= ratios * _grown(record) >= limits["large"]
         small = (ratios <= limits["small"]) & (relative <= limits["below"])
         small &= ratios > 0  # none at all is what UnchangedTensor judges
     for column, key in enumerate(keys):
@@ -220,6 +273,9 @@ def weight_update_ratio(
     reference=_common.DEBUGGER,
     thresholds={
         "steps": Threshold(3, "recorded steps", "fewest of them without any change"),
+        "converged": Threshold(
+            1e-4, "1", "gradient rms to its largest at which a weight may stand still"
+        ),
     },
 )
 def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
@@ -235,11 +291,15 @@ def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
     if len(update) < limits["steps"]:
         raise NotJudged(f"has {len(update)} steps, {limits['steps']:.0f} are needed")
     places = {key: i for i, key in enumerate(_common.tensors_of(record, "gradient"))}
+    roles = record.roles()
     layers: dict[str, int] = {}
     for column, key in enumerate(_common.tensors_of(record, "update")):
-        if key not in places:
+        if key not in places or roles.get(weight_of(key)) == "quantization":
             continue
-        still = (update[:, column] == 0) & (gradient[:, places[key]] > 0)
+        slopes = gradient[:, places[key]]
+        # What has converged is still, too.
+        alive = slopes > limits["converged"] * np.nanmax(slopes, initial=0.0)
+        still = (update[:, column] == 0) & alive
         moved = np.flatnonzero(~still)
         first = int(moved[-1]) + 1 if len(moved) else 0
         if len(still) - first >= limits["steps"]:
@@ -260,6 +320,26 @@ def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
             "sets it to 0, and that the optimizer was made for this model: "
             "`model.compile(...)` anew after changing layers.",
         )
+
+
+def _grown(record: RunRecord) -> np.ndarray:
+    """Returns each kernel's rms to that of one that keeps a signal, at most 1.
+
+    Float64 `(steps, kernels)`; 1 where it is not known. A kernel that starts at 0 on
+    purpose has a small norm while it grows, and a step is a large share of it.
+    """
+    columns = _common.kernel_columns(record, "update")
+    keys = [_common.tensors_of(record, "update")[column] for column in columns]
+    places = {key: n for n, key in enumerate(_common.tensors_of(record, "weight"))}
+    rms = _common.statistic(record, "weight", "rms")
+    steps = len(_common.steps_of(record, "update"))
+    grown = np.ones((steps, len(keys)))
+    for column, key in enumerate(keys):
+        fans = _common.fans_of(record, key)
+        if rms is None or fans is None or key not in places or len(rms) != steps:
+            continue
+        grown[:, column] = np.minimum(1.0, rms[:, places[key]] * np.sqrt(fans[0]))
+    return grown
 
 
 def update_ratios(record: RunRecord) -> np.ndarray:
