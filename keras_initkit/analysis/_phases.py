@@ -1,6 +1,5 @@
 """Order or chaos: where a model's plain stacks lie on the phase diagram."""
 
-import collections
 import dataclasses
 import functools
 import math
@@ -64,7 +63,8 @@ class Phase:
 def phases(model, x):
     """Lists the stacks of a built model: dense and plain convolutional layers.
 
-    Layers with normalization right behind them and those on residual branches are
+    A stack is layers one right behind another, with nothing merged in between. Those
+    with normalization right behind them and those on residual branches are
     left out, since mean-field theory of plain stacks does not hold for them.
 
     Args:
@@ -72,11 +72,13 @@ def phases(model, x):
         x: Inputs, of which shapes count.
 
     Returns:
-        List of `Phase`, one an activation that `FEWEST` layers and more share.
+        List of `Phase`, one a stack of `FEWEST` layers or more of one activation.
     """
     owners, _ = find_owners(model)
     graph = forward_graph.trace(model, {id(owner.layer) for owner in owners}, x)
-    stacks = collections.defaultdict(list)
+    layers: list = []
+    stacks: list = []
+    stack_of: dict = {}
     for owner in owners:
         place = graph.places.get(id(owner.layer))
         plain = (
@@ -91,12 +93,21 @@ def phases(model, x):
             phi = to_theory(place.activation)
         except ValueError:
             continue
-        stacks[phi.name].append((place.order, owner, phi))
-    return [
-        _phase([(owner, phi) for _, owner, phi in sorted(stack, key=lambda s: s[0])])
-        for stack in stacks.values()
-        if len(stack) >= FEWEST
-    ]
+        layers.append((place, owner, phi))
+    for place, owner, phi in sorted(layers, key=lambda one: one[0].order):
+        stack = stack_of.get(place.after, [])
+        if not stack or not _continues(stack, place, phi):
+            stack = []
+            stacks.append(stack)
+        stack.append((owner, phi))
+        stack_of[id(owner.layer)] = stack
+    return [_phase(stack) for stack in stacks if len(stack) >= FEWEST]
+
+
+def _continues(stack, place, phi):
+    """Whether a layer is right behind the last of a stack, with its activation."""
+    owner, last = stack[-1]
+    return id(owner.layer) == place.after and last.name == phi.name
 
 
 def too_deep(found):

@@ -57,6 +57,8 @@ class Place:
         head: Whether no weight layer follows.
         steps: Time steps of its inputs, `None` if that is not known.
         calls: How often it is called.
+        after: Id of the one weight layer whose output it gets, in as many positions and
+            merged with no other; `None` if there is no such.
     """
 
     order: float
@@ -67,6 +69,7 @@ class Place:
     head: bool = False
     steps: int | None = None
     calls: int = 1
+    after: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,6 +248,7 @@ class _Recorder:
                 ends_branch=call in ends,
                 head=head,
                 steps=shape[1] if len(shape) > 2 else None,
+                after=self._after(call),
             )
         return ForwardGraph(places, len(branches))
 
@@ -283,6 +287,24 @@ class _Recorder:
                         seen.add(output.name)
                         queue.append((output, still, after))
         return activation, normalized, head
+
+    def _after(self, call):
+        """Returns the id of the weight layer that a call is right behind, or `None`."""
+        queue = [t.op for t in call.inputs if t.op.name in self._data]
+        seen = {op.name for op in queue}
+        found = set()
+        while queue:
+            op = queue.pop()
+            maker = self._maker.get(op.name)
+            if maker is not None and maker.role == "weights":
+                found.add(id(maker.layer))
+                continue
+            sources = [t.op for t in op.inputs if t.op.name in self._data]
+            if not sources or op.type in ("Mean", "Max", "Sum"):
+                return None
+            queue += [one for one in sources if one.name not in seen]
+            seen.update(one.name for one in sources)
+        return found.pop() if len(found) == 1 else None
 
     @functools.cached_property
     def _data(self):

@@ -382,3 +382,23 @@ def test_reference_models(name):
     found = kik.diagnose(model, x, y)
     assert not [f for f in found.findings if f.severity == "error"]
     assert len(found.profile) == len(kik.diagnosis.weight_layers(found.record))
+
+
+def test_gates_and_layers_side_by_side_are_no_stack():
+    """Ten gates, each behind a mean over positions, do not follow one another."""
+    inputs = x = keras.Input((8, 8, 4))
+    for _ in range(8):
+        x = keras.layers.BatchNormalization()(
+            keras.layers.Conv2D(4, 3, padding="same")(x)
+        )
+        gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(
+            keras.layers.ReLU()(x)
+        )
+        gate = keras.layers.Conv2D(2, 1, activation="tanh")(gate)
+        x = keras.layers.multiply(
+            [x, keras.layers.Conv2D(4, 1, activation="sigmoid")(gate)]
+        )
+    heads = [keras.layers.Dense(3, "tanh")(keras.layers.Flatten()(x)) for _ in range(6)]
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.concatenate(heads)))
+    x = np.random.default_rng(0).normal(size=(8, 8, 8, 4)).astype("float32")
+    assert kik.diagnose(model, x).phases == []

@@ -923,6 +923,19 @@ def test_variance_is_judged_by_both_fans_and_by_what_follows():
     assert found(3.0, None) == 0  # an unknown kind
 
 
+def test_bottleneck_beside_the_way_folds_nothing():
+    """A gate of squeeze and excitation; an attention scorer of one unit."""
+    rules = ["RankCollapse"]
+    draft = Draft()
+    draft.values["activation"]["effective_rank"][:, 1] = 1.1
+    assert diagnosis.judge(draft.record(), rules) == []
+    draft.values["activation"]["effective_rank"][:, 2] = 1.1
+    (finding,) = diagnosis.judge(draft.record(), rules)
+    assert finding.layer == "dense_1"
+    draft.values["activation"]["distinct_units"][:, 1:] = 1
+    assert diagnosis.judge(draft.record(), rules) == []
+
+
 def test_kernel_that_starts_at_zero_grows_by_large_steps():
     draft = Draft()
     draft.values["weight"]["rms"][:, 6] = 1e-3 * np.arange(len(STEPS))

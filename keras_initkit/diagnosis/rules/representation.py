@@ -41,12 +41,15 @@ def rank_collapse(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
     if step >= limits["steps"]:
         raise NotJudged("does not hold the start of training")
     profile = depth_profile(record, "activation", "effective_rank")
-    units = _common.units_of(record)
     outputs = _common.output_layers(record)
-    before = 0.0
-    for key, rank in zip(profile.keys, profile.values, strict=True):
-        wide = units.get(key.layer, 2) > 1 and key.layer not in outputs
-        if wide and rank < limits["rank"] and before >= limits["before"]:
+    for net in profile.without(outputs | _of_one_unit(record)).by_net():
+        ranks = np.where(np.isfinite(net.values), net.values, 0.0)
+        for place, (key, rank) in enumerate(zip(net.keys, net.values, strict=True)):
+            before = ranks[: place + 1].max()
+            # A bottleneck beside the way folds nothing.
+            behind = ranks[net.depths > net.depths[place]].max(initial=0.0)
+            if not max(rank, behind) < limits["rank"] or before < limits["before"]:
+                continue
             yield Fault(
                 layer=key.layer,
                 step=step,
@@ -60,8 +63,15 @@ def rank_collapse(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
                 "connections, `keras.layers.add([x, block(x)])`, or normalisation.",
             )
             return  # all that follow are the same
-        if np.isfinite(rank):
-            before = max(before, float(rank))
+
+
+def _of_one_unit(record: RunRecord) -> set[str]:
+    """Layers that put out one unit, which has one direction."""
+    units = _common.statistic(record, "activation", "distinct_units")
+    keys = _common.tensors_of(record, "activation")
+    if units is not None:
+        return {key.layer for key, n in zip(keys, units[0], strict=True) if n <= 1}
+    return {layer for layer, n in _common.units_of(record).items() if n <= 1}
 
 
 @rule(
