@@ -67,7 +67,8 @@ class Draft:
         shares = np.zeros((len(steps), len(layers), len(schema.HISTOGRAM_COLUMNS)))
         shares[:, :, schema.HISTOGRAM_COLUMNS.index("2^-8")] = 1.0
         self.histograms = {"backprop": shares}
-        # Two layers over time; the gradient loses 20 % at each of 32 steps.
+        # Two layers over time, of which the second is recurrent; the gradient loses 20 %
+        # at each of 32 steps.
         fade = np.full(schema.TIME_STEPS, np.nan)
         fade[:32] = 0.8 ** np.arange(31, -1, -1)
         self.time_steps = {"backprop": np.tile(fade, (len(steps), 2, 1))}
@@ -112,6 +113,9 @@ class Draft:
             "input": [moments(0.0, 1.0, -3.0, 3.0)],
             "target": {**moments(4.5, 2.9, 0.0, 9.0), "entropy": 2.3},
         }
+
+        recurrent = {"recurrent_kernel": "recurrent_kernel"}
+        self.metadata["layers"][1 % len(layers)]["roles"].update(recurrent)
 
     def without(self, need):
         """Takes out what a rule needs, named as `Rule.needs` does."""

@@ -923,6 +923,16 @@ def test_variance_is_judged_by_both_fans_and_by_what_follows():
     assert found(3.0, None) == 0  # an unknown kind
 
 
+def test_nothing_goes_through_time_without_recurrence():
+    """A head that reads token 0 leaves the others without a gradient."""
+    for change in (over_time(0.5), over_time(20.0)):
+        draft = Draft()
+        change(draft)
+        assert diagnosis.judge(draft.record())
+        del draft.metadata["layers"][1]["roles"]["recurrent_kernel"]
+        assert diagnosis.judge(draft.record()) == []
+
+
 def test_bottleneck_beside_the_way_folds_nothing():
     """A gate of squeeze and excitation; an attention scorer of one unit."""
     rules = ["RankCollapse"]
