@@ -67,8 +67,8 @@ class Draft:
         shares = np.zeros((len(steps), len(layers), len(schema.HISTOGRAM_COLUMNS)))
         shares[:, :, schema.HISTOGRAM_COLUMNS.index("2^-8")] = 1.0
         self.histograms = {"backprop": shares}
-        # Two layers over time, of which the second is recurrent; the gradient loses 20 %
-        # at each of 32 steps.
+        # Two layers over time, the second recurrent; the gradient loses 20 % at each of
+        # 32 steps.
         fade = np.full(schema.TIME_STEPS, np.nan)
         fade[:32] = 0.8 ** np.arange(31, -1, -1)
         self.time_steps = {"backprop": np.tile(fade, (len(steps), 2, 1))}

@@ -216,7 +216,7 @@ TRIPS = {
         ("AllZero", "error", "logits", 10, 1, 1),
     ),
     "rank collapses": (
-        edit("activation", "effective_rank", 0, slice(1, 3), 1.1),
+        edit("activation", "effective_rank", 0, slice(1, 4), 1.1),
         ("RankCollapse", "warning", "dense_1", 0, 1.1, 1.2),
     ),
     "representation collapses": (
@@ -940,6 +940,8 @@ def test_bottleneck_beside_the_way_folds_nothing():
     draft.values["activation"]["effective_rank"][:, 1] = 1.1
     assert diagnosis.judge(draft.record(), rules) == []
     draft.values["activation"]["effective_rank"][:, 2] = 1.1
+    assert diagnosis.judge(draft.record(), rules) == []  # the logits differ
+    draft.values["activation"]["effective_rank"][:, 3] = 1.1
     (finding,) = diagnosis.judge(draft.record(), rules)
     assert finding.layer == "dense_1"
     draft.values["activation"]["distinct_units"][:, 1:] = 1

@@ -42,13 +42,15 @@ def rank_collapse(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
         raise NotJudged("does not hold the start of training")
     profile = depth_profile(record, "activation", "effective_rank")
     outputs = _common.output_layers(record)
-    for net in profile.without(outputs | _of_one_unit(record)).by_net():
+    for net in profile.without(_of_one_unit(record)).by_net():
         ranks = np.where(np.isfinite(net.values), net.values, 0.0)
         for place, (key, rank) in enumerate(zip(net.keys, net.values, strict=True)):
             before = ranks[: place + 1].max()
             # A bottleneck beside the way folds nothing.
             behind = ranks[net.depths > net.depths[place]].max(initial=0.0)
             if not max(rank, behind) < limits["rank"] or before < limits["before"]:
+                continue
+            if key.layer in outputs:
                 continue
             yield Fault(
                 layer=key.layer,
