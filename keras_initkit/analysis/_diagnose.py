@@ -30,7 +30,8 @@ class DiagnosisResult:
 
     Attributes:
         model: Name of the model.
-        findings: List of `Finding`, the gravest first.
+        findings: List of `Finding`, consequences behind their causes, of these the
+            gravest first.
         not_judged: `{rule: reason}` of the rules that one step does not suffice for.
         record: `RunRecord` of the step, as a `SignalMonitor` would have it.
         profile: List of `LayerProfile`, from input to output.
@@ -247,14 +248,13 @@ def _record(model, known, loss, seen, untapped):
 
 
 def _findings(model, record, phases_found):
-    """Lists what rules, phases and the static rules find, the gravest first."""
+    """Lists what rules, phases and the static rules find, causes ahead."""
     measured = diagnosis.judge(record) + too_deep(phases_found)
     # What was measured is told once, and not again by the static rule of that name.
     told = {(finding.rule, finding.layer) for finding in measured}
     static = [f for f in diagnosis.lint(model) if (f.rule, f.layer) not in told]
-    return sorted(
-        measured + static, key=lambda f: -diagnosis.SEVERITIES.index(f.severity)
-    )
+    found = diagnosis.explained(measured + static, diagnosis.layers_of(record))
+    return diagnosis.in_order(found)
 
 
 def _chance(record):

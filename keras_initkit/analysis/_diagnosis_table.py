@@ -9,7 +9,7 @@ import rich.table
 import rich.text
 
 from keras_initkit.analysis import drawing
-from keras_initkit.diagnosis import SEVERITIES
+from keras_initkit.diagnosis import SEVERITIES, causes_among, consequences
 
 if TYPE_CHECKING:
     from keras_initkit.analysis._diagnose import DiagnosisResult
@@ -40,7 +40,7 @@ def render(diagnosis: "DiagnosisResult") -> rich.console.Group:
 
 def _headline(diagnosis):
     counts: dict[str, int] = {}
-    for finding in diagnosis.findings:
+    for finding in causes_among(diagnosis.findings):
         counts[finding.severity] = counts.get(finding.severity, 0) + 1
     text = rich.text.Text()
     text.append(diagnosis.model, style="bold")
@@ -110,9 +110,9 @@ def _layers_at_fault(diagnosis):
 
 
 def _advice(diagnosis):
-    """Yields a paragraph for each kind of fault: the first of it, and where else."""
+    """Yields a paragraph for each cause: the first place, the others, what follows."""
     kinds: dict[tuple[str, str], list] = {}
-    for finding in diagnosis.findings:
+    for finding in causes_among(diagnosis.findings):
         kinds.setdefault((finding.rule, _kind(finding)), []).append(finding)
     told = set()
     for same in kinds.values():
@@ -124,6 +124,10 @@ def _advice(diagnosis):
             more = f" and {rest} more" if rest > 0 else ""
             line = f"The same in {', '.join(others[:_NAMES])}{more}."
             yield rich.text.Text(line)
+        if following := consequences(diagnosis.findings, first.rule):
+            if (first.rule, following) not in told:
+                yield rich.text.Text(following, style="dim")
+            told.add((first.rule, following))
 
 
 def _kind(finding):

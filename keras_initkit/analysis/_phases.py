@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from keras_initkit import theory
-from keras_initkit.diagnosis import Finding
+from keras_initkit.diagnosis import Finding, causes
 from keras_initkit.initializers._activations import to_theory
 from keras_initkit.structure import forward_graph, values
 from keras_initkit.structure.fans import layout_of
@@ -108,6 +108,19 @@ def _continues(stack, place, phi):
     """Whether a layer is right behind the last of a stack, with its activation."""
     owner, last = stack[-1]
     return id(owner.layer) == place.after and last.name == phi.name
+
+
+causes.declare(
+    "TrainableDepth",
+    follows_from=(
+        "SymmetricUnits",
+        "DeadBias",
+        "TensorVariance",
+        "PoorWeightInitialization",
+        "UnsuitableHiddenActivation",
+    ),
+    spans_depth=True,
+)
 
 
 def too_deep(found):

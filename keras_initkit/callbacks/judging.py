@@ -53,7 +53,8 @@ class Judge:
     A finding is told once when it opens and once when it clears, by the logger
     `keras_initkit.callbacks.judging` as a warning, which Python prints on standard
     error where logging is not set up. The same fault of several layers is told in one
-    message. Where `on_finding` is a function, it is told instead, finding by finding.
+    message, which names what follows from it; consequences have none of their own.
+    Where `on_finding` is a function, it is told instead, finding by finding.
 
     Args:
         rules: As in `SignalMonitor`.
@@ -89,7 +90,7 @@ class Judge:
 
     @property
     def findings(self):
-        """The findings that stand, the gravest first."""
+        """The findings that stand: causes, the gravest first, and what follows."""
         return diagnosis.in_order(
             case.finding for case in self._cases.values() if case.cleared is None
         )
@@ -123,7 +124,8 @@ class Judge:
             monitored: How many steps were monitored.
 
         Returns:
-            The findings that have opened, of the severities wanted.
+            The findings that have opened, of the severities wanted, that follow from no
+            other.
         """
         started = time.perf_counter()
         self._due = max(monitored + 1, math.ceil(_GROWTH * monitored))
@@ -141,10 +143,9 @@ class Judge:
             if case.cleared is None and place not in places:
                 case.cleared = step
                 cleared.append(case.finding)
-        opened = [f for f in opened if f.severity in self._grave]
+        opened = self._grave_causes(opened)
         self._tell(opened)
-        cleared = [f for f in cleared if f.severity in self._grave]
-        self._tell(cleared, gone_at=step)
+        self._tell(self._grave_causes(cleared), gone_at=step)
         self._spent += time.perf_counter() - started
         return opened
 
@@ -166,10 +167,10 @@ class Judge:
 
     def summarize(self):
         """Tells what stands at the end, if anything was found on the way."""
-        grave = [c for c in self._cases.values() if c.finding.severity in self._grave]
+        grave = self._grave_causes(case.finding for case in self._cases.values())
         if not grave or callable(self._on_finding):
             return
-        standing = [f for f in self.findings if f.severity in self._grave]
+        standing = self._grave_causes(self.findings)
         gone = len(grave) - len(standing)
         names = ", ".join(dict.fromkeys(f"{f.severity} {f.rule}" for f in standing))
         counts = f"findings: {len(standing)} open, {gone} cleared"
@@ -177,10 +178,19 @@ class Judge:
 
     def to_dicts(self):
         """Returns all findings so far as dicts, with the step `"cleared"`."""
-        return [
-            {**case.finding.to_dict(), "cleared": case.cleared}
+        cleared = {
+            (case.finding.rule, case.finding.layer): case.cleared
             for case in self._cases.values()
+        }
+        found = diagnosis.in_order(case.finding for case in self._cases.values())
+        return [
+            {**finding.to_dict(), "cleared": cleared[finding.rule, finding.layer]}
+            for finding in found
         ]
+
+    def _grave_causes(self, findings):
+        causes = diagnosis.causes_among(findings)
+        return [one for one in causes if one.severity in self._grave]
 
     def _judge(self, record):
         try:
@@ -206,16 +216,20 @@ class Judge:
                 groups.setdefault((finding.rule, finding.severity), []).append(finding)
         for group in groups.values():
             if gone_at is None:
-                logger.warning("%s", _told_together(group))
+                logger.warning("%s", _told_together(group, self.findings))
             else:
                 logger.warning("gone at step %d: %s", gone_at, _named_together(group))
 
 
-def _told_together(group):
-    """Returns one text of findings of one rule: the first, and where else it is so."""
-    text = f"{group[0]} {group[0].remedy}"
+def _told_together(group, findings):
+    """Returns one text of findings of one rule: the first, where else, what follows."""
     others = _layers(group[1:])
-    return f"{text} The same in {others}." if others else text
+    texts = (
+        f"{group[0]} {group[0].remedy}",
+        f"The same in {others}." if others else "",
+        diagnosis.consequences(findings, group[0].rule),
+    )
+    return " ".join(filter(None, texts))
 
 
 def _named_together(group):

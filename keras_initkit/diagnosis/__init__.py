@@ -3,7 +3,14 @@
 The rules over a record need numpy only; `lint` looks at a Keras model.
 """
 
+from keras_initkit.diagnosis import causes
 from keras_initkit.diagnosis import rules as _rules  # noqa: F401  (fills the registry)
+from keras_initkit.diagnosis.causes import (
+    causes_among,
+    consequences,
+    explained,
+    in_order,
+)
 from keras_initkit.diagnosis.depth import (
     Profile,
     depth_profile,
@@ -20,8 +27,8 @@ from keras_initkit.diagnosis.registry import (
     Rule,
     Threshold,
     check_rules,
-    in_order,
     judge,
+    layers_of,
     not_judged,
     rule,
 )
@@ -32,6 +39,11 @@ __all__ = [
     "lint",
     "check_rules",
     "in_order",
+    "explained",
+    "causes",
+    "causes_among",
+    "consequences",
+    "layers_of",
     "Finding",
     "SEVERITIES",
     "RULES",

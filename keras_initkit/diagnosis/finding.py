@@ -21,6 +21,11 @@ class Finding:
         message: What was seen, in one sentence.
         remedy: What to do about it, in one sentence.
         reference: Where the rule comes from (paper, documentation).
+        because_of: Rule of the finding that this one follows from, `None` for a cause.
+
+    An *error* keeps the loss from getting below that of the best constant prediction,
+    makes it NaN or Inf, or leaves an output of the model without a gradient; with a
+    *warning* the model learns slower or worse than it could.
     """
 
     rule: str
@@ -32,6 +37,7 @@ class Finding:
     message: str
     remedy: str
     reference: str
+    because_of: str | None = None
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:

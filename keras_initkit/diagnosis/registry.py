@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_initkit import schema
+from keras_initkit.diagnosis import causes
+from keras_initkit.diagnosis.causes import explained, in_order
 from keras_initkit.diagnosis.finding import SEVERITIES, Finding
 from keras_initkit.recording.record import RunRecord
 
@@ -164,8 +166,14 @@ def rule(
     reference: str,
     any_of: bool = False,
     thresholds: Mapping[str, Threshold] | None = None,
+    follows_from: Iterable[str] = (),
+    follows_steps_of: Iterable[str] = (),
+    spans_depth: bool = False,
 ) -> Callable[[Check], Check]:
-    """Declares a check as the rule `name`; its docstring becomes the summary."""
+    """Declares a check as the rule `name`; its docstring becomes the summary.
+
+    `follows_from`, `follows_steps_of` and `spans_depth` are those of `causes.declare`.
+    """
     needs = tuple(needs)
     for need in needs:
         kind = need.partition("/")[0]
@@ -179,6 +187,13 @@ def rule(
     def declare(check: Check) -> Check:
         if name in RULES:
             raise ValueError(f"`name` must be new. Received: name={name!r}")
+        causes.declare(
+            name,
+            follows_from=follows_from,
+            follows_steps_of=follows_steps_of,
+            way=_way_of(needs),
+            spans_depth=spans_depth,
+        )
         RULES[name] = Rule(
             name=name,
             severity=severity,
@@ -209,19 +224,25 @@ def judge(
         thresholds: `{rule: {threshold: value}}` to replace defaults.
 
     Returns:
-        Findings, the gravest first, then by step, then in the order of the rules and
-        of the layers.
+        Findings, consequences behind their causes; these the gravest first, then by
+        step, then in the order of the rules and of the layers.
 
     Raises:
         ValueError: If a rule or threshold of that name does not exist.
     """
     thresholds = thresholds or {}
     names = check_rules(rules, thresholds)
-    return in_order(
+    found = [
         finding
         for name in names
         for finding in RULES[name].judge(record, **thresholds.get(name, {}))
-    )
+    ]
+    return in_order(explained(found, layers_of(record)))
+
+
+def layers_of(record: RunRecord) -> list[str]:
+    """Returns the paths of a record's layers, in forward order."""
+    return [layer["path"] for layer in record.metadata.get("layers", ())]
 
 
 def not_judged(record: RunRecord, rules: Iterable[str] | None = None) -> dict[str, str]:
@@ -262,15 +283,12 @@ def check_rules(
     return names
 
 
-def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Returns findings sorted, the gravest first, then by step; else as they come."""
-    return sorted(
-        findings,
-        key=lambda f: (
-            -SEVERITIES.index(f.severity),
-            float("inf") if f.step is None else f.step,
-        ),
-    )
+def _way_of(needs: Iterable[str]) -> int:
+    """Returns which way a rule's findings lie from their causes, by what it reads."""
+    signals = {need.partition("/")[0] for need in needs}
+    if signals <= {"activation", "preactivation"}:
+        return causes.FORWARD
+    return causes.BACKWARD if signals <= {"backprop", "gradient"} else causes.ANY_WAY
 
 
 def _recorded(record: RunRecord, need: str) -> bool:

@@ -233,7 +233,8 @@ def findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
     """Returns findings as a Markdown table.
 
     Args:
-        findings: Dicts with the fields of `Finding` and `"cleared"`.
+        findings: Dicts with the fields of `Finding` and `"cleared"`, consequences
+            behind their causes.
     """
     if not findings:
         return "Nothing found."
@@ -246,7 +247,9 @@ def findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
         steps = "" if one["step"] is None else f"{one['step']} to {until}"
         layer = "the model" if one["layer"] is None else one["layer"]
         cells = (one["severity"], one["rule"], layer, steps)
-        texts = (*cells, one["message"], one["remedy"])
+        cause = one.get("because_of")
+        remedy = one["remedy"] if cause is None else f"follows from {cause}"
+        texts = (*cells, one["message"], remedy)
         lines.append("| " + " | ".join(map(_cell, texts)) + " |")
     return "\n".join(lines)
 

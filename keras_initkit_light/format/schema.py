@@ -357,6 +357,7 @@ SKIPPED = "skipped_steps"
 # Tags of a run's own facts (JSON), of the metrics of the monitored steps, and of the
 # findings: JSON `{"findings": [...]}`, the whole list as it stands at that step, each
 # as `Finding.to_dict` has it, with `"cleared"` (the step at which it ceased, or null).
+# Logs of before causes were told have no `"because_of"`.
 RUN_TAG = f"{PLUGIN_NAME}/run"
 METRICS_TAG = f"{PLUGIN_NAME}/metrics"
 FINDINGS_TAG = f"{PLUGIN_NAME}/findings"

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from keras_initkit.diagnosis.causes import explained, in_order
 from keras_initkit.diagnosis.finding import Finding
 from keras_initkit.diagnosis.linting import (
     activations as activations,
@@ -20,7 +21,6 @@ from keras_initkit.diagnosis.linting import (
 from keras_initkit.diagnosis.linting.registry import LINTS as LINTS
 from keras_initkit.diagnosis.linting.registry import Lint as Lint
 from keras_initkit.diagnosis.linting.registry import Subject
-from keras_initkit.diagnosis.registry import in_order
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.graph import Graph
 from keras_initkit.structure.in_place import told
@@ -64,7 +64,8 @@ def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
     if model.built:
         learn_roles(model)
     subject = Subject(model, Graph.of(model), tuple(named_layers(model)))
-    return in_order(f for name in names for f in _asked(name, subject))
+    found = [finding for name in names for finding in _asked(name, subject)]
+    return in_order(explained(found, [path for path, _ in subject.layers]))
 
 
 def _asked(name: str, subject: Subject) -> list[Finding]:

@@ -18,7 +18,12 @@ _SATURATING = ("tanh", "hard_tanh", "softsign")
 _DEEP, _DEEP_SATURATING = 4, 12
 
 
-@lint_rule("UnsuitableHiddenActivation", severity="warning", reference=_GLOROT)
+@lint_rule(
+    "UnsuitableHiddenActivation",
+    severity="warning",
+    reference=_GLOROT,
+    spans_depth=True,
+)
 def unsuitable_hidden_activation(subject: Subject) -> Iterator[Fault]:
     """Linear layers in a row, a softmax or a chain of sigmoids inside the model."""
     graph = subject.graph

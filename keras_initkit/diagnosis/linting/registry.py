@@ -2,9 +2,10 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from keras_initkit.diagnosis import causes
 from keras_initkit.diagnosis.finding import Finding
 from keras_initkit.diagnosis.registry import Fault
 from keras_initkit.structure.graph import Graph
@@ -68,11 +69,22 @@ class Lint:
 LINTS: dict[str, Lint] = {}
 
 
-def lint_rule(name: str, *, severity: str, reference: str) -> Callable[[Check], Check]:
-    """Declares a static check; its docstring becomes the summary."""
+def lint_rule(
+    name: str,
+    *,
+    severity: str,
+    reference: str,
+    follows_from: Iterable[str] = (),
+    spans_depth: bool = False,
+) -> Callable[[Check], Check]:
+    """Declares a static check; its docstring becomes the summary.
+
+    `follows_from` and `spans_depth` are those of `causes.declare`.
+    """
 
     def declare(check: Check) -> Check:
         summary = (inspect.getdoc(check) or "").partition("\n")[0]
+        causes.declare(name, follows_from=follows_from, spans_depth=spans_depth)
         LINTS[name] = Lint(name, severity, summary, reference, check)
         return check
 

@@ -92,7 +92,12 @@ def equal_weights(subject: Subject) -> Iterator[Fault]:
         )
 
 
-@lint_rule("PoorWeightInitialization", severity="warning", reference=_common.HE)
+@lint_rule(
+    "PoorWeightInitialization",
+    severity="warning",
+    reference=_common.HE,
+    spans_depth=True,
+)
 def poor_weight_initialization(subject: Subject) -> Iterator[Fault]:
     """Theory expects signals or gradients to fade or grow a thousandfold with depth."""
     if subject.graph is None:

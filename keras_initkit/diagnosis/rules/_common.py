@@ -30,6 +30,19 @@ RANDOM_START = (
     "tanh and sigmoid."
 )
 
+# Causes that many rules share, the likeliest first: what the model is given, what it
+# starts from, and how it steps.
+DATA = ("UnscaledInput",)
+WEIGHTS = (
+    "SymmetricUnits",
+    "DeadBias",
+    "TensorVariance",
+    "PoorWeightInitialization",
+    "TrainableDepth",
+)
+STRUCTURE = ("LossActivationMismatch", "UnsuitableHiddenActivation")
+STEPS = ("LearningRateRange", "LearningRateTooHigh")
+
 RELU = ("relu", "relu6")
 # Rules whose findings explain small steps and a loss that stands still.
 _OF_GRADIENTS = (

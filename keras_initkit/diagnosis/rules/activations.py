@@ -27,6 +27,8 @@ from keras_initkit.recording.record import RunRecord
             "images with black borders (a warning)",
         ),
     },
+    follows_from=(*_common.STRUCTURE[:1], *_common.DATA, *_common.WEIGHTS),
+    follows_steps_of=("UnscaledTarget", *_common.STEPS, "OverRegularization"),
 )
 def dead_relu(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """A ReLU layer, or most of its units, puts out nothing but zeros, persistently."""
@@ -73,6 +75,8 @@ _DEAD = {
             "those where the slope of the activation is below 5 % of its largest",
         ),
     },
+    follows_from=(*_common.DATA, *_common.WEIGHTS),
+    follows_steps_of=("UnscaledTarget", *_common.STEPS),
 )
 def saturated_activation(
     record: RunRecord, limits: Mapping[str, float]
@@ -114,6 +118,8 @@ def saturated_activation(
             1.0, "share of the outputs", "a layer whose every output is 0 says nothing"
         ),
     },
+    follows_from=(*_common.WEIGHTS, "DeadRelu"),
+    follows_steps_of=(*_common.STEPS, "OverRegularization"),
 )
 def all_zero(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """A layer that owns a kernel, no ReLU, puts out nothing but zeros, persistently."""

@@ -36,6 +36,17 @@ _CALM = (
     ),
     any_of=True,
     reference=_common.DEBUGGER,
+    follows_from=(
+        *_common.STRUCTURE[:1],
+        "DamagedTargets",
+        *_common.DATA,
+        "UnscaledTarget",
+        *_common.WEIGHTS,
+        "RecurrentScale",
+        "ExplodingGradient",
+        "Float16Overflow",
+    ),
+    follows_steps_of=_common.STEPS,
 )
 def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The first tensor, in the order of the computation, that holds NaN or Inf."""
@@ -102,6 +113,8 @@ def _bad_data(record: RunRecord) -> Iterator[Fault]:
             1e3, "unit of the signal", "smaller numbers do no harm, however they grow"
         ),
     },
+    follows_from=(*_common.DATA, "RecurrentScale"),
+    follows_steps_of=("UnscaledTarget", *_common.STEPS, "ExplodingGradient"),
 )
 def exploding_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """Outputs or weights grow a thousandfold during training, still finite."""
@@ -147,6 +160,8 @@ def exploding_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
             "largest output, either sign",
         ),
     },
+    follows_from=(*_common.DATA, *_common.WEIGHTS),
+    follows_steps_of=_common.STEPS,
 )
 def float16_overflow(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The outputs of a float16 layer come near the largest number of that type."""
@@ -187,6 +202,7 @@ def float16_overflow(record: RunRecord, limits: Mapping[str, float]) -> Iterator
             f"{_SMALLEST_EXPONENT}), loss scale included",
         ),
     },
+    follows_from=("VanishingGradient",),
 )
 def float16_underflow(
     record: RunRecord, limits: Mapping[str, float]

@@ -23,6 +23,14 @@ _PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
     severity="error",
     needs=("gradient/rms",),
     reference=_common.DEBUGGER,
+    follows_from=(
+        *_common.STRUCTURE,
+        *_common.DATA,
+        *_common.WEIGHTS,
+        "DeadRelu",
+        "AllZero",
+        "SaturatedActivation",
+    ),
 )
 def no_gradient(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The gradient of every weight of a layer is exactly 0 at every recorded step."""
@@ -100,6 +108,17 @@ _FALL = Threshold(
             "many weights may add up to",
         ),
     },
+    follows_from=(
+        *_common.STRUCTURE,
+        *_common.DATA,
+        *_common.WEIGHTS,
+        "RecurrentScale",
+        "ForgetBias",
+        "DeadRelu",
+        "SaturatedActivation",
+    ),
+    follows_steps_of=(*_common.STEPS, "OverRegularization"),
+    spans_depth=True,
 )
 def vanishing_gradient(
     record: RunRecord, limits: Mapping[str, float]
@@ -162,6 +181,9 @@ def vanishing_gradient(
             "back-propagated rms at the first time step of a sequence to the last",
         ),
     },
+    follows_from=(*_common.DATA, "UnscaledTarget", *_common.WEIGHTS, "RecurrentScale"),
+    follows_steps_of=_common.STEPS,
+    spans_depth=True,
 )
 def exploding_gradient(
     record: RunRecord, limits: Mapping[str, float]
@@ -211,6 +233,8 @@ def exploding_gradient(
         ),
         "faint": Threshold(1e-3, "1", "back-propagated rms relative to its peak"),
     },
+    follows_from=("RecurrentScale", "ForgetBias", *_common.WEIGHTS),
+    follows_steps_of=_common.STEPS,
 )
 def vanishing_through_time(
     record: RunRecord, limits: Mapping[str, float]

@@ -36,6 +36,12 @@ _POINTS = 8  # fewest recorded losses to judge by
             "He's gain on the sum of three branches, each of rms 1, gives v = 6",
         ),
     },
+    follows_from=(
+        *_common.STRUCTURE[:1],
+        "DamagedTargets",
+        *_common.DATA,
+        *_common.WEIGHTS,
+    ),
 )
 def loss_at_init(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The loss of the untrained model is far above that of a uniform guess."""
@@ -72,6 +78,30 @@ def loss_at_init(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fau
         ),
         "steps": _STEPS,
     },
+    follows_from=(
+        *_common.STRUCTURE,
+        "DamagedTargets",
+        *_common.DATA,
+        "UnscaledTarget",
+        *_common.WEIGHTS,
+        *_common.STEPS,
+        "LearningRateTooLow",
+        "NotTrainable",
+        "OverRegularization",
+        "NonFinite",
+        "ExplodingTensor",
+        "DeadRelu",
+        "AllZero",
+        "SaturatedActivation",
+        "RankCollapse",
+        "RepresentationCollapse",
+        "ConstantOutput",
+        "NoGradient",
+        "VanishingGradient",
+        "ExplodingGradient",
+        "VanishingThroughTime",
+        "UnchangedTensor",
+    ),
 )
 def loss_not_decreasing(
     record: RunRecord, limits: Mapping[str, float]

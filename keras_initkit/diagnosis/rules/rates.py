@@ -37,6 +37,12 @@ _FALL = Threshold(
         ),
         "fall": _FALL,
     },
+    follows_from=(
+        *_common.DATA,
+        "UnscaledTarget",
+        *_common.WEIGHTS,
+        "LearningRateRange",
+    ),
 )
 def learning_rate_too_high(
     record: RunRecord, limits: Mapping[str, float]
@@ -92,6 +98,12 @@ def learning_rate_too_high(
             100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
         ),
     },
+    follows_from=(
+        "LearningRateRange",
+        *_common.STRUCTURE,
+        *_common.WEIGHTS,
+        "VanishingGradient",
+    ),
 )
 def learning_rate_too_low(
     record: RunRecord, limits: Mapping[str, float]

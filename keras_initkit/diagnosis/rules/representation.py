@@ -34,6 +34,8 @@ _DANESHMAND = "Daneshmand et al., 2020, https://arxiv.org/abs/2003.01652"
             "direction only",
         ),
     },
+    follows_from=(*_common.DATA, *_common.WEIGHTS, "UnsuitableHiddenActivation"),
+    spans_depth=True,
 )
 def rank_collapse(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """Depth folds the outputs onto one line before training."""
@@ -81,6 +83,15 @@ def _of_one_unit(record: RunRecord) -> set[str]:
     severity="warning",
     needs=("activation/effective_rank", "activation/rms", "facts/input"),
     reference=_SCHOENHOLZ,
+    follows_from=(
+        *_common.DATA,
+        *_common.WEIGHTS,
+        "UnsuitableHiddenActivation",
+        "RankCollapse",
+        "DeadRelu",
+        "SaturatedActivation",
+    ),
+    follows_steps_of=_common.STEPS,
 )
 def representation_collapse(
     record: RunRecord, limits: Mapping[str, float]
@@ -109,6 +120,17 @@ def representation_collapse(
     severity="error",
     needs=("activation/effective_rank", "activation/rms", "facts/input"),
     reference=_common.RECIPE,
+    follows_from=(
+        *_common.STRUCTURE,
+        *_common.DATA,
+        *_common.WEIGHTS,
+        "DeadRelu",
+        "AllZero",
+        "SaturatedActivation",
+        "RankCollapse",
+        "RepresentationCollapse",
+    ),
+    follows_steps_of=_common.STEPS,
 )
 def constant_output(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The model predicts the very same for every input, persistently."""

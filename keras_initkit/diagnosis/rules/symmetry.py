@@ -33,6 +33,7 @@ _SYMMETRY = (
             "branch) is told apart by its gradient, or after one update",
         ),
     },
+    follows_steps_of=(*_common.STEPS, "OverRegularization"),
 )
 def symmetric_units(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """All units of a layer are identical, and stay so, as with constant kernels."""

@@ -47,6 +47,14 @@ _START = Threshold(
         ),
         "steps": _START,
     },
+    follows_from=(
+        "SymmetricUnits",
+        "DeadBias",
+        "TensorVariance",
+        "InitializerMismatch",
+        "UnsuitableHiddenActivation",
+    ),
+    spans_depth=True,
 )
 def poor_weight_initialization(
     record: RunRecord, limits: Mapping[str, float]
@@ -229,6 +237,14 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             1e-3, "1", "the ratio to the median of all kernels, if it is small"
         ),
     },
+    follows_from=(
+        *_common.DATA,
+        "UnscaledTarget",
+        *_common.WEIGHTS,
+        *_common.STEPS,
+        "VanishingGradient",
+        "ExplodingGradient",
+    ),
 )
 def weight_update_ratio(
     record: RunRecord, limits: Mapping[str, float]
@@ -277,6 +293,14 @@ def weight_update_ratio(
             1e-4, "1", "gradient rms to its largest at which a weight may stand still"
         ),
     },
+    follows_from=(
+        "NotTrainable",
+        *_common.STEPS[:1],
+        "NonFinite",
+        "NoGradient",
+        "VanishingGradient",
+        "DeadRelu",
+    ),
 )
 def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """A weight gets a gradient and does not change, up to the newest step."""

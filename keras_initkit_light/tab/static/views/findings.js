@@ -22,6 +22,7 @@ function tidy(finding) {
     message: text(finding.message),
     remedy: text(finding.remedy),
     reference: text(finding.reference),
+    because_of: text(finding.because_of) || null,
     cleared: finding.cleared ?? null,
   };
 }
@@ -35,16 +36,27 @@ function ofRun(data, run) {
   return TIDIED.get(raw);
 }
 
+const isCause = (finding) => finding.because_of === null;
+
+/** What follows from a group of findings of one rule, among those shown. */
+function followersOf(group, found) {
+  const { run, finding } = group.members[0];
+  return isCause(finding)
+    ? found.filter((one) => one.run === run && one.finding.because_of === finding.rule)
+    : [];
+}
+
 const isOpen = (finding) => finding.cleared === null || finding.cleared === false;
 
 function order(a, b) {
+  if (isCause(a.finding) !== isCause(b.finding)) return isCause(a.finding) ? -1 : 1;
   const severity = SEVERITIES.indexOf(a.finding.severity) - SEVERITIES.indexOf(b.finding.severity);
   return severity || (a.finding.step ?? -1) - (b.finding.step ?? -1);
 }
 
 let memo = {};
 
-/** Open findings of the shown runs, the worst first: `[{run, finding}]`. */
+/** Open findings of the shown runs, causes first, the worst ahead: `[{run, finding}]`. */
 export function findingsOf(app, cleared = false) {
   const { data } = app.api.findings();
   const { runs } = app;
@@ -60,7 +72,7 @@ export function findingsOf(app, cleared = false) {
 export function worstOf(data, run) {
   if (!data?.runs[run.run]) return null;
   const open = ofRun(data, run)
-    .filter((finding) => isOpen(finding) && finding.severity !== 'info')
+    .filter((finding) => isOpen(finding) && isCause(finding) && finding.severity !== 'info')
     .map((finding) => ({ finding }))
     .sort(order);
   if (!open.length) return { severity: 'fine', rule: '✓', count: 0 };
@@ -73,7 +85,7 @@ export function groupsOf(found) {
   const groups = new Map();
   for (const one of found) {
     const { severity, rule } = one.finding;
-    const key = JSON.stringify([one.run.run, severity, rule]);
+    const key = JSON.stringify([one.run.run, severity, rule, isCause(one.finding)]);
     if (!groups.has(key)) groups.set(key, { key, severity, members: [] });
     groups.get(key).members.push(one);
   }
@@ -116,6 +128,7 @@ export class FindingsView {
     this._body = h('div.scroll');
     this.element = h('div', {}, this._controls, this._body);
     this._opened = new Set(); // groups that show all their layers
+    this._followed = new Set(); // groups that show what follows from them
   }
 
   update() {
@@ -193,11 +206,18 @@ export class FindingsView {
 
   _table(rows) {
     const groups = groupsOf(rows);
-    const lines = groups.flatMap(({ key, members }) => {
+    const folded = new Set();
+    const lines = groups.flatMap((group) => {
+      const { key, members } = group;
+      if (members.every((one) => folded.has(one))) return [];
       const opened = this._opened.has(key);
+      const followers = followersOf(group, rows).filter((one) => !folded.has(one));
+      followers.forEach((one) => folded.add(one));
+      const unfolded = this._followed.has(key);
       return [
-        this._row(members[0], members.length - 1, key),
+        this._row(members[0], members.length - 1, key, followers.length),
         ...(opened ? members.slice(1).map((one) => this._row(one)) : []),
+        ...(unfolded ? followers.map((one) => this._row(one)) : []),
       ];
     });
     return h(
@@ -210,14 +230,18 @@ export class FindingsView {
     );
   }
 
-  /** A row; `more` says how many findings of its group stand behind it. */
-  _row({ run, finding }, more = 0, key = null) {
+  /**
+   * A row; `more` says how many findings of its group stand behind it, `following` how
+   * many follow from it.
+   */
+  _row({ run, finding }, more = 0, key = null, following = 0) {
     const { app } = this;
     const open = (view) => app.open(view, { run: run.name, ...finding });
     const opened = this._opened.has(key);
-    const toggle = () => {
-      if (opened) this._opened.delete(key);
-      else this._opened.add(key);
+    const unfolded = this._followed.has(key);
+    const toggle = (shown) => () => {
+      if (shown.has(key)) shown.delete(key);
+      else shown.add(key);
       this._key = null;
       app.refresh();
     };
@@ -225,7 +249,7 @@ export class FindingsView {
       'tr',
       {
         tabindex: 0,
-        class: isOpen(finding) ? null : 'cleared',
+        class: [!isOpen(finding) && 'cleared', !isCause(finding) && 'follows'].filter(Boolean).join(' ') || null,
         title: 'Open this layer and step in the depth profile',
         onkeydown: (event) =>
           event.key === 'Enter' && event.target === event.currentTarget && open('profile'),
@@ -239,7 +263,7 @@ export class FindingsView {
         {},
         finding.layer ?? 'the model',
         more > 0 &&
-          h('div', {}, h('button.link', { onclick: toggle, 'aria-expanded': opened }, opened ? 'show the first only' : `and ${more} more`)),
+          h('div', {}, h('button.link', { onclick: toggle(this._opened), 'aria-expanded': opened }, opened ? 'show the first only' : `and ${more} more`)),
       ),
       h('td.number', {}, finding.step ?? '—'),
       h('td.number', { title: `threshold ${short(finding.threshold)}` }, short(finding.measured)),
@@ -247,7 +271,19 @@ export class FindingsView {
         'td',
         {},
         finding.message,
-        finding.remedy && h('div.remedy', {}, `→ ${finding.remedy}`),
+        isCause(finding)
+          ? finding.remedy && h('div.remedy', {}, `→ ${finding.remedy}`)
+          : h('div.muted', {}, `follows from ${finding.because_of}`),
+        following > 0 &&
+          h(
+            'div',
+            {},
+            h(
+              'button.link',
+              { onclick: toggle(this._followed), 'aria-expanded': unfolded },
+              unfolded ? 'hide what follows from it' : `and ${following} more that follow from it`,
+            ),
+          ),
         h(
           'div.muted',
           {},
@@ -262,7 +298,7 @@ export class FindingsView {
 
   csv() {
     const { app } = this;
-    const fields = ['rule', 'severity', 'layer', 'step', 'measured', 'threshold', 'message', 'remedy', 'reference', 'cleared'];
+    const fields = ['rule', 'severity', 'layer', 'step', 'measured', 'threshold', 'message', 'remedy', 'reference', 'because_of', 'cleared'];
     return [
       ['run', ...fields],
       ...this._filtered(findingsOf(app, app.values.cleared)).map(({ run, finding }) => [run.name, ...fields.map((name) => finding[name])]),
