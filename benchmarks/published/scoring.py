@@ -30,6 +30,7 @@ WORDS: dict[str, str | None] = {
     "LossAtInit": "poor_init",
     "LossNotDecreasing": None,
     "NoGradient": None,
+    "NoProgress": None,
     "NonFinite": "nan_loss",
     "NotTrainable": None,
     "OverRegularization": "over_regularization",

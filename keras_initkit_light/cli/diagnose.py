@@ -64,7 +64,8 @@ def diagnose(
             if plot is not None:
                 result.plot(plot)
     _report(result, model, origin, as_json=json)
-    worst = [SEVERITIES.index(finding.severity) for finding in result.findings]
+    causes = [finding for finding in result.findings if finding.because_of is None]
+    worst = [SEVERITIES.index(finding.severity) for finding in causes]
     if max(worst, default=-1) >= SEVERITIES.index(fail_on):
         raise typer.Exit(1)
 

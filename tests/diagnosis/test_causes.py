@@ -175,3 +175,53 @@ def test_log_tells_a_cause_with_what_follows_and_no_consequence(caplog):
     assert len(first) == 1
     assert "that follow from it: " in first[0]
     assert not [text for text in told if text.startswith(("error NoGr", "error Dead"))]
+
+
+def stack(activation, depth, optimizer, width=32, **kernel):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(width, activation, **kernel) for _ in range(depth)]
+    model = keras.Sequential([keras.Input((12,)), *layers, keras.layers.Dense(3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss)
+    return model
+
+
+def severities(model, width=12):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(256, width)).astype("float32")
+    found = kik.diagnose(model, x, rng.integers(0, 3, 256)).findings
+    return {one.severity for one in found if one.because_of is None}
+
+
+@pytest.mark.parametrize(
+    ("activation", "optimizer"),
+    [
+        ("relu", keras.optimizers.SGD(0.01)),
+        ("sigmoid", keras.optimizers.SGD(0.01)),
+        ("sigmoid", keras.optimizers.Adam(1e-3)),
+    ],
+    ids=["relu", "sigmoid", "sigmoid, adam"],
+)
+def test_thirty_layers_that_cannot_learn_are_an_error(activation, optimizer):
+    # Of a gradient of 1e-22 Adam, too, makes a step that rounding takes away.
+    assert severities(stack(activation, 30, optimizer)) == {"error"}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: stack("relu", 30, "sgd", kernel_initializer="he_normal"),
+        lambda: stack("tanh", 30, "sgd"),
+        lambda: stack("relu", 3, keras.optimizers.SGD(1e-4)),
+        lambda: stack("relu", 12, "adam"),
+    ],
+    ids=["He", "tanh", "small rate", "twelve"],
+)
+def test_what_learns_or_learns_slowly_is_no_error(model):
+    assert "error" not in severities(model())
+
+
+def test_a_schedule_that_starts_at_zero_is_not_judged_by_its_first_step():
+    warm = keras.optimizers.schedules.CosineDecay(0.0, 100, warmup_target=0.1)
+    model = stack("relu", 3, keras.optimizers.SGD(warm))
+    assert "error" not in severities(model)

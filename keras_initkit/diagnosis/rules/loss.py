@@ -96,6 +96,7 @@ def loss_at_init(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fau
         "RankCollapse",
         "RepresentationCollapse",
         "ConstantOutput",
+        "NoProgress",
         "NoGradient",
         "VanishingGradient",
         "ExplodingGradient",
