@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from keras_initkit.callbacks import WeightMonitor as WeightMonitor
     from keras_initkit.diagnosis import Finding as Finding
     from keras_initkit.diagnosis import lint as lint
+    from keras_initkit.diagnosis import review as review
     from keras_initkit.recording import RunRecord as RunRecord
 
 _ROOMS = (
@@ -70,6 +71,7 @@ _ROOM_OF = {
     "RunRecord": "recording",
     "Finding": "diagnosis",
     "lint": "diagnosis",
+    "review": "diagnosis",
     "diagnose": "analysis",
     "recommend": "analysis",
     "reinitialize": "analysis",

@@ -18,8 +18,9 @@ Protocol, fixed before the first run:
   before training, then the program's own `fit` under a `SignalMonitor`, for the
   program's own number of steps or the `most_steps` of the file (400; fewer with
   convolutions), at every tenth (of short ones at up to 20 places). The rules are asked
-  as training goes on, at the growing intervals of the monitor. Findings of severity
-  info do not count. Threads and seeds are fixed.
+  as training goes on, at the growing intervals of the monitor, and `kik.review` at its
+  end (there was none at the first run). Findings of severity info do not count.
+  Threads and seeds are fixed.
 - Detected: anything is found. Diagnosed: a finding names a type of fault that is in
   DeepFD's truth, translated by `scoring.WORDS` and `scoring.TYPES`; this is how DeepFD
   counts. Named: a finding that diagnoses names a layer or setting at which program and

@@ -60,11 +60,17 @@ def _drop_less(spec, finding):
             layer["rate"] = min(layer["rate"], 0.3)
 
 
+def _train_longer(spec, finding):
+    spec["epochs"] *= 4
+    spec["most_steps"] *= 4
+
+
 def _weighted(spec):
     return [one for one in spec["layers"] if "units" in one or "filters" in one]
 
 
 _CHANGES: dict[str, _Change] = {
+    "TooFewEpochs": _train_longer,
     "UnscaledInput": _scale_input,
     "UnscaledTarget": _scale_target,
     "LearningRateTooHigh": _set_rate,

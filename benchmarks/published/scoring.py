@@ -34,6 +34,8 @@ WORDS: dict[str, str | None] = {
     "NonFinite": "nan_loss",
     "NotTrainable": None,
     "OverRegularization": "over_regularization",
+    "Overfitting": "overfitting",
+    "Plateau": None,
     "PoorWeightInitialization": "poor_init",
     "RankCollapse": "poor_init",
     "RecurrentScale": "poor_init",
@@ -41,6 +43,7 @@ WORDS: dict[str, str | None] = {
     "SaturatedActivation": "saturated_activation",
     "SymmetricUnits": "symmetric_init",
     "TensorVariance": "poor_init",
+    "TooFewEpochs": "too_few_epochs",
     "TrainableDepth": "poor_init",
     "UnchangedTensor": None,
     "UnscaledInput": "unscaled_input",
@@ -65,9 +68,11 @@ TYPES: dict[str, frozenset[str]] = {
     "nan_in_data": frozenset({"missing_prep"}),
     "nan_loss": frozenset(),
     "over_regularization": frozenset(),
+    "overfitting": frozenset(),
     "poor_init": frozenset({"init"}),
     "saturated_activation": frozenset({"act"}),
     "symmetric_init": frozenset({"init"}),
+    "too_few_epochs": frozenset({"epoch"}),
     "unscaled_input": frozenset({"missing_prep"}),
     "unscaled_target": frozenset({"missing_prep"}),
     "vanishing_gradient": frozenset({"act"}),
@@ -79,6 +84,7 @@ _SETTINGS = {
     "lr_too_high": "optimizer",
     "lr_too_low": "optimizer",
     "nan_in_data": "input",
+    "too_few_epochs": "epochs",
     "unscaled_input": "input",
     "unscaled_target": "target",
 }
@@ -171,6 +177,7 @@ def verdict(program: Program, outcome: Outcome, twin: TwinVerdict | None) -> Ver
         for finding in found
         if not types_of(finding) & truth
         and word_of(finding) not in words
+        and finding.because_of is None
         and not (program.faults and finding.rule in SYMPTOMS)
     ]
     first = found[:1]

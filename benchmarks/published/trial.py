@@ -38,7 +38,7 @@ class Outcome:
 
     Attributes:
         skill: How much better than a constant guess it is after training, at most 1.
-        findings: What was said of it, in the order in which it is shown.
+        findings: What was said of it, causes ahead, in the order in which it is shown.
     """
 
     skill: float
@@ -58,10 +58,12 @@ def run(spec: Spec, keep: pathlib.Path) -> Outcome:
     during = [
         finding for then in _looks(record) for finding in kik.diagnosis.judge(then)
     ]
+    after = kik.review(record)
     told: dict[tuple[str, str | None], Finding] = {}
-    for finding in [*before, *during]:
+    for finding in [*before, *during, *after]:
         told.setdefault((finding.rule, finding.layer), finding)
-    return Outcome(skill, tuple(told.values()))
+    shown = kik.diagnosis.explained(told.values(), kik.diagnosis.layers_of(record))
+    return Outcome(skill, tuple(kik.diagnosis.in_order(shown)))
 
 
 def skill_after(spec: Spec, keep: pathlib.Path) -> float:

@@ -424,10 +424,22 @@ class SignalMonitor(keras.callbacks.Callback):
     @guarded("ending an epoch")
     def on_epoch_end(self, epoch, logs=None):
         self._meter.end()
+        self._take_validation(logs)
         self._ask_rules()
         if self._run is not None and not self._run.is_dropped:
             # A training that is resumed goes on from here.
             self._guarded(self._run.writer.flush)
+
+    def _take_validation(self, logs):
+        """Takes in what an epoch's validation gave, as of the last monitored step."""
+        metrics = {
+            name: value
+            for name, value in _numbers(logs or {}).items()
+            if name.startswith("val_")
+        }
+        if metrics and self._monitored:
+            part = self.record.add_scalars(self._last_step, metrics)
+            self._write(self._last_step, "write_metrics", metrics, part)
 
     @guarded("ending the run")
     def on_train_end(self, logs=None):

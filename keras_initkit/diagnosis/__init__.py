@@ -21,6 +21,7 @@ from keras_initkit.diagnosis.depth import (
 from keras_initkit.diagnosis.finding import SEVERITIES, Finding
 from keras_initkit.diagnosis.linting import LINTS, Lint, lint
 from keras_initkit.diagnosis.registry import (
+    REVIEWS,
     RULES,
     Fault,
     NotJudged,
@@ -30,6 +31,7 @@ from keras_initkit.diagnosis.registry import (
     judge,
     layers_of,
     not_judged,
+    review,
     rule,
 )
 
@@ -47,6 +49,8 @@ __all__ = [
     "Finding",
     "SEVERITIES",
     "RULES",
+    "REVIEWS",
+    "review",
     "Rule",
     "rule",
     "LINTS",

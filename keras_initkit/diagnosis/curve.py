@@ -45,21 +45,31 @@ class LossCurve:
         """Share of the first loss by which the newest are below it, at most 1."""
         return 1 - self.end / self.start if self.start > 0 else np.nan
 
+    @property
+    def slope(self) -> float:
+        """Slope of a straight line through the newer half, per optimizer iteration."""
+        return self._line()[0]
+
     def is_falling(self) -> bool:
         """Whether the newer half falls by more than its scatter explains.
 
         The slope of a straight line through it is below 0 by over three of its
         standard errors.
         """
+        slope, error = self._line()
+        return slope < -3 * error
+
+    def _line(self) -> tuple[float, float]:
+        """Slope of the newer half and its standard error; NaN where it is too short."""
         y = self.losses[len(self.losses) // 2 :]
         if len(y) < 4:
-            return False
+            return np.nan, np.nan
         x = self.steps[-len(y) :].astype(np.float64)
         x = x - x.mean()
         slope = float(x @ y) / float(x @ x)
         residuals = y - y.mean() - slope * x
         error = np.sqrt(residuals @ residuals / (len(y) - 2) / (x @ x))
-        return slope < -3 * float(error)
+        return slope, float(error)
 
 
 def loss_curve(record: RunRecord) -> LossCurve:

@@ -156,6 +156,8 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}
+# Rules about how a training ended: asked of one that is done, by `review`.
+REVIEWS: dict[str, Rule] = {}
 
 
 def rule(
@@ -169,9 +171,11 @@ def rule(
     follows_from: Iterable[str] = (),
     follows_steps_of: Iterable[str] = (),
     spans_depth: bool = False,
+    after_training: bool = False,
 ) -> Callable[[Check], Check]:
     """Declares a check as the rule `name`; its docstring becomes the summary.
 
+    One that is to be asked `after_training` only stands in `REVIEWS`, not in `RULES`.
     `follows_from`, `follows_steps_of` and `spans_depth` are those of `causes.declare`.
     """
     needs = tuple(needs)
@@ -185,7 +189,7 @@ def rule(
         )
 
     def declare(check: Check) -> Check:
-        if name in RULES:
+        if name in RULES or name in REVIEWS:
             raise ValueError(f"`name` must be new. Received: name={name!r}")
         causes.declare(
             name,
@@ -194,7 +198,8 @@ def rule(
             way=_way_of(needs),
             spans_depth=spans_depth,
         )
-        RULES[name] = Rule(
+        rules = REVIEWS if after_training else RULES
+        rules[name] = Rule(
             name=name,
             severity=severity,
             summary=(inspect.getdoc(check) or "").partition("\n")[0],
@@ -237,6 +242,33 @@ def judge(
         for name in names
         for finding in RULES[name].judge(record, **thresholds.get(name, {}))
     ]
+    return in_order(explained(found, layers_of(record)))
+
+
+def review(record: RunRecord) -> list[Finding]:
+    """Judges a training that has ended: what it showed, and how it ended.
+
+    Args:
+        record: That of a `SignalMonitor` (`monitor.record`), or `RunRecord.load` of its
+            directory.
+
+    Returns:
+        List of `Finding`: those of `judge`, and of the rules of `diagnosis.REVIEWS`:
+        whether the loss was still falling, whether it stands still beside units that
+        are dead, whether the model has learnt its examples by heart. In the order of
+        `judge`.
+
+    Example:
+    >>> import keras, numpy as np, keras_initkit as kik
+    >>> x = np.random.default_rng(0).normal(size=(512, 8)).astype("float32")
+    >>> model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(1e-3), "mse")
+    >>> monitor = kik.SignalMonitor(every=1)
+    >>> _ = model.fit(x, x[:, :1] * 4, epochs=2, callbacks=[monitor], verbose=0)
+    >>> [finding.rule for finding in kik.review(monitor.record)]
+    ['TooFewEpochs']
+    """
+    found = [f for rule in (RULES | REVIEWS).values() for f in rule.judge(record)]
     return in_order(explained(found, layers_of(record)))
 
 

@@ -33,8 +33,8 @@ class RunWriter:
         self._matrices = ChunkFile(self._stock)
         self._shown: dict[str, Sequence[str]] = {}
         self._boards: dict[tuple[str, ...], stock.ScalarBoard] = {}
-        self._metrics: tuple[tuple[str, ...], events.Scalars] | None = None
-        self._metrics_step: int | None = None
+        self._metrics: dict[tuple[str, ...], events.Scalars] = {}
+        self._metrics_steps: dict[tuple[str, ...], int] = {}
 
     @property
     def identity(self) -> RunIdentity | None:
@@ -96,18 +96,18 @@ class RunWriter:
             metrics: `{name: value}`.
             part: How often steps have gone back, as `RunRecord.add_scalars` tells.
         """
-        if step == self._metrics_step or not metrics:
-            return
-        self._metrics_step = step
         names = tuple(metrics)
+        if self._metrics_steps.get(names) == step or not metrics:
+            return
+        self._metrics_steps[names] = step
         numbers = np.array([[metrics[name] for name in names]])
         tag = schema.metrics_tag(names, part)
         described = Described(METRICS, "", ("metrics",), names)
         self._matrices.add(tag, step, numbers, lambda: described)
-        if self._metrics is None or self._metrics[0] != names:
+        if names not in self._metrics:
             shown = {f"metrics/{name}": _about_metric(name) for name in names}
-            self._metrics = names, events.Scalars(shown)
-        self._stock.write_scalars(step, self._metrics[1], numbers[0])
+            self._metrics[names] = events.Scalars(shown)
+        self._stock.write_scalars(step, self._metrics[names], numbers[0])
 
     def write_findings(self, step: int, findings: Sequence[Mapping[str, Any]]) -> None:
         """Writes all findings as they now stand, for our tab and as a table of text.

@@ -71,7 +71,8 @@ def of_training(model, params=None, first_step=0):
         A dict with those of these keys that can be told: `"loss"` (see `loss_of`),
         `"optimizer"` (see `optimizer_of`), `"outputs"` (see `outputs_of`), `"penalty"`
         (sum of the weights' regularization losses now), `"dropout"` (`[path, rate]`
-        of each dropout layer) and `"fit"` (`first_step` and `steps_per_epoch`).
+        of each dropout layer) and `"fit"` (`first_step`, `steps_per_epoch` and
+        `epochs`, those that are to come).
     """
     readers = {
         "loss": lambda: loss_of(model),
@@ -86,6 +87,7 @@ def of_training(model, params=None, first_step=0):
         "fit": lambda: {
             "first_step": int(first_step),
             "steps_per_epoch": (params or {}).get("steps"),
+            "epochs": (params or {}).get("epochs"),
         },
     }
     facts = {name: _read(name, reader) for name, reader in readers.items()}

@@ -73,10 +73,10 @@ def test_optimizer_is_seen_through_loss_scaling():
 def test_training_is_described():
     model = small(optimizer="sgd", loss="mse")
     kernel = model.layers[0].kernel.numpy()
-    told = description.of_training(model, {"steps": 7}, 3)
+    told = description.of_training(model, {"steps": 7, "epochs": 2}, 3)
     assert told["penalty"] == pytest.approx(0.5 * np.sum(kernel**2), rel=1e-6)
     assert told["dropout"] == [[model.layers[2].name, 0.25]]
-    assert told["fit"] == {"first_step": 3, "steps_per_epoch": 7}
+    assert told["fit"] == {"first_step": 3, "steps_per_epoch": 7, "epochs": 2}
     last = model.layers[-1].path
     assert told["outputs"] == [{"layer": last, "activation": "softmax", "units": 3}]
 
@@ -151,7 +151,7 @@ def test_monitor_records_the_facts_of_the_first_batch(tmp_path):
     told = monitor.record.metadata
     assert told["input"][0]["max"] == 15.0
     assert told["target"]["entropy"] == pytest.approx(1.5 * math.log(2))
-    assert told["fit"] == {"first_step": 0, "steps_per_epoch": 3}
+    assert told["fit"] == {"first_step": 0, "steps_per_epoch": 3, "epochs": 1}
     assert told["loss"]["name"] == "sparse_categorical_crossentropy"
     activations = {e["class_name"]: e["activation"] for e in told["layers"]}
     assert activations["ReLU"] == "relu"

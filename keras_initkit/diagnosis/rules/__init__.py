@@ -17,4 +17,5 @@ from keras_initkit.diagnosis.rules import (  # noqa: I001  (in the order of the 
     loss as loss,
     data as data,
     evaluation as evaluation,
+    ending as ending,
 )
