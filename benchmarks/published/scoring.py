@@ -15,6 +15,7 @@ BETTER = (
 # say that a program does not learn and not why.
 WORDS: dict[str, str | None] = {
     "AllZero": None,
+    "ConstantInput": None,
     "ConstantOutput": None,
     "DamagedTargets": "bad_targets",
     "DeadBias": "poor_init",

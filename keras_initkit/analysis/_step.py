@@ -179,12 +179,15 @@ class Step:
         batch = (self.x, self.y if self.has_loss else None, self.weights)
         known = description.gather(self.model, batch, first_step=0)
         losses = self._losses or ()
+        if not self.is_compiled and self.has_loss:
+            known["losses"] = [description.describe_loss(one) for one in losses]
         if not self.is_compiled and self.has_loss and len(losses) == 1:
             known["loss"] = description.describe_loss(losses[0])
             if known["loss"] is not None:
                 known["loss"]["weighted"] = False
         if not self.has_loss:
             known.pop("loss", None)
+            known.pop("losses", None)
         return {name: fact for name, fact in known.items() if fact is not None}
 
 

@@ -48,7 +48,14 @@ class LossCurve:
     @property
     def slope(self) -> float:
         """Slope of a straight line through the newer half, per optimizer iteration."""
-        return self._line()[0]
+        return self._newer()[0]
+
+    @property
+    def pace(self) -> float:
+        """Slope of the newer half to that of the older one; 1 does not slow down."""
+        half = len(self.losses) // 2
+        older, _ = _line(self.steps[:half], self.losses[:half])
+        return self.slope / older if older < 0 else np.nan
 
     def is_falling(self) -> bool:
         """Whether the newer half falls by more than its scatter explains.
@@ -56,20 +63,23 @@ class LossCurve:
         The slope of a straight line through it is below 0 by over three of its
         standard errors.
         """
-        slope, error = self._line()
+        slope, error = self._newer()
         return slope < -3 * error
 
-    def _line(self) -> tuple[float, float]:
-        """Slope of the newer half and its standard error; NaN where it is too short."""
-        y = self.losses[len(self.losses) // 2 :]
-        if len(y) < 4:
-            return np.nan, np.nan
-        x = self.steps[-len(y) :].astype(np.float64)
-        x = x - x.mean()
-        slope = float(x @ y) / float(x @ x)
-        residuals = y - y.mean() - slope * x
-        error = np.sqrt(residuals @ residuals / (len(y) - 2) / (x @ x))
-        return slope, float(error)
+    def _newer(self) -> tuple[float, float]:
+        half = len(self.losses) // 2
+        return _line(self.steps[half:], self.losses[half:])
+
+
+def _line(steps: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
+    """Returns slope and its standard error of a straight line; NaN of under four."""
+    if len(losses) < 4:
+        return np.nan, np.nan
+    x = steps - steps.mean()
+    slope = float(x @ losses) / float(x @ x)
+    residuals = losses - losses.mean() - slope * x
+    error = np.sqrt(residuals @ residuals / (len(losses) - 2) / (x @ x))
+    return slope, float(error)
 
 
 def loss_curve(record: RunRecord) -> LossCurve:

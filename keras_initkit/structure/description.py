@@ -34,7 +34,7 @@ def gather(model, batch, params=None, first_step=0):
     facts = {}
     for read in (
         lambda: of_training(model, params, first_step),
-        lambda: of_batch(batch),
+        lambda: of_batch(batch, getattr(model, "output_names", ())),
     ):
         try:
             facts.update(read())
@@ -69,13 +69,14 @@ def of_training(model, params=None, first_step=0):
 
     Returns:
         A dict with those of these keys that can be told: `"loss"` (see `loss_of`),
-        `"optimizer"` (see `optimizer_of`), `"outputs"` (see `outputs_of`), `"penalty"`
-        (sum of the weights' regularization losses now), `"dropout"` (`[path, rate]`
-        of each dropout layer) and `"fit"` (`first_step`, `steps_per_epoch` and
-        `epochs`, those that are to come).
+        `"losses"` (see `losses_of`), `"optimizer"` (see `optimizer_of`), `"outputs"`
+        (see `outputs_of`), `"penalty"` (sum of the weights' regularization losses now),
+        `"dropout"` (`[path, rate]` of each dropout layer) and `"fit"` (`first_step`,
+        `steps_per_epoch` and `epochs`, those that are to come).
     """
     readers = {
         "loss": lambda: loss_of(model),
+        "losses": lambda: losses_of(model),
         "optimizer": lambda: optimizer_of(model),
         "outputs": lambda: outputs_of(model),
         "penalty": lambda: _penalty(model),
@@ -117,6 +118,28 @@ def loss_of(model):
     if described is None:
         return None
     return described | {"weighted": weights is not None}
+
+
+def losses_of(model):
+    """Describes the losses of a compiled model, one an output.
+
+    Returns:
+        A list in the order of `outputs_of`, of dicts as of `describe_loss`, `None` for
+        an output without a loss or with one that is no loss of Keras; `None` where it
+        is not known which output has which.
+    """
+    loss, _ = keras_private.compiled_loss(model)
+    outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
+    if isinstance(loss, dict):
+        names = getattr(model, "output_names", ())
+        if len(names) != len(outputs) or not set(loss) <= set(names):
+            return None
+        loss = [loss.get(name) for name in names]
+    elif not isinstance(loss, (list, tuple)):
+        loss = [loss] * len(outputs)
+    if not outputs or len(loss) != len(outputs):
+        return None
+    return [describe_loss(one) for one in loss]
 
 
 def describe_loss(loss):
@@ -217,30 +240,42 @@ def output_layer(tensor):
     return operation if graph is None else output_layer(graph.outputs[number])
 
 
-def of_batch(data):
+def of_batch(data, names=()):
     """Describes the data of a train step.
 
     Args:
         data: A batch as `train_step` gets it: `x`, `(x, y)` or `(x, y, weights)`.
             Of a batch that is spread over replicas, the first part is read.
+        names: Names of the model's outputs, by which a dict of targets is sorted.
 
     Returns:
-        A dict with `"input"`, a list of `moments`, one a tensor; `"target"`, a dict of
-        moments with `entropy` (in nats, of the classes or labels; left out for
-        numbers), where there is one target; `"weighted"`, whether there are sample
-        weights.
+        A dict with `"input"`, a list of `moments`, one a tensor; `"targets"`, a list
+        of moments with `silent` (share of the columns that are 0 throughout) and
+        `entropy` (in nats, of the classes or labels; left out for numbers), in the
+        order of the outputs; `"target"`, the one of these where there is one;
+        `"weighted"`, whether there are sample weights.
     """
     x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if isinstance(y, dict) and set(y) == set(names):
+        y = [y[name] for name in names]
     facts = {
         "input": [one for one in of_inputs(x) if not isinstance(one, str)],
         "weighted": weights is not None,
     }
-    targets = [array for array in map(_numbers, _flat(y)) if array.size]
-    if len(targets) == 1:
-        entropy = label_entropy(targets[0])
-        known = {} if entropy is None else {"entropy": entropy}
-        facts["target"] = moments(targets[0]) | known
+    targets = [_numbers(one) for one in _flat(y)]
+    if targets and all(array.size for array in targets):
+        facts["targets"] = [_of_targets(array) for array in targets]
+    if sum(array.size > 0 for array in targets) == 1:
+        facts["target"] = _of_targets(next(array for array in targets if array.size))
     return facts
+
+
+def _of_targets(array):
+    entropy = label_entropy(array)
+    known = {} if entropy is None else {"entropy": entropy}
+    columns = array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1)
+    silent = float((columns == 0).all(axis=0).mean())
+    return moments(array) | known | {"silent": silent}
 
 
 def of_inputs(x):
@@ -272,7 +307,8 @@ def moments(array):
     """Returns shape, dtype, mean, std, rms, min, max and count of NaN and Inf.
 
     The moments are of the finite entries (`None` if there are none); `integral` says
-    whether these are whole numbers.
+    whether these are whole numbers, `alike` whether all examples are the same, of
+    which there are several.
     """
     flat = array.reshape(-1)
     flat = flat[:: _stride(array)].astype(np.float64)
@@ -292,6 +328,7 @@ def moments(array):
         **facts,
         "nonfinite": int(flat.size - finite.size),
         "integral": bool((finite == np.round(finite)).all()),
+        "alike": array.ndim > 0 and len(array) > 1 and bool((array == array[0]).all()),
     }
 
 

@@ -358,7 +358,13 @@ def test_report_reads_well_everywhere(tmp_path):
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert {row["layer"] for row in content["profile"]} >= {"stack/h0", "stack/out"}
     text = str(found)
-    for words in ("What to do:", "VanishingGradient in stack/h0", "…", "Jacobian"):
+    for words in (
+        "What to do:",
+        "follow from it: ",
+        "VanishingGradient",
+        "…",
+        "Jacobian",
+    ):
         assert words in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 120

@@ -15,6 +15,32 @@ def depth(decades_per_layer):
     return 10.0 ** (decades_per_layer * np.arange(len(LAYERS)))
 
 
+CLASSES = moments(4.5, 2.9, 0.0, 9.0)
+SPARSE = {"name": "sparse_categorical_crossentropy", "from_logits": True}
+PRICES = {
+    "large": ("linear", moments(2e5, 0.0, 2e5, 2e5)),
+    "beyond": ("sigmoid", moments(0.0, 1.0, -1.0, 1.0)),
+    "classes": ("linear", moments(0.0, 1.0, -3.0, 3.0)),
+    "fine": ("linear", moments(0.0, 1.0, -3.0, 3.0)),
+}
+
+
+def heads(case):
+    """Classes, and a price beside them."""
+    activation, price = PRICES[case]
+    classes = {**CLASSES, "max": 10.0} if case == "classes" else CLASSES
+
+    def change(draft):
+        draft.metadata["outputs"].append(
+            {"layer": "price", "activation": activation, "units": 1}
+        )
+        draft.metadata["losses"] = [SPARSE, {"name": "mean_squared_error"}]
+        draft.metadata["targets"] = [classes, price]
+        del draft.metadata["target"], draft.metadata["loss"]
+
+    return change
+
+
 def edit(signal, statistic, rows, columns, value):
     def change(draft):
         draft.values[signal][statistic][rows, columns] = value
@@ -135,6 +161,22 @@ RATIO = ("update", "update_to_weight_ratio")
 # Name: what is wrong, and what the finding says: rule, severity, layer, step, measured,
 # threshold.
 TRIPS = {
+    "every example is the same": (
+        fact("input", value=[{**moments(0.5, 1.0, -1.0, 2.0), "alike": True}]),
+        ("ConstantInput", "error", None, 0, 1, 1),
+    ),
+    "one head's targets are large": (
+        heads("large"),
+        ("UnscaledTarget", "warning", "price", 0, 2e5, 30),
+    ),
+    "one head's targets are beyond it": (
+        heads("beyond"),
+        ("LossActivationMismatch", "error", "price", 0, 0.5, 0.1),
+    ),
+    "one head's classes have no unit": (
+        heads("classes"),
+        ("DamagedTargets", "error", "logits", 0, 10, 9),
+    ),
     "nan at 10": (
         both(
             edit("activation", "nonfinite_count", slice(1, None), slice(2, None), 5),
@@ -387,6 +429,11 @@ PIXELS = fact("input", value=[moments(33.0, 78.0, 0.0, 255.0)])
 
 # Name: the rule, and what it is just not wrong about.
 NEAR_MISSES = {
+    "one input of two is the same": (
+        "ConstantInput",
+        fact("input", value=[moments(0.0, 1.0, -3.0, 3.0), {**CLASSES, "alike": True}]),
+    ),
+    "heads on their own scales": ("UnscaledTarget", heads("fine")),
     "a step takes a little off the loss": (
         "NoProgress",
         edit("update", "rms", ALL, ALL, 2e-8),
@@ -796,20 +843,42 @@ def test_last_layer_stands_out_where_all_others_vanish_and_does_not_explode():
 @pytest.mark.parametrize(
     "case", ["kernel too large", "signal grows", "loss at init", "pixels", "prices"]
 )
-def test_rate_is_not_blamed_for_weights_or_data_that_are_too_large(case):
+def test_rate_that_is_too_high_follows_from_weights_or_data_that_are_too_large(case):
     draft = Draft()
-    TRIPS[case][0](draft)
+    change, (cause, *_) = TRIPS[case]
+    change(draft)
     edit(*RATIO, ALL, KERNELS, 0.4)(draft)
     draft.loss = draft.loss[0] * 2.0 ** np.arange(len(STEPS))
-    rules = ["LearningRateTooHigh"]
-    assert diagnosis.judge(draft.record(), rules) == []
-    reason = diagnosis.not_judged(draft.record(), rules)
-    assert reason == {rules[0]: "has weights or data at fault, which make steps large"}
-    # What shrinks signals makes no step large.
-    TRIPS["signal shrinks"][0](shrinking := Draft())
-    edit(*RATIO, ALL, KERNELS, 0.4)(shrinking)
-    shrinking.loss = 2.3 * 2.0 ** np.arange(len(STEPS))
-    assert len(diagnosis.judge(shrinking.record(), rules)) == 1
+    found = {f.rule: f.because_of for f in diagnosis.judge(draft.record())}
+    assert found["LearningRateTooHigh"] == cause
+    assert found[cause] is None
+
+
+def test_steps_are_held_against_weights_that_fit():
+    # A tenth of what fits moves by three times as large a share, for no fault of the
+    # rate; nine times as much by a third of it.
+    for rms, rule in ((0.03, "LearningRateTooHigh"), (2.7, "LearningRateTooLow")):
+        draft = Draft()
+        high = rule == "LearningRateTooHigh"
+        edit(*RATIO, ALL, KERNELS, 0.2 if high else 5e-5)(draft)
+        draft.loss = 2.3 * (1 + 0.01 * np.arange(len(STEPS)))
+        assert [f.rule for f in diagnosis.judge(draft.record(), [rule])] == [rule]
+        edit("weight", "rms", ALL, KERNELS, rms)(draft)
+        assert diagnosis.judge(draft.record(), [rule]) == []
+
+
+def test_rate_is_named_where_a_leap_has_killed_the_layers():
+    draft = Draft()
+    edit(*RATIO, 0, KERNELS, 0.4)(draft)
+    draft.loss = np.full(len(STEPS), 2.3)
+    assert diagnosis.judge(draft.record(), ["LearningRateTooHigh"]) == []
+    edit("activation", "zero_fraction", slice(1, None), 1, 1)(draft)
+    found = {f.rule: f.because_of for f in diagnosis.judge(draft.record())}
+    assert found["LearningRateTooHigh"] is None
+    assert found["DeadRelu"] == "LearningRateTooHigh"
+    # One that was dead from the start was not killed.
+    edit("activation", "zero_fraction", ALL, 1, 1)(draft)
+    assert diagnosis.judge(draft.record(), ["LearningRateTooHigh"]) == []
 
 
 def test_gradient_that_falls_all_along_is_not_called_exploding_behind():

@@ -47,7 +47,9 @@ SQUARES = {
         # It slows down, or has little left to learn.
         (draft(2.3 - 0.4 * (1 - np.exp(-np.arange(21)))), []),
         (draft(line(2.3, 0.3)), []),
-        (draft(line(2.3, 2.0)), []),
+        # So little is learnt that any fall says it, if it does not slow down.
+        (draft(line(2.3, 2.2)), ["TooFewEpochs"]),
+        (draft(2.3 - 0.1 * np.sqrt(line(0, 1))), []),
         # Someone ended it; nobody knows how long it was to be.
         (draft(line(2.3, 1.5), epochs=400), []),
         (draft(line(2.3, 1.5), epochs=None), []),

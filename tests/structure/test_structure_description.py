@@ -108,6 +108,7 @@ def test_moments_leave_out_what_is_not_finite():
         "max": 3.0,
         "nonfinite": 2,
         "integral": True,
+        "alike": False,
     }
     assert description.moments(np.full(3, np.nan))["mean"] is None
 

@@ -1,6 +1,7 @@
 """What the rules share: references, remedies, and how a record is read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +33,7 @@ RANDOM_START = (
 
 # Causes that many rules share, the likeliest first: what the model is given, what it
 # starts from, and how it steps.
-DATA = ("UnscaledInput",)
+DATA = ("ConstantInput", "UnscaledInput")
 WEIGHTS = (
     "SymmetricUnits",
     "DeadBias",
@@ -217,6 +218,48 @@ def output_layers(record: RunRecord) -> set[str]:
     if owners and not outputs & set(owners):
         outputs.add(owners[-1])
     return outputs
+
+
+class Output(NamedTuple):
+    """An output of the model, and what it is trained by.
+
+    Attributes:
+        layer: Path of the layer that makes it, `None` where it is not known.
+        activation: Name of its activation function, likewise.
+        units: How many numbers it has, likewise.
+        loss: As `description.describe_loss` tells, `None` for none of Keras.
+        target: Moments of its targets in the first batch, `None` if they are not known.
+    """
+
+    layer: str | None
+    activation: str | None
+    units: int | None
+    loss: Mapping[str, Any] | None
+    target: Mapping[str, Any] | None
+
+
+def outputs_of(record: RunRecord) -> list[Output]:
+    """Returns the outputs with their losses and targets.
+
+    Raises:
+        NotJudged: If the record does not tell which output has which.
+    """
+    facts = record.metadata
+    known = facts.get("outputs") or [{"layer": None, "activation": None, "units": None}]
+    losses, targets = facts.get("losses"), facts.get("targets")
+    if len(known) == 1:
+        losses, targets = [facts.get("loss")], [facts.get("target")]
+    if not losses or not targets or not len(losses) == len(targets) == len(known):
+        raise NotJudged("does not tell which output has which loss and targets")
+    return [
+        Output(one["layer"], one["activation"], one["units"], loss, target)
+        for one, loss, target in zip(known, losses, targets, strict=True)
+    ]
+
+
+def of_which(output: Output, outputs: Sequence[Output]) -> str:
+    """Returns how a message tells an output from the others, nothing if it is alone."""
+    return f" of output {output.layer!r}" if len(outputs) > 1 else ""
 
 
 def relu_layers(record: RunRecord) -> set[str]:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 
 from keras_initkit.diagnosis.depth import weight_layers
-from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.registry import Fault, Threshold, rule
+from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
 
 _LECUN = "LeCun et al., 1998, Efficient BackProp, section 4.3"
@@ -88,9 +89,35 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
 
 
 @rule(
+    "ConstantInput",
+    severity="error",
+    needs=("facts/input",),
+    reference=_common.RECIPE,
+)
+def constant_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """All examples of the first batch are one and the same."""
+    inputs = record.metadata["input"]
+    if not inputs or not all(moments.get("alike") for moments in inputs):
+        return
+    examples = inputs[0]["shape"][0]
+    yield Fault(
+        layer=None,
+        step=_first_step(record),
+        measured=1,
+        threshold=1,
+        message=f"all {examples} examples of the first batch are the same: whatever "
+        "the model learns, it can but predict a constant.",
+        remedy="Look at the data where they are read and scaled, `print(x[:3])`: an "
+        "index that does not move, a division by a number too large for the type, one "
+        "example repeated.",
+    )
+
+
+@rule(
     "UnscaledTarget",
     severity="warning",
-    needs=("facts/target", "facts/loss"),
+    needs=("facts/target", "facts/targets"),
+    any_of=True,
     reference=_LECUN,
     thresholds={
         "large": Threshold(
@@ -100,27 +127,33 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
 )
 def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The targets of a regression are far larger than what models first put out."""
-    target, loss = record.metadata["target"], record.metadata["loss"]
-    rms = target["rms"]
-    if loss["name"] not in _REGRESSION or not rms or rms <= limits["large"]:
-        return
-    yield Fault(
-        layer=None,
-        step=_first_step(record),
-        measured=rms,
-        threshold=limits["large"],
-        message=f"the targets of the first batch have mean {target['mean']:.3g} and "
-        f"std {target['std']:.3g}; outputs start near 1, so that the first gradients "
-        "are huge or the way is long.",
-        remedy="Scale them, `y = (y - mean) / std` with mean and std of the training "
-        "set, and undo it on predictions, `model.predict(x) * std + mean`.",
-    )
+    outputs = _common.outputs_of(record)
+    for output in outputs:
+        loss, target = output.loss, output.target
+        if loss is None or target is None or loss["name"] not in _REGRESSION:
+            continue
+        if not target["rms"] or target["rms"] <= limits["large"]:
+            continue
+        which = _common.of_which(output, outputs)
+        others = " and outweigh those of the other outputs" if which else ""
+        yield Fault(
+            layer=output.layer if which else None,
+            step=_first_step(record),
+            measured=target["rms"],
+            threshold=limits["large"],
+            message=f"the targets{which} in the first batch have mean "
+            f"{target['mean']:.3g} and std {target['std']:.3g}; outputs start near 1, "
+            f"so that the first gradients are huge{others} or the way is long.",
+            remedy="Scale them, `y = (y - mean) / std` with mean and std of the "
+            "training set, and undo it on predictions, "
+            "`model.predict(x) * std + mean`.",
+        )
 
 
 @rule(
     "LossActivationMismatch",
     severity="error",
-    needs=("facts/target", "facts/loss", "facts/outputs"),
+    needs=("facts/outputs",),
     reference=_NEURALINT,
     thresholds={
         "beyond": Threshold(
@@ -135,28 +168,30 @@ def loss_activation_mismatch(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
     """The targets of a regression lie beyond the range of the last activation."""
-    target, outputs = record.metadata["target"], record.metadata["outputs"]
-    if len(outputs) != 1 or target["min"] is None:
-        raise NotJudged("has several outputs, or targets that are not finite")
-    activation = outputs[0]["activation"]
-    if record.metadata["loss"]["name"] not in _REGRESSION or activation not in _RANGES:
-        return
-    low, high = _RANGES[activation]
-    below, above = low - target["min"], target["max"] - high
-    beyond = max(below, above) / ((target["max"] - target["min"]) or 1.0)
-    if beyond <= limits["beyond"]:
-        return
-    reach = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
-    yield Fault(
-        layer=outputs[0]["layer"],
-        step=_first_step(record),
-        measured=beyond,
-        threshold=limits["beyond"],
-        message=f"the targets of the first batch lie in [{target['min']:.3g}, "
-        f"{target['max']:.3g}]; {activation} puts out {reach} only.",
-        remedy="End in a linear layer, `Dense(units)`, or bring the targets into that "
-        "range and undo it on predictions.",
-    )
+    outputs = _common.outputs_of(record)
+    for output in outputs:
+        loss, target, activation = output.loss, output.target, output.activation
+        if loss is None or target is None or target["min"] is None:
+            continue
+        if loss["name"] not in _REGRESSION or activation not in _RANGES:
+            continue
+        low, high = _RANGES[activation]
+        below, above = low - target["min"], target["max"] - high
+        beyond = max(below, above) / ((target["max"] - target["min"]) or 1.0)
+        if beyond <= limits["beyond"]:
+            continue
+        reach = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
+        yield Fault(
+            layer=output.layer,
+            step=_first_step(record),
+            measured=beyond,
+            threshold=limits["beyond"],
+            message=f"the targets{_common.of_which(output, outputs)} in the first "
+            f"batch lie in [{target['min']:.3g}, {target['max']:.3g}]; {activation} "
+            f"puts out {reach} only.",
+            remedy="End in a linear layer, `Dense(units)`, or bring the targets into "
+            "that range and undo it on predictions.",
+        )
 
 
 def _first_layers(record: RunRecord) -> list[str]:

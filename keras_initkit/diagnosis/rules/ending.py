@@ -31,6 +31,15 @@ _SQUARED = "mean_squared_error"
         "left": Threshold(
             0.2, "share of what a constant guess loses", "less than that is learnt"
         ),
+        "unlearnt": Threshold(
+            0.8,
+            "share of what a constant guess loses",
+            "a loss above it has learnt next to nothing: it may fall at any pace, if "
+            "that does not slow down",
+        ),
+        "pace": Threshold(
+            0.5, "1", "slope of the newer half to that of the older: it slows down"
+        ),
     },
     after_training=True,
 )
@@ -44,7 +53,8 @@ def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
     if not curve.is_falling() or left < limits["left"]:
         return
     gain = min(-curve.slope * curve.span / 2, curve.end) / constant
-    if gain < limits["gain"]:
+    begun = left >= limits["unlearnt"] and curve.pace >= limits["pace"]
+    if gain < limits["gain"] and not begun:
         return
     epochs = fit["epochs"]
     yield Fault(
@@ -54,8 +64,7 @@ def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
         threshold=limits["gain"],
         message=f"training stopped after {epochs} epoch{'s' * (epochs > 1)} "
         f"({curve.steps[-1] + 1} steps) while the loss, {curve.end:.4g}, was still "
-        f"falling: as many again would take some {gain:.0%} of what a constant guess "
-        f"loses ({constant:.4g}).",
+        f"falling; a constant guess loses {constant:.4g}.",
         remedy=f"Train longer, `model.fit(x, y, epochs={4 * epochs})`, and stop by "
         "validation data, `keras.callbacks.EarlyStopping(patience=5, "
         "restore_best_weights=True)`; a larger learning rate or smaller batches make "

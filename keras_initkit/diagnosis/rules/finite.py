@@ -6,13 +6,31 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.registry import (
+    Fault,
+    NotJudged,
+    Threshold,
+    layers_of,
+    rule,
+)
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
+from keras_initkit_light.format.schema import TensorKey
 
 _MIXED = "Micikevicius et al., 2018, https://arxiv.org/abs/1710.03740"
 # Largest finite float16 is 65504; the smallest normal one 2^-14.
 _LARGEST, _SMALLEST_EXPONENT = 65504.0, -14
+_NEAR_OVERFLOW = (
+    1e15  # squares of such float32 numbers, summed up, come near the largest
+)
+
+# The signals of a step in the order in which they are computed.
+_ORDER = (
+    ("weight",),
+    ("preactivation", "activation"),
+    ("backprop", "gradient"),
+    ("update",),
+)
 
 _CALM = (
     "Lower the learning rate tenfold and clip the gradients, "
@@ -50,35 +68,80 @@ _CALM = (
 )
 def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The first tensor, in the order of the computation, that holds NaN or Inf."""
-    yield from _bad_data(record)
-    firsts = []
-    # A weight is what a step starts from; then forward, back from the last layer, and
-    # the update.
-    order = ("weight", "preactivation", "activation", "backprop", "gradient", "update")
-    for rank, signal in enumerate(order):
-        counts = _common.statistic(record, signal, "nonfinite_count")
-        if counts is None:
-            continue
-        bad = np.isnan(counts) | (counts > 0)
-        if bad.any():
-            row = int(np.flatnonzero(bad.any(axis=1))[0])
-            columns = np.flatnonzero(bad[row])
-            column = columns[-1 if signal in ("backprop", "gradient") else 0]
-            step = _common.steps_of(record, signal)[row]
-            firsts.append((step, rank, signal, int(column), counts[row, column]))
-    if not firsts:
-        return
-    step, _, signal, column, count = min(firsts)
-    key = _common.tensors_of(record, signal)[column]
+    bad = list(_bad_data(record))
+    yield from bad
+    first = _first_of_all(record)
+    if bad or first is None:
+        return  # data make all the rest
+    signal, key, step, count = first
+    message = (
+        f"{signal} of {_common.label(key)} holds {count:.0f} NaN or Inf at step {step}"
+    )
+    remedy = f"{_CALM} Check the data, too: `np.isfinite(x).all()`."
+    if signal in ("backprop", "gradient") and _forward_is_sound(record, step):
+        if key.layer in _common.output_layers(record):
+            message += ", though all outputs are finite: the loss has no gradient there"
+        else:
+            message += ", though all outputs are finite: a gradient on its way back"
+        remedy = (
+            "Keep the loss, and functions inside the model, off the edge where their "
+            "slope is infinite: `keras.ops.sqrt(keras.ops.maximum(x, 1e-7))`, "
+            "`keras.ops.log(keras.ops.maximum(x, 1e-7))`, `x / (y + 1e-7)`, and "
+            "`keras.ops.clip(x, -1 + 1e-6, 1 - 1e-6)` ahead of acos. A `where` does "
+            "not: the slope of the branch not taken is NaN all the same."
+        )
     yield Fault(
         layer=key.layer,
         step=step,
         measured=count,
         threshold=0,
-        message=f"{signal} of {_common.label(key)} holds {count:.0f} NaN or Inf at "
-        f"step {step}.",
-        remedy=f"{_CALM} Check the data, too: `np.isfinite(x).all()`.",
+        message=f"{message}.",
+        remedy=remedy,
     )
+
+
+def _first_of_all(
+    record: RunRecord,
+) -> tuple[str, TensorKey, int, float] | None:
+    """Returns signal, tensor, step and count of the first NaN or Inf of a run.
+
+    A weight is what a step starts from; then forward, layer by layer, back from the
+    last layer, and the update.
+    """
+    places = {path: number for number, path in enumerate(layers_of(record))}
+    firsts = []
+    for rank, signals in enumerate(_ORDER):
+        for signal in signals:
+            counts = _common.statistic(record, signal, "nonfinite_count")
+            if counts is None:
+                continue
+            bad = np.isnan(counts) | (counts > 0)
+            rows = np.flatnonzero(bad.any(axis=1))
+            if not len(rows):
+                continue
+            step = _common.steps_of(record, signal)[rows[0]]
+            keys = _common.tensors_of(record, signal)
+            way = -1 if "gradient" in signals else 1
+            for column in np.flatnonzero(bad[rows[0]]):
+                place = places.get(keys[column].layer, column), int(column)
+                order = step, rank, way * place[0], way * place[1]
+                firsts.append((order, signal, keys[column], counts[rows[0], column]))
+    if not firsts:
+        return None
+    (step, *_), signal, key, count = min(firsts, key=lambda first: first[0])
+    return signal, key, step, float(count)
+
+
+def _forward_is_sound(record: RunRecord, step: int) -> bool:
+    """Whether weights and outputs of a step are known, finite and not near overflow."""
+    for signal in ("weight", "activation"):
+        values = _common.statistic(record, signal, "rms")
+        steps = _common.steps_of(record, signal)
+        if values is None or step not in steps:
+            return False
+        if not (values[steps.index(step)] < _NEAR_OVERFLOW).all():
+            return False
+    return True
 
 
 def _bad_data(record: RunRecord) -> Iterator[Fault]:

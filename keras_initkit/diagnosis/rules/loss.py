@@ -197,7 +197,7 @@ def over_regularization(
 @rule(
     "DamagedTargets",
     severity="warning",
-    needs=("facts/loss", "facts/target", "facts/outputs"),
+    needs=("facts/outputs",),
     reference=_ZHANG,
     thresholds={
         "gain": Threshold(
@@ -221,9 +221,9 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     if impossible:
         yield from impossible
         return
-    target = record.metadata["target"]
-    if record.metadata["loss"]["name"] not in (*_CATEGORICAL, _BINARY):
-        raise NotJudged("has no cross-entropy as its loss")
+    target, loss = record.metadata.get("target"), record.metadata.get("loss")
+    if not target or not loss or loss["name"] not in (*_CATEGORICAL, _BINARY):
+        raise NotJudged("has no cross-entropy as its one loss")
     if target.get("entropy") is None:
         raise NotJudged("does not tell the entropy of the labels")
     _plainly_averaged(record)
@@ -256,46 +256,42 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
 
 
 def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
-    loss, target = record.metadata["loss"], record.metadata["target"]
-    outputs = record.metadata["outputs"]
-    if target["min"] is None or len(outputs) != 1:
-        return
-    low, high = target["min"], target["max"]
-    name, units = loss["name"], outputs[0]["units"]
-    top: float
-    if name == "sparse_categorical_crossentropy" and units:
-        top, remedy = (
-            units - 1,
-            (
+    outputs = _common.outputs_of(record)
+    for output in outputs:
+        loss, target, units = output.loss, output.target, output.units
+        if loss is None or target is None or target["min"] is None:
+            continue
+        low, high, name = target["min"], target["max"], loss["name"]
+        top: float
+        if name == "sparse_categorical_crossentropy" and units:
+            top = units - 1
+            remedy = (
                 "Number the classes from 0, "
                 "`y = np.unique(y, return_inverse=True)[1]`, "
                 f"or give the last layer as many units as there are classes, "
                 f"`Dense({int(high) + 1})`."
-            ),
-        )
-    elif name == _BINARY or name == "categorical_crossentropy":
-        top, remedy = (
-            1,
-            (
+            )
+        elif name == _BINARY or name == "categorical_crossentropy":
+            top = 1
+            remedy = (
                 'Bring them to 0 and 1: `y = (y > 0).astype("float32")` for two '
                 "classes, `y = keras.utils.to_categorical(y)` for several."
-            ),
+            )
+        else:
+            continue
+        if 0 <= low and high <= top:
+            continue
+        yield Fault(
+            layer=output.layer,
+            step=record.metadata.get("fit", {}).get("first_step"),
+            measured=low if low < 0 else high,
+            threshold=0 if low < 0 else top,
+            message=f"the targets{_common.of_which(output, outputs)} in the first "
+            f"batch lie in [{low:g}, {high:g}]; {name} with {units} output units takes "
+            f"0 to {top:g}.",
+            remedy=remedy,
+            severity="error",
         )
-    else:
-        return
-    worst = low if low < 0 else high
-    if 0 <= low and high <= top:
-        return
-    yield Fault(
-        layer=outputs[0]["layer"],
-        step=record.metadata.get("fit", {}).get("first_step"),
-        measured=worst,
-        threshold=0 if low < 0 else top,
-        message=f"the targets of the first batch lie in [{low:g}, {high:g}]; {name} "
-        f"with {units} output units takes 0 to {top:g}.",
-        remedy=remedy,
-        severity="error",
-    )
 
 
 def label_entropy(record: RunRecord) -> float | None:

@@ -1,17 +1,20 @@
 """The learning rate, by what a step does to the weights and to the loss."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from keras_initkit.diagnosis.curve import loss_curve
-from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.registry import RULES, Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.diagnosis.rules.loss import label_entropy, needs_probabilities
-from keras_initkit.diagnosis.rules.weights import median_update_ratio
+from keras_initkit.diagnosis.rules.weights import update_ratios
 from keras_initkit.recording.record import RunRecord
 
 _BENGIO = "Bengio, 2012, https://arxiv.org/abs/1206.5533"
+_SILENT = ("DeadRelu", "AllZero")
+_FITS = 3.0  # how far a weight's rms may be from 1 / sqrt(fan_in) and be taken as it is
 _HEALTHY = 1e-3  # norm of the update to that of the weight
 _FALL = Threshold(
     0.05,
@@ -29,8 +32,8 @@ _FALL = Threshold(
         "ratio": Threshold(
             0.1,
             "1",
-            "median over the kernels of the update's norm to the weight's; healthy is "
-            "about 1e-3",
+            "median over the kernels of the update's norm to the weight's, or to a "
+            "third of what keeps a signal if that is larger; healthy is about 1e-3",
         ),
         "rise": Threshold(
             2.0, "1", "highest loss to the first one; NaN and Inf are higher than any"
@@ -38,29 +41,30 @@ _FALL = Threshold(
         "fall": _FALL,
     },
     follows_from=(
+        "LearningRateRange",
         *_common.DATA,
         "UnscaledTarget",
         *_common.WEIGHTS,
-        "LearningRateRange",
+        "LossAtInit",
     ),
 )
 def learning_rate_too_high(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
     """Steps are as large as the weights, and the loss rises or does not fall."""
-    ratios = median_update_ratio(record)
+    ratios, _ = _relative_steps(record)
     curve = loss_curve(record)
     if len(curve.losses) < 3 and curve.diverged is None:
         raise NotJudged(f"has {len(curve.losses)} losses, 3 are needed")
-    if _common.scale_is_at_fault(record):
-        raise NotJudged("has weights or data at fault, which make steps large")
     large = np.nan_to_num(ratios) >= limits["ratio"]
     row = _common.persistent(large)
     diverged = curve.diverged is not None
     rose = diverged or curve.losses.max() >= limits["rise"] * abs(curve.start)
-    if row is None and rose and large.any():
+    if row is None and large.any():
         # One leap may be enough to end where no gradient is.
-        row = int(np.flatnonzero(large)[0])
+        leap = int(np.flatnonzero(large)[0])
+        if rose or _died_after(record, _common.steps_of(record, "update")[leap]):
+            row = leap
     if row is None or (curve.fall >= limits["fall"] and not diverged):
         return
     rate = _common.learning_rate_of(record)
@@ -90,8 +94,8 @@ def learning_rate_too_high(
         "ratio": Threshold(
             1e-4,
             "1",
-            "median over the kernels of the update's norm to the weight's; healthy is "
-            "about 1e-3",
+            "median over the kernels of the update's norm to the weight's, or to three "
+            "times what keeps a signal if that is smaller; healthy is about 1e-3",
         ),
         "fall": _FALL,
         "steps": Threshold(
@@ -109,7 +113,7 @@ def learning_rate_too_low(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
     """Steps are tiny against the weights from the start, and the loss hardly falls."""
-    ratios = median_update_ratio(record)
+    _, ratios = _relative_steps(record)
     curve = loss_curve(record)
     if curve.span < limits["steps"]:
         raise NotJudged(
@@ -135,6 +139,37 @@ def learning_rate_too_low(
         f"{curve.start:.4g} to {curve.end:.4g}.",
         remedy=_set_rate("Raise", better, "1e-3 for Adam, 1e-2 for SGD"),
     )
+
+
+def _relative_steps(record: RunRecord) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the median over the kernels of a step to the weight, `(steps,)`, twice.
+
+    A weight that is far too small is moved by a larger share of itself than one that
+    fits, a far too large one by a smaller share: steps are held against the rms that
+    keeps a signal, `1 / sqrt(fan_in)`, where a weight is below a third of that (first)
+    or above three times that (second).
+    """
+    ratios = update_ratios(record)
+    weight = _common.statistic(record, "weight", "rms")
+    places = {key: n for n, key in enumerate(_common.tensors_of(record, "weight"))}
+    tensors = _common.tensors_of(record, "update")
+    keys = [tensors[column] for column in _common.kernel_columns(record, "update")]
+    small, large = np.ones_like(ratios), np.ones_like(ratios)
+    for column, key in enumerate(keys):
+        shape = _common.shape_of(record, key)
+        if weight is None or key not in places or not shape or len(weight) < len(small):
+            continue
+        rms = weight[: len(small), places[key]]
+        fitting = 1 / math.sqrt(max(1, math.prod(shape[:-1])))
+        small[:, column] = np.minimum(1, rms / (fitting / _FITS))
+        large[:, column] = np.maximum(1, rms / (fitting * _FITS))
+    return _common.row_medians(ratios * small), _common.row_medians(ratios * large)
+
+
+def _died_after(record: RunRecord, step: int) -> bool:
+    """Whether layers have died after a step, all of their outputs being 0 since."""
+    dead = (f for name in _SILENT for f in RULES[name].judge(record))
+    return any(f.severity == "error" and (f.step or 0) > step for f in dead)
 
 
 def _set_rate(verb: str, rate: float | None, usual: str) -> str:

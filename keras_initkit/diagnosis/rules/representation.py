@@ -154,7 +154,10 @@ def _alike(record: RunRecord, layers: set[str]) -> Iterator[tuple[str, int]]:
     Equal rows have no effective rank. Neither has a tensor without units, which has no
     distinct ones either.
     """
-    sizes = [one["shape"][0] for one in record.metadata["input"] if one["shape"]]
+    inputs = record.metadata["input"]
+    if inputs and all(one.get("alike") for one in inputs):
+        raise NotJudged("has inputs that are all the same, as its outputs are then")
+    sizes = [one["shape"][0] for one in inputs if one["shape"]]
     if min(sizes, default=1) < 2:
         raise NotJudged("has batches of one example, or does not tell their size")
     rank = _common.statistic(record, "activation", "effective_rank")
