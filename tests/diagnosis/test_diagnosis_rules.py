@@ -41,6 +41,30 @@ def heads(case):
     return change
 
 
+def narrow(layer, units):
+    """A layer of few units."""
+
+    def change(draft):
+        entry = next(e for e in draft.metadata["layers"] if e["path"] == layer)
+        entry["weights"] = {"kernel": [11, units], "bias": [units]}
+
+    return change
+
+
+def outputs_of_relu(units):
+    """Numbers that a ReLU puts out, one column of which is always 0."""
+    target = {**moments(1.0, 1.0, 0.0, 4.0), "silent": 0.25}
+
+    def change(draft):
+        narrow("logits", units)(draft)
+        draft.metadata["layers"][-1]["activation"] = "relu"
+        out = {"layer": "logits", "activation": "relu", "units": units}
+        draft.metadata |= {"outputs": [out], "target": target}
+        draft.metadata["loss"]["name"] = "mean_squared_error"
+
+    return change
+
+
 def edit(signal, statistic, rows, columns, value):
     def change(draft):
         draft.values[signal][statistic][rows, columns] = value
@@ -161,6 +185,17 @@ RATIO = ("update", "update_to_weight_ratio")
 # Name: what is wrong, and what the finding says: rule, severity, layer, step, measured,
 # threshold.
 TRIPS = {
+    "two of three units are dead": (
+        both(
+            narrow("dense_1", 3),
+            edit("activation", "dead_fraction", slice(4, None), 1, 2 / 3),
+        ),
+        ("DeadRelu", "warning", "dense_1", 40, 2 / 3, 0.6),
+    ),
+    "an output is dead": (
+        both(outputs_of_relu(4), edit("activation", "dead_fraction", ALL, 3, 0.5)),
+        ("DeadRelu", "warning", "logits", 0, 0.5, 0.375),
+    ),
     "every example is the same": (
         fact("input", value=[{**moments(0.5, 1.0, -1.0, 2.0), "alike": True}]),
         ("ConstantInput", "error", None, 0, 1, 1),
@@ -429,6 +464,22 @@ PIXELS = fact("input", value=[moments(33.0, 78.0, 0.0, 255.0)])
 
 # Name: the rule, and what it is just not wrong about.
 NEAR_MISSES = {
+    "one of three units is dead": (
+        "DeadRelu",
+        both(narrow("dense_1", 3), edit("activation", "dead_fraction", ALL, 1, 1 / 3)),
+    ),
+    "two of three units are silent at most steps": (
+        "DeadRelu",
+        both(
+            narrow("dense_1", 3),
+            edit("activation", "dead_fraction", ALL, 1, 2 / 3),
+            edit("activation", "dead_fraction", 11, 1, 1 / 3),
+        ),
+    ),
+    "an output whose targets are 0, too": (
+        "DeadRelu",
+        both(outputs_of_relu(4), edit("activation", "dead_fraction", ALL, 3, 0.25)),
+    ),
     "one input of two is the same": (
         "ConstantInput",
         fact("input", value=[moments(0.0, 1.0, -3.0, 3.0), {**CLASSES, "alike": True}]),
@@ -767,6 +818,7 @@ def test_rule_without_metadata_says_the_same_or_that_it_cannot_judge(case):
         rule in diagnosis.not_judged(record)
         # Whether there is a penalty, NaN in the data or a ReLU is told by facts alone.
         or case in ("penalty", "shrunk", "dropout", "nan in the inputs", "mostly dead")
+        or case in ("two of three units are dead", "an output is dead")
         # What a constant guess attains is told by the entropy of the labels.
         or case == "steps too small to leave chance"
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from keras_initkit.diagnosis.depth import activation_of, depth_profile, kernel_columns
-from keras_initkit.diagnosis.registry import Fault, Threshold, rule
+from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
 
@@ -26,6 +26,17 @@ from keras_initkit.recording.record import RunRecord
             "units that are 0 over the whole batch; a healthy layer has up to half on "
             "images with black borders (a warning)",
         ),
+        "of_few": Threshold(
+            0.6,
+            "share of the units",
+            "the same of under ten units, at each step since: of few, each one counts",
+        ),
+        "of_outputs": Threshold(
+            0.1,
+            "share of the units",
+            "the same of an output, above that of the targets that are 0 throughout, "
+            "at each step since; of few units, one is more",
+        ),
     },
     follows_from=(*_common.STRUCTURE[:1], *_common.DATA, *_common.WEIGHTS),
     follows_steps_of=("UnscaledTarget", *_common.STEPS, "OverRegularization"),
@@ -33,34 +44,104 @@ from keras_initkit.recording.record import RunRecord
 def dead_relu(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """A ReLU layer, or most of its units, puts out nothing but zeros, persistently."""
     layers = _common.relu_layers(record)
-    for name, (severity, what) in _DEAD.items():
-        for layer, step, share in _filled(record, name, limits, layers):
-            layers = layers - {layer}  # a dead layer's units are dead as well
-            yield Fault(
-                layer=layer,
-                step=step,
-                measured=share,
-                threshold=limits[name],
-                message=f"{share:.0%} {what.format(layer=layer, step=step)}.",
-                remedy="Lower the learning rate, start from "
-                '`kernel_initializer="he_normal", bias_initializer="zeros"`, or use '
-                '`activation="leaky_relu"`.',
-                severity=severity,
-            )
+    for layer, step, share in _filled(record, "zero_fraction", limits, layers):
+        layers = layers - {layer}  # a dead layer's units are dead as well
+        yield Fault(
+            layer=layer,
+            step=step,
+            measured=share,
+            threshold=limits["zero_fraction"],
+            message=f"{share:.0%} of the outputs of ReLU layer {layer!r} are 0 from "
+            f"step {step} on: no signal and no gradient passes.",
+            remedy=_REVIVE,
+        )
+    told = set()
+    for layer, step, share in _filled(record, "dead_fraction", limits, layers):
+        told.add(layer)
+        yield Fault(
+            layer=layer,
+            step=step,
+            measured=share,
+            threshold=limits["dead_fraction"],
+            message=f"{share:.0%} of the units of ReLU layer {layer!r} are 0 for every "
+            f"example from step {step} on: they pass no gradient and do not learn.",
+            remedy=_REVIVE,
+            severity="warning",
+        )
+    yield from _dead_among_few(record, limits, layers - told)
 
 
-_DEAD = {
-    "zero_fraction": (
-        "error",
-        "of the outputs of ReLU layer {layer!r} are 0 from step {step} on: no signal "
-        "and no gradient passes",
-    ),
-    "dead_fraction": (
-        "warning",
-        "of the units of ReLU layer {layer!r} are 0 for every example from step {step} "
-        "on: they pass no gradient and do not learn",
-    ),
-}
+_REVIVE = (
+    "Lower the learning rate, start from "
+    '`kernel_initializer="he_normal", bias_initializer="zeros"`, or use '
+    '`activation="leaky_relu"`.'
+)
+_FEW = 10  # units
+
+
+def _dead_among_few(
+    record: RunRecord, limits: Mapping[str, float], layers: set[str]
+) -> Iterator[Fault]:
+    """Yields units that are dead where each one counts: of few, and of an output."""
+    shares = _common.statistic(record, "activation", "dead_fraction")
+    if shares is None:
+        return
+    units, silent = _common.units_of(record), _silent_targets(record)
+    steps = _common.steps_of(record, "activation")
+    sound = _common.sound_steps(record, "activation")
+    for column, key in _common.columns_of(record, "activation", layers):
+        count, layer = units.get(key.layer, 0), key.layer
+        if layer in silent:
+            # One unit of a few is more than the share that is asked of many.
+            limit = silent[layer] + max(limits["of_outputs"], 0.5 / max(count, 1))
+        elif 1 < count < _FEW and layer not in _common.output_layers(record):
+            limit = limits["of_few"]
+        else:
+            continue
+        row = _since_then(np.asarray(shares[:, column] >= limit) & sound)
+        if row is None:
+            continue
+        share = float(shares[row:, column].min())
+        of_output = layer in silent
+        yield Fault(
+            layer=layer,
+            step=steps[row],
+            measured=share,
+            threshold=limit,
+            message=f"{share:.0%} of the units of ReLU layer {layer!r} are 0 for every "
+            f"example from step {steps[row]} on"
+            + (
+                ", though their targets are not: these outputs are lost, they get no "
+                "gradient."
+                if of_output
+                else ": of so few, each one counts."
+            ),
+            remedy="End in a linear layer, `Dense(units)`, or, where outputs must be "
+            'positive, `Dense(units, "softplus")`.'
+            if of_output
+            else _REVIVE,
+            severity="warning",
+        )
+
+
+def _silent_targets(record: RunRecord) -> dict[str, float]:
+    """Returns of each ReLU output the share of its targets that are always 0."""
+    try:
+        outputs = _common.outputs_of(record)
+    except NotJudged:
+        return {}
+    return {
+        output.layer: output.target["silent"]
+        for output in outputs
+        if output.layer and output.target and "silent" in output.target
+    }
+
+
+def _since_then(shown: np.ndarray) -> int | None:
+    """Returns since which step something shows at each one, of four or all there is."""
+    missed = np.flatnonzero(~shown)
+    first = int(missed[-1]) + 1 if len(missed) else 0
+    return first if len(shown) - first >= min(_common.NEWEST, len(shown)) else None
 
 
 @rule(
