@@ -72,6 +72,8 @@ def not_trainable(subject: Subject) -> Iterator[Fault]:
             severity="error",
         )
         return
+    for path, layer in ((model.name, model), *subject.layers):
+        yield from _untracked(path, layer)
     frozen = [path for path, layer in subject.layers if _is_idle_norm(layer)]
     if frozen:
         more = f" (and {len(frozen) - 1} more)" if len(frozen) > 1 else ""
@@ -106,6 +108,60 @@ def _trains_all(model: Any) -> bool:
     """Whether `fit` trains all trainable weights, as Keras's own step does."""
     maker = next(one for one in type(model).__mro__ if "train_step" in vars(one))
     return is_of_keras(maker)
+
+
+def _untracked(path: str, layer: Any) -> Iterator[Fault]:
+    """Yields the fault of a layer that holds variables which Keras does not know."""
+    known = {id(getattr(variable, "value", variable)) for variable in layer.variables}
+    held = [name for name, one in _held_variables(layer) if id(one) not in known]
+    if names := tuple(dict.fromkeys(held)):
+        yield Fault(
+            layer=path,
+            step=None,
+            measured=len(names),
+            threshold=0,
+            message=f"{path!r} holds {', '.join(map(repr, names))} as tf.Variable, "
+            "which Keras 3 does not know: `fit` does not train it, and saving loses "
+            "it.",
+            remedy="Make it by `self.add_weight(shape=..., initializer=...)`, or as "
+            "`keras.Variable(value)`.",
+        )
+
+
+def _held_variables(layer: Any) -> Iterator[tuple[str, Any]]:
+    """Yields name and trainable `tf.Variable` that a layer's own attributes hold.
+
+    Also those in lists, tuples and dicts, and of a `tf.Module`.
+    """
+    for name, value in vars(layer).items():
+        if name.startswith("_self_"):
+            continue  # what TensorFlow keeps of the same attributes
+        for one in _variables_in(value):
+            if one.trainable:
+                yield name, one
+
+
+def _variables_in(value: Any) -> Iterator[Any]:
+    """Yields the `tf.Variable`s of a value; layers are looked at by themselves."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _variables_in(one)
+    elif _is_of_tensorflow(value, "ResourceVariable"):
+        yield value
+    elif _is_of_tensorflow(value, "Module"):
+        yield from value.trainable_variables
+
+
+def _is_of_tensorflow(value: Any, name: str) -> bool:
+    """Whether a value is of a class of TensorFlow, told without importing it."""
+    if isinstance(value, keras.layers.Layer | keras.optimizers.Optimizer):
+        return False  # which derive from classes of TensorFlow
+    return any(
+        kind.__name__ == name and kind.__module__.partition(".")[0] == "tensorflow"
+        for kind in type(value).__mro__
+    )
 
 
 def _is_idle_norm(layer: Any) -> bool:

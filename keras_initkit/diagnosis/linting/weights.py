@@ -17,6 +17,7 @@ from keras_initkit.diagnosis.sampling import moment_range
 from keras_initkit.structure import roles
 from keras_initkit.structure.fans import compute_fans, fan_of_mode, layout_of
 from keras_initkit.structure.graph import Call, Graph
+from keras_initkit.structure.keras_private import layers_below
 from keras_initkit.structure.roles import gates_of
 
 k = keras.layers
@@ -40,21 +41,36 @@ _FAN_FACTOR = _SELU_FACTOR = 1.6
 def symmetric_units(subject: Subject) -> Iterator[Fault]:
     """All entries of a hidden kernel are the same number, so that its units are."""
     for path, layer in subject.layers:
-        kernel = _matrix(layer)
-        if kernel is None or kernel.shape[-1] < 2 or (kernel != kernel.flat[0]).any():
+        kernels = _making_units(layer)
+        units = kernels[-1].shape[-1] // gates_of(layer) if kernels else 0
+        if units < 2 or any((one != one.flat[0]).any() for one in kernels):
             continue
         # A last layer, or the last of a residual branch, may start at zero.
-        if not kernel.any() and _ends_branch(subject.graph, layer):
+        zero = not any(one.any() for one in kernels)
+        if zero and _ends_branch(subject.graph, layer):
             continue
         yield Fault(
             layer=path,
             step=None,
             measured=1,
             threshold=1,
-            message=f"all weights of {path!r} are {kernel.flat[0]:g}: its "
-            f"{kernel.shape[-1]} units are copies of each other and stay so.",
+            message=f"all weights of {path!r} are {kernels[-1].flat[0]:g}: its "
+            f"{units} units are copies of each other and stay so.",
             remedy=_common.RANDOM_START,
         )
+
+
+def _making_units(layer: Any) -> list[np.ndarray]:
+    """Returns the kernels that tell a layer's units apart, if one of them does.
+
+    All of a recurrent layer's, whose sum a unit takes; of a product, as in a separable
+    convolution, the last, whose columns the units are.
+    """
+    names = roles.names_of(layer, "kernel", "recurrent_kernel")
+    if not roles.names_of(layer, "recurrent_kernel"):
+        names = names[-1:]
+    kernels = [one for name in names if (one := _array(layer, name)) is not None]
+    return kernels if len(kernels) == len(names) else []
 
 
 @lint_rule("EqualWeights", severity="error", reference=_SHARED)
@@ -453,9 +469,18 @@ def _ends_branch(graph: Graph | None, layer: Any) -> bool:
     """Whether a layer is the last one, or the last ahead of a sum; unknown counts."""
     if graph is None:
         return True
-    call = _first_calls(graph).get(id(layer))
+    call = _call_of(graph, layer)
     ends = [] if call is None else [end for _, end in graph.ways(call)]
     return not any(end is not None and end.is_kernel_layer for end in ends)
+
+
+def _call_of(graph: Graph, layer: Any) -> Call | None:
+    """Returns the first call of a layer, or of the layer around it."""
+    calls = _first_calls(graph)
+    if id(layer) in calls:
+        return calls[id(layer)]
+    around = (call for call in calls.values() if layer in layers_below(call.layer))
+    return next(around, None)
 
 
 def _is_relu(graph: Graph | None, layer: Any) -> bool:
