@@ -15,6 +15,9 @@ its ops, from the next tensors that may be read. What decides is the finished gr
 - A result whose readers all lead into one op within a few ops (a single reader; the two
   of `x * sigmoid(x)`) may be part of a pattern, unless sources say that its op, or that
   one, is in none (`_is_merged`, `_absorbs`).
+- What is computed of shapes alone goes away where they can be told ahead of the step,
+  and what waits for it (by a control dependency, too) is then regrouped: it is computed
+  once more, from the shapes of tensors that may be read.
 - What nothing needs (the result of a layer that is not used, what a tap has computed)
   is removed; to read it would keep what leads to it.
 
@@ -141,6 +144,7 @@ class _Step:
         self._firsts: dict = {}
         self._alike: dict = {}
         self._numbers: dict = {}
+        self._of_shapes: dict = {}
         # By the place of an op, those of all that do the same, itself among them.
         self._same: dict = {}
         # By a tensor's name, the places of the ops that read it; -1 is the end.
@@ -220,8 +224,23 @@ class _Step:
         if not readers:
             return False
         if not (tensor.dtype.is_floating or tensor.dtype.is_complex):
-            return True
+            return not self._is_of_shapes(tensor.op)
         return _is_alone(tensor.op) or not self._is_merged(tensor, readers)
+
+    def _is_of_shapes(self, op):
+        """Whether an op computes with shapes only.
+
+        Where nothing reads them any more, what waits for them is free to be regrouped.
+        """
+        if op.name not in self._of_shapes:
+            sources = [self.first(one).op for one in op.inputs]
+            known = [one for one in sources if one.type != "Const"]
+            self._of_shapes[op.name] = op.type in _OF_SHAPE or (
+                bool(known)
+                and all(map(_is_of_numbers, op.outputs))
+                and all(map(self._is_of_shapes, known))
+            )
+        return self._of_shapes[op.name]
 
     def _is_merged(self, tensor, readers):
         """Whether the readers of a tensor lead into one op that may take it in."""
@@ -277,6 +296,11 @@ class _Step:
         if reader.type == "Mul":
             return "Batch" in made_by or tensor.op.inputs[1].op.type == "Const"
         return reader.type == "BiasAdd" or reader.type in _BATCH_NORMS
+
+
+def _is_of_numbers(tensor):
+    """Whether a tensor holds integers or truth values, as shapes and what they tell."""
+    return tensor.dtype.is_integer or tensor.dtype.is_bool
 
 
 def _is_alone(op):

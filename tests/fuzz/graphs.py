@@ -22,7 +22,11 @@ _LEAVES = ("_Arg", "NextIteration", "Placeholder", *_BATCHES)
 
 def differing(recipe):
     """Lists the effects of a bare step that the watched one comes to in another way."""
-    recipe = dataclasses.replace(recipe, execution=1, eager=False)
+    # Data that run out have the plain step run once more, whose graph is that of bare.
+    fed = "dataset" if recipe.fed == "unknown" else recipe.fed
+    recipe = dataclasses.replace(
+        recipe, execution=1, eager=False, fed=fed, evaluates=False
+    )
     bare = _effects(recipe)
     monitor = kik.SignalMonitor(
         None, every=1, signals=recipe.signals, histograms=False, rules=None

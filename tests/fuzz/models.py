@@ -58,16 +58,10 @@ class Recipe:
     signals: tuple
     batch: int
     histograms: bool
-
-    @property
-    def is_unsized(self):
-        """Whether nobody knows how many batches the data have."""
-        return self.seed % 5 == 2
-
-    @property
-    def evaluates(self):
-        """Whether each epoch ends in a validation, which is watched, too."""
-        return self.seed % 3 == 1
+    # "arrays", whose batches are of one size, a "dataset" of batches of any, or one of
+    # an "unknown" number.
+    fed: str
+    evaluates: bool
 
     def __str__(self):
         blocks = " ".join(f"{kind}:{act}" for kind, act in self.blocks)
@@ -75,8 +69,8 @@ class Recipe:
             f"{self.family} [{blocks}] units={self.units} {self.policy} {self.data} "
             f"{self.optimizer[0]} {dict(self.optimizer[1])} {self.loss} "
             f"frozen={self.frozen} eager={self.eager} spe={self.execution} "
-            f"batch={self.batch} unsized={self.is_unsized} "
-            f"evaluates={self.evaluates} {','.join(self.signals)}"
+            f"batch={self.batch} fed={self.fed} evaluates={self.evaluates} "
+            f"{','.join(self.signals)}"
         )
 
 
@@ -124,6 +118,8 @@ def draw(seed):
         signals,
         int(one_of([2, 5, 8])),
         bool(rng.random() < 0.2),
+        ("arrays", "arrays", "unknown", "dataset", "dataset")[seed % 5],
+        seed % 3 == 1,
     )
 
 
@@ -147,9 +143,11 @@ def feed(recipe):
     """Returns the arguments by which `fit` gets the data."""
     x, y = data(recipe)
     arguments = {"x": x, "y": y, "batch_size": recipe.batch, "shuffle": False}
-    if recipe.is_unsized:
+    if recipe.fed != "arrays":
         batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(recipe.batch)
-        arguments = {"x": batches.filter(lambda x, y: True)}
+        if recipe.fed == "unknown":
+            batches = batches.filter(lambda x, y: True)
+        arguments = {"x": batches}
     if recipe.evaluates:
         arguments["validation_data"] = x[::-1].copy(), y[::-1].copy()
         arguments["validation_batch_size"] = recipe.batch

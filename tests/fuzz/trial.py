@@ -143,6 +143,8 @@ def _smaller(recipe):
         "frozen": 0,
         "execution": 1,
         "loss": "mse",
+        "fed": "arrays",
+        "evaluates": False,
     }
     for name, value in plain.items():
         if getattr(recipe, name) != value:
