@@ -1060,6 +1060,26 @@ def test_variance_is_judged_by_both_fans_and_by_what_follows():
     assert found(3.0, None) == 0  # an unknown kind
 
 
+def test_numbers_of_rows_are_no_scale():
+    draft = Draft()
+    draft.metadata["input"] = [moments(500.0, 300.0, 0.0, 1000.0) | {"integral": True}]
+    rules = ["UnscaledInput"]
+    assert len(diagnosis.judge(draft.record(), rules)) == 1
+    draft.metadata["layers"][0]["roles"] = {"table": "table"}
+    assert diagnosis.judge(draft.record(), rules) == []
+    draft.metadata["input"][0]["integral"] = False
+    assert len(diagnosis.judge(draft.record(), rules)) == 1
+
+
+def test_table_may_be_asked_for_one_row():
+    draft = Draft()
+    draft.values["activation"]["effective_rank"][:, 0] = np.nan
+    rules = ["RepresentationCollapse"]
+    assert len(diagnosis.judge(draft.record(), rules)) == 1
+    draft.metadata["layers"][0]["roles"] = {"kernel": "table"}
+    assert diagnosis.judge(draft.record(), rules) == []
+
+
 def test_nothing_goes_through_time_without_recurrence():
     """A head that reads token 0 leaves the others without a gradient."""
     for change in (over_time(0.5), over_time(20.0)):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from keras_initkit.diagnosis.depth import weight_layers
+from keras_initkit.diagnosis.depth import tables_of, weight_layers
 from keras_initkit.diagnosis.registry import Fault, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -60,7 +60,10 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
     classes = _first_layers(record)
     if any(name.startswith((*_SCALING, *_LOOKING_UP)) for name in classes):
         return
+    looks_up = bool(tables_of(record))
     for moments in record.metadata["input"]:
+        if looks_up and moments["integral"]:
+            continue  # numbers of rows, in a layer of whatever name
         rms, mean, std = moments["rms"], moments["mean"], moments["std"]
         if not rms:
             continue

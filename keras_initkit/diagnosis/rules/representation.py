@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import depth_profile
+from keras_initkit.diagnosis.depth import depth_profile, tables_of
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -97,7 +97,9 @@ def representation_collapse(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
     """A hidden layer gives the very same output for every input, persistently."""
-    hidden = set(_common.layers_in_order(record)) - _common.output_layers(record)
+    # A table gives what it is asked for: segments that are all the first are no fault.
+    others = _common.output_layers(record) | tables_of(record)
+    hidden = set(_common.layers_in_order(record)) - others
     for layer, step in _alike(record, hidden):
         yield Fault(
             layer=layer,
