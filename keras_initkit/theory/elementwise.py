@@ -13,7 +13,14 @@ from keras_initkit.theory import activations
 from keras_initkit.theory._quadrature import Array
 from keras_initkit.theory.activations import Activation
 from keras_initkit.theory.gains import moments
-from keras_initkit.theory.signals import DRAWS, Signal, generator, moments_of_draws
+from keras_initkit.theory.signals import (
+    DRAWS,
+    SPREAD,
+    Signal,
+    are_too_spread,
+    generator,
+    moments_of_draws,
+)
 from keras_initkit.theory.step import Slope, Step, Untreatable
 
 
@@ -22,9 +29,9 @@ def activation(phi: Activation, x: Signal) -> Step:
     if phi.name == "linear":
         return Step(x, None, (1.0,), (1.0,))
     output, slope, slopes = applied(phi, x)
-    vague = (x.rough and not is_homogeneous(phi)) or not _is_drawable(x)
-    note = "" if _is_drawable(x) else "of a signal whose distribution is not known"
-    return Step(output, None, (slope,), (slopes,), vague, note=note)
+    vague = (x.rough and not is_homogeneous(phi)) or (output.rough and not x.rough)
+    known = SPREAD if _is_drawable(x) else "its signal's distribution is not known"
+    return Step(output, None, (slope,), (slopes,), vague, note=known if vague else "")
 
 
 def _is_drawable(x: Signal) -> bool:
@@ -44,6 +51,7 @@ def applied(phi: Activation, x: Signal) -> tuple[Signal, float, Callable[[int], 
         return phi.derivative(x.draws[0])
 
     shared: float | None = None
+    spread = False
     if x.gaussian or not _is_drawable(x):
         found = moments(phi, x.variance, x.mean)
         second, mean = found.second_moment, found.mean
@@ -53,13 +61,14 @@ def applied(phi: Activation, x: Signal) -> tuple[Signal, float, Callable[[int], 
             shared = mean**2 if alone else moments_of_draws(make(-1))[2]
     else:
         second, mean, shared = moments_of_draws(make(-1))
+        spread = are_too_spread(make(-1))
         shared = None if x.shared is None else shared
         slope = float(np.mean(slopes() ** 2))
     output = x.becoming(
         second_moment=second,
         mean=mean,
         shared=shared,
-        rough=x.rough or not _is_drawable(x),
+        rough=x.rough or spread or not _is_drawable(x),
         gaussian=False,
         make=make,
     )

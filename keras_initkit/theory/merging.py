@@ -1,15 +1,19 @@
 """Sums, products and joins of several tensors, with their constants."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from keras_initkit.theory._quadrature import Array
 from keras_initkit.theory.signals import (
     DRAWS,
+    SPREAD,
     Part,
     Signal,
+    are_too_spread,
     generator,
     moments_of_draws,
 )
@@ -53,7 +57,7 @@ def combination(call: Call, factors: Sequence[float]) -> Step:
         make=make,
     )
     backward = tuple(factor**2 for factor in factors)
-    return _of_entries(call, output, backward, tuple(factors))
+    return _of_entries(call, output, backward, tuple(factors), related)
 
 
 def product(call: Call) -> Step:
@@ -92,7 +96,7 @@ def product(call: Call) -> Step:
         make=make,
     )
     slopes = tuple((lambda number, at=n: of_others(at)) for n in places)
-    return _of_entries(call, output, backward, slopes)
+    return _of_entries(call, output, backward, slopes, related)
 
 
 def joined(call: Call) -> Step:
@@ -140,15 +144,22 @@ def _beside_each_other(call: Call) -> list[Signal]:
 
 
 def _of_entries(
-    call: Call, output: Signal, backward: tuple[float, ...], slopes: tuple[object, ...]
+    call: Call,
+    output: Signal,
+    backward: tuple[float, ...],
+    slopes: tuple[Any, ...],
+    drawn: bool,
 ) -> Step:
     """Returns the step; where an input is repeated, its gradients add up."""
+    spread = drawn and are_too_spread(output.draws)
+    output = dataclasses.replace(output, rough=output.rough or spread)
+    note = SPREAD if spread else ""
     size = entries(call.output_shape)
     repeats = [size / entries(shape) for shape in call.shapes]
     if all(one == 1 for one in repeats):
-        return Step(output, None, backward, slopes)  # type: ignore[arg-type]
+        return Step(output, None, backward, slopes, spread, note=note)
     whole = tuple(b * n for b, n in zip(backward, repeats, strict=True))
-    return Step(output.as_source(), None, whole)
+    return Step(output.as_source(), None, whole, rough_backward=spread, note=note)
 
 
 def _all_origins(x: Signal) -> frozenset[int]:

@@ -150,3 +150,15 @@ def moments_of_draws(draws: Array) -> tuple[float, float, float]:
     """Returns second moment, mean and `Signal.shared` of drawn entries."""
     second, mean = float(np.mean(draws**2)), float(np.mean(draws))
     return second, mean, float(np.mean(draws[0] * draws[1]))
+
+
+# Share of a second moment that draws may be off by.
+_ERROR = 0.05
+SPREAD = "its values vary too much for their moments to be told"
+
+
+def are_too_spread(draws: Array) -> bool:
+    """Whether the second moment of drawn entries hangs on a few of them."""
+    squares = draws**2
+    error = float(np.std(squares)) / np.sqrt(squares.size)
+    return not error <= _ERROR * float(np.mean(squares))

@@ -374,6 +374,7 @@ UNREAD = {
         "distribution is not known",
     ),
     "turned round": (lambda x: x + x[:, ::-1], FLAT, "share a kernel, or a history"),
+    "eighth power": (lambda x: (lambda y: y * y)(x * x) ** 2, FLAT, "vary too much"),
     "normalized by examples": (k.LayerNormalization(axis=1), TOKENS, "last axis"),
     "channels first": (k.BatchNormalization(axis=1), TOKENS, "another axis"),
     "few channels": (k.GroupNormalization(WIDTH), IMAGE, "few channels"),
