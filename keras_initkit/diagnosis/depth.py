@@ -51,6 +51,30 @@ class Profile(NamedTuple):
         arrays = (self.depths, self.columns, self.values, self.nets)
         return Profile(keys, *(array[left] for array in arrays))
 
+    def alike(self, sign: float) -> "Profile":
+        """Returns the profile with one layer a depth, the one that tells least of it.
+
+        What fades or grows with depth does so in all layers at a depth; a gate, a query
+        or a tower beside the way may be small or large by itself.
+
+        Args:
+            sign: 1 for a rise with depth: the largest of the shallower half and the
+                smallest of the deeper half; -1 for a fall, the other way round.
+        """
+        middle = (self.depths.min(initial=0) + self.depths.max(initial=0)) / 2
+        kept = []
+        for depth in np.unique(self.depths):
+            here = np.flatnonzero(self.depths == depth)
+            values = np.where(self.values[here] > 0, self.values[here], np.nan)
+            if np.isnan(values).all():
+                kept.append(here[0])
+                continue
+            large = (depth < middle) == (sign > 0)
+            kept.append(here[np.nanargmax(values) if large else np.nanargmin(values)])
+        mask = np.zeros(len(self.keys), bool)
+        mask[kept] = True
+        return self._of(mask)
+
     @property
     def slope(self) -> float:
         """`depth_slope` of the profile."""

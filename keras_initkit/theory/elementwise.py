@@ -30,13 +30,8 @@ def activation(phi: Activation, x: Signal) -> Step:
         return Step(x, None, (1.0,), (1.0,))
     output, slope, slopes = applied(phi, x)
     vague = (x.rough and not is_homogeneous(phi)) or (output.rough and not x.rough)
-    known = SPREAD if _is_drawable(x) else "its signal's distribution is not known"
+    known = SPREAD if x.is_drawable else "its signal's distribution is not known"
     return Step(output, None, (slope,), (slopes,), vague, note=known if vague else "")
-
-
-def _is_drawable(x: Signal) -> bool:
-    """Whether the distribution of the entries is known, not their moments alone."""
-    return x.gaussian or x.make is not None
 
 
 def applied(phi: Activation, x: Signal) -> tuple[Signal, float, Callable[[int], Array]]:
@@ -52,7 +47,7 @@ def applied(phi: Activation, x: Signal) -> tuple[Signal, float, Callable[[int], 
 
     shared: float | None = None
     spread = False
-    if x.gaussian or not _is_drawable(x):
+    if x.gaussian or not x.is_drawable:
         found = moments(phi, x.variance, x.mean)
         second, mean = found.second_moment, found.mean
         slope = found.derivative_second_moment
@@ -68,7 +63,7 @@ def applied(phi: Activation, x: Signal) -> tuple[Signal, float, Callable[[int], 
         second_moment=second,
         mean=mean,
         shared=shared,
-        rough=x.rough or spread or not _is_drawable(x),
+        rough=x.rough or spread or not x.is_drawable,
         gaussian=False,
         make=make,
     )

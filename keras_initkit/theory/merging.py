@@ -54,7 +54,7 @@ def combination(call: Call, factors: Sequence[float]) -> Step:
         all(x.gaussian for x in inputs) and not related,
         parts,
         roots,
-        make=make,
+        make=make if all(x.is_drawable for x in inputs) else None,
     )
     backward = tuple(factor**2 for factor in factors)
     return _of_entries(call, output, backward, tuple(factors), related)
@@ -93,7 +93,7 @@ def product(call: Call) -> Step:
         any(x.rough for x in inputs),
         gaussian=False,
         roots=roots,
-        make=make,
+        make=make if all(x.is_drawable for x in inputs) else None,
     )
     slopes = tuple((lambda number, at=n: of_others(at)) for n in places)
     return _of_entries(call, output, backward, slopes, related)
@@ -129,7 +129,7 @@ def joined(call: Call) -> Step:
         any(x.rough for x in call.inputs),
         alike and all(x.gaussian for x in call.inputs),
         origins=frozenset().union(*(_all_origins(x) for x in call.inputs)),
-        make=make,
+        make=make if all(x.is_drawable for x in call.inputs) else None,
     )
     return Step(output, None, (1.0,) * len(call.inputs))
 
@@ -151,7 +151,7 @@ def _of_entries(
     drawn: bool,
 ) -> Step:
     """Returns the step; where an input is repeated, its gradients add up."""
-    spread = drawn and are_too_spread(output.draws)
+    spread = drawn and (not output.is_drawable or are_too_spread(output.draws))
     output = dataclasses.replace(output, rough=output.rough or spread)
     note = SPREAD if spread else ""
     size = entries(call.output_shape)

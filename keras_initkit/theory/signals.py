@@ -113,9 +113,17 @@ class Signal:
         parts = self.parts or {number: self._as_part(frozenset(roots))}
         return dataclasses.replace(self, roots=roots, parts=parts, number=number)
 
+    @property
+    def is_drawable(self) -> bool:
+        """Whether the distribution of the entries is known, not their moments alone."""
+        return self.gaussian or self.make is not None
+
     def becoming(self, **changes: Any) -> "Signal":
         """Returns another signal that is a function of this one, entry by entry."""
-        return dataclasses.replace(self, **{"padding": None, "parts": {}, **changes})
+        changes = {"padding": None, "parts": {}, **changes}
+        if not self.is_drawable:
+            changes.update(gaussian=False, make=None)
+        return dataclasses.replace(self, **changes)
 
     def as_source(self, **changes: Any) -> "Signal":
         """Returns a signal whose entries are not in the places of these.

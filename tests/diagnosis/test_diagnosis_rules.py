@@ -1022,6 +1022,25 @@ def test_layers_side_by_side_are_none_one_behind_another(signal):
         assert [f for f in found if "decades" in f.message] == []
 
 
+@pytest.mark.parametrize("signal", ["activation", "gradient"])
+def test_what_is_beside_the_way_makes_no_drift(signal):
+    """Queries of the first block and a gate ahead of it have little; others do not."""
+    statistic = {"activation": "std", "gradient": "rms"}[signal]
+    draft = placed((0, 0), (0, 0), (0, 1), (0, 2))
+    columns = [0, 2, 4, 6] if signal == "gradient" else [0, 1, 2, 3]
+    draft.values[signal][statistic][:, columns] = [1e-5, 1e-2, 1e-2, 1e-2]
+    drift = ["PoorWeightInitialization", "VanishingGradient"]
+    found = [
+        f for f in diagnosis.judge(draft.record(), drift) if "median" not in str(f)
+    ]
+    assert found == []
+    draft.values[signal][statistic][:, columns[1]] = 1e-5
+    found = [
+        f for f in diagnosis.judge(draft.record(), drift) if "median" not in str(f)
+    ]
+    assert len(found) == 1
+
+
 def test_depth_is_that_of_the_graph_not_of_the_record():
     draft = placed((0, 3), (0, 2), (0, 1), (0, 0))
     profile("activation", "std", 1.0, -0.8)(draft)

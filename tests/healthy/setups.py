@@ -61,6 +61,10 @@ def is_large(name):
     return hasattr(keras.applications, name)
 
 
+FAN_OUT = {
+    "TensorVariance": "its head is drawn by the number of classes, 1000 and not 4",
+    "LossAtInit": "the same",
+}
 GLOROT = {
     "PoorWeightInitialization": "ReLU layers without normalization from Glorot's rule",
     "TrainableDepth": "the same",
@@ -93,7 +97,7 @@ for _name, _options in {
     add(
         _name,
         application(_name, **_options),
-        explained=GLOROT if _name.startswith("VGG") else None,
+        explained={"V": GLOROT, "E": FAN_OUT}.get(_name[0]),
     )
 
 

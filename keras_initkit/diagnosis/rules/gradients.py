@@ -374,10 +374,12 @@ def _trend(
 
     Where they are given `relative` to the weights as well, these must do so, too.
     """
+    profiles = [(step, p.alike(sign)) for step, p in profiles]
     changes = sign * np.array([p.change for _, p in profiles])
     beyond = changes >= limit
     if relative is not None:
-        beyond &= sign * np.array([p.change for _, p in relative]) >= limit
+        others = [p.alike(sign).change for _, p in relative]
+        beyond &= sign * np.array(others) >= limit
     row = _common.persistent(beyond)
     if row is None:
         return

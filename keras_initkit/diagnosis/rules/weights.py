@@ -80,6 +80,7 @@ def poor_weight_initialization(
         profile = whole if forward else _carried(record)
         judged = True
         for net in [] if profile is None else profile.without(tables).by_net():
+            net = net.alike(np.sign(net.slope))
             change, slope = net.change, net.slope
             noise = _FAR * _by_chance(record, net)
             if not abs(change) >= max(decades, noise) or abs(slope) < limits["slope"]:
