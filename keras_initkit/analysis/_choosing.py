@@ -39,7 +39,7 @@ class Rules:
             return _embedding(owner)
         if place.head:
             gain, initializer = 1.0, for_layer(layer, "lecun_normal", owner.kernel)
-            reason = "output: small logits, so that the loss starts near that of chance"
+            reason = "output: a gain of 1, on the scale of the layer before it"
         else:
             gain, initializer, reason = self._hidden(owner, place)
         others = [name for name in owner.kernels if name != owner.kernel]

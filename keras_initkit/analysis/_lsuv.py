@@ -16,6 +16,7 @@ from keras_initkit.analysis import _result_plots
 from keras_initkit.initializers._base import draw
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped, editing, forward
+from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import why_not_trained
 from keras_initkit.structure.roles import gates_of
@@ -54,7 +55,7 @@ class LSUVResult:
 
     Attributes:
         layers: One `LayerFit` a layer, in forward order.
-        skipped: Layers with weights to scale that were left as they are.
+        skipped: Layers with weights to scale, or slopes, that were left as they are.
         seconds: Wall time.
     """
 
@@ -169,6 +170,8 @@ def lsuv(
     if not model.built:
         forward(model, x)
     targets, skipped = find_targets(model, layers)
+    if layers is None:
+        skipped += _slopes(model)
     with editing(model) as edit:
         if orthonormal:
             for target in targets:
@@ -195,6 +198,16 @@ def _why_not_met(target):
     if mode is None:
         return "is not called in an eager forward pass"
     return f"is quantized ({mode}): its signal is not seen ahead of its activation"
+
+
+def _slopes(model):
+    """Lists the activations that are trained, which have weights and no kernel."""
+    reason = "PReLU has slopes, which are part of the activation, and no kernel"
+    return [
+        Skipped(name, reason)
+        for name, layer in named_layers(model)
+        if isinstance(layer, keras.layers.PReLU)
+    ]
 
 
 def _start_orthonormal(target, edit, seed):

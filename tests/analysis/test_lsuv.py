@@ -355,3 +355,19 @@ def test_lsuv_rejects(arguments, message):
     model = keras.Model(inputs, keras.layers.Dense(4, name="b")(hidden))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         kik.lsuv(model, np.ones((2, 3)), **arguments)
+
+
+def test_slopes_of_activations_are_left_alone_and_named():
+    layers = [
+        keras.layers.Conv2D(4, 3),
+        keras.layers.PReLU(shared_axes=[1, 2], name="slopes"),
+        keras.layers.Flatten(),
+    ]
+    model = keras.Sequential([keras.Input((6, 6, 1)), *layers, keras.layers.Dense(2)])
+    model.get_layer("slopes").alpha.assign(np.full((1, 1, 4), 0.3))
+    x = np.random.default_rng(0).normal(size=(64, 6, 6, 1)).astype("float32")
+    report = kik.lsuv(model, x)
+    (skipped,) = report.skipped
+    assert skipped.layer.endswith("slopes")
+    assert "PReLU has slopes" in str(report)
+    np.testing.assert_array_equal(model.get_layer("slopes").alpha, np.float32(0.3))

@@ -100,6 +100,9 @@ class Own(k.Layer):
         super().__init__(**options)
         self._held = make(self)
 
+    def build(self, shape):
+        pass
+
     def call(self, x):
         return x
 
@@ -125,14 +128,14 @@ def test_variables_that_keras_knows_are_not(case):
 def test_a_model_of_ones_own_is_looked_at_itself():
     class Model(keras.Model):
         def __init__(self):
-            super().__init__()
+            super().__init__(name="mine")
             self.scale = tf.Variable(1.0)
             self.dense = k.Dense(1)
 
         def call(self, x):
             return self.dense(x * self.scale)
 
-    model = Model(name="mine")
+    model = Model()
     model(np.zeros((2, 6)))
     (finding,) = [f for f in kik.lint(model) if f.rule == "NotTrainable"]
     assert finding.layer == "mine"
