@@ -251,8 +251,10 @@ def _findings(model, record, phases_found):
     """Lists what rules, phases and the static rules find, causes ahead."""
     measured = diagnosis.judge(record) + too_deep(phases_found)
     # What was measured is told once, and not again by the static rule of that name.
-    told = {(finding.rule, finding.layer) for finding in measured}
-    static = [f for f in diagnosis.lint(model) if (f.rule, f.layer) not in told]
+    told = {diagnosis.causes.place_of(finding) for finding in measured}
+    static = [
+        f for f in diagnosis.lint(model) if diagnosis.causes.place_of(f) not in told
+    ]
     found = diagnosis.explained(measured + static, diagnosis.layers_of(record))
     return diagnosis.in_order(found)
 

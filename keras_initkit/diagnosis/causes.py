@@ -61,6 +61,12 @@ def causes_of(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return node.causes, node.causes_by_steps
 
 
+def place_of(finding: Finding) -> tuple[str, str | None]:
+    """Returns rule and layer of a finding; no layer where it is about all of them."""
+    wide = _GRAPH.get(finding.rule, _Node()).spans_depth
+    return finding.rule, None if wide else finding.layer
+
+
 def explained(findings: Iterable[Finding], layers: Sequence[str] = ()) -> list[Finding]:
     """Tells consequences from causes.
 
