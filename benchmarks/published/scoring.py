@@ -48,6 +48,7 @@ WORDS: dict[str, str | None] = {
     "TooFewEpochs": "too_few_epochs",
     "TrainableDepth": "poor_init",
     "UnchangedTensor": None,
+    "UnlikeSplits": "unscaled_input",
     "UnscaledInput": "unscaled_input",
     "UnscaledTarget": "unscaled_target",
     "UnsuitableHiddenActivation": "hidden_activation",

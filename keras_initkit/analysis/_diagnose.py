@@ -14,6 +14,7 @@ from keras_initkit.analysis._jacobian import Jacobian, jacobian_of
 from keras_initkit.analysis._json import finite
 from keras_initkit.analysis._layer_profile import LayerProfile, layer_profiles
 from keras_initkit.analysis._phases import Phase, phases, too_deep
+from keras_initkit.analysis._samples import facts_of_set
 from keras_initkit.analysis._step import PassFailed, Step, one_batch
 from keras_initkit.analysis._tables import to_html, to_text
 from keras_initkit.diagnosis import Finding
@@ -112,8 +113,9 @@ def diagnose(
     *,
     loss: Any = None,
     jacobian: bool = False,
+    validation_data: Any = None,
 ) -> DiagnosisResult:
-    """Diagnoses a model on one batch, and leaves it as it is.
+    """Diagnoses a model on one batch, and its data, and leaves it as it is.
 
     One eager step, forward and backward, through the very taps and statistics that
     `SignalMonitor` has in training. The rules judge it, `kik.lint` the model itself;
@@ -126,7 +128,8 @@ def diagnose(
         model: A Keras model of any kind, compiled or not. One that is not built yet is
             built, on `x`.
         x: One batch of inputs as the model takes them (of more than 256 examples, the
-            first 256 are used), or a data set (`tf.data.Dataset`, `PyDataset`,
+            first 256 make the step; the data are judged by up to 4,096 that are spread
+            over the arrays), or a data set (`tf.data.Dataset`, `PyDataset`,
             iterator) whose first batch is taken, with its targets.
         y: Targets. Without any, or with such as the loss does not take (a class that
             has no unit), or where the loss raises, random ones tell how gradients flow;
@@ -136,6 +139,8 @@ def diagnose(
             cross-entropy for classes and labels, else squared error.
         jacobian: Whether the singular values of the outputs' Jacobian with respect to
             the inputs are computed, for four examples.
+        validation_data: `(x, y)` of arrays, as `fit` takes them: whether it is on
+            another scale than the training data is judged, too.
 
     Returns:
         `DiagnosisResult`.
@@ -161,10 +166,13 @@ def diagnose(
     check_model("diagnose", model)
     started = time.perf_counter()
     notes: list[str] = []
+    of_set = facts_of_set(model, x, y, _arrays_of(validation_data))
     x, y, weights = one_batch(x, y, notes)
     value, seen, untapped, known = _measured(model, x, y, weights, loss, notes)
     learn_roles(model, x)
-    record = _record(model, known, value, seen, untapped)
+    if "target" not in known and "targets" not in known:
+        of_set = {k: v for k, v in of_set.items() if k not in ("target", "targets")}
+    record = _record(model, known | of_set, value, seen, untapped)
     found = phases(model, keras.tree.map_structure(lambda one: one[:1], x))
     expected = theory.expect(model, x)
     notes += expected.notes
@@ -188,6 +196,22 @@ def diagnose(
         notes=notes,
         seconds=time.perf_counter() - started,
     )
+
+
+def _arrays_of(validation_data):
+    """Returns `(x, y)` of validation data.
+
+    Raises:
+        ValueError: If that is no tuple of inputs, targets and, maybe, weights.
+    """
+    if validation_data is None:
+        return None
+    if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            "`validation_data` must be a tuple `(x, y)` of arrays. "
+            f"Received: {type(validation_data).__name__}"
+        )
+    return validation_data[:2]
 
 
 def _measured(model, x, y, weights, loss, notes):

@@ -250,10 +250,11 @@ def of_batch(data, names=()):
 
     Returns:
         A dict with `"input"`, a list of `moments`, one a tensor; `"targets"`, a list
-        of moments with `silent` (share of the columns that are 0 throughout) and
-        `entropy` (in nats, of the classes or labels; left out for numbers), in the
-        order of the outputs; `"target"`, the one of these where there is one;
-        `"weighted"`, whether there are sample weights.
+        of moments with `silent` (share of the columns that are 0 throughout),
+        `entropy` (in nats, of the classes or labels) and `most_frequent` (share of
+        the largest class; both left out for numbers), in the order of the outputs;
+        `"target"`, the one of these where there is one; `"weighted"`, whether there
+        are sample weights.
     """
     x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
     if isinstance(y, dict) and set(y) == set(names):
@@ -273,6 +274,9 @@ def of_batch(data, names=()):
 def _of_targets(array):
     entropy = label_entropy(array)
     known = {} if entropy is None else {"entropy": entropy}
+    share = most_frequent(array)
+    if share is not None:
+        known["most_frequent"] = share
     columns = array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1)
     silent = float((columns == 0).all(axis=0).mean())
     return moments(array) | known | {"silent": silent}
@@ -367,6 +371,26 @@ def label_entropy(y):
         return _entropy(rows.sum(axis=0))
     ones = rows.sum(axis=0)
     return float(np.mean([_entropy(np.array([n, len(rows) - n])) for n in ones]))
+
+
+def most_frequent(y):
+    """Computes the share of the most frequent class among labels.
+
+    Args:
+        y: Class numbers of shape `(batch,)` or `(..., 1)`, or rows of one 1.
+
+    Returns:
+        A float in (0, 1], `None` if these are no labels of one class each.
+    """
+    columns = y.shape[-1] if y.ndim > 1 else 1
+    if label_entropy(y) is None:
+        return None
+    if columns == 1:
+        counts = np.bincount(y.reshape(-1).astype(np.int64))
+        return float(counts.max() / counts.sum())
+    rows = y.reshape(-1, columns)
+    one_each = (rows.sum(axis=1) == 1).all()
+    return float(rows.sum(axis=0).max() / len(rows)) if one_each else None
 
 
 def _entropy(counts):

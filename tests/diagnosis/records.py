@@ -111,7 +111,13 @@ class Draft:
             "fit": {"first_step": 0, "steps_per_epoch": 1},
             "weighted": False,
             "input": [moments(0.0, 1.0, -3.0, 3.0)],
-            "target": {**moments(4.5, 2.9, 0.0, 9.0), "entropy": 2.3},
+            "target": {
+                **moments(4.5, 2.9, 0.0, 9.0),
+                "entropy": 2.3,
+                "most_frequent": 0.12,
+            },
+            "sample": {"examples": 512, "of": 512},
+            "splits": [split()],
         }
 
         recurrent = {"recurrent_kernel": "recurrent_kernel"}
@@ -177,6 +183,16 @@ def moments(mean, std, low, high):
         "max": high,
         "nonfinite": 0,
         "integral": False,
+    }
+
+
+def split(scale=1.1, shift=0.2, column=3):
+    return {
+        "what": "inputs",
+        "number": 0,
+        "scale": scale,
+        "shift": shift,
+        "column": column,
     }
 
 

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from records import LAYERS, STEPS, Draft, moments
+from records import LAYERS, STEPS, Draft, moments, split
 
 from keras_initkit import diagnosis, schema
 from keras_initkit.recording.record import RunRecord
@@ -185,6 +185,18 @@ RATIO = ("update", "update_to_weight_ratio")
 # Name: what is wrong, and what the finding says: rule, severity, layer, step, measured,
 # threshold.
 TRIPS = {
+    "validation is not scaled": (
+        fact("splits", value=[split(), split(scale=1 / 255)]),
+        ("UnlikeSplits", "warning", None, None, 255, 3),
+    ),
+    "a column has moved": (
+        fact("splits", value=[split(shift=40.0)]),
+        ("UnlikeSplits", "warning", None, None, 40, 3),
+    ),
+    "one class only": (
+        fact("target", most_frequent=1.0),
+        ("ImbalancedLabels", "info", None, None, 1, 0.95),
+    ),
     "two of three units are dead": (
         both(
             narrow("dense_1", 3),
@@ -464,6 +476,14 @@ PIXELS = fact("input", value=[moments(33.0, 78.0, 0.0, 255.0)])
 
 # Name: the rule, and what it is just not wrong about.
 NEAR_MISSES = {
+    "splits a little apart": (
+        "UnlikeSplits",
+        fact("splits", value=[split(scale=2.9, shift=2.9), split(scale=None)]),
+    ),
+    "nine in ten of one class": (
+        "ImbalancedLabels",
+        fact("target", most_frequent=0.9),
+    ),
     "one of three units is dead": (
         "DeadRelu",
         both(narrow("dense_1", 3), edit("activation", "dead_fraction", ALL, 1, 1 / 3)),

@@ -228,7 +228,7 @@ class Output(NamedTuple):
         activation: Name of its activation function, likewise.
         units: How many numbers it has, likewise.
         loss: As `description.describe_loss` tells, `None` for none of Keras.
-        target: Moments of its targets in the first batch, `None` if they are not known.
+        target: Moments of its targets, `None` if they are not known.
     """
 
     layer: str | None
@@ -255,6 +255,16 @@ def outputs_of(record: RunRecord) -> list[Output]:
         Output(one["layer"], one["activation"], one["units"], loss, target)
         for one, loss, target in zip(known, losses, targets, strict=True)
     ]
+
+
+def looked_at(record: RunRecord) -> str:
+    """Returns how a message names the examples that the facts of the data are of."""
+    sample = record.metadata.get("sample")
+    if not sample:
+        return "the first batch"
+    if sample["examples"] == sample["of"]:
+        return f"the {sample['of']} examples"
+    return f"{sample['examples']} of {sample['of']} examples"
 
 
 def of_which(output: Output, outputs: Sequence[Output]) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from keras_initkit.diagnosis.depth import tables_of, weight_layers
-from keras_initkit.diagnosis.registry import Fault, Threshold, rule
+from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
 
@@ -82,8 +82,8 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
             step=_first_step(record),
             measured=measured,
             threshold=limit,
-            message=f"the inputs of the first batch {what}: initializers expect mean 0 "
-            "and std 1.",
+            message=f"the inputs of {_common.looked_at(record)} {what}: initializers "
+            "expect mean 0 and std 1.",
             remedy="Scale them, `x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-7)`, "
             "images by `keras.layers.Rescaling(1 / 255)`, or let "
             "`keras.layers.Normalization()` do it (`.adapt(x)` first).",
@@ -98,17 +98,16 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
     reference=_common.RECIPE,
 )
 def constant_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """All examples of the first batch are one and the same."""
+    """All examples are one and the same."""
     inputs = record.metadata["input"]
     if not inputs or not all(moments.get("alike") for moments in inputs):
         return
-    examples = inputs[0]["shape"][0]
     yield Fault(
         layer=None,
         step=_first_step(record),
         measured=1,
         threshold=1,
-        message=f"all {examples} examples of the first batch are the same: whatever "
+        message=f"all examples are the same, in {_common.looked_at(record)}: whatever "
         "the model learns, it can but predict a constant.",
         remedy="Look at the data where they are read and scaled, `print(x[:3])`: an "
         "index that does not move, a division by a number too large for the type, one "
@@ -144,7 +143,7 @@ def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             step=_first_step(record),
             measured=target["rms"],
             threshold=limits["large"],
-            message=f"the targets{which} in the first batch have mean "
+            message=f"the targets{which} in {_common.looked_at(record)} have mean "
             f"{target['mean']:.3g} and std {target['std']:.3g}; outputs start near 1, "
             f"so that the first gradients are huge{others} or the way is long.",
             remedy="Scale them, `y = (y - mean) / std` with mean and std of the "
@@ -189,12 +188,91 @@ def loss_activation_mismatch(
             step=_first_step(record),
             measured=beyond,
             threshold=limits["beyond"],
-            message=f"the targets{_common.of_which(output, outputs)} in the first "
-            f"batch lie in [{target['min']:.3g}, {target['max']:.3g}]; {activation} "
-            f"puts out {reach} only.",
+            message=f"the targets{_common.of_which(output, outputs)} in "
+            f"{_common.looked_at(record)} lie in [{target['min']:.3g}, "
+            f"{target['max']:.3g}]; {activation} puts out {reach} only.",
             remedy="End in a linear layer, `Dense(units)`, or bring the targets into "
             "that range and undo it on predictions.",
         )
+
+
+@rule(
+    "UnlikeSplits",
+    severity="warning",
+    needs=("facts/splits",),
+    reference=_LECUN,
+    thresholds={
+        "scale": Threshold(
+            3.0, "1", "std in validation to that in training, either way"
+        ),
+        "shift": Threshold(
+            3.0,
+            "standard deviations",
+            "between the means of a column; beyond five standard errors",
+        ),
+    },
+)
+def unlike_splits(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """Training and validation data are on different scales."""
+    for split in record.metadata["splits"]:
+        scale, shift = split["scale"], split["shift"]
+        factor = 1.0 if not scale else max(scale, 1 / scale)
+        if factor > limits["scale"]:
+            measured, limit = factor, limits["scale"]
+            what = f"a standard deviation {scale:.3g} times that of training"
+        elif shift > limits["shift"]:
+            measured, limit = shift, limits["shift"]
+            column = "" if split["column"] is None else f" in column {split['column']}"
+            what = f"a mean{column} {shift:.3g} standard deviations from training's"
+        else:
+            continue
+        yield Fault(
+            layer=None,
+            step=None,
+            measured=measured,
+            threshold=limit,
+            message=f"the {split['what']} of the validation data have {what}.",
+            remedy="Scale both by the figures of the training data, "
+            "`x_validation = (x_validation - mean) / std`, or in the model, by one "
+            "`keras.layers.Normalization()` that was adapted to the training data.",
+        )
+        return
+
+
+@rule(
+    "ImbalancedLabels",
+    severity="info",
+    needs=("facts/sample", "facts/target"),
+    reference="He & Garcia, 2009, Learning from Imbalanced Data",
+    thresholds={
+        "share": Threshold(
+            0.95, "share of the labels", "that of the most frequent class"
+        ),
+        "examples": Threshold(100, "examples", "fewest to judge by"),
+    },
+)
+def imbalanced_labels(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """Nearly all labels are of one class."""
+    share = record.metadata["target"].get("most_frequent")
+    if share is None:
+        raise NotJudged("has targets that are no labels of one class each")
+    if record.metadata["sample"]["examples"] < limits["examples"]:
+        raise NotJudged("holds too few examples")
+    if share < limits["share"]:
+        return
+    yield Fault(
+        layer=None,
+        step=None,
+        measured=share,
+        threshold=limits["share"],
+        message=f"{share:.1%} of the labels in {_common.looked_at(record)} are of one "
+        "class: so much accuracy is had without learning anything.",
+        remedy="Weight the classes, `model.fit(..., class_weight={0: 1.0, 1: 20.0})`, "
+        "and judge by a metric that looks at the rare one, "
+        '`keras.metrics.AUC(curve="PR")`.',
+    )
 
 
 def _first_layers(record: RunRecord) -> list[str]:

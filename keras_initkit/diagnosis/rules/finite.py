@@ -155,8 +155,9 @@ def _bad_data(record: RunRecord) -> Iterator[Fault]:
                 step=(record.metadata.get("fit") or {}).get("first_step"),
                 measured=moments["nonfinite"],
                 threshold=0,
-                message=f"the {name} of the first batch hold {moments['nonfinite']} "
-                "NaN or Inf.",
+                message=f"the {name} of {_common.looked_at(record)} hold "
+                f"{moments['nonfinite']} NaN or Inf, "
+                f"{moments['nonfinite'] / math.prod(moments['shape'] or (1,)):.1%}.",
                 remedy="Drop or fill them before training: "
                 "`x = np.nan_to_num(x)`, or `keep = np.isfinite(x).all(axis=1)`.",
             )

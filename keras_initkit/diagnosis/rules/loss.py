@@ -286,9 +286,9 @@ def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
             step=record.metadata.get("fit", {}).get("first_step"),
             measured=low if low < 0 else high,
             threshold=0 if low < 0 else top,
-            message=f"the targets{_common.of_which(output, outputs)} in the first "
-            f"batch lie in [{low:g}, {high:g}]; {name} with {units} output units takes "
-            f"0 to {top:g}.",
+            message=f"the targets{_common.of_which(output, outputs)} in "
+            f"{_common.looked_at(record)} lie in [{low:g}, {high:g}]; {name} with "
+            f"{units} output units takes 0 to {top:g}.",
             remedy=remedy,
             severity="error",
         )
