@@ -60,6 +60,18 @@ def _drop_less(spec, finding):
             layer["rate"] = min(layer["rate"], 0.3)
 
 
+def _end_as_the_loss_wants(spec, finding):
+    if spec["loss"] == "binary_crossentropy":
+        last = "sigmoid"
+    elif spec["loss"].endswith("categorical_crossentropy"):
+        last = "softmax"
+    else:
+        last = "linear"
+    layers = _weighted(spec)
+    if layers:
+        layers[-1]["activation"] = last
+
+
 def _train_longer(spec, finding):
     spec["epochs"] *= 4
     spec["most_steps"] *= 4
@@ -73,6 +85,7 @@ _CHANGES: dict[str, _Change] = {
     "TooFewEpochs": _train_longer,
     "UnscaledInput": _scale_input,
     "UnscaledTarget": _scale_target,
+    "LossActivationMismatch": _end_as_the_loss_wants,
     "LearningRateTooHigh": _set_rate,
     "LearningRateTooLow": _set_rate,
     "LearningRateRange": _set_rate,
