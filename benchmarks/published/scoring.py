@@ -26,6 +26,7 @@ WORDS: dict[str, str | None] = {
     "Float16Overflow": "nan_loss",
     "Float16Underflow": "vanishing_gradient",
     "ForgetBias": "poor_init",
+    "ImbalancedLabels": None,
     "InferenceDiffers": None,
     "InitializerMismatch": "poor_init",
     "LossActivationMismatch": "loss_activation_mismatch",

@@ -378,8 +378,3 @@ def update_ratios(record: RunRecord) -> np.ndarray:
         raise NotJudged("holds no updates of kernels")
     values = ratios[:, columns].astype(np.float64)
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def median_update_ratio(record: RunRecord) -> np.ndarray:
-    """Returns the median of the kernels' ratios, float64 `(steps,)`."""
-    return _common.row_medians(update_ratios(record))
