@@ -145,7 +145,9 @@ def test_remedies_change_what_they_name_and_leave_the_program(name):
     assert remedies.remedied(spec, finding("LossNotDecreasing")) is None
 
 
+@pytest.mark.filterwarnings("ignore::keras_initkit.data.StandInWarning")
 def test_real_data_come_as_pixels():
+    """A stand-in comes as pixels, too."""
     pytest.importorskip("sklearn")
     model, examples = build(KNOWN["47352366"].faulty)
     assert examples.x.shape[1:] == (28, 28, 1)
