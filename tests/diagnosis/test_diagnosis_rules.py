@@ -1119,6 +1119,15 @@ def test_table_may_be_asked_for_one_row():
     assert diagnosis.judge(draft.record(), rules) == []
 
 
+def test_branches_may_start_near_zero_while_the_first_layer_learns():
+    draft = Draft()
+    draft.values["gradient"]["rms"][:, [0, 2, 4, 6]] = 1e-12
+    rules = ["VanishingGradient"]
+    assert len(diagnosis.judge(draft.record(), rules)) == 1
+    draft.values["gradient"]["rms"][:, 0] = 1e-2
+    assert diagnosis.judge(draft.record(), rules) == []
+
+
 def test_nothing_goes_through_time_without_recurrence():
     """A head that reads token 0 leaves the others without a gradient."""
     for change in (over_time(0.5), over_time(20.0)):

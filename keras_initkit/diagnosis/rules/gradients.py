@@ -98,8 +98,9 @@ _FALL = Threshold(
         "floor": Threshold(
             1e-7,
             "loss per unit of weight",
-            "gradient rms of at least half of the kernels at the first recorded step "
-            "(later, a small gradient may just mean that training is done)",
+            "gradient rms of at least half of the kernels, the first ones among them, "
+            "at the first recorded step (later, a small gradient may just mean that "
+            "training is done)",
         ),
         "effect": Threshold(
             1e-4,
@@ -146,9 +147,11 @@ def vanishing_gradient(
         tiny = (p.values > 0) & (p.values < limits["floor"])
         if relative is not None:
             tiny &= relative[0][1].values < limits["effect"]
-        # Of one alone, the structure may be the reason: queries and keys that start
-        # small have second-order effects.
-        if 2 * tiny.sum() >= len(tiny) > 0:
+        # Of some, the structure may be the reason: queries and keys that start small
+        # have second-order effects, branches may start near 0. The first layers would
+        # get their gradient past them.
+        first = p.depths == p.depths.min(initial=0)
+        if 2 * tiny.sum() >= len(tiny) > 0 and tiny[first].all():
             at = int(np.flatnonzero(tiny)[0])
             yield Fault(
                 layer=p.keys[at].layer,
