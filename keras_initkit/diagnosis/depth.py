@@ -158,6 +158,19 @@ def weight_layers(record: RunRecord) -> tuple[str, ...]:
     return tuple(dict.fromkeys(recorded or described))
 
 
+def on_branches(record: RunRecord) -> set[str]:
+    """Returns the layers that are known to lie on residual branches.
+
+    A signal goes past them: they may start small, and say nothing of how it changes
+    with depth.
+    """
+    return {
+        entry["path"]
+        for entry in record.metadata.get("layers", ())
+        if (entry.get("place") or {}).get("branch")
+    }
+
+
 def activation_of(record: RunRecord, layer: str) -> str | None:
     """Returns the name of a layer's activation function, `None` if it is unknown."""
     for entry in record.metadata.get("layers", ()):

@@ -209,11 +209,14 @@ class Place(NamedTuple):
             inputs. All parts of a layer of layers are at the depth of that.
         hands_on: Whether its output goes to further weights on all ways, and neither
             into a sum or product nor through a normalization on any.
+        branch: Whether it lies on a residual branch: a sum adds what it makes to what
+            goes past it.
     """
 
     net: int
     depth: int
     hands_on: bool
+    branch: bool
 
 
 _CARRIERS = ("kernel", "recurrent_kernel", "table")
@@ -230,7 +233,8 @@ def places_of(model: Any) -> dict[int, Place]:
     for net, one in enumerate(_nets(model)):
         graph = Graph(one)
         depths: dict[int, int] = {}
-        for call in graph.calls:
+        on_branches = _on_branches(graph)
+        for number, call in enumerate(graph.calls):
             depth = max((depths.get(n, 0) for n in call.inputs), default=0)
             holders = [
                 layer
@@ -239,10 +243,39 @@ def places_of(model: Any) -> dict[int, Place]:
             ]
             for layer in holders:
                 alone = layer is call.layer and _hands_on(graph, call)
-                found.setdefault(id(layer), Place(net, depth, alone))
+                place = Place(net, depth, alone, number in on_branches)
+                found.setdefault(id(layer), place)
             deeper = depth + 1 if holders else depth
             depths.update(dict.fromkeys(call.outputs, deeper))
     return found
+
+
+def _on_branches(graph: Graph) -> set[int]:
+    """Returns which calls lie on a way into a sum that another way goes past.
+
+    All ways into a sum come from calls of their own and from common ones; where one has
+    no layers of weights of its own, those of the others are its branches.
+    """
+    behind: dict[int, frozenset[int]] = {}
+    carriers = {
+        number
+        for number, call in enumerate(graph.calls)
+        if any(roles.names_of(layer, *_CARRIERS) for layer in _parts(call.layer))
+    }
+    found: set[int] = set()
+    for number, call in enumerate(graph.calls):
+        ways = [behind.get(n, frozenset()) for n in call.inputs]
+        everything = frozenset().union(*ways)
+        if len(ways) > 1 and type(call.layer).__name__ in _SUMS:
+            common = frozenset.intersection(*ways)
+            own = [(way - common) & carriers for way in ways]
+            if common and not all(own):
+                found.update(*own)
+        behind.update(dict.fromkeys(call.outputs, everything | {number}))
+    return found
+
+
+_SUMS = ("Add", "Average", "Subtract")
 
 
 def _parts(layer: Any) -> list[Any]:

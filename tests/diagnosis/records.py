@@ -87,6 +87,7 @@ class Draft:
                         "net": 0,
                         "depth": depth,
                         "hands_on": name != layers[-1],
+                        "branch": False,
                     },
                 }
                 for depth, (name, n) in enumerate(zip(layers, units, strict=False))

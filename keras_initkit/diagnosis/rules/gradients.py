@@ -7,6 +7,7 @@ import numpy as np
 from keras_initkit.diagnosis.depth import (
     Profile,
     depth_profile,
+    on_branches,
     tables_of,
     weight_of,
 )
@@ -96,17 +97,16 @@ _FALL = Threshold(
             "is, to the median of all kernels",
         ),
         "floor": Threshold(
-            1e-7,
+            1e-6,
             "loss per unit of weight",
-            "gradient rms of at least half of the kernels, the first ones among them, "
-            "at the first recorded step (later, a small gradient may just mean that "
-            "training is done)",
+            "gradient rms of the first kernels at the first recorded step (later, a "
+            "small gradient may just mean that training is done)",
         ),
         "effect": Threshold(
-            1e-4,
+            3e-4,
             "unit of the loss",
-            "gradient norm times norm of the kernel, which a small gradient in each of "
-            "many weights may add up to",
+            "gradient norm times norm of these kernels, which a small gradient in each "
+            "of many weights may add up to",
         ),
     },
     follows_from=(
@@ -130,10 +130,11 @@ def vanishing_gradient(
         "residual connections, `x = keras.layers.add([x, block(x)])`, or "
         "normalisation, `keras.layers.BatchNormalization()`."
     )
+    branches = on_branches(record)
     for profiles in _gradient_profiles(record):
         relative = _relative_to_weights(record, profiles)
-        limit = limits["ratio"]
-        yield from _trend(profiles, 1, limits["decades"], "falls", remedy, relative)
+        limit, decades = limits["ratio"], limits["decades"]
+        yield from _trend(profiles, 1, decades, "falls", remedy, relative, branches)
         # In parts of layers, and ahead of products and normalizations, the structure
         # may be the reason: queries and keys act by a softmax of their product.
         spared = {
@@ -143,15 +144,17 @@ def vanishing_gradient(
         }
         faults = _outliers(profiles, -1, limit, "of", remedy, relative)
         yield from (fault for fault in faults if fault.layer not in spared)
-        step, p = profiles[0]
+        if relative is None:
+            continue
+        step, p = profiles[0][0], profiles[0][1].without(branches)
+        effect = relative[0][1].without(branches).values
         tiny = (p.values > 0) & (p.values < limits["floor"])
-        if relative is not None:
-            tiny &= relative[0][1].values < limits["effect"]
-        # Of some, the structure may be the reason: queries and keys that start small
-        # have second-order effects, branches may start near 0. The first layers would
-        # get their gradient past them.
+        tiny &= effect < limits["effect"]
+        # Of later ones and branches, the structure may be the reason: queries and keys
+        # that start small have second-order effects. The first layers get their
+        # gradient past them.
         first = p.depths == p.depths.min(initial=0)
-        if 2 * tiny.sum() >= len(tiny) > 0 and tiny[first].all():
+        if first.any() and tiny[first].all():
             at = int(np.flatnonzero(tiny)[0])
             yield Fault(
                 layer=p.keys[at].layer,
@@ -198,12 +201,13 @@ def exploding_gradient(
         "`keras.optimizers.Adam(1e-3, global_clipnorm=1.0)`, or normalise, "
         "`keras.layers.BatchNormalization()`."
     )
+    branches = on_branches(record)
     for profiles in _gradient_profiles(record):
         # An entry of a small kernel that many positions share has a large gradient as a
         # matter of course.
         relative = _relative_to_weights(record, profiles)
-        limit = limits["ratio"]
-        yield from _trend(profiles, -1, limits["decades"], "grows", remedy, relative)
+        limit, decades = limits["ratio"], limits["decades"]
+        yield from _trend(profiles, -1, decades, "grows", remedy, relative, branches)
         yield from _outliers(profiles, 1, limit, "times", remedy, relative)
     for key, series, values in _through_time(record):
         growth = np.array([_first_to_last(row) for row in values])
@@ -371,17 +375,19 @@ def _trend(
     limit: float,
     verb: str,
     remedy: str,
-    relative: list[tuple[int, Profile]] | None = None,
+    relative: list[tuple[int, Profile]] | None,
+    branches: set[str],
 ) -> Iterator[Fault]:
     """Yields the fault of gradients that fall (1) or grow (-1) on their way back.
 
-    Where they are given `relative` to the weights as well, these must do so, too.
+    On their way past `branches`. Where they are given `relative` to the weights as
+    well, these must do so, too.
     """
-    profiles = [(step, p.alike(sign)) for step, p in profiles]
+    profiles = [(step, p.without(branches).alike(sign)) for step, p in profiles]
     changes = sign * np.array([p.change for _, p in profiles])
     beyond = changes >= limit
     if relative is not None:
-        others = [p.alike(sign).change for _, p in relative]
+        others = [p.without(branches).alike(sign).change for _, p in relative]
         beyond &= sign * np.array(others) >= limit
     row = _common.persistent(beyond)
     if row is None:

@@ -8,6 +8,7 @@ from keras_initkit.diagnosis.depth import (
     Profile,
     depth_profile,
     kernels_of,
+    on_branches,
     tables_of,
     weight_of,
 )
@@ -67,7 +68,8 @@ def poor_weight_initialization(
         "and sigmoid."
     )
     judged = False
-    tables, outputs = tables_of(record), _common.output_layers(record)
+    aside = tables_of(record) | on_branches(record)
+    outputs = _common.output_layers(record)
     for signal, decades in (
         ("activation", limits["decades"]),
         ("backprop", limits["backward_decades"]),
@@ -79,7 +81,7 @@ def poor_weight_initialization(
         whole = depth_profile(record, "activation", "std")
         profile = whole if forward else _carried(record)
         judged = True
-        for net in [] if profile is None else profile.without(tables).by_net():
+        for net in [] if profile is None else profile.without(aside).by_net():
             net = net.alike(np.sign(net.slope))
             change, slope = net.change, net.slope
             noise = _FAR * _by_chance(record, net)
