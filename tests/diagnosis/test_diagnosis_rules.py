@@ -1076,6 +1076,15 @@ def test_what_is_beside_the_way_makes_no_drift(signal):
     assert len(found) == 1
 
 
+def test_slow_drift_counts_where_it_goes_far():
+    layers = tuple(f"layer{n}" for n in range(20))
+    for decades, told in ((0.12, 1), (0.07, 0)):
+        draft = Draft(layers, (256,) * 20)
+        draft.values["activation"]["std"][:] = 10.0 ** (-decades * np.arange(20))
+        found = diagnosis.judge(draft.record(), rules=["PoorWeightInitialization"])
+        assert len(found) == told
+
+
 def test_depth_is_that_of_the_graph_not_of_the_record():
     draft = placed((0, 3), (0, 2), (0, 1), (0, 0))
     profile("activation", "std", 1.0, -0.8)(draft)

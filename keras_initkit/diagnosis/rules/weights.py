@@ -40,6 +40,7 @@ _START = Threshold(
             "decades per weight layer",
             "a slower drift is what width and pooling do to healthy deep models",
         ),
+        "far": Threshold(2.0, "decades", "a drift that counts however slow it is"),
         "backward_decades": Threshold(
             3.0,
             "decades",
@@ -85,7 +86,8 @@ def poor_weight_initialization(
             net = net.alike(np.sign(net.slope))
             change, slope = net.change, net.slope
             noise = _FAR * _by_chance(record, net)
-            if not abs(change) >= max(decades, noise) or abs(slope) < limits["slope"]:
+            far = abs(change) >= limits["far"] or abs(slope) >= limits["slope"]
+            if not (abs(change) >= max(decades, noise) and far):
                 continue
             # A last layer may be large or small on purpose.
             rest = net.without(outputs)
