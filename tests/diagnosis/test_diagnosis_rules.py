@@ -65,6 +65,15 @@ def outputs_of_relu(units):
     return change
 
 
+def falling(start, end):
+    """A loss that falls along a straight line."""
+
+    def change(draft):
+        draft.loss = np.linspace(start, end, len(STEPS))
+
+    return change
+
+
 def edit(signal, statistic, rows, columns, value):
     def change(draft):
         draft.values[signal][statistic][rows, columns] = value
@@ -185,6 +194,19 @@ RATIO = ("update", "update_to_weight_ratio")
 # Name: what is wrong, and what the finding says: rule, severity, layer, step, measured,
 # threshold.
 TRIPS = {
+    "loss creeps": (
+        both(edit(*RATIO, ALL, KERNELS, 2e-4), falling(3.0, 2.0)),
+        ("LearningRateTooLow", "warning", None, 0, 2e-4, 1e-4),
+    ),
+    "squared error creeps": (
+        both(
+            edit(*RATIO, ALL, KERNELS, 2e-4),
+            fact("loss", name="mean_squared_error"),
+            fact("target", **moments(0.0, 1.0, -3.0, 3.0)),
+            falling(3.0, 0.9),
+        ),
+        ("LearningRateTooLow", "warning", None, 0, 2e-4, 1e-4),
+    ),
     "validation is not scaled": (
         fact("splits", value=[split(), split(scale=1 / 255)]),
         ("UnlikeSplits", "warning", None, None, 255, 3),
@@ -476,6 +498,22 @@ PIXELS = fact("input", value=[moments(33.0, 78.0, 0.0, 255.0)])
 
 # Name: the rule, and what it is just not wrong about.
 NEAR_MISSES = {
+    "loss creeps by steps that are large enough": (
+        "LearningRateTooLow",
+        both(edit(*RATIO, ALL, KERNELS, 4e-4), falling(3.0, 2.0)),
+    ),
+    "small steps that have learnt": (
+        "LearningRateTooLow",
+        both(edit(*RATIO, ALL, KERNELS, 2e-4), falling(3.0, 1.5)),
+    ),
+    "loss creeps in a warm-up": (
+        "LearningRateTooLow",
+        both(
+            edit(*RATIO, ALL, KERNELS, 2e-4),
+            falling(3.0, 2.0),
+            fact("optimizer", scheduled=True),
+        ),
+    ),
     "splits a little apart": (
         "UnlikeSplits",
         fact("splits", value=[split(scale=2.9, shift=2.9), split(scale=None)]),

@@ -8,12 +8,11 @@ import numpy as np
 from keras_initkit.diagnosis.curve import LossCurve, loss_curve
 from keras_initkit.diagnosis.registry import RULES, Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
-from keras_initkit.diagnosis.rules.loss import label_entropy
+from keras_initkit.diagnosis.rules.loss import constant_loss
 from keras_initkit.recording.record import RunRecord
 
 _PRECHELT = "Prechelt, 1998, Early Stopping - But When?, Neural Networks: Tricks"
 _SILENT = ("DeadRelu", "AllZero")
-_SQUARED = "mean_squared_error"
 
 
 @rule(
@@ -41,6 +40,7 @@ _SQUARED = "mean_squared_error"
             0.5, "1", "slope of the newer half to that of the older: it slows down"
         ),
     },
+    follows_from=("LearningRateRange", "LearningRateTooLow", "VanishingGradient"),
     after_training=True,
 )
 def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
@@ -184,17 +184,9 @@ def _ended_as_planned(fit: Mapping[str, int], curve: LossCurve) -> None:
 
 
 def _constant_loss(record: RunRecord, curve: LossCurve) -> float:
-    """Returns the loss of the best constant guess; the first loss if it is not known.
-
-    The entropy of the labels, the variance of the targets of a squared error.
-    """
-    entropy = label_entropy(record)
-    if entropy:
-        return entropy
-    loss, target = record.metadata.get("loss") or {}, record.metadata.get("target")
-    if loss.get("name") == _SQUARED and target and target["std"]:
-        return float(target["std"]) ** 2
+    """Returns the loss of the best constant guess, or the first loss."""
     start = curve.start - curve.penalty
-    if not 0 < start < math.inf:
+    constant = constant_loss(record) or start
+    if not 0 < constant < math.inf:
         raise NotJudged("starts with a loss that is not above 0")
-    return start
+    return constant

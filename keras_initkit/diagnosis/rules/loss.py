@@ -14,7 +14,7 @@ from keras_initkit.recording.record import RunRecord
 _ZHANG = "Zhang et al., 2017, https://arxiv.org/abs/1611.03530"
 _KROGH = "Krogh & Hertz, 1992, A Simple Weight Decay Can Improve Generalization"
 _CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
-_BINARY = "binary_crossentropy"
+_BINARY, _SQUARED = "binary_crossentropy", "mean_squared_error"
 _RECURRENT = re.compile("RNN|LSTM|GRU")
 _STEPS = Threshold(
     100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
@@ -311,6 +311,17 @@ def label_entropy(record: RunRecord) -> float | None:
     if loss["name"] == _BINARY:
         classes = 2
     return float(min(target["entropy"] + bias, math.log(classes)))
+
+
+def constant_loss(record: RunRecord) -> float | None:
+    """Returns the loss of the best constant guess, `None` where it is not known.
+
+    The entropy of the labels, or the variance of the targets of a squared error.
+    """
+    loss, target = record.metadata.get("loss") or {}, record.metadata.get("target")
+    if loss.get("name") == _SQUARED and target and target["std"] and _is_plain(record):
+        return float(target["std"]) ** 2
+    return label_entropy(record) or None
 
 
 def needs_probabilities(record: RunRecord) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from keras_initkit.diagnosis.curve import loss_curve
 from keras_initkit.diagnosis.registry import RULES, Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
-from keras_initkit.diagnosis.rules.loss import label_entropy, needs_probabilities
+from keras_initkit.diagnosis.rules.loss import constant_loss, needs_probabilities
 from keras_initkit.diagnosis.rules.weights import update_ratios
 from keras_initkit.recording.record import RunRecord
 
@@ -97,6 +97,12 @@ def learning_rate_too_high(
             "median over the kernels of the update's norm to the weight's, or to three "
             "times what keeps a signal if that is smaller; healthy is about 1e-3",
         ),
+        "creeping": Threshold(
+            3e-4, "1", "the same of a loss that falls, with next to nothing learnt"
+        ),
+        "left": Threshold(
+            0.8, "share of what a constant guess loses", "next to nothing is learnt"
+        ),
         "fall": _FALL,
         "steps": Threshold(
             100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
@@ -123,9 +129,15 @@ def learning_rate_too_low(
         raise NotJudged("has gradients at fault, which make steps small")
     row = _common.persistent((ratios > 0) & (ratios < limits["ratio"]))
     # Down from a bad start to what a constant guess attains is nothing learnt.
-    entropy = label_entropy(record)
-    guesses = entropy is not None and curve.end - curve.penalty >= entropy
-    if row is None or not (curve.fall < limits["fall"] or guesses):
+    constant = constant_loss(record) or math.nan
+    left = (curve.end - curve.penalty) / constant
+    if not (curve.fall < limits["fall"] or left >= 1):
+        row = None
+    scheduled = (record.metadata.get("optimizer") or {}).get("scheduled")
+    creeps = left >= limits["left"] and curve.is_falling() and not scheduled
+    if row is None and creeps:
+        row = _common.persistent((ratios > 0) & (ratios < limits["creeping"]))
+    if row is None:
         return
     rate = _common.learning_rate_of(record)
     better = None if rate is None else rate * _HEALTHY / ratios[row]
