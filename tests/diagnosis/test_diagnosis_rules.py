@@ -1351,3 +1351,16 @@ def test_every_rule_declares_what_users_read():
         assert rule.needs
         assert rule.reference
         assert all(t.meaning and t.unit for t in rule.thresholds.values())
+
+
+def test_steps_that_rounding_takes_are_no_fault_of_the_optimizer():
+    draft = Draft()
+    edit("update", "rms", ALL, slice(0, 2), 0)(draft)
+    fact("optimizer", name="sgd", learning_rate=0.01)(draft)
+    rules = ["UnchangedTensor"]
+    assert len(diagnosis.judge(draft.record(), rules)) == 1
+    # A step of 0.01 * 5e-7 beside weights of 0.3.
+    edit("gradient", "rms", ALL, slice(0, 2), 5e-7)(draft)
+    assert diagnosis.judge(draft.record(), rules) == []
+    fact("optimizer", name="adam")(draft)
+    assert len(diagnosis.judge(draft.record(), rules)) == 1

@@ -16,6 +16,7 @@ from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.diagnosis.sampling import moment_range
 from keras_initkit.recording.record import RunRecord
+from keras_initkit_light.format.schema import TensorKey
 
 _START = Threshold(
     10, "optimizer iterations", "the start of training: later steps are not"
@@ -328,6 +329,7 @@ def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
         slopes = gradient[:, places[key]]
         # What has converged is still, too.
         alive = slopes > limits["converged"] * np.nanmax(slopes, initial=0.0)
+        alive &= _beyond_rounding(record, key, slopes)
         still = (update[:, column] == 0) & alive
         moved = np.flatnonzero(~still)
         first = int(moved[-1]) + 1 if len(moved) else 0
@@ -349,6 +351,30 @@ def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
             "sets it to 0, and that the optimizer was made for this model: "
             "`model.compile(...)` anew after changing layers.",
         )
+
+
+# What is less of a weight changes nothing in float32: half the way to the next number.
+_ROUNDING = 2.0**-25
+
+
+def _beyond_rounding(
+    record: RunRecord, key: TensorKey, slopes: np.ndarray
+) -> np.ndarray:
+    """Returns at which steps what SGD does to a weight is more than rounding takes.
+
+    True where the optimizer is another, or its rate 0 or not known.
+    """
+    optimizer = record.metadata.get("optimizer") or {}
+    rms = _common.statistic(record, "weight", "rms")
+    keys = _common.tensors_of(record, "weight")
+    rate = optimizer.get("learning_rate")
+    plain = optimizer.get("name") == "sgd" and not optimizer.get("scheduled")
+    if not plain or not rate or rms is None or key not in keys:
+        return np.ones(len(slopes), bool)
+    if len(rms) != len(slopes):
+        return np.ones(len(slopes), bool)
+    beyond = rate * slopes > _ROUNDING * rms[:, keys.index(key)]
+    return np.asarray(beyond, bool)
 
 
 def _grown(record: RunRecord) -> np.ndarray:
