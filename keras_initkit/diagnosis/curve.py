@@ -3,8 +3,11 @@
 import dataclasses
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from keras_initkit.recording.record import RunRecord
+
+_FEWEST = 4  # losses that a straight line is laid through
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,12 +21,15 @@ class LossCurve:
         penalty: Regularization loss of the weights at the start; 0 if unknown.
         diverged: Recorded step from which on no loss is finite, after some that were;
             `None` if the newest is finite.
+        epochs: Mean losses of the epochs of which nine tenths at least are known,
+            float64. They see the same examples, and scatter less than their batches.
     """
 
     steps: np.ndarray
     losses: np.ndarray
     penalty: float = 0.0
     diverged: int | None = None
+    epochs: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     @property
     def span(self) -> int:
@@ -52,7 +58,14 @@ class LossCurve:
 
     @property
     def pace(self) -> float:
-        """Slope of the newer half to that of the older one; 1 does not slow down."""
+        """Slope of the newer half to that of the older one; 1 does not slow down.
+
+        Of the epochs, where these alone show the fall.
+        """
+        if self.falls_by_epochs() and not self.is_falling():
+            y, middle = self.epochs, len(self.epochs) // 2
+            newer = (y[-1] - y[middle]) / (len(y) - 1 - middle)
+            return float(newer * middle / (y[middle] - y[0]))
         half = len(self.losses) // 2
         older, _ = _line(self.steps[:half], self.losses[:half])
         return self.slope / older if older < 0 else np.nan
@@ -66,6 +79,18 @@ class LossCurve:
         slope, error = self._newer()
         return slope < -3 * error
 
+    def falls_by_epochs(self) -> bool:
+        """Whether the newer half of the epochs, of four at least, falls likewise.
+
+        Of so few, the standard error itself is uncertain: the limit is that of
+        Student's t where three standard errors are that of many.
+        """
+        y = self.epochs[-max(_FEWEST, len(self.epochs) // 2) :]
+        if len(y) < _FEWEST or not np.isfinite(y).all():
+            return False
+        slope, error = _line(np.arange(len(y)), y)
+        return slope < -float(stdtrit(len(y) - 2, ndtr(3.0))) * error
+
     def _newer(self) -> tuple[float, float]:
         half = len(self.losses) // 2
         return _line(self.steps[half:], self.losses[half:])
@@ -73,7 +98,7 @@ class LossCurve:
 
 def _line(steps: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
     """Returns slope and its standard error of a straight line; NaN of under four."""
-    if len(losses) < 4:
+    if len(losses) < _FEWEST:
         return np.nan, np.nan
     x = steps - steps.mean()
     slope = float(x @ losses) / float(x @ x)
@@ -98,10 +123,12 @@ def loss_curve(record: RunRecord) -> LossCurve:
     steps, means = record.scalars.get("loss", ((), ()))
     x = np.asarray(steps, np.int64)
     y = np.asarray(means, np.float64)
-    fit = record.metadata.get("fit") or {}
+    fit, epochs = record.metadata.get("fit") or {}, np.zeros(0)
     if fit.get("steps_per_epoch"):
         epoch, position = np.divmod(x - fit["first_step"], fit["steps_per_epoch"])
         seen = position + 1
+        last = np.append(epoch[1:] != epoch[:-1], True)
+        epochs = y[last & (seen >= 0.9 * fit["steps_per_epoch"])]
         same = np.zeros(len(x), bool)
         same[1:] = epoch[1:] == epoch[:-1]
         before = np.where(same, np.roll(seen, 1), 0)
@@ -112,4 +139,4 @@ def loss_curve(record: RunRecord) -> LossCurve:
     if finite.any() and not finite[-1]:
         diverged = int(x[np.flatnonzero(finite)[-1] + 1])
     penalty = record.metadata.get("penalty") or 0.0
-    return LossCurve(x[finite], y[finite], penalty, diverged)
+    return LossCurve(x[finite], y[finite], penalty, diverged, epochs)

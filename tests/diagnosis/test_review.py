@@ -64,6 +64,23 @@ def test_noise_is_no_fall():
     assert rules(draft(1.5 + 0.01 * line(1, 0) + noise)) == []
 
 
+def by_epochs(fall, seed):
+    """Batches that differ by far more than their epochs, of the same examples each."""
+    rng = np.random.default_rng(seed)
+    batches = rng.normal(2.2, 0.3, 7)
+    epochs = [rng.permutation(batches) - fall * n for n in range(6)]
+    made = Draft(steps=tuple(range(42)))
+    made.metadata["fit"] |= {"epochs": 6, "steps_per_epoch": 7}
+    counts = np.arange(1, 8)
+    made.loss = np.concatenate([np.cumsum(one) / counts for one in epochs])
+    return rules(made)
+
+
+def test_a_fall_that_only_whole_epochs_show():
+    assert by_epochs(0.01, 0) == ["TooFewEpochs"]
+    assert [by_epochs(0.0, seed) for seed in range(20)] == [[]] * 20
+
+
 def test_a_plateau_beside_dead_units_follows_from_them():
     made = draft(np.r_[2.4, 2.0, 1.6, np.full(18, 1.5)])
     assert rules(made) == []

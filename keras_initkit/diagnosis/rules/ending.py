@@ -50,7 +50,8 @@ def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
     _ended_as_planned(fit, curve)
     constant = _constant_loss(record, curve)
     left = (curve.end - curve.penalty) / constant
-    if not curve.is_falling() or left < limits["left"]:
+    falling = curve.is_falling() or curve.falls_by_epochs()
+    if not falling or left < limits["left"]:
         return
     gain = min(-curve.slope * curve.span / 2, curve.end) / constant
     begun = left >= limits["unlearnt"] and curve.pace >= limits["pace"]
@@ -60,8 +61,8 @@ def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
     yield Fault(
         layer=None,
         step=int(curve.steps[len(curve.steps) // 2]),
-        measured=gain,
-        threshold=limits["gain"],
+        measured=gain if gain >= limits["gain"] else left,
+        threshold=limits["gain" if gain >= limits["gain"] else "unlearnt"],
         message=f"training stopped after {epochs} epoch{'s' * (epochs > 1)} "
         f"({curve.steps[-1] + 1} steps) while the loss, {curve.end:.4g}, was still "
         f"falling; a constant guess loses {constant:.4g}.",
