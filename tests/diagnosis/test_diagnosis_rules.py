@@ -986,6 +986,9 @@ def test_rate_is_named_where_a_leap_has_killed_the_layers():
     found = {f.rule: f.because_of for f in diagnosis.judge(draft.record())}
     assert found["LearningRateTooHigh"] is None
     assert found["DeadRelu"] == "LearningRateTooHigh"
+    # A loss that fell to that of a constant guess on the way is no excuse.
+    draft.loss[1:] = 1.2
+    assert len(diagnosis.judge(draft.record(), ["LearningRateTooHigh"])) == 1
     # One that was dead from the start was not killed.
     edit("activation", "zero_fraction", ALL, 1, 1)(draft)
     assert diagnosis.judge(draft.record(), ["LearningRateTooHigh"]) == []
@@ -1364,3 +1367,13 @@ def test_steps_that_rounding_takes_are_no_fault_of_the_optimizer():
     assert diagnosis.judge(draft.record(), rules) == []
     fact("optimizer", name="adam")(draft)
     assert len(diagnosis.judge(draft.record(), rules)) == 1
+
+
+def test_few_labels_do_not_tell_what_a_constant_guess_loses():
+    draft = Draft()
+    TRIPS["labels of others"][0](draft)
+    draft.metadata["target"] |= {"entropy": 0.5, "shape": [64]}
+    draft.loss = np.full(len(STEPS), 1.5)
+    assert diagnosis.judge(draft.record(), ["DamagedTargets"])
+    draft.metadata["target"]["shape"] = [8]
+    assert diagnosis.judge(draft.record(), ["DamagedTargets"]) == []

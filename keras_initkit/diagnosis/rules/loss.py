@@ -15,6 +15,8 @@ _ZHANG = "Zhang et al., 2017, https://arxiv.org/abs/1611.03530"
 _KROGH = "Krogh & Hertz, 1992, A Simple Weight Decay Can Improve Generalization"
 _CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 _BINARY, _SQUARED = "binary_crossentropy", "mean_squared_error"
+# Bias of an entropy, in nats, from which on too few labels were seen to tell it.
+_UNSURE = 0.15
 _RECURRENT = re.compile("RNN|LSTM|GRU")
 _STEPS = Threshold(
     100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
@@ -298,7 +300,8 @@ def label_entropy(record: RunRecord) -> float | None:
     """Returns the loss that a constant guess attains, `None` where it is not known.
 
     It is the entropy of the first batch's labels, its bias by the size of a batch taken
-    off, where the loss is a cross-entropy and a plain mean over the batch.
+    off, where the loss is a cross-entropy and a plain mean over the batch. Where the
+    batch is too small to tell, it is the most that it can be, that of even frequencies.
     """
     loss, target = record.metadata.get("loss"), record.metadata.get("target") or {}
     outputs = record.metadata.get("outputs")
@@ -310,6 +313,8 @@ def label_entropy(record: RunRecord) -> float | None:
     bias = (classes - 1) / (2 * (target["shape"] or [1])[0])
     if loss["name"] == _BINARY:
         classes = 2
+    if bias > _UNSURE:
+        return math.log(classes)
     return float(min(target["entropy"] + bias, math.log(classes)))
 
 

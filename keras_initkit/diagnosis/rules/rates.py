@@ -60,16 +60,19 @@ def learning_rate_too_high(
     row = _common.persistent(large)
     diverged = curve.diverged is not None
     rose = diverged or curve.losses.max() >= limits["rise"] * abs(curve.start)
-    if row is None and large.any():
+    died = False
+    if large.any():
         # One leap may be enough to end where no gradient is.
         leap = int(np.flatnonzero(large)[0])
-        if rose or _died_after(record, _common.steps_of(record, "update")[leap]):
-            row = leap
-    if row is None or (curve.fall >= limits["fall"] and not diverged):
+        died = _died_after(record, _common.steps_of(record, "update")[leap])
+        row = leap if row is None and (rose or died) else row
+    if row is None or (curve.fall >= limits["fall"] and not (diverged or died)):
         return
     rate = _common.learning_rate_of(record)
     better = None if rate is None else rate * 10 * _HEALTHY / ratios[row]
     how = "rises" if rose else "does not fall"
+    if died:
+        how = "stops, all outputs of a layer being 0 since"
     now = f"NaN or Inf from step {curve.diverged} on"
     yield Fault(
         layer=None,
@@ -81,7 +84,7 @@ def learning_rate_too_high(
         f"{curve.losses.max():.3g} at its highest, "
         f"{now if diverged else f'{curve.end:.3g} now'}.",
         remedy=_set_rate("Lower", better, "1e-3 for Adam, 1e-2 for SGD"),
-        severity="error" if rose else None,
+        severity="error" if rose or died else None,
     )
 
 
