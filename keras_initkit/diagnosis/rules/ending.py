@@ -39,8 +39,24 @@ _SILENT = ("DeadRelu", "AllZero")
         "pace": Threshold(
             0.5, "1", "slope of the newer half to that of the older: it slows down"
         ),
+        "steps": Threshold(
+            100,
+            "optimizer iterations",
+            "a shorter training that has learnt next to nothing is too short, whatever "
+            "its loss does",
+        ),
     },
-    follows_from=("LearningRateRange", "LearningRateTooLow", "VanishingGradient"),
+    follows_from=(
+        *_common.STRUCTURE,
+        "ConstantInput",
+        "DamagedTargets",
+        "SymmetricUnits",
+        "LearningRateRange",
+        "LearningRateTooLow",
+        "VanishingGradient",
+        "DeadRelu",
+        "ConstantOutput",
+    ),
     after_training=True,
 )
 def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
@@ -50,12 +66,13 @@ def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
     _ended_as_planned(fit, curve)
     constant = _constant_loss(record, curve)
     left = (curve.end - curve.penalty) / constant
+    brief = curve.span < limits["steps"] and left >= limits["unlearnt"]
     falling = curve.is_falling() or curve.falls_by_epochs()
-    if not falling or left < limits["left"]:
+    if left < limits["left"] or not (falling or brief):
         return
     gain = min(-curve.slope * curve.span / 2, curve.end) / constant
     begun = left >= limits["unlearnt"] and curve.pace >= limits["pace"]
-    if gain < limits["gain"] and not begun:
+    if gain < limits["gain"] and not (begun or brief):
         return
     epochs = fit["epochs"]
     yield Fault(
@@ -64,8 +81,13 @@ def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
         measured=gain if gain >= limits["gain"] else left,
         threshold=limits["gain" if gain >= limits["gain"] else "unlearnt"],
         message=f"training stopped after {epochs} epoch{'s' * (epochs > 1)} "
-        f"({curve.steps[-1] + 1} steps) while the loss, {curve.end:.4g}, was still "
-        f"falling; a constant guess loses {constant:.4g}.",
+        f"({curve.steps[-1] + 1} steps) "
+        + (
+            f"while the loss, {curve.end:.4g}, was still falling; "
+            if falling
+            else f"at a loss of {curve.end:.4g}; "
+        )
+        + f"a constant guess loses {constant:.4g}.",
         remedy=f"Train longer, `model.fit(x, y, epochs={4 * epochs})`, and stop by "
         "validation data, `keras.callbacks.EarlyStopping(patience=5, "
         "restore_best_weights=True)`; a larger learning rate or smaller batches make "
