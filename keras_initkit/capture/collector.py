@@ -141,7 +141,8 @@ class Collector:
         if signal not in self.signals or self.failure is not None:
             return
         if schema.ALL_SIGNALS[signal].source == "layer" and tensor.shape.rank == 1:
-            tensor = tensor[:, None]  # one unit, whose values are those of the examples
+            with keras_private.marked():
+                tensor = tensor[:, None]  # one unit: its values are the examples'
         reduction = _reduction(signal, tensor.shape, activation)
         row = _row(signal, key, tensor.shape, reduction)
         self._seen[signal][key] = row, tensor, reduction
@@ -224,7 +225,7 @@ class Collector:
         if not noted:
             return None
         layout, tensors, reductions = zip(*noted, strict=True)
-        with tf.name_scope(f"keras_initkit/{source}"):
+        with tf.name_scope(f"keras_initkit/{source}"), keras_private.marked():
             if self._graph is None:
                 values = stats.joined(tensors)
             else:

@@ -23,8 +23,8 @@ its ops, from the next tensors that may be read. What decides is the finished gr
 
 A reader that is removed for that reason, that reads no more than the shape, or that
 does what another does, is none. Copies and all that reduces a tensor stand behind ops
-of their own (`_Copies.door`), so that they are not taken for ops of the step that do
-the same.
+of their own (`_Copies._door`) and are marked (`keras_private.marked`), constants too,
+so that they are not taken for ops of the step that do the same.
 
 After tensorflow/core/grappler/optimizers: remapper.cc, arithmetic_optimizer.cc,
 constant_folding.cc, common_subgraph_elimination.cc; held by `tests/fuzz`.
@@ -108,9 +108,6 @@ _AFTER_BIAS = {
 }
 # The longest pattern (layer normalization, gelu) has fewer ops.
 _MOST_OPS = 16
-# The attribute that tells our ops from a step's.
-_MARK = "_keras_initkit"
-
 # `Graph.create_op` without its look at deprecated arguments, which takes milliseconds.
 _create_op = getattr(tf.Graph.create_op, "__wrapped__", tf.Graph.create_op)
 
@@ -118,7 +115,8 @@ _create_op = getattr(tf.Graph.create_op, "__wrapped__", tf.Graph.create_op)
 def reading(outputs=()):
     """Returns a function that gives tensors of the same values that may be read freely.
 
-    Call it when the graph is complete: who else reads a tensor decides.
+    Call it when the graph is complete: who else reads a tensor decides; and what it
+    returns where `keras_private.marked` marks what is made.
 
     Args:
         outputs: What the function being traced returns, in any structure.
@@ -370,7 +368,12 @@ class _Copies:
 
     def _door(self, tensor):
         """Passes a tensor on by an op that the optimizer does not see through."""
-        if tensor.op.type == "Const" or not tensor.dtype.is_floating:
+        if tensor.op.type == "Const":
+            # One more reader would keep it, and what waits for it, though all that the
+            # step does with it is simplified away.
+            self._copy(tensor.op, [])
+            return self._made[tensor.name]
+        if not tensor.dtype.is_floating:
             return tensor
         with tf.device(tensor.op.device or None):
             door = _create_op(
@@ -381,7 +384,6 @@ class _Copies:
                 attrs={
                     "T": tf.compat.v1.AttrValue(type=tensor.dtype.as_datatype_enum),
                     "shape": tf.compat.v1.AttrValue(shape=tensor.shape.as_proto()),
-                    _MARK: tf.compat.v1.AttrValue(b=True),
                 },
             )
         return door.outputs[0]

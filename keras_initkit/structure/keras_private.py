@@ -5,8 +5,10 @@ by a function that says what it gives and why no public way gives it; one contra
 (`tests/structure/test_keras_private.py`) tells, under each version, which has changed.
 """
 
+import contextlib
 import functools
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -388,6 +390,23 @@ def graphs_called_by(op: Any) -> list[Any]:
     called = [name for name in _CALLED if name in attributes]
     functions = (op.graph._get_function(op.get_attr(name).name) for name in called)
     return [getattr(function, "graph", None) for function in functions]
+
+
+@contextlib.contextmanager
+def marked() -> Iterator[None]:
+    """Marks the ops that are made meanwhile in the graph that is being traced.
+
+    The graph optimizer takes ops for the same only where all attributes agree, so that
+    no op of ours is taken for one of a step's. `Graph._attr_scope`; no public way.
+    """
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        yield
+        return
+    value = tf.compat.v1.AttrValue(b=True)
+    with tf.compat.v1.get_default_graph()._attr_scope({"_keras_initkit": value}):
+        yield
 
 
 def forget_gradients(graph: Any) -> None:

@@ -542,6 +542,23 @@ def check_forget_gradients():
     assert slope(tf.constant(3.0)) == 2
 
 
+@contract(private.marked, "Graph._attr_scope")
+def check_marked():
+    @tf.function
+    def step(x):
+        plain = x + 1.0
+        with private.marked():
+            return plain + 2.0
+
+    graph = step.get_concrete_function(tf.TensorSpec([])).graph
+    marks = [
+        op.name for op in graph.get_operations() if "_keras_initkit" in op.node_def.attr
+    ]
+    assert marks == ["add_1/y", "add_1"]
+    with private.marked():
+        assert tf.constant(1.0) + 1.0 == 2
+
+
 @contract(private.runs_in_workers, "CollectiveAllReduceExtended._in_multi_worker_mode")
 def check_runs_in_workers():
     alone = tf.distribute.MultiWorkerMirroredStrategy()
