@@ -1377,3 +1377,11 @@ def test_few_labels_do_not_tell_what_a_constant_guess_loses():
     assert diagnosis.judge(draft.record(), ["DamagedTargets"])
     draft.metadata["target"]["shape"] = [8]
     assert diagnosis.judge(draft.record(), ["DamagedTargets"]) == []
+
+
+def test_no_progress_names_the_layer_that_takes_the_signal():
+    draft = Draft()
+    TRIPS["a step takes nothing off the loss"][0](draft)
+    draft.values["activation"]["rms"][:, 2:] = 1e-3
+    (found,) = diagnosis.judge(draft.record(), ["NoProgress"])
+    assert found.layer == "dense_2"

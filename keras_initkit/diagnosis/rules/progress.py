@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_initkit.diagnosis.depth import kernels_of, weight_of
+from keras_initkit.diagnosis.depth import depth_profile, kernels_of, weight_of
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -15,6 +15,7 @@ from keras_initkit_light.format.schema import TensorKey
 # Half the distance between neighbouring float32 numbers, to the larger of them: what is
 # smaller than that share of a weight changes nothing when it is added.
 _ROUNDING = 2.0**-25
+_TAKEN = 0.1  # what a layer leaves of the signal's rms that takes most of it
 
 
 @rule(
@@ -88,7 +89,7 @@ def no_progress(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
     gain = float((first.gradient * first.change * first.size).sum()) / loss
     if gain < limits["gain"]:
         yield Fault(
-            layer=None,
+            layer=_narrowest(record, first.step),
             step=first.step,
             measured=gain,
             threshold=limits["gain"],
@@ -96,6 +97,16 @@ def no_progress(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
             f"{loss:.3g}{how}: the model stays at a constant guess.",
             remedy=remedy,
         )
+
+
+def _narrowest(record: RunRecord, step: int) -> str | None:
+    """Returns the layer that takes nine tenths of the signal or more, if one does."""
+    profile = depth_profile(record, "activation", "rms", step=step)
+    if len(profile.keys) < 2 or not (profile.values > 0).all():
+        return None
+    kept = profile.values[1:] / profile.values[:-1]
+    least = int(kept.argmin())
+    return profile.keys[least + 1].layer if kept[least] < _TAKEN else None
 
 
 class _FirstStep(NamedTuple):
