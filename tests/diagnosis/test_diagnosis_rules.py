@@ -1126,6 +1126,14 @@ def test_slow_drift_counts_where_it_goes_far():
         assert len(found) == told
 
 
+def test_layers_of_unlike_size_at_each_depth_make_no_drift():
+    """Last layers of branches are small on purpose, the others are not."""
+    draft = placed((0, 0), (0, 0), (0, 1), (0, 1))
+    for values in ([1.0, 0.05, 1.0, 0.04], [1.0, 0.04, 1.0, 0.05]):
+        draft.values["activation"]["std"][:] = values
+        assert diagnosis.judge(draft.record(), rules=["PoorWeightInitialization"]) == []
+
+
 def test_depth_is_that_of_the_graph_not_of_the_record():
     draft = placed((0, 3), (0, 2), (0, 1), (0, 0))
     profile("activation", "std", 1.0, -0.8)(draft)

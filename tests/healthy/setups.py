@@ -144,7 +144,7 @@ for _name, _shape, _options in (
     ("imdb_rnn", (200,), {}),
     ("imdb_lstm", (200,), {}),
 ):
-    add(_name, reference(_name, _shape, **_options))
+    add(_name, reference(_name, _shape, **_options), default=_name == "mnist_cnn")
 
 
 # Transformers with the initializations of their papers.
@@ -295,7 +295,7 @@ def t5_like(blocks=4, width=64, words=50):
 
 
 add("gpt2", gpt2_like)
-add("gpt2_small", lambda: gpt2_like(2, 32), default=True)
+add("gpt2_small", lambda: gpt2_like(2, 32))
 add("gpt2_narrow", lambda: gpt2_like(8, 32))
 add("bert", bert_like)
 add("bert_small", lambda: bert_like(2, 32), default=True)
@@ -541,7 +541,7 @@ class Gain(keras.Layer):
         return self.alpha * x
 
 
-@setup(default=True)
+@setup
 def rezero():
     inputs = keras.Input((16,))
     x = k.Dense(32)(inputs)

@@ -84,11 +84,12 @@ def poor_weight_initialization(
         profile = whole if forward else _carried(record)
         judged = True
         for net in [] if profile is None else profile.without(aside).by_net():
-            net = net.alike(np.sign(net.slope))
+            way = np.sign(net.slope)
+            net = net.alike(way)
             change, slope = net.change, net.slope
             noise = _FAR * _by_chance(record, net)
             far = abs(change) >= limits["far"] or abs(slope) >= limits["slope"]
-            if not (abs(change) >= max(decades, noise) and far):
+            if not (way * change >= max(decades, noise) and far):
                 continue
             # A last layer may be large or small on purpose.
             rest = net.without(outputs)
