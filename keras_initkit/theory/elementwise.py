@@ -70,7 +70,7 @@ def applied(phi: Activation, x: Signal) -> tuple[Signal, float, Callable[[int], 
     return output, slope, slopes
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def is_homogeneous(phi: Activation) -> bool:
     """Whether `phi(c x) = c phi(x)` for positive c: its slope asks for no scale."""
     at = np.linspace(-3, 3, 61)

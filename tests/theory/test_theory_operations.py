@@ -412,3 +412,16 @@ def test_what_has_not_been_read_is_untreated(case):
     found = theory.predict(keras.Model(inputs, function(body)))
     ((_, why),) = found.untreated
     assert reason in why
+
+
+def test_what_a_function_of_ones_own_raises_is_told():
+    def own(x):
+        if np.shape(x)[0] is not None and np.size(x) > 100:
+            raise RuntimeError("too much")
+        return 2.0 * x
+
+    inputs = keras.Input((WIDTH,))
+    model = keras.Model(inputs, k.Activation(own, name="own")(k.Dense(4)(inputs)))
+    ((layer, why),) = theory.predict(model).untreated
+    assert layer.endswith("own")
+    assert "raised RuntimeError (too much)" in why

@@ -80,14 +80,14 @@ def poor_weight_initialization(
         if not steps or steps[0] >= limits["steps"]:
             continue
         forward = signal == "activation"
-        whole = depth_profile(record, "activation", "std")
-        profile = whole if forward else _carried(record)
+        spread = depth_profile(record, "activation", "std")
+        profile = spread if forward else _carried(record)
         judged = True
         for net in [] if profile is None else profile.without(aside).by_net():
             way = np.sign(net.slope)
             net = net.alike(way)
             change, slope = net.change, net.slope
-            noise = _FAR * _by_chance(record, net)
+            noise = _ERRORS * _by_chance(record, net)
             far = abs(change) >= limits["far"] or abs(slope) >= limits["slope"]
             if not (way * change >= max(decades, noise) and far):
                 continue
@@ -119,7 +119,7 @@ def poor_weight_initialization(
 
 
 # Standard errors beyond which a drift is none of chance.
-_FAR = 5
+_ERRORS = 5
 # Share of the slope that a drift has without the last layers.
 _SHARE = 0.3
 
