@@ -118,7 +118,29 @@ def test_each_op_is_copied_once_however_deep_the_sums(x):
         sums.append(sums[-1] + 1.0)
     before = len(x.graph.get_operations())
     fusion.reading(sums[-1])(sums)
-    assert len(x.graph.get_operations()) - before <= depth + 2
+    # Each has a constant.
+    assert len(x.graph.get_operations()) - before <= 2 * depth + 2
+
+
+def test_no_copy_reads_constants_or_shapes_of_the_step():
+    """What the step simplifies away must not be kept, nor what waits for it."""
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 4])
+        scaled = tf.tanh(x) * 0.5 / tf.cast(tf.size(x), tf.float32)
+        gate = tf.sigmoid(x[:1])
+        with tf.GradientTape() as tape:
+            tape.watch([scaled, gate])
+            y = tf.exp(scaled * gate + 1.0)
+        slope = tape.gradient(y, [scaled, gate])
+        outputs = [y, *(0.1 * one for one in slope)]
+        of_the_step = {op.name for op in graph.get_operations()}
+        fusion.reading(outputs)([scaled, y, *slope])
+        for op in graph.get_operations():
+            if op.name not in of_the_step:
+                for read in (one.op for one in op.inputs):
+                    is_known_ahead = read.type in ("Const", "Shape", "Size")
+                    is_known_ahead |= read.type == "BroadcastGradientArgs"
+                    assert read.name not in of_the_step or not is_known_ahead, op
 
 
 def test_a_step_repeats_the_forward_pass_of_fused_layers_alone(monkeypatch):
