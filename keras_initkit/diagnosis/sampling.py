@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from scipy.special import gammaincinv, ndtr
 
-# What is called far from a limit is farther than chance takes it, by five standard
-# errors of a normal distribution: once in 3.5 million draws.
-_BY_CHANCE = float(ndtr(-5.0))
+# What is called far from a limit is farther than chance takes it, by four standard
+# errors of a normal distribution: once in 32 thousand draws.
+_BY_CHANCE = float(ndtr(-4.0))
 
 
 class Range(NamedTuple):
