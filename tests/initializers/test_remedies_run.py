@@ -25,6 +25,7 @@ FILLED = {
     "{_usual(name)}": "1e-3",
     "{rate}": "1e-3",
     "{int(high) + 1}": "3",
+    "{4 * epochs}": "1",
 }
 # Arguments of what each is an argument of.
 OWNERS = {
@@ -111,6 +112,8 @@ def namespace():
         "optimizer": keras.optimizers.Adam(),
         "x": rng.normal(size=(64, 6)).astype("float32"),
         "y": rng.integers(0, 2, 64),
+        "x_validation": rng.normal(size=(64, 6)).astype("float32"),
+        "value": np.zeros((6, 4), "float32"),
         "mean": 0.0,
         "std": 1.0,
         "classes": 3,

@@ -198,6 +198,7 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         raise NotJudged("does not hold the start of training")
     # A table is looked up, not summed over.
     kernels = kernels_of(record, ("kernel", "recurrent_kernel"))
+    feedforward = kernels_of(record, ("kernel",))
     for column, key in enumerate(_common.tensors_of(record, "weight")):
         shape, fans = _common.shape_of(record, key), _common.fans_of(record, key)
         if weight_of(key) not in kernels or shape is None or fans is None:
@@ -207,7 +208,7 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         low, high = moment_range(variance, float(np.prod(shape)))
         small = (
             0 < high * max(fan_in, fan_out) < limits["small"]
-            and key.tensor == "kernel"
+            and weight_of(key) in feedforward
             and _common.hands_on(record, key.layer)
         )
         if not small and not low * fan_in > limits["large"]:
