@@ -110,8 +110,8 @@ def _missing(monitor, recipe):
         skips = recipe.policy == "mixed_float16"  # steps that overflow are no steps
         if series is not None and len(series.steps) < 6 and not skips:
             return f"{signal}: {len(series.steps)} of 6 steps"
-    if recipe.policy == "mixed_float16" and not monitor.record.series:
-        return ""
+    if recipe.policy == "mixed_float16" and not seen:
+        return ""  # each step was skipped
     return f"{seen} of {wanted} tensors" if seen < 0.95 * wanted else ""
 
 
