@@ -260,6 +260,7 @@ def review(record: RunRecord) -> list[Finding]:
 
     Example:
     >>> import keras, numpy as np, keras_initkit as kik
+    >>> keras.utils.set_random_seed(0)
     >>> x = np.random.default_rng(0).normal(size=(512, 8)).astype("float32")
     >>> model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(1)])
     >>> model.compile(keras.optimizers.SGD(1e-3), "mse")
