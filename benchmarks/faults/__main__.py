@@ -6,17 +6,14 @@ import json
 import logging
 import os
 import pathlib
-import platform
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import rich.console
 import rich.progress
-import tensorflow as tf
 
-from benchmarks.faults import report, scoring, trial
+from benchmarks.faults import report, runs, scoring, trial
 from benchmarks.faults.settings import HALVES
 from benchmarks.faults.suite import SETUPS
 
@@ -128,15 +125,9 @@ def main(arguments=None):
         part = [v for v in verdicts if v.setup.half == half]
         if part:
             console.print(report.rendered(half, part))
-    console.print(
-        f"CPU time {time.process_time() - began:.0f} s, without trainings kept from "
-        f"before; {platform.machine()}, {os.cpu_count()} cores, "
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}."
-    )
+    console.print(runs.cost_since(began))
 
 
 if __name__ == "__main__":
-    # One thread: sums are added in one order, so that a run gives the same again.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    runs.in_one_thread()
     main()

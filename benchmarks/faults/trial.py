@@ -11,6 +11,7 @@ import numpy as np
 
 import keras_initkit as kik
 from benchmarks.faults import models, tasks
+from benchmarks.faults.runs import Stop
 from benchmarks.faults.settings import Setting
 from keras_initkit.recording.record import RunRecord, SignalSeries
 
@@ -126,26 +127,13 @@ def _fit(model, task, setting, path):
             task.y,
             batch_size=setting.batch,
             epochs=-(-setting.steps * setting.batch // len(task.x)),
-            callbacks=[monitor, _Stop(setting.steps)],
+            callbacks=[monitor, Stop(setting.steps)],
             verbose=0,
         )
     except Exception as error:
         raised = f"fit: {type(error).__name__}: {error}"[:500]
     monitor.record.to_json(path)
     return raised
-
-
-class _Stop(keras.callbacks.Callback):
-    """Ends training after so many steps."""
-
-    def __init__(self, steps):
-        super().__init__()
-        self.left = steps
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if self.left <= 0:
-            self.model.stop_training = True
 
 
 def skill_of(model: keras.Model, task: tasks.Task) -> float:

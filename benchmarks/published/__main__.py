@@ -3,16 +3,14 @@
 import argparse
 import os
 import pathlib
-import platform
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import rich.console
 import rich.progress
-import tensorflow as tf
 
+from benchmarks.faults import runs
 from benchmarks.published import __doc__ as about
 from benchmarks.published import remedies, report, scoring, trial
 from benchmarks.published.programs import HALVES, Program, programs
@@ -69,15 +67,9 @@ def main(arguments=None):
             console.print(report.details(part))
     if options.half is None:
         console.print(report.figures("all", verdicts, scoring.score(verdicts)))
-    console.print(
-        f"CPU time {time.process_time() - began:.0f} s, without trainings kept from "
-        f"before; {platform.machine()}, {os.cpu_count()} cores, "
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}."
-    )
+    console.print(runs.cost_since(began))
 
 
 if __name__ == "__main__":
-    # One thread: sums are added in one order, so that a run gives the same again.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    runs.in_one_thread()
     main()

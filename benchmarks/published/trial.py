@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 import keras_initkit as kik
+from benchmarks.faults.runs import Stop
 from benchmarks.faults.trial import growing
 from benchmarks.published.data import Examples
 from benchmarks.published.programs import Spec, build, steps_of
@@ -108,23 +109,10 @@ def _fit(model: keras.Model, examples: Examples, spec: Spec) -> RunRecord:
         examples.y,
         batch_size=spec["batch_size"],
         epochs=spec["epochs"],
-        callbacks=[monitor, _Stop(steps)],
+        callbacks=[monitor, Stop(steps)],
         verbose=0,
     )
     return monitor.record
-
-
-class _Stop(keras.callbacks.Callback):
-    """Ends training after so many steps."""
-
-    def __init__(self, steps):
-        super().__init__()
-        self.left = steps
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if self.left <= 0:
-            self.model.stop_training = True
 
 
 def _looks(record: RunRecord) -> Iterator[RunRecord]:
