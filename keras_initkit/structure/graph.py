@@ -12,6 +12,7 @@ from keras_initkit.structure.keras_private import (
     nodes_in_order,
 )
 from keras_initkit.structure.layers import activation_name, named_layers, parts_of
+from keras_initkit_light.format.schema import CARRIERS
 
 # Layers behind which a linear function is still linear in the layer's input.
 _LINEAR = (
@@ -219,9 +220,6 @@ class Place(NamedTuple):
     branch: bool
 
 
-_CARRIERS = ("kernel", "recurrent_kernel", "table")
-
-
 def places_of(model: Any) -> dict[int, Place]:
     """Returns `{id(layer): Place}` of the layers that graphs tell the place of.
 
@@ -239,7 +237,7 @@ def places_of(model: Any) -> dict[int, Place]:
             holders = [
                 layer
                 for layer in _parts(call.layer)
-                if roles.names_of(layer, *_CARRIERS)
+                if roles.names_of(layer, *CARRIERS)
             ]
             for layer in holders:
                 alone = layer is call.layer and _hands_on(graph, call)
@@ -260,7 +258,7 @@ def _on_branches(graph: Graph) -> set[int]:
     carriers = {
         number
         for number, call in enumerate(graph.calls)
-        if any(roles.names_of(layer, *_CARRIERS) for layer in _parts(call.layer))
+        if any(roles.names_of(layer, *CARRIERS) for layer in _parts(call.layer))
     }
     found: set[int] = set()
     for number, call in enumerate(graph.calls):
