@@ -27,7 +27,7 @@ import urllib.request
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import chunks, events, places
+from keras_initkit.recording.log import chunks, events, places
 from keras_initkit_light.format import packing
 from keras_initkit_light.format.described import Described
 

@@ -12,28 +12,21 @@ from keras_initkit import schema as schema
 from keras_initkit_light._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from keras_initkit import analysis as analysis
     from keras_initkit import callbacks as callbacks
     from keras_initkit import capture as capture
     from keras_initkit import data as data
     from keras_initkit import diagnosis as diagnosis
+    from keras_initkit import experiments as experiments
+    from keras_initkit import inspection as inspection
     from keras_initkit import lessons as lessons
     from keras_initkit import models as models
     from keras_initkit import recording as recording
+    from keras_initkit import reinit as reinit
+    from keras_initkit import report as report
     from keras_initkit import schedules as schedules
     from keras_initkit import stats as stats
     from keras_initkit import structure as structure
     from keras_initkit import theory as theory
-    from keras_initkit.analysis import compare as compare
-    from keras_initkit.analysis import coordinate_check as coordinate_check
-    from keras_initkit.analysis import diagnose as diagnose
-    from keras_initkit.analysis import fixup as fixup
-    from keras_initkit.analysis import lsuv as lsuv
-    from keras_initkit.analysis import metainit as metainit
-    from keras_initkit.analysis import over_draws as over_draws
-    from keras_initkit.analysis import preserve_signal as preserve_signal
-    from keras_initkit.analysis import recommend as recommend
-    from keras_initkit.analysis import reinitialize as reinitialize
     from keras_initkit.callbacks import ActivationMonitor as ActivationMonitor
     from keras_initkit.callbacks import GradientMonitor as GradientMonitor
     from keras_initkit.callbacks import ResumePoint as ResumePoint
@@ -43,7 +36,17 @@ if TYPE_CHECKING:
     from keras_initkit.diagnosis import Finding as Finding
     from keras_initkit.diagnosis import lint as lint
     from keras_initkit.diagnosis import review as review
+    from keras_initkit.experiments import compare as compare
+    from keras_initkit.inspection import coordinate_check as coordinate_check
+    from keras_initkit.inspection import diagnose as diagnose
+    from keras_initkit.inspection import over_draws as over_draws
     from keras_initkit.recording import RunRecord as RunRecord
+    from keras_initkit.reinit import fixup as fixup
+    from keras_initkit.reinit import lsuv as lsuv
+    from keras_initkit.reinit import metainit as metainit
+    from keras_initkit.reinit import preserve_signal as preserve_signal
+    from keras_initkit.reinit import recommend as recommend
+    from keras_initkit.reinit import reinitialize as reinitialize
 
 _ROOMS = (
     "initializers",
@@ -57,7 +60,10 @@ _ROOMS = (
     "recording",
     "diagnosis",
     "callbacks",
-    "analysis",
+    "report",
+    "reinit",
+    "inspection",
+    "experiments",
     "lessons",
     "structure",
 )
@@ -72,16 +78,16 @@ _ROOM_OF = {
     "Finding": "diagnosis",
     "lint": "diagnosis",
     "review": "diagnosis",
-    "diagnose": "analysis",
-    "recommend": "analysis",
-    "reinitialize": "analysis",
-    "lsuv": "analysis",
-    "preserve_signal": "analysis",
-    "fixup": "analysis",
-    "metainit": "analysis",
-    "coordinate_check": "analysis",
-    "over_draws": "analysis",
-    "compare": "analysis",
+    "diagnose": "inspection",
+    "recommend": "reinit",
+    "reinitialize": "reinit",
+    "lsuv": "reinit",
+    "preserve_signal": "reinit",
+    "fixup": "reinit",
+    "metainit": "reinit",
+    "coordinate_check": "inspection",
+    "over_draws": "inspection",
+    "compare": "experiments",
 }
 
 __all__ = ["__version__", *_ROOMS, *_ROOM_OF]

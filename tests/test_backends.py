@@ -33,7 +33,7 @@ NEEDING = {
     "WeightMonitor": lambda model: kik.WeightMonitor(),
     "diagnose": lambda model: kik.diagnose(model, X),
     "metainit": lambda model: kik.metainit(model, X),
-    "gradient_quotient": lambda model: kik.analysis.gradient_quotient(
+    "gradient_quotient": lambda model: kik.reinit.gradient_quotient(
         model, X, X, keras.losses.MeanSquaredError()
     ),
     "compare": lambda model: kik.compare(a_model, "xor", ["he_normal"], seeds=1),
@@ -67,7 +67,8 @@ import keras_initkit as kik
 record = kik.RunRecord.load(sys.argv[1])
 assert record.diff(kik.RunRecord.load(sys.argv[1])).equal
 assert kik.theory.gain("relu") > 1
-for room in ("schema", "schedules", "recording", "diagnosis", "analysis", "structure"):
+for room in ("schema", "schedules", "recording", "diagnosis", "structure", "report",
+             "reinit", "inspection", "experiments"):
     getattr(kik, room)
 assert callable(kik.lint) and callable(kik.recommend) and callable(kik.lsuv)
 try:

@@ -1,6 +1,8 @@
 """The level table: who may import whom, held by reading the source."""
 
 import ast
+import collections
+import graphlib
 import pathlib
 import re
 import sys
@@ -8,6 +10,7 @@ import sys
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "keras_initkit"
+LIGHT = PACKAGE.with_name("keras_initkit_light")
 
 # Each room may import itself and rooms of a lower level, nothing else.
 LEVELS = {
@@ -17,15 +20,18 @@ LEVELS = {
     "theory": 1,
     "stats": 1,
     "data": 1,
+    "report": 1,
     "recording": 2,
     "initializers": 2,
     "capture": 2,
     "diagnosis": 3,
     "models": 4,
     "callbacks": 4,
-    "analysis": 5,
-    "lessons": 6,
-    "__main__": 7,
+    "reinit": 5,
+    "inspection": 6,
+    "experiments": 7,
+    "lessons": 8,
+    "__main__": 9,
 }
 # The face of the package and its rooms on demand.
 FACE = "__init__"
@@ -71,6 +77,39 @@ def test_room_imports_only_lower_levels(path):
         )
 
 
+def module_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == FACE else parts)
+
+
+MODULES = {module_of(p): p for root in (PACKAGE, LIGHT) for p in root.rglob("*.py")}
+
+
+def imported_modules(path):
+    """Yields the modules of both packages that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            within = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module for name in within]
+        else:
+            continue
+        yield from MODULES.keys() & set(names) - {module_of(path)}
+
+
+def test_modules_import_one_another_in_no_circle():
+    order = graphlib.TopologicalSorter(
+        {name: set(imported_modules(path)) for name, path in MODULES.items()}
+    )
+    order.prepare()  # raises a CycleError, which names the circle
+
+
+def test_no_room_has_more_than_twenty_files():
+    sizes = collections.Counter(path.parent for path in MODULES.values())
+    assert {str(room): size for room, size in sizes.items() if size > 20} == {}
+
+
 def test_architecture_names_every_room_from_the_ground_up():
     text = (PACKAGE.parent / "docs" / "architecture.md").read_text()
     rooms = [room for room in re.findall(r"(?m)^\| `(\w+)` \|", text)]
@@ -90,7 +129,6 @@ def test_architecture_names_files_that_there_are():
 
 
 # What starts without Keras: its rooms, and what each may import when it is imported.
-LIGHT = PACKAGE.with_name("keras_initkit_light")
 LIGHT_ROOMS = {
     "format": {"numpy"},
     "lessons": set(),

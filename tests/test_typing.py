@@ -39,7 +39,17 @@ BY_PLACE = {
     "RunRecord.profile": ("self", "signal", "statistic"),
     "RunRecord.through_time": ("self", "signal", "layer"),
 }
-ANNOTATED = ("analysis", "callbacks", "data", "diagnosis", "initializers", "models")
+ANNOTATED = (
+    "callbacks",
+    "data",
+    "diagnosis",
+    "experiments",
+    "initializers",
+    "inspection",
+    "models",
+    "reinit",
+    "report",
+)
 
 
 def found(path):
@@ -94,7 +104,7 @@ kik.GradientMonitor(None, early, layers="dense*", histograms=2)
 findings: list[kik.Finding] = monitor.findings + kik.lint(model)
 report = kik.lsuv(model, [[1.0] * 4], tolerance=0.1, seed=0)
 print([fit.std_after for fit in report.layers], report.plot("lsuv.png"))
-plan: kik.analysis.Plan = kik.recommend(model)
+plan: kik.reinit.Plan = kik.recommend(model)
 kik.reinitialize(model, plan, seed=0, layers=["dense"])
 kik.diagnose(model, [[1.0] * 4]).show()
 data = kik.data.load("xor", limit=4)
@@ -104,7 +114,7 @@ steps: int = len(kik.RunRecord.load("logdir", thin=False).series)
 """
 WRONG = {
     "kik.SignalMonitr('logdir')": "attr-defined",
-    "kik.analysis.diagnos(None)": "attr-defined",
+    "kik.inspection.diagnos(None)": "attr-defined",
     "kik.SignalMonitor('logdir', evry=5)": "call-arg",
     "kik.SignalMonitor('logdir', every='ten')": "arg-type",
     "kik.SignalMonitor('logdir', 10, ('gradient',))": "call-arg",

@@ -23,9 +23,10 @@ SOURCES = (
     "benchmarks/faults/models.py",
     "benchmarks/faults/tasks.py",
     "benchmarks/faults/trial.py",
-    "keras_initkit/analysis",
     "keras_initkit/capture",
     "keras_initkit/diagnosis/linting",
+    "keras_initkit/inspection",
+    "keras_initkit/reinit",
     "keras_initkit/stats",
 )
 

@@ -13,7 +13,8 @@ import keras_initkit as kik
 from benchmarks.faults import models, tasks
 from benchmarks.faults.runs import Stop
 from benchmarks.faults.settings import Setting
-from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit.recording.record import RunRecord
+from keras_initkit.recording.series import SignalSeries
 
 EVERY = 10  # monitored steps
 LOOKED_AT = 64  # examples that `diagnose` gets

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import drawing
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 SIZES = (3, 4, 2)
 

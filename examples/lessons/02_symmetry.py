@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.analysis import drawing
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 STARTS = {
     "zero": "zero",

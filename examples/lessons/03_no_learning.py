@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import drawing
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 MODEL = "mnist_mlp"  # 784-256-128-10, ReLU, Adam
 
@@ -30,7 +30,8 @@ def movements(run):
 def draw(runs, moved, chance, path):
     """Draws the training losses, and how far each weight moves."""
     figure, (panels,) = drawing.new_figure(1, 2, (12, 4.6))
-    drawing.draw_losses(panels[0], runs)
+    curves = {run.initializer: run.loss_curve() for run in runs}
+    drawing.draw_losses(panels[0], curves)
     panels[0].axhline(chance, color="0.6", lw=1)
     panels[0].text(0, chance * 1.03, "log C: a guess", color="0.3", fontsize=9)
     panels[0].set(title="Training from zeros and from He's rule", ylim=(0, 3))

@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import drawing
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 DEPTH, WIDTH = 8, 256
 HIDDEN = slice(1, DEPTH)  # from the second hidden layer on, square and alike

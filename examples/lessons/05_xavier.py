@@ -9,8 +9,8 @@ is 1/(3·fan_in). Ten linear layers of 256 units, over many draws, forward and b
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import drawing
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 DEPTH, WIDTH = 10, 256
 SQUARE = slice(1, DEPTH)  # the first layer has the inputs' size, the last that of y

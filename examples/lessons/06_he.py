@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import Reused, drawing
+from keras_initkit.experiments import Reused
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 DEPTH, WIDTH = 10, 256
 SQUARE = slice(1, DEPTH)
@@ -64,7 +65,8 @@ def draw(draws, runs, deep, path):
         xlabel="ReLU layer",
         ylabel="mean square of the outputs",
     )
-    drawing.draw_losses(panels[1], runs, NAMES)
+    curves = {run.initializer: run.loss_curve() for run in runs}
+    drawing.draw_losses(panels[1], curves, NAMES)
     panels[1].set(title=f"Training {deep} ReLU layers", ylim=(0, 3))
     return drawing.complete(figure, path)
 

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import drawing
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 NAMES = ("zero", "random", "slide_xavier", "slide_he")
 # Var(w) · fan_in of each rule for fans of 5 and 10: what theory multiplies by.
@@ -75,7 +75,7 @@ def run(log_dir, source="auto", draws=200, cnn_draws=5):
     size = float(np.mean(x**2))
     expected = {n: size * rule(5) * rule(10) for n, rule in VARIANCE.items()}
     found = {
-        name: kik.analysis.Estimate.of(one.second_moments[:, -1])
+        name: kik.inspection.Estimate.of(one.second_moments[:, -1])
         for name, one in small.items()
     }
     single = small["slide_he"].second_moments[:, -1]

@@ -12,8 +12,9 @@ import math
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import Reused, drawing
+from keras_initkit.experiments import Reused
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 NAMES = ("zero", "random", "slide_xavier", "slide_he")
 FAN_IN = 784

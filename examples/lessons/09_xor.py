@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.analysis import Reused, Spread, drawing
+from keras_initkit.experiments import Reused
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import MeanStd, drawing
 
 DECK = {"zero": 0.25, "random": 0.0124, "slide_xavier": 0.0078, "slide_he": 0.0052}
 NAMES = (*DECK, "glorot_uniform", "he_normal")
@@ -102,7 +103,7 @@ def run(log_dir, source="auto", seeds=10, epochs=1000):
         trainer.log(name, min(epochs, 200), log_dir / f"{name}-seed0")
         errors[name] = np.array([one for one, _ in runs])
         units[name] = [count for _, count in runs]
-    final = {name: Spread.of(one[:, -1]) for name, one in errors.items()}
+    final = {name: MeanStd.of(one[:, -1]) for name, one in errors.items()}
     others = [name for name in NAMES if name != "zero"]
     stuck = {name: int((one[:, -1] > 0.1).sum()) for name, one in errors.items()}
     all_stuck = sum(stuck[name] for name in others)

@@ -13,8 +13,9 @@ import math
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import Reused, drawing
+from keras_initkit.experiments import Reused
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 SLIDE = "3072-64-32-10"
 # Model, its options, training examples, examples a step, initializers.
@@ -65,7 +66,8 @@ def draw(comparisons, path):
     """Draws the training losses of each network."""
     figure, panels = drawing.new_figure(1, len(comparisons), (14, 4.4))
     for axes, (name, comparison) in zip(panels[0], comparisons.items(), strict=True):
-        drawing.draw_losses(axes, comparison.runs)
+        curves = {run.initializer: run.loss_curve() for run in comparison.runs}
+        drawing.draw_losses(axes, curves)
         axes.axhline(math.log(10), color="0.6", lw=1)
         axes.set(title=name, ylim=(1, 4))
     panels[0, 0].set_ylabel("training loss (nats); grey: log 10, a guess")

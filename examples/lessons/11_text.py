@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import Reused, drawing
+from keras_initkit.experiments import Reused
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 # Of input and recurrent kernels alike.
 NAMES = ("zero", "random", "slide_xavier", "slide_he", "orthogonal")
@@ -90,7 +91,8 @@ def draw(rnn, lstm, path):
     reached = {
         name: f"{name}: accuracy {run.accuracy:.3f}" for name, run in rnn.items()
     }
-    drawing.draw_losses(panels[0, 2], list(rnn.values()), reached)
+    curves = {name: run.loss_curve() for name, run in rnn.items()}
+    drawing.draw_losses(panels[0, 2], curves, reached)
     panels[0, 2].set(title="SimpleRNN (random: above)", ylim=(0.6, 0.8))
     return drawing.complete(figure, path)
 

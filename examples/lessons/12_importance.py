@@ -12,8 +12,9 @@ import math
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import Reused, Spread, drawing
+from keras_initkit.experiments import Reused
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import MeanStd, drawing
 
 NAMES = ("zero", "slide_xavier", "he_normal")
 DEPTH, WIDTH = 8, 64
@@ -100,12 +101,12 @@ def run(log_dir, source="auto", seeds=3, limit=12_800, epochs=2):
     kept = {name: [units(run) for run in runs] for name, runs in of.items()}
     uneven = {name: max(map(unevenness, runs)) for name, runs in of.items()}
     factor = {
-        name: 10 ** Spread.of([run.activation_slope for run in runs]).mean
+        name: 10 ** MeanStd.of([run.activation_slope for run in runs]).mean
         for name, runs in of.items()
     }
     steps = {name: [steps_to_learn(run) for run in runs] for name, runs in of.items()}
     accuracy = {
-        name: Spread.of([r.accuracy for r in runs]) for name, runs in of.items()
+        name: MeanStd.of([r.accuracy for r in runs]) for name, runs in of.items()
     }
     size = {name: gradient_size(runs[0]) for name, runs in of.items()}
     smaller = size["he_normal"] / size["slide_xavier"]

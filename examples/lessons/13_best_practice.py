@@ -12,8 +12,9 @@ import keras
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import Reused, drawing
+from keras_initkit.experiments import Reused
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 DEPTH, WIDTH = 20, 64
 # The slide's limits: √(2/n) for relu, √(1/n) for sigmoid and tanh, else 0.01.

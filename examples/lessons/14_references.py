@@ -10,8 +10,8 @@ signal at a standard deviation of 1.
 import numpy as np
 
 import keras_initkit as kik
-from keras_initkit.analysis import drawing
 from keras_initkit.lessons import Check, Result
+from keras_initkit.report import drawing
 
 MODEL = "cifar10_cnn"  # VGG-like: six convolutions, two dense layers
 RULES = ("glorot_uniform", "he_normal")

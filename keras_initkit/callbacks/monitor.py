@@ -21,7 +21,8 @@ from keras_initkit.callbacks.overhead import OverheadMeter
 from keras_initkit.callbacks.predicting import Expectation
 from keras_initkit.capture.guard import Guard, RefusedError, guarded
 from keras_initkit.diagnosis import Finding
-from keras_initkit.recording import RunRecord, RunShare, budget, storage
+from keras_initkit.recording import RunRecord, RunShare
+from keras_initkit.recording.log import budget, storage
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure import layers as choosing
 from keras_initkit.structure.needs import check_backend, check_model

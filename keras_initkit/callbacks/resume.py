@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit.recording import RunDamagedError, continuing, storage
+from keras_initkit.recording import RunDamagedError, continuing
+from keras_initkit.recording.log import storage
 from keras_initkit.structure import keras_private
 from keras_initkit_light.format import npz
 

@@ -18,7 +18,7 @@ from keras_initkit.diagnosis.depth import (
     kernels_of,
     weight_layers,
 )
-from keras_initkit.diagnosis.finding import SEVERITIES, Finding
+from keras_initkit.diagnosis.finding import Finding
 from keras_initkit.diagnosis.linting import LINTS, Lint, lint
 from keras_initkit.diagnosis.registry import (
     REVIEWS,
@@ -34,6 +34,7 @@ from keras_initkit.diagnosis.registry import (
     review,
     rule,
 )
+from keras_initkit_light.format.schema import SEVERITIES
 
 __all__ = [
     "judge",

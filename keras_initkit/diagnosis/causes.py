@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from keras_initkit.diagnosis.finding import SEVERITIES, Finding
+from keras_initkit.diagnosis.finding import Finding
+from keras_initkit_light.format.schema import SEVERITIES
 
 
 class _Node(NamedTuple):

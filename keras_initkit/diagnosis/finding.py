@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Any
 
-# From harmless to fatal; findings are sorted from the right end.
-SEVERITIES = ("info", "warning", "error")
+from keras_initkit_light.format.schema import SEVERITIES
 
 
 @dataclasses.dataclass(frozen=True)

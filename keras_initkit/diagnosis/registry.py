@@ -11,8 +11,9 @@ import numpy as np
 from keras_initkit import schema
 from keras_initkit.diagnosis import causes
 from keras_initkit.diagnosis.causes import explained, in_order
-from keras_initkit.diagnosis.finding import SEVERITIES, Finding
+from keras_initkit.diagnosis.finding import Finding
 from keras_initkit.recording.record import RunRecord
+from keras_initkit_light.format.schema import SEVERITIES
 
 
 class Threshold(NamedTuple):

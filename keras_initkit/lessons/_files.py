@@ -70,7 +70,7 @@ def working(text: str) -> Iterator[None]:
 def _run(lesson: Lesson, log_dir: Any, source: str, settings: dict[str, Any]) -> Result:
     import keras  # not needed to list the lessons
 
-    from keras_initkit.analysis import drawing
+    from keras_initkit.report import drawing
 
     drawing.matplotlib_figure()  # missed before an hour of training, not after
     keras.utils.set_random_seed(0)

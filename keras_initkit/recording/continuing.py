@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from keras_initkit.recording.places import RunIdentity
+from keras_initkit.recording.log.places import RunIdentity
 
 _Runs = dict[str, RunIdentity]
 _WRITTEN: "weakref.WeakKeyDictionary[Any, _Runs]" = weakref.WeakKeyDictionary()

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit.recording.contents import Contents
+from keras_initkit.recording.series import SignalSeries
 
 _STORES = {"statistics": "series", "histogram": "histograms", "time": "time_steps"}
 _METRICS = "metrics"
@@ -216,14 +217,9 @@ class DifferenceResult:
 
 
 def difference(
-    record: RunRecord, other: RunRecord, tolerance: float = 0.0
+    record: Contents, other: Contents, tolerance: float = 0.0
 ) -> DifferenceResult:
     """Tells where two records part; see `RunRecord.diff`."""
-    if not isinstance(other, RunRecord):
-        raise TypeError(
-            "`other` must be a `RunRecord`; `RunRecord.load(log_dir)` reads one. "
-            f"Received: other={other!r} of type {type(other).__name__}"
-        )
     is_number = isinstance(tolerance, numbers.Real) and not isinstance(tolerance, bool)
     if not is_number or not 0 <= tolerance < math.inf:
         raise ValueError(
@@ -321,7 +317,7 @@ class _Pair:
         return (self.times[first], self.ranks[row], kinds.index(self.kind)), found
 
 
-def _pairs(record: RunRecord, other: RunRecord) -> Iterator[_Pair]:
+def _pairs(record: Contents, other: Contents) -> Iterator[_Pair]:
     """Yields what the matrices of two records have in common."""
     order = _forward_order(record)
     for kind, store in _STORES.items():
@@ -369,7 +365,7 @@ def _aligned(
     )
 
 
-def _metrics(record: RunRecord, other: RunRecord) -> Iterator[_Pair]:
+def _metrics(record: Contents, other: Contents) -> Iterator[_Pair]:
     """Yields what the metrics of two records have in common, one by one."""
     for name in _metric_names(record):
         if name not in other.scalars:
@@ -388,7 +384,7 @@ def _metrics(record: RunRecord, other: RunRecord) -> Iterator[_Pair]:
         )
 
 
-def _metric_names(record: RunRecord) -> list[str]:
+def _metric_names(record: Contents) -> list[str]:
     """Metrics that the training makes: what a monitor costs is none of them."""
     return [name for name in record.scalars if name != schema.OVERHEAD]
 
@@ -421,7 +417,7 @@ def _numbered(steps: Sequence[int]) -> dict[_Time, int]:
     return times
 
 
-def _forward_order(record: RunRecord) -> dict[tuple[str, int], int]:
+def _forward_order(record: Contents) -> dict[tuple[str, int], int]:
     """Returns where in the forward pass the calls of layers stand, as far as known."""
     order: dict[tuple[str, int], int] = {}
     for series in record.series.values():
@@ -464,7 +460,7 @@ def _unnumbered(key: schema.TensorKey) -> schema.TensorKey:
     return dataclasses.replace(key, layer=layer)
 
 
-def _one_sided(record: RunRecord, other: RunRecord) -> OneSided:
+def _one_sided(record: Contents, other: Contents) -> OneSided:
     """Returns what one record holds and another does not."""
     there = _signals_of(other.series)
     tensors, statistics, steps = {}, {}, {}

@@ -8,15 +8,16 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import storage
+from keras_initkit.recording.contents import Contents
 from keras_initkit.recording.damage import RunDamagedError
-from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit.recording.log import storage
+from keras_initkit.recording.series import SignalSeries
 from keras_initkit_light.format import sealing
 
 # JSON has no such numbers; these are the words that protocol buffers use.
@@ -24,13 +25,13 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _STORES = {"statistics": "series", "histogram": "histograms", "time": "time_steps"}
 
 
-def write_csv(record: RunRecord, path: str | os.PathLike[str]) -> None:
-    """Writes what `RunRecord.to_dataframe` shows; see `RunRecord.to_csv`."""
+def write_csv(rows: Iterable[dict[str, Any]], path: str | os.PathLike[str]) -> None:
+    """Writes `RunRecord.rows`; see `RunRecord.to_csv`."""
     columns = ["step", "signal", "layer", "tensor", "call", *schema.STATISTICS]
     with _complete_or_not_at_all(path) as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
-        for row in record.rows():
+        for row in rows:
             writer.writerow(
                 {
                     name: f"{value:.9g}" if isinstance(value, float) else value
@@ -39,7 +40,7 @@ def write_csv(record: RunRecord, path: str | os.PathLike[str]) -> None:
             )
 
 
-def write_json(record: RunRecord, path: str | os.PathLike[str]) -> None:
+def write_json(record: Contents, path: str | os.PathLike[str]) -> None:
     """Writes everything recorded; see `RunRecord.to_json`."""
     content = {
         "metadata": record.metadata,
@@ -59,8 +60,8 @@ def write_json(record: RunRecord, path: str | os.PathLike[str]) -> None:
         file.write(sealing.seal(content, allow_nan=False).decode())
 
 
-def read_json(path: str | os.PathLike[str]) -> RunRecord:
-    """Reads what `write_json` wrote; see `RunRecord.from_json`."""
+def read_json(record: Contents, path: str | os.PathLike[str]) -> None:
+    """Reads what `write_json` wrote into an empty record; see `RunRecord.from_json`."""
     file = storage.local(path, "path")
     path, text = str(file), file.read_bytes()
     try:
@@ -76,7 +77,7 @@ def read_json(path: str | os.PathLike[str]) -> RunRecord:
     except ValueError as error:
         raise RunDamagedError(path, f"{error}; `RunRecord.to_json` writes it") from None
     try:
-        return _record_of(content)
+        _take_in(record, content)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as err:
         what = (
             f"it is not as `RunRecord.to_json` wrote it ({type(err).__name__}: {err})"
@@ -84,16 +85,15 @@ def read_json(path: str | os.PathLike[str]) -> RunRecord:
         raise RunDamagedError(path, what) from err
 
 
-def _record_of(content: dict[str, Any]) -> RunRecord:
-    """Returns the record of an object; anything may be raised where it holds none."""
-    record = RunRecord(metadata=dict(content["metadata"]))
+def _take_in(record: Contents, content: dict[str, Any]) -> None:
+    """Adds what an object holds; anything may be raised where that is no record."""
+    record.metadata.update(dict(content["metadata"]))
     for kind, store in _STORES.items():
         for name, fields in content[store].items():
             getattr(record, store)[name] = _from_dict(record, kind, fields)
     for name, scalar in content["scalars"].items():
         for step, value in zip(scalar["steps"], scalar["values"], strict=True):
             record.add_scalars(_step(step), {name: _float(value)})
-    return record
 
 
 def _step(value: Any) -> int:
@@ -122,7 +122,7 @@ def _as_dict(series: SignalSeries) -> dict[str, Any]:
     }
 
 
-def _from_dict(record: RunRecord, kind: str, fields: dict[str, Any]) -> SignalSeries:
+def _from_dict(record: Contents, kind: str, fields: dict[str, Any]) -> SignalSeries:
     tensors = tuple(map(schema.TensorKey.from_label, fields["tensors"]))
     columns = tuple(map(_text, fields["columns"]))
     (signal,) = schema.check_signals((_text(fields["signal"]),))

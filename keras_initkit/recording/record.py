@@ -4,155 +4,20 @@ import dataclasses
 import numbers
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import storage
-from keras_initkit.recording.damage import Missing
-from keras_initkit.recording.thinning import Thinning
-
-if TYPE_CHECKING:
-    from keras_initkit.recording.difference import DifferenceResult
-
-# Most steps held in memory, by kind of matrix; how they thin out beyond that is said in
-# `RunRecord`. Event files keep every step.
-MAX_STEPS = {"statistics": 2000, "histogram": 200, "time": 500}
-
-
-class SignalSeries:
-    """The matrices of one signal over the monitored steps.
-
-    Attributes:
-        signal: Name of the signal.
-        tensors: The rows, a tuple of `schema.TensorKey` in forward order.
-        statistics: The columns, a tuple of names.
-
-    Args:
-        signal: Name of the signal.
-        tensors: The rows.
-        statistics: The columns; by default the statistics of the signal.
-        max_steps: Most steps to hold, as `Thinning` has it; `None` for no bound.
-    """
-
-    def __init__(
-        self,
-        signal: str,
-        tensors: tuple[schema.TensorKey, ...],
-        statistics: tuple[str, ...] | None = None,
-        max_steps: int | None = MAX_STEPS["statistics"],
-    ) -> None:
-        self.signal = signal
-        self.tensors = tuple(tensors)
-        self.statistics = tuple(statistics or schema.statistics_of(signal))
-        self._thinning = Thinning(max_steps)
-        self._closed = False
-        # Buffers that grow by doubling; the first `_length` entries are in use.
-        self._length = 0
-        self._steps = np.empty(0, np.int64)
-        shape = (0, len(self.tensors), len(self.statistics))
-        self._values = np.empty(shape, np.float32)
-
-    def append(self, step: int, values: np.ndarray) -> None:
-        """Adds a step's matrix of shape `(tensors, statistics)`."""
-        if values.shape != self._values.shape[1:]:
-            raise ValueError(
-                f"`values` must have shape {self._values.shape[1:]} for signal "
-                f"{self.signal!r}. Received: shape={values.shape}"
-            )
-        if self._length == len(self._steps):
-            self._steps = _doubled(self._steps)
-            self._values = _doubled(self._values)
-        self._steps[self._length] = step
-        self._values[self._length] = values
-        self._length += 1
-        kept = self._thinning.add()
-        if kept is not None:
-            self._length = len(kept)
-            self._steps, self._values = self._steps[kept], self._values[kept]
-
-    def continued_by(self, tensors: tuple[schema.TensorKey, ...], step: int) -> bool:
-        """Whether a matrix with these rows, of this step, belongs behind the last."""
-        return (
-            not self._closed
-            and self.tensors == tuple(tensors)
-            and (self._length == 0 or step > self._steps[self._length - 1])
-        )
-
-    def close(self) -> None:
-        """Has what follows belong to another series, whatever its rows and step."""
-        self._closed = True
-
-    @property
-    def steps(self) -> np.ndarray:
-        """Optimizer iterations, int64 of shape `(steps,)`, ascending, read-only."""
-        return _read_only(self._steps[: self._length])
-
-    @property
-    def values(self) -> np.ndarray:
-        """The values, float32 of shape `(steps, tensors, statistics)`, read-only."""
-        return _read_only(self._values[: self._length])
-
-    def last(self) -> np.ndarray:
-        """Returns the newest matrix, float32 of shape `(tensors, statistics)`."""
-        return self.values[-1]
-
-    def statistic(self, name: str) -> np.ndarray:
-        """Returns one statistic, float32 of shape `(steps, tensors)`.
-
-        Raises:
-            KeyError: If the signal has no such statistic.
-        """
-        if name not in self.statistics:
-            raise KeyError(
-                f"`name` must be a statistic of signal {self.signal!r}, one of "
-                f"{self.statistics}. Received: name={name!r}"
-            )
-        return self.values[:, :, self.statistics.index(name)]
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __repr__(self) -> str:
-        return (
-            f"<SignalSeries {self.signal}: {len(self)} steps, "
-            f"{len(self.tensors)} tensors, {len(self.statistics)} statistics>"
-        )
-
-
-def _doubled(buffer: np.ndarray) -> np.ndarray:
-    grown = np.empty((max(16, 2 * len(buffer)), *buffer.shape[1:]), buffer.dtype)
-    grown[: len(buffer)] = buffer
-    return grown
-
-
-def _read_only(view: np.ndarray) -> np.ndarray:
-    view.flags.writeable = False
-    return view
-
-
-@dataclasses.dataclass(frozen=True)
-class RunInfo:
-    """A run on disk.
-
-    Attributes:
-        id: Its random id, 12 hexadecimal digits.
-        log_dir: The directory it lies in: the log directory, or a `run-<n>` below it.
-        files: Paths of its event files, in order.
-        fits: How many `fit`s it is made of; `None` where that cannot be read.
-        began: Seconds since the epoch when it began; `None` where that cannot be read.
-    """
-
-    id: str
-    log_dir: str
-    files: tuple[str, ...]
-    fits: int | None
-    began: float | None
+from keras_initkit.recording import difference, export
+from keras_initkit.recording.contents import Contents, names_in
+from keras_initkit.recording.log import reader, storage
+from keras_initkit.recording.log.runs import RunInfo, list_runs
+from keras_initkit.recording.series import SignalSeries
 
 
 @dataclasses.dataclass
-class RunRecord:
+class RunRecord(Contents):
     """Everything recorded of a run.
 
     Memory is bounded: beyond `MAX_STEPS` (2,000 steps of statistics and metrics, 200 of
@@ -178,143 +43,6 @@ class RunRecord:
             with the file, the place in it and what it was. Empty where all is there.
     """
 
-    series: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
-    histograms: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
-    time_steps: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
-    scalars: dict[str, tuple[list[int], list[float]]] = dataclasses.field(
-        default_factory=dict
-    )
-    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
-    thins: bool = True
-    missing: list[Missing] = dataclasses.field(default_factory=list)
-    _thinning: dict[str, Thinning] = dataclasses.field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    _newest_step: int | None = dataclasses.field(
-        default=None, init=False, repr=False, compare=False
-    )
-    _restarts: int = dataclasses.field(default=0, init=False, repr=False, compare=False)
-
-    def signal(self, name: str) -> SignalSeries | None:
-        """Returns the latest series of a signal, `None` where it was not recorded."""
-        schema.check_signals((name,))
-        names = _names_in(self.series, name)
-        return self.series[names[-1]] if names else None
-
-    def roles(self) -> dict[tuple[str, str], str]:
-        """Returns `{(layer, weight): role}`, roles as in `schema.ROLES`.
-
-        Empty where the record does not tell, as before the first monitored step.
-        """
-        return {
-            (layer["path"], weight): role
-            for layer in self.metadata.get("layers", ())
-            for weight, role in layer.get("roles", {}).items()
-        }
-
-    def latest(self, signal: str) -> tuple[str, SignalSeries]:
-        """Returns the name and the series that a signal now goes to.
-
-        Raises:
-            KeyError: If the signal was not recorded.
-        """
-        names = _names_in(self.series, signal)
-        if not names:
-            raise KeyError(
-                f"`signal` must have been recorded, as {tuple(self.series)} were. "
-                f"Received: signal={signal!r}"
-            )
-        return names[-1], self.series[names[-1]]
-
-    def new_series(
-        self,
-        kind: str,
-        signal: str,
-        tensors: tuple[schema.TensorKey, ...],
-        columns: tuple[str, ...] | None = None,
-    ) -> SignalSeries:
-        """Returns an empty series that is bounded as this record is.
-
-        Args:
-            kind: `"statistics"`, `"histogram"` or `"time"`.
-            signal: Name of the signal.
-            tensors: The rows.
-            columns: The columns; by default the statistics of the signal.
-        """
-        most = MAX_STEPS[kind] if self.thins else None
-        return SignalSeries(signal, tensors, columns, most)
-
-    def add(
-        self,
-        signal: str,
-        tensors: tuple[schema.TensorKey, ...],
-        step: int,
-        values: np.ndarray,
-    ) -> str:
-        """Adds one matrix and returns the name of the series it went to.
-
-        That is the signal's latest, unless its rows or its steps do not go on from it.
-        """
-        name = _name_for(self.series, signal, tensors, step)
-        if name not in self.series:
-            self.series[name] = self.new_series("statistics", signal, tensors)
-        self.series[name].append(step, values)
-        return name
-
-    def begin_anew(self) -> None:
-        """Has what is added from now on go to new series: that of another model."""
-        for series in (*self.series.values(), *self.time_steps.values()):
-            series.close()
-
-    def add_histogram(self, signal: str, step: int, values: np.ndarray) -> None:
-        """Adds one matrix of shares by octave beside the signal's newest matrix."""
-        name, series = self.latest(signal)
-        if name not in self.histograms:
-            self.histograms[name] = self.new_series(
-                "histogram", signal, series.tensors, schema.HISTOGRAM_COLUMNS
-            )
-        self.histograms[name].append(step, values)
-
-    def add_time_steps(
-        self,
-        signal: str,
-        step: int,
-        tensors: tuple[schema.TensorKey, ...],
-        values: np.ndarray,
-    ) -> str:
-        """Adds one matrix of rms over time and returns the name of its series.
-
-        Args:
-            signal: Name of the signal.
-            step: Optimizer iteration.
-            tensors: The rows: those tensors of the signal that have time steps.
-            values: Float array of shape `(tensors, schema.TIME_STEPS)`, NaN behind
-                the end of shorter sequences.
-        """
-        name = _name_for(self.time_steps, signal, tensors, step)
-        if name not in self.time_steps:
-            self.time_steps[name] = self.new_series(
-                "time", signal, tensors, schema.TIME_COLUMNS
-            )
-        self.time_steps[name].append(step, values)
-        return name
-
-    def add_scalars(self, step: int, values: dict[str, float]) -> int:
-        """Adds the metrics of a step; returns how often steps have gone back so far."""
-        if self._newest_step is not None and step < self._newest_step:
-            self._restarts += 1
-        self._newest_step = step
-        most = MAX_STEPS["statistics"] if self.thins else None
-        for name, value in values.items():
-            steps, series = self.scalars.setdefault(name, ([], []))
-            steps.append(int(step))
-            series.append(float(value))
-            kept = self._thinning.setdefault(name, Thinning(most)).add()
-            if kept is not None:
-                steps[:] = [steps[position] for position in kept]
-                series[:] = [series[position] for position in kept]
-        return self._restarts
-
     def through_time(
         self, signal: str, layer: str, *, step: int | None = None
     ) -> np.ndarray:
@@ -336,7 +64,7 @@ class RunRecord:
         """
         _check_text("signal", signal)
         _check_text("layer", layer)
-        names = _names_in(self.time_steps, signal)
+        names = names_in(self.time_steps, signal)
         if not names:
             raise KeyError(
                 "`signal` must have been recorded over time, as "
@@ -381,7 +109,9 @@ class RunRecord:
         _, series = self.latest(signal)
         return series.tensors, series.statistic(statistic)[_position(series, step)]
 
-    def diff(self, other: "RunRecord", *, tolerance: float = 0.0) -> "DifferenceResult":
+    def diff(
+        self, other: "RunRecord", *, tolerance: float = 0.0
+    ) -> difference.DifferenceResult:
         """Tells where two runs part: the first number that differs, and by how much.
 
         Steps of the same number are compared, in the order of time; within a step, the
@@ -412,8 +142,11 @@ class RunRecord:
             TypeError: If `other` is no record.
             ValueError: If `tolerance` is negative or not finite.
         """
-        from keras_initkit.recording import difference
-
+        if not isinstance(other, RunRecord):
+            raise TypeError(
+                "`other` must be a `RunRecord`; `RunRecord.load(log_dir)` reads one. "
+                f"Received: other={other!r} of type {type(other).__name__}"
+            )
         return difference.difference(self, other, tolerance)
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -457,9 +190,7 @@ class RunRecord:
         Args:
             path: The file; one that is there is replaced when all is written.
         """
-        from keras_initkit.recording import export
-
-        export.write_csv(self, path)
+        export.write_csv(self.rows(), path)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes the whole record as one JSON object.
@@ -474,8 +205,6 @@ class RunRecord:
         Args:
             path: The file; one that is there is replaced when all is written.
         """
-        from keras_initkit.recording import export
-
         export.write_json(self, path)
 
     @classmethod
@@ -486,9 +215,9 @@ class RunRecord:
             RunDamagedError: If the file holds something else, or is damaged.
             ValueError: If it is of a newer version.
         """
-        from keras_initkit.recording import export
-
-        return export.read_json(path)
+        record = cls()
+        export.read_json(record, path)
+        return record
 
     @classmethod
     def runs(cls, log_dir: str | os.PathLike[str]) -> list[RunInfo]:
@@ -501,9 +230,7 @@ class RunRecord:
         Args:
             log_dir: The directory a monitor was given.
         """
-        from keras_initkit.recording import reader
-
-        return reader.list_runs(storage.checked(log_dir, "log_dir"))
+        return list_runs(storage.checked(log_dir, "log_dir"))
 
     @classmethod
     def load(
@@ -532,35 +259,13 @@ class RunRecord:
             RunDamagedError: If nothing of the run can be read.
             ValueError: If `run` is none of the runs there.
         """
-        from keras_initkit.recording import reader
-
-        return reader.read_record(storage.checked(log_dir, "log_dir"), run, thin)
-
-    @property
-    def is_filled(self) -> bool:
-        """Whether anything was recorded."""
-        return bool(self.series or self.scalars or self.metadata)
+        record = cls(thins=thin)
+        reader.read_run(record, storage.checked(log_dir, "log_dir"), run)
+        return record
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{n}: {len(s)} steps" for n, s in self.series.items())
         return f"<RunRecord {inner or 'empty'}>"
-
-
-def _names_in(store: dict[str, SignalSeries], signal: str) -> list[str]:
-    return [name for name, series in store.items() if series.signal == signal]
-
-
-def _name_for(
-    store: dict[str, SignalSeries],
-    signal: str,
-    tensors: tuple[schema.TensorKey, ...],
-    step: int,
-) -> str:
-    """The name of the series that a matrix belongs to, an unused one if to none."""
-    names = _names_in(store, signal)
-    if names and store[names[-1]].continued_by(tensors, step):
-        return names[-1]
-    return f"{signal}#{len(names)}" if names else signal
 
 
 def _position(series: SignalSeries, step: int | None) -> int:

@@ -6,9 +6,10 @@ import threading
 import weakref
 from typing import Any
 
-from keras_initkit.recording import continuing, storage
-from keras_initkit.recording.places import RunIdentity
-from keras_initkit.recording.writer import RunWriter
+from keras_initkit.recording import continuing
+from keras_initkit.recording.log import storage
+from keras_initkit.recording.log.places import RunIdentity
+from keras_initkit.recording.log.writer import RunWriter
 
 # The runs that are being written, by directory and thread.
 _RUNS: dict[tuple[str, threading.Thread], "_Run"] = {}

@@ -12,7 +12,7 @@ from keras_initkit_light.cli import _console
 if TYPE_CHECKING:
     import keras
 
-    from keras_initkit.analysis import RunResult
+    from keras_initkit.experiments import RunResult
 
 _REFRESH = 0.1  # seconds between two updates of a bar
 

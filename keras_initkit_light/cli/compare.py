@@ -15,7 +15,8 @@ from keras_initkit_light.cli._options import BatchSize, Every, Json, Model, Name
 from keras_initkit_light.cli._progress import Progress
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis import ComparisonResult, Row, Spread
+    from keras_initkit.experiments import ComparisonResult, Row
+    from keras_initkit.report import MeanStd
 
 INITIALIZERS = "zero,random,slide_xavier,slide_he,glorot_uniform,he_normal"
 # Measured on 2 cores: 18 runs in about a minute on MNIST, of which tracing the train
@@ -72,13 +73,13 @@ def compare(
     """Compare initializers over seeds: a table, a picture, and why."""
     with _console.command():
         _console.import_keras()
-        from keras_initkit import analysis
+        from keras_initkit import experiments
 
         with _console.misuse():
             spec = _names.resolve(name, model)
             names = _names.split_list(initializers)
-            analysis.labelled(names)
-            analysis.check_jobs(jobs)
+            experiments.labelled(names)
+            experiments.check_jobs(jobs)
             quick = None if limit == 0 else _QUICK.get(spec.data)
             task = _names.load(spec, source, limit or None, epochs, batch_size, quick)
             directory = log_dir or task.directory
@@ -87,7 +88,7 @@ def compare(
         progress = Progress(runs=total)
         try:
             with progress.shown():
-                comparison = analysis.compare(
+                comparison = experiments.compare(
                     spec.name,
                     task.data,
                     names,
@@ -100,7 +101,7 @@ def compare(
                     callback_factory=progress.callbacks if jobs == 1 else None,
                     on_result=progress.finished,
                 )
-        except (analysis.LogDirError, ImportError) as error:
+        except (experiments.LogDirError, ImportError) as error:
             _console.fail(str(error))
         try:
             picture = _save(comparison, directory)
@@ -199,10 +200,10 @@ def _over(counts: set[int]) -> str:
     return f"mean ± std over {count} seeds" if count > 1 else "1 seed"
 
 
-def _spread(spread: "Spread", form: str) -> str:
+def _spread(spread: "MeanStd", form: str) -> str:
     mean = f"{spread.mean:{form}}"
     return mean if math.isnan(spread.std) else f"{mean} ±{spread.std:.2g}"
 
 
-def _factor(slope: "Spread") -> str:
+def _factor(slope: "MeanStd") -> str:
     return "–" if math.isnan(slope.mean) else f"×{10**slope.mean:.2g}"

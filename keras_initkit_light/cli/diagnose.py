@@ -9,7 +9,7 @@ from keras_initkit_light.cli import _console, _models
 from keras_initkit_light.cli._options import Json, Source
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis import DiagnosisResult
+    from keras_initkit.inspection import DiagnosisResult
 
 
 def diagnose(
@@ -50,8 +50,8 @@ def diagnose(
     """
     with _console.command():
         _console.import_keras()
-        from keras_initkit.analysis import diagnose as run
-        from keras_initkit.diagnosis import SEVERITIES
+        from keras_initkit.inspection import diagnose as run
+        from keras_initkit_light.format.schema import SEVERITIES
 
         if fail_on not in SEVERITIES:
             _console.fail(

@@ -44,7 +44,7 @@ def lesson(
     with _console.results_only(), _console.interruptible():
         _console.import_keras()
         from keras_initkit import data, lessons
-        from keras_initkit.analysis import drawing
+        from keras_initkit.report import drawing
 
         with _console.misuse():
             drawing.matplotlib_figure()

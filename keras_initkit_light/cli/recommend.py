@@ -27,8 +27,8 @@ def recommend(
         if apply is not None and apply.suffix != ".keras":
             _console.fail(f"--apply must end in .keras. Received: {str(apply)!r}.")
         _console.import_keras()
-        from keras_initkit.analysis import recommend as run
-        from keras_initkit.analysis import reinitialize
+        from keras_initkit.reinit import recommend as run
+        from keras_initkit.reinit import reinitialize
 
         with _console.misuse():
             loaded = _models.load_model(model)

@@ -13,8 +13,8 @@ from keras_initkit_light.cli._options import BatchSize, Every, Json, Model, Name
 from keras_initkit_light.cli._progress import Progress
 
 if TYPE_CHECKING:
-    from keras_initkit.analysis import RunResult
     from keras_initkit.diagnosis import Profile
+    from keras_initkit.experiments import RunResult
 
 
 def train(
@@ -50,7 +50,7 @@ def train(
     """Train a reference model from an initializer, and log every layer."""
     with _console.command():
         _console.import_keras()
-        from keras_initkit import analysis, initializers, models
+        from keras_initkit import experiments, initializers, models
 
         with _console.misuse():
             spec = _names.resolve(name, model)
@@ -60,7 +60,7 @@ def train(
         progress = Progress(runs=1)
         try:
             with progress.shown():
-                result = analysis.train_run(
+                result = experiments.train_run(
                     lambda i, s: models.build(spec.name, initializer=i, seed=s),
                     task.data,
                     initializer,
@@ -79,7 +79,7 @@ def train(
                 soft_wrap=True,
             )
             raise typer.Exit(_console.INTERRUPTED) from error
-        except analysis.LogDirError as error:
+        except experiments.LogDirError as error:
             _console.fail(str(error))
         progress.finished(result)
     _report(result, task, directory, as_json=json)

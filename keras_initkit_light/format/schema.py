@@ -100,6 +100,9 @@ EVALUATION_SIGNALS = {
 }
 ALL_SIGNALS = {**SIGNALS, **EVALUATION_SIGNALS}
 
+# Of findings, from harmless to fatal.
+SEVERITIES = ("info", "warning", "error")
+
 _ALL = tuple(ALL_SIGNALS)
 _INF = math.inf
 

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing import event_file_loader
 
 import keras_initkit as kik
 from keras_initkit import schema
-from keras_initkit.recording import stock
+from keras_initkit.recording.log import stock
 from keras_initkit_light.format import packing
 
 layers = keras.layers

@@ -223,7 +223,7 @@ def test_draws_average_to_what_is_expected(case):
     for n, layer in enumerate(draws.layers):
         if layer == "table":  # which is drawn once
             continue
-        estimate = kik.analysis.Estimate.of(draws.second_moments[:, n])
+        estimate = kik.inspection.Estimate.of(draws.second_moments[:, n])
         assert estimate.agrees(draws.expected[n]), (layer, estimate, draws.expected[n])
 
 

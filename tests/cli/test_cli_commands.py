@@ -112,12 +112,12 @@ def test_log_dir_that_cannot_be_is_misuse(invoke, tmp_path, command):
 
 
 def test_interrupted_picture_leaves_the_table(invoke, monkeypatch):
-    from keras_initkit import analysis
+    from keras_initkit import experiments
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(analysis.ComparisonResult, "plot", interrupted)
+    monkeypatch.setattr(experiments.ComparisonResult, "plot", interrupted)
     result = invoke(
         "compare", "xor", "--initializers=zero,he", "--seeds=1", "--epochs=1"
     )
@@ -148,16 +148,16 @@ def test_compare_prints_table_and_reasons(invoke):
 
 
 def test_table_says_over_how_many_seeds_each_row_is(capsys):
-    from keras_initkit import analysis
+    from keras_initkit import experiments
     from keras_initkit.recording.record import RunRecord
     from keras_initkit_light.cli import compare as command  # noqa: F401 (fills sys.modules)
 
     def run(name, seed):
         values = [0.5, 1.0, 0.5, 0.0, 0.0, None, 1, 10, 32, 1.0, None, []]
-        return analysis.RunResult(name, seed, *values, record=RunRecord())
+        return experiments.RunResult(name, seed, *values, record=RunRecord())
 
     def title_and_rows(*pairs):
-        comparison = analysis.ComparisonResult(
+        comparison = experiments.ComparisonResult(
             "mlp", "xor", "here", False, ("he", "zero"), (0, 1, 2)
         )
         comparison.runs = [run(*pair) for pair in pairs]
@@ -269,12 +269,12 @@ def test_interrupted_compare_keeps_finished_runs(tmp_path):
 
 
 def test_interrupted_train_says_where_the_record_is(invoke, monkeypatch):
-    from keras_initkit import analysis
+    from keras_initkit import experiments
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(analysis, "train_run", interrupted)
+    monkeypatch.setattr(experiments, "train_run", interrupted)
     result = invoke("train", "xor")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == (

@@ -3,7 +3,8 @@
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit.recording.record import RunRecord
+from keras_initkit.recording.series import SignalSeries
 from keras_initkit_light.format.schema import TensorKey
 
 LAYERS = ("dense", "dense_1", "dense_2", "logits")

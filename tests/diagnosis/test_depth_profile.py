@@ -5,7 +5,8 @@ import pytest
 
 from keras_initkit.diagnosis import depth_profile, depth_slope, weight_layers
 from keras_initkit.diagnosis.depth import kernel_columns
-from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit.recording.record import RunRecord
+from keras_initkit.recording.series import SignalSeries
 from keras_initkit_light.format.schema import TensorKey
 
 WEIGHTS = {"kernel": [4, 4], "bias": [4]}

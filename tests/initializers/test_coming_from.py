@@ -39,7 +39,7 @@ def test_code_of_the_page_runs(theirs, code):
         assert values.shape == shape
         assert values.any()
     else:
-        assert isinstance(made, (float, kik.analysis.ReinitializeResult))
+        assert isinstance(made, (float, kik.reinit.ReinitializeResult))
 
 
 def test_every_row_of_the_page_is_run():

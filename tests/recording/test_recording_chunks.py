@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.compat.proto import event_pb2
 
 from keras_initkit import RunRecord, schema
-from keras_initkit.recording import chunks, events, places
+from keras_initkit.recording.log import chunks, events, places
 from keras_initkit_light.format import packing
 from keras_initkit_light.format.described import Described
 
@@ -161,7 +161,7 @@ def test_signal_handler_may_close_what_it_interrupts(file, tmp_path):
 SCRIPT = """
 import sys, time
 import numpy as np
-from keras_initkit.recording import chunks
+from keras_initkit.recording.log import chunks
 import test_recording_chunks as tests
 
 file = tests.chunk_file(sys.argv[1])

@@ -14,14 +14,8 @@ from hypothesis import strategies as st
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from keras_initkit import RunRecord
-from keras_initkit.recording import (
-    Missing,
-    RunDamagedError,
-    RunWriter,
-    events,
-    frames,
-    storage,
-)
+from keras_initkit.recording import Missing, RunDamagedError, RunWriter
+from keras_initkit.recording.log import events, frames, storage
 from tests.faults import damage, written
 
 STEPS = range(0, 400, 5)

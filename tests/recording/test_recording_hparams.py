@@ -12,7 +12,7 @@ from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 from tensorboard.util import tensor_util
 
-from keras_initkit.recording import hparams
+from keras_initkit.recording.log import hparams
 
 METRICS = {"accuracy": "on the test set", "loss_final": "on the test set"}
 

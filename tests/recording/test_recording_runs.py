@@ -11,7 +11,8 @@ import warnings
 import pytest
 
 from keras_initkit import RunRecord
-from keras_initkit.recording import RunShare, RunWriter, locks, places
+from keras_initkit.recording import RunShare, RunWriter
+from keras_initkit.recording.log import locks, places
 from tests.faults import written
 
 

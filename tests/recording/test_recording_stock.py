@@ -11,7 +11,8 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util import tensor_util
 
 from keras_initkit import schema
-from keras_initkit.recording import RunRecord, RunWriter, stock
+from keras_initkit.recording import RunRecord, RunWriter
+from keras_initkit.recording.log import stock
 
 
 def keys_of(layers):

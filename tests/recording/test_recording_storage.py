@@ -11,8 +11,9 @@ import tensorflow as tf
 
 import keras_initkit as kik
 from keras_initkit import RunRecord, SignalMonitor
-from keras_initkit.analysis import run_log
-from keras_initkit.recording import RunWriter, background, hparams
+from keras_initkit.experiments import run_log
+from keras_initkit.recording import RunWriter
+from keras_initkit.recording.log import background, hparams
 from tests.faults import written
 
 

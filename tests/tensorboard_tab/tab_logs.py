@@ -5,7 +5,8 @@ import json
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import RunRecord, RunWriter, events, hparams, places
+from keras_initkit.recording import RunRecord, RunWriter
+from keras_initkit.recording.log import events, hparams, places
 from keras_initkit_light.format import files, packing, sealing
 from keras_initkit_light.format.described import Described
 

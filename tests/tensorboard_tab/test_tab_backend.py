@@ -14,7 +14,8 @@ from tab_readers import ROOT, Tab, python_provider
 from tensorboard import context
 
 from keras_initkit import schema
-from keras_initkit.recording import RunRecord, frames
+from keras_initkit.recording import RunRecord
+from keras_initkit.recording.log import frames
 from keras_initkit_light.format import packing
 from keras_initkit_light.tab import data, plugin
 from keras_initkit_light.tab.parts import Cache, Chunks

@@ -14,7 +14,7 @@ import recurrences
 import trends
 from trends import LOG10
 
-from keras_initkit.analysis import drawing
+from keras_initkit.report import drawing
 
 
 def smoothed(values, window):

@@ -298,7 +298,7 @@ def test_what_is_done_at_each_step_is_as_measured(kind, length):
     if kind != "activation":  # which is no layer of weights
         assert {name for name, _ in ratios} > {"inner", "inner@1", "inner@2"}
     for which, values in ratios.items():
-        estimate = kik.analysis.Estimate.of(values)
+        estimate = kik.inspection.Estimate.of(values)
         if estimate.standard_error > 1e-9:
             assert estimate.agrees(1.0), (which, estimate)
 

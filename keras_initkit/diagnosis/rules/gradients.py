@@ -13,7 +13,8 @@ from keras_initkit.diagnosis.depth import (
 )
 from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
 from keras_initkit.diagnosis.rules import _common
-from keras_initkit.recording.record import RunRecord, SignalSeries
+from keras_initkit.recording.record import RunRecord
+from keras_initkit.recording.series import SignalSeries
 from keras_initkit_light.format.schema import TensorKey
 
 _PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"

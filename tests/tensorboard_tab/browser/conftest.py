@@ -10,7 +10,7 @@ import tab_page
 
 import keras_initkit as kik
 from keras_initkit import schema
-from keras_initkit.recording import events
+from keras_initkit.recording.log import events
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

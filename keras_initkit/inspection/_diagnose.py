@@ -1,0 +1,331 @@
+"""Diagnosis before training: one batch forward and backward, nothing changed."""
+
+import dataclasses
+import math
+import os
+import time
+from typing import Any
+
+import keras
+
+from keras_initkit import diagnosis, schema, theory
+from keras_initkit.diagnosis import Finding
+from keras_initkit.inspection.jacobian import Jacobian, jacobian_of
+from keras_initkit.inspection.layer_profile import LayerProfile, layer_profiles
+from keras_initkit.inspection.phases import Phase, phases, too_deep
+from keras_initkit.inspection.samples import facts_of_set
+from keras_initkit.inspection.step import PassFailed, Step, one_batch
+from keras_initkit.recording import RunRecord
+from keras_initkit.report import diagnosis_plot, diagnosis_table
+from keras_initkit.report.finite import finite
+from keras_initkit.report.tables import to_html, to_text
+from keras_initkit.structure import description
+from keras_initkit.structure.forward_graph import learn_roles
+from keras_initkit.structure.in_place import editing, forward, told, unchanged
+from keras_initkit.structure.needs import check_backend, check_model
+
+
+@dataclasses.dataclass(frozen=True)
+class DiagnosisResult:
+    """What `diagnose` saw. Printed, a table; in a notebook, HTML.
+
+    Attributes:
+        model: Name of the model.
+        findings: List of `Finding`, consequences behind their causes, of these the
+            gravest first.
+        not_judged: `{rule: reason}` of the rules that one step does not suffice for.
+        record: `RunRecord` of the step, as a `SignalMonitor` would have it.
+        profile: List of `LayerProfile`, from input to output.
+        phases: List of `Phase`: order or chaos, and how deep could be trained.
+        loss: The loss on the batch; `None` if there were no targets, or none that the
+            loss takes.
+        chance: Loss of a guess that gives each class the same probability, `None` if
+            the loss is no cross-entropy over classes.
+        jacobian: `Jacobian` of the outputs, if it was asked for.
+        notes: What was approximate or left out, in sentences.
+        seconds: Wall time.
+    """
+
+    model: str
+    findings: list[Finding]
+    not_judged: dict[str, str]
+    record: RunRecord
+    profile: list[LayerProfile]
+    phases: list[Phase]
+    loss: float | None
+    chance: float | None
+    jacobian: Jacobian | None
+    notes: list[str]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the diagnosis JSON-able, without the record; `None` for NaN."""
+        content = {
+            "model": self.model,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "not_judged": self.not_judged,
+            "profile": [dataclasses.asdict(row) for row in self.profile],
+            "phases": [phase.to_dict() for phase in self.phases],
+            "loss": self.loss,
+            "chance": self.chance,
+            "jacobian": None if self.jacobian is None else self.jacobian.to_dict(),
+            "notes": self.notes,
+            "seconds": self.seconds,
+        }
+        return finite(content)
+
+    def __rich__(self):
+        causes = [
+            (one, diagnosis.consequences(self.findings, one.rule))
+            for one in diagnosis.causes_among(self.findings)
+        ]
+        return diagnosis_table.render(
+            self.model,
+            self.loss,
+            self.chance,
+            self.profile,
+            causes,
+            self._severities(),
+            self._small_print(),
+        )
+
+    def _severities(self):
+        """Returns `{layer: severity of its gravest finding}`."""
+        worst: dict[str, str] = {}
+        for finding in reversed(self.findings):
+            if finding.layer is not None:
+                worst[finding.layer] = finding.severity
+        return worst
+
+    def _small_print(self):
+        """Returns sentences on phases and the Jacobian, notes, what was not judged."""
+        lines = [phase.in_words() for phase in self.phases]
+        if self.jacobian is not None:
+            lines.append(self.jacobian.in_words())
+        lines += self.notes
+        if self.not_judged:
+            lines.append(
+                f"{len(self.not_judged)} rules need more than one step, or facts that "
+                "are not known: `.not_judged`"
+            )
+        return lines
+
+    def show(self) -> None:
+        """Prints the diagnosis, coloured where the terminal can."""
+        import rich.console
+
+        rich.console.Console(highlight=False).print(self)
+
+    def __str__(self) -> str:
+        return to_text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return to_html(self)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws signals and gradients against depth, measured and expected.
+
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        rules = list(dict.fromkeys(finding.rule for finding in self.findings))
+        found = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")
+        title = f"{self.model}: {found or 'no finding'}"
+        at_fault = [str(f.layer) for f in self.findings if f.severity != "info"]
+        return diagnosis_plot.plot(title, self.profile, at_fault, path)
+
+
+def diagnose(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    loss: Any = None,
+    jacobian: bool = False,
+    validation_data: Any = None,
+) -> DiagnosisResult:
+    """Diagnoses a model on one batch, and its data, and leaves it as it is.
+
+    One eager step, forward and backward, through the very taps and statistics that
+    `SignalMonitor` has in training. The rules judge it, `kik.lint` the model itself;
+    theory tells what signals were to be expected at these weights, and how deep a
+    stack at this point of the phase diagram can be trained. The optimizer's next step
+    is made on copies. Weights, moving averages, seed generators, metrics and
+    optimizer are bit-equal afterwards, also when something raises.
+
+    Args:
+        model: A Keras model of any kind, compiled or not. One that is not built yet is
+            built, on `x`.
+        x: One batch of inputs as the model takes them (of more than 256 examples, the
+            first 256 make the step; the data are judged by up to 4,096 that are spread
+            over the arrays), or a data set (`tf.data.Dataset`, `PyDataset`,
+            iterator) whose first batch is taken, with its targets.
+        y: Targets. Without any, or with such as the loss does not take (a class that
+            has no unit), or where the loss raises, random ones tell how gradients flow;
+            the loss is not judged then, and a note says why.
+        loss: Keras loss, name of one or function, in place of the compiled one. For a
+            model that is not compiled, by default, what targets and outputs suggest:
+            cross-entropy for classes and labels, else squared error.
+        jacobian: Whether the singular values of the outputs' Jacobian with respect to
+            the inputs are computed, for four examples.
+        validation_data: `(x, y)` of arrays, as `fit` takes them: whether it is on
+            another scale than the training data is judged, too.
+
+    Returns:
+        `DiagnosisResult`.
+
+    Raises:
+        ValueError: If there are no examples, `x` and `y` differ in number, or Keras
+            runs on another backend than TensorFlow.
+        TypeError: If `model` is no model of Keras 3.
+
+    Where the model's own forward pass raises, the rest is judged, and a note says what
+    was not.
+
+    Example:
+    >>> import keras, numpy as np, keras_initkit as kik
+    >>> layers = keras.layers
+    >>> stack = [layers.Dense(32, "sigmoid", name=f"h{n}") for n in range(20)]
+    >>> model = keras.Sequential([layers.Input((8,)), *stack, layers.Dense(3)])
+    >>> diagnosis = kik.diagnose(model, np.random.default_rng(0).normal(size=(64, 8)))
+    >>> "VanishingGradient" in {finding.rule for finding in diagnosis.findings}
+    True
+    """
+    check_backend("diagnose")
+    check_model("diagnose", model)
+    started = time.perf_counter()
+    notes: list[str] = []
+    of_set = facts_of_set(model, x, y, _arrays_of(validation_data))
+    x, y, weights = one_batch(x, y, notes)
+    value, seen, untapped, known = _measured(model, x, y, weights, loss, notes)
+    learn_roles(model, x)
+    if "target" not in known and "targets" not in known:
+        of_set = {k: v for k, v in of_set.items() if k not in ("target", "targets")}
+    record = _record(model, known | of_set, value, seen, untapped)
+    found = phases(model, keras.tree.map_structure(lambda one: one[:1], x))
+    expected = theory.expect(model, x)
+    notes += expected.notes
+    spectrum = None
+    if jacobian:
+        with unchanged(model):
+            try:
+                spectrum = jacobian_of(model, x, notes)
+            except Exception as error:  # whatever the user's own `call` raises
+                notes.append(f"No Jacobian: its forward pass {told(error)}.")
+    return DiagnosisResult(
+        model=model.name,
+        findings=_findings(model, record, found),
+        not_judged=diagnosis.not_judged(record),
+        record=record,
+        profile=layer_profiles(record, expected),
+        phases=found,
+        loss=value,
+        chance=_chance(record),
+        jacobian=spectrum,
+        notes=notes,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _arrays_of(validation_data):
+    """Returns `(x, y)` of validation data.
+
+    Raises:
+        ValueError: If that is no tuple of inputs, targets and, maybe, weights.
+    """
+    if validation_data is None:
+        return None
+    if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            "`validation_data` must be a tuple `(x, y)` of arrays. "
+            f"Received: {type(validation_data).__name__}"
+        )
+    return validation_data[:2]
+
+
+def _measured(model, x, y, weights, loss, notes):
+    """Runs the step: `(loss that may be judged, seen, untapped, facts)`.
+
+    Where the model's forward pass raises, nothing is seen, and a note says why.
+    """
+    try:
+        if not model.built:
+            with editing(model):
+                forward(model, x)
+    except Exception as error:
+        notes.append(_without_pass(error))
+        return None, {}, [], {}
+    from keras_initkit.capture.once import observe
+
+    with unchanged(model):
+        step = Step(model, x, y, weights, loss, notes)
+        try:
+            value, seen, untapped = observe(model, step)
+        except PassFailed as failure:
+            notes.append(_without_pass(failure.__cause__))
+            return None, {}, [], step.known
+        if "update" not in seen and getattr(model, "optimizer", None) is not None:
+            notes.append("Updates were not judged: the optimizer cannot be copied.")
+        return value if step.has_loss else None, seen, untapped, step.known
+
+
+def _without_pass(error):
+    return (
+        "Signals, gradients and loss were not judged, because the model's forward pass "
+        f"on `x` {told(error)}."
+    )
+
+
+def _record(model, known, loss, seen, untapped):
+    """Returns the record of the step, as a monitor would have it."""
+    from keras_initkit import stats
+
+    record = RunRecord()
+    for signal, one in seen.items():
+        record.add(signal, one.keys, 0, one.statistics)
+        if one.histogram is not None:
+            record.add_histogram(signal, 0, stats.magnitudes(one.histogram))
+        steps = getattr(one, "time", None)
+        if steps is not None:
+            record.add_time_steps(signal, 0, *steps)
+    record.metadata.update(
+        data_version=schema.DATA_VERSION,
+        model=model.name,
+        layers=description.of_layers(model),
+        untapped=[[one.layer, one.reason] for one in untapped],
+        **known,
+    )
+    if loss is not None:
+        record.add_scalars(0, {"loss": loss})
+    return record
+
+
+def _findings(model, record, phases_found):
+    """Lists what rules, phases and the static rules find, causes ahead."""
+    measured = diagnosis.judge(record) + too_deep(phases_found)
+    # What was measured is told once, and not again by the static rule of that name.
+    told = {diagnosis.causes.place_of(finding) for finding in measured}
+    static = [
+        f for f in diagnosis.lint(model) if diagnosis.causes.place_of(f) not in told
+    ]
+    found = diagnosis.explained(measured + static, diagnosis.layers_of(record))
+    return diagnosis.in_order(found)
+
+
+def _chance(record):
+    loss = record.metadata.get("loss") or {}
+    outputs: list[Any] = record.metadata.get("outputs") or []
+    if loss.get("name") == "binary_crossentropy":
+        return math.log(2)
+    units = outputs[0]["units"] if len(outputs) == 1 else None
+    if str(loss.get("name")).endswith("categorical_crossentropy") and units:
+        return math.log(units)
+    return None

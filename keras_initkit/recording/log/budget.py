@@ -1,0 +1,116 @@
+"""What monitoring will write, bounded from above before it does."""
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+from keras_initkit import schema
+from keras_initkit.recording.log import stock
+from keras_initkit_light.format import packing
+
+# Bytes around an event and what it holds: record framing, step and time, lengths.
+_EVENT = 64
+# A scalar or histogram beyond its tag and numbers: types, shapes, lengths.
+_VALUE = 40
+# Most buckets of a stock histogram, of three doubles each: six octaves of four bins on
+# either side of the one around 0.
+_BUCKETS = 49
+# What is set aside for the metrics of `fit`, whose number is not known before.
+_METRICS = 2048
+
+
+def estimate(
+    tensors: stock.Tensors,
+    sequences: Sequence[schema.TensorKey] = (),
+    histograms: bool = True,
+) -> dict[str, Any]:
+    """Returns an upper bound of what a run writes.
+
+    The metadata that is written once (names of layers, descriptions) and whatever makes
+    up the first step a second time are not part of it.
+
+    Args:
+        tensors: `{signal: keys}`, the rows of the matrices.
+        sequences: Those keys of layers whose tensors have time steps.
+        histograms: Whether there are histograms.
+
+    Returns:
+        A JSON-able dict: `"scalar_tags"` and `"histogram_tags"` (in stock dashboards,
+        metrics of `fit` apart), `"bytes_per_step"`, `"bytes_per_histogram_step"` and
+        `"statistics"`, `{signal: names}` of those shown of each layer.
+    """
+    statistics = stock.shown_statistics(tensors)
+    shown = [
+        schema.tag(signal, key, name)
+        for signal, keys in tensors.items()
+        for key in keys
+        for name in statistics[signal]
+    ]
+    shown += [
+        stock.over_layers_tag(signal, quantile)
+        for signal in tensors
+        for quantile in stock.QUANTILES
+    ]
+    drawn = _longest(
+        stock.MAX_HISTOGRAMS if histograms else 0,
+        [stock.histogram_tag(s, key) for s, keys in tensors.items() for key in keys],
+    )
+    matrices = [_size(s, "statistics", keys) for s, keys in tensors.items()]
+    matrices += [
+        _size(signal, "time", sequences)
+        for signal in schema.TIME_SIGNALS
+        if sequences and signal in tensors
+    ]
+    plain = 4 * _EVENT + _METRICS + sum(matrices) + sum(_bytes(tag, 4) for tag in shown)
+    counted = [_size(s, "histogram", keys) for s, keys in tensors.items()]
+    counted += [_EVENT, *(_bytes(tag, 24 * _BUCKETS) for tag in drawn)]
+    return {
+        "scalar_tags": len(shown),
+        "histogram_tags": len(drawn),
+        "bytes_per_step": plain,
+        "bytes_per_histogram_step": plain + (sum(counted) if histograms else 0),
+        "statistics": {signal: list(names) for signal, names in statistics.items()},
+    }
+
+
+def told(budget: dict[str, Any]) -> str:
+    """Returns a budget in words."""
+    text = (
+        f"at most {budget['scalar_tags']} scalars and {budget['histogram_tags']} "
+        f"histograms; {budget['bytes_per_step'] / 1000:.1f} kB a monitored step, "
+        f"{budget['bytes_per_histogram_step'] / 1000:.1f} kB with histograms"
+    )
+    most, fullest = stock.STATISTICS[0]
+    shown = {signal: tuple(names) for signal, names in budget["statistics"].items()}
+    if all(fullest[signal] == names for signal, names in shown.items()):
+        return text
+    return (
+        f"{text}; stock dashboards show {_listed(shown)} only, because more would make "
+        f"over {most:.0f} scalars"
+    )
+
+
+def _listed(shown: dict[str, tuple[str, ...]]) -> str:
+    parts = [f"{s} {'/'.join(names)}" for s, names in shown.items() if names]
+    return ", ".join(parts) or "what is told over all layers"
+
+
+def _longest(n: int, tags: list[str]) -> list[str]:
+    """The n tags that take the most bytes."""
+    return heapq.nlargest(n, tags, key=lambda tag: len(tag.encode()))
+
+
+def _bytes(tag: str, content: int) -> int:
+    return len(tag.encode()) + content + _VALUE
+
+
+def _size(signal: str, kind: str, keys: Sequence[schema.TensorKey]) -> int:
+    """The bytes of one matrix."""
+    columns = {
+        "statistics": schema.statistics_of(signal),
+        "histogram": schema.HISTOGRAM_COLUMNS,
+        "time": schema.TIME_COLUMNS,
+    }[kind]
+    # Where rows change, the number of the series makes the tag longer.
+    tag = schema.matrix_tag(f"{signal}#999", kind)
+    return _bytes(tag, packing.most_bytes(1, len(keys), len(columns)))

@@ -1,0 +1,158 @@
+"""A diagnosis as a table and advice, for terminals and notebooks."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import rich.console
+import rich.table
+import rich.text
+
+from keras_initkit.report import drawing
+from keras_initkit_light.format.schema import SEVERITIES
+
+_COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
+_COLUMNS = ("signal", "theory", "gradient", "theory", "kernel's", "step/weight", "dead")
+_LEGEND = (
+    "signal, gradient: rms of a layer's output and of the loss's gradient there; "
+    "theory: expected at these weights; kernel's: rms of its kernel's gradient; "
+    "step/weight: norm of the optimizer's first step over that of the kernel"
+)
+# Rows of a longer profile that are shown: from both ends, and those at fault.
+_ROWS = 24
+# Names of layers in a list of those with the same fault.
+_NAMES = 6
+
+
+def render(
+    model: str,
+    loss: float | None,
+    chance: float | None,
+    rows: Sequence[Any],
+    causes: Sequence[tuple[Any, str]],
+    at_fault: Mapping[str, str],
+    small_print: Iterable[str],
+) -> rich.console.Group:
+    """Returns a diagnosis: headline, profile, advice, small print.
+
+    Args:
+        model: Name of the model.
+        loss: Its loss, if known.
+        chance: Loss of an even guess, if known.
+        rows: A `LayerProfile` for each layer, from input to output.
+        causes: Findings that follow from no other, the gravest first, each with a
+            sentence on what follows from it, or `""`.
+        at_fault: `{layer: gravest severity}` of the layers that findings name.
+        small_print: Lines below all else.
+    """
+    parts: list[rich.console.RenderableType] = [_headline(model, loss, chance, causes)]
+    if rows:
+        parts += [_profile(rows, at_fault), rich.text.Text(_LEGEND, style="dim")]
+    parts += _advice(causes)
+    parts.append(rich.text.Text("\n".join(["", *small_print]), style="dim"))
+    return rich.console.Group(*parts)
+
+
+def _headline(model, loss, chance, causes):
+    counts: dict[str, int] = {}
+    for finding, _ in causes:
+        counts[finding.severity] = counts.get(finding.severity, 0) + 1
+    text = rich.text.Text()
+    text.append(model, style="bold")
+    if not counts:
+        text.append(": nothing found that would keep it from learning", style="green")
+    for severity in reversed(SEVERITIES):
+        if severity in counts:
+            plural = "s" if counts[severity] > 1 and severity != "info" else ""
+            text.append(f"  {counts[severity]} {severity}{plural}", _COLOURS[severity])
+    if loss is not None:
+        text.append(f"  loss {loss:.4g}")
+        if chance is not None:
+            text.append(f" (an even guess: {chance:.4g})")
+    return text
+
+
+def _profile(rows, at_fault):
+    table = rich.table.Table(show_edge=False, pad_edge=False, header_style="bold")
+    table.add_column("layer", overflow="fold")
+    for title in _COLUMNS:
+        table.add_column(title, justify="right", no_wrap=True)
+    shared = drawing.shared_prefix([row.layer for row in rows])
+    for index in _shown(rows, at_fault):
+        if index is None:
+            table.add_row("…", style="dim")
+            continue
+        row = rows[index]
+        colour = _COLOURS.get(at_fault.get(row.layer, ""), "")
+        table.add_row(
+            rich.text.Text(row.layer.removeprefix(shared), style=colour),
+            _number(row.activation),
+            _number(row.expected_activation),
+            _number(row.backprop),
+            _number(row.expected_backprop),
+            _number(row.gradient),
+            _number(row.update_ratio),
+            "–" if row.dead is None or math.isnan(row.dead) else f"{row.dead:.0%}",
+        )
+    return table
+
+
+def _shown(rows, at_fault):
+    """Yields the indices to show, `None` for a gap."""
+    if len(rows) <= _ROWS:
+        yield from range(len(rows))
+        return
+    ends = _ROWS // 3
+    wanted = {*range(ends), *range(len(rows) - ends, len(rows))}
+    faults = [i for i, row in enumerate(rows) if row.layer in at_fault]
+    wanted.update([i for i in faults if i not in wanted][: _ROWS - 2 * ends])
+    previous = -1
+    for index in sorted(wanted):
+        if index != previous + 1:
+            yield None
+        yield index
+        previous = index
+
+
+def _advice(causes):
+    """Yields a paragraph for each cause: the first place, the others, what follows."""
+    kinds: dict[tuple[str, str], list] = {}
+    for finding, _ in causes:
+        kinds.setdefault((finding.rule, _kind(finding)), []).append(finding)
+    consequences = {finding.rule: following for finding, following in causes}
+    told = set()
+    for same in kinds.values():
+        first, others = same[0], [str(finding.layer) for finding in same[1:]]
+        yield _paragraph(first, (first.rule, first.remedy) not in told)
+        told.add((first.rule, first.remedy))
+        if others:
+            rest = len(others) - _NAMES
+            more = f" and {rest} more" if rest > 0 else ""
+            line = f"The same in {', '.join(others[:_NAMES])}{more}."
+            yield rich.text.Text(line)
+        if following := consequences[first.rule]:
+            if (first.rule, following) not in told:
+                yield rich.text.Text(following, style="dim")
+            told.add((first.rule, following))
+
+
+def _kind(finding):
+    """What is left of a message without names and numbers."""
+    return re.sub(r"'[^']*'|[\d.e+-]+", "", finding.message)
+
+
+def _paragraph(finding, with_remedy):
+    text = rich.text.Text("\n")
+    text.append(f"{finding.severity} {finding.rule}", _COLOURS[finding.severity])
+    if finding.layer is not None:
+        text.append(f" in {finding.layer}")
+    text.append(f"\n{finding.message[:1].upper()}{finding.message[1:]}")
+    if with_remedy:
+        text.append("\nWhat to do: ", style="bold")
+        text.append(finding.remedy)
+    return text
+
+
+def _number(value):
+    return "–" if value is None or math.isnan(value) else f"{value:.2g}"
