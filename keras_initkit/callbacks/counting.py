@@ -20,7 +20,7 @@ class StepCount:
         batches: How many batches an epoch has, `None` if that is not known.
 
     Attributes:
-        pace: Iterations a batch.
+        updates_per_batch: Iterations a batch.
         skipped: Batches that a `LossScaleOptimizer` has skipped, as far as it was
             asked: their gradients were not finite. `None` with any other optimizer.
     """
@@ -29,7 +29,7 @@ class StepCount:
         self._model = model
         self._batches = batches
         scales = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-        self.pace = 1
+        self.updates_per_batch = 1
         self.skipped = 0 if scales else None
         # The iteration at which the epoch began, what the optimizer last said and ahead
         # of which batch, whether to ask it ahead of the next, and the batches of the
@@ -43,7 +43,7 @@ class StepCount:
 
     def begin_epoch(self):
         """Counts the batches of the epoch that has ended."""
-        self._base += self._done * self.pace
+        self._base += self._done * self.updates_per_batch
         self._done = self._asked = 0
         self._resynchronize(0)
 
@@ -56,15 +56,15 @@ class StepCount:
         self._done = batch + steps
         if self._batches is not None:
             self._done = min(self._done, self._batches)
-        first = self._base + batch * self.pace
-        return range(first, first + steps * self.pace)
+        first = self._base + batch * self.updates_per_batch
+        return range(first, first + steps * self.updates_per_batch)
 
     def ask(self, batch):
         """Asks the optimizer; returns the iteration of a batch that has not begun."""
         self._asks_again = True
         if batch != self._asked:
             self._resynchronize(batch)
-        return self._base + batch * self.pace
+        return self._base + batch * self.updates_per_batch
 
     def is_due(self, schedule, iteration):
         """Whether the step of an iteration is to be monitored.
@@ -92,14 +92,18 @@ class StepCount:
         """Asks the optimizer ahead of a batch."""
         told = iterations_of(self._model)
         if learns_pace and batch != self._asked:
-            self.pace = max(1, round((told - self._told) / (batch - self._asked)))
+            self.updates_per_batch = max(
+                1, round((told - self._told) / (batch - self._asked))
+            )
         self._counts = self._counts or told != self._told
         # An epoch may end in a batch that is not there, which may count or not.
         begins = self._counts and batch == 0
         if begins or told != self._told or self._may_skip():
             if self._may_skip():
-                self.skipped += max(0, self._base + batch * self.pace - told)
-            self._base = told - batch * self.pace
+                self.skipped += max(
+                    0, self._base + batch * self.updates_per_batch - told
+                )
+            self._base = told - batch * self.updates_per_batch
         self._told, self._asked = told, batch
 
 

@@ -15,7 +15,7 @@ class Evaluations:
         listener: The monitor.
         session: The session of the model's test steps.
         look: Function without arguments, called ahead of each that is watched.
-        deliver: Function of the iteration and `{signal: Seen}`.
+        deliver: Function of the iteration and `{signal: StepStatistics}`.
     """
 
     def __init__(
@@ -36,18 +36,18 @@ class Evaluations:
         Args:
             step: The iteration that the weights are of.
         """
-        self._session.arm(self._order(step))
+        self._session.arm(self._request(step))
 
     def end(self) -> None:
         """Takes the monitor off the model."""
         self._session.forget(self._listener)
 
-    def _order(self, step):
-        return capture.Order(
+    def _request(self, step):
+        return capture.StepRequest(
             listener=self._listener,
             plan=lambda done: done == 0,
             count=lambda done: False,
             deliver=lambda done, seen, logs: self._deliver(step, seen),
-            look=lambda batch: self._look(),
+            on_batch=lambda batch: self._look(),
             failed=self._listener.give_up,
         )

@@ -24,7 +24,7 @@ from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord, RunShare
 from keras_initkit.recording.log import budget, storage
 from keras_initkit.structure import description, keras_private
-from keras_initkit.structure import layers as choosing
+from keras_initkit.structure import layers as layers_room
 from keras_initkit.structure.needs import check_backend, check_model
 
 logger = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ class SignalMonitor(keras.callbacks.Callback):
         # A `fit` or an `evaluate` is about to begin, whatever became of the last.
         self._is_fitting, self._evaluations = False, None
         try:
-            for _, one in choosing.parts_of(model):
+            for _, one in layers_room.parts_of(model):
                 check_model(type(self).__name__, one)
         except TypeError:
             raise  # no model of Keras 3
@@ -278,13 +278,13 @@ class SignalMonitor(keras.callbacks.Callback):
         self.set_model(loop.trained)
         self._count = None
         self._begin(loop, loop, loop.first_step)
-        order = self._order(loop.first_step)
+        request = self._request(loop.first_step)
 
         def deliver(*seen):
-            order.deliver(*seen)
+            request.deliver(*seen)
             self._ask_rules()
 
-        loop.order(dataclasses.replace(order, deliver=deliver))
+        loop.request(dataclasses.replace(request, deliver=deliver))
         return loop
 
     @guarded("beginning to watch", begins=True)
@@ -355,22 +355,26 @@ class SignalMonitor(keras.callbacks.Callback):
         self._meter.begin(monitored=due)
         if due:
             first = self._count.ask(batch)
-            armed = self._session.arm(self._order(first, self._count.pace))
+            armed = self._session.arm(
+                self._request(first, self._count.updates_per_batch)
+            )
             self._missed = self._missed or not armed
 
-    def _order(self, first, pace=1):
-        """What is wanted of steps that begin with iterations first, first + pace..."""
+    def _request(self, first, updates_per_batch=1):
+        """Asks for the steps of an execution, which begins with iteration `first`."""
 
         def plan(done):
-            begin = first + done * pace
-            return any(map(self._is_due, range(begin, begin + pace)))
+            begin = first + done * updates_per_batch
+            return any(map(self._is_due, range(begin, begin + updates_per_batch)))
 
-        return capture.Order(
+        return capture.StepRequest(
             listener=self,
             plan=plan,
-            count=lambda done: self._wants_histograms(first + done * pace),
-            deliver=lambda done, *seen: self._receive(first + done * pace, *seen),
-            look=self._look,
+            count=lambda done: self._wants_histograms(first + done * updates_per_batch),
+            deliver=lambda done, *seen: self._receive(
+                first + done * updates_per_batch, *seen
+            ),
+            on_batch=self._note_batch,
             failed=self.give_up,
         )
 
@@ -530,7 +534,7 @@ class SignalMonitor(keras.callbacks.Callback):
             return bool(self.histograms(step))
         return self.histograms > 0 and self._monitored % self.histograms == 0
 
-    def _look(self, batch):
+    def _note_batch(self, batch):
         """Gathers what is known ahead of the first monitored step of a `fit`."""
         if not self._facts:
             self._facts = description.gather(

@@ -32,7 +32,7 @@ class Expectation:
         """Returns `{signal: (keys, rms)}` of what theory can tell.
 
         Args:
-            seen: `{signal: capture.Seen}` of the step from these weights.
+            seen: `{signal: capture.StepStatistics}` of the step from these weights.
         """
         found = {}
         for signal in ("activation", "preactivation", "backprop"):

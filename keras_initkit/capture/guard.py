@@ -87,11 +87,11 @@ def guarded(doing, begins=False):
     return declare
 
 
-def attempt(orders, doing, function, *args):
+def attempt(requests, doing, function, *args):
     """Calls a function of ours; what it raises is told to those who wait for it.
 
     Args:
-        orders: The `Order`s of the step.
+        requests: The `StepRequest`s of the step.
         doing: What the function does, as a warning names it.
         function: The function.
         *args: Its arguments.
@@ -104,8 +104,8 @@ def attempt(orders, doing, function, *args):
     except Exception as error:
         if is_wanted(error):
             raise
-        for order in orders:
-            order.failed(error, doing)
+        for request in requests:
+            request.failed(error, doing)
         return None
 
 

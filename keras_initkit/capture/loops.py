@@ -51,36 +51,36 @@ class Loop(Session):
         self._strategy = keras_private.strategy_given(models[0])
         # Of a function that nobody has yet said whether to convert.
         self._conversion = keras_private.autograph_status()
-        self._orders: list = []
+        self._requests: list = []
         # What the first call is numbered, and how many there were.
         self.first_step = min(int(np.asarray(one.iterations)) for one in optimizers)
         self.calls = 0
 
-    def order(self, order):
-        """Takes a standing `Order`: the calls that are done count as its steps."""
-        self._orders.append(order)
+    def request(self, request):
+        """Takes a standing request: the calls that are done count as its steps."""
+        self._requests.append(request)
 
     def forget(self, listener):
-        """Takes a listener and its orders off."""
+        """Takes a listener and its requests off."""
         self._let_go(listener)
-        self._orders = [one for one in self._orders if one.listener is not listener]
+        self._requests = [one for one in self._requests if one.listener is not listener]
 
     def __call__(self, *args, **kwargs):
         done = self.calls
-        due = [order for order in self._orders if order.wants(done)]
+        due = [request for request in self._requests if request.wants(done)]
         if due:
-            count = any(order.wants_histograms(done) for order in due)
+            count = any(request.wants_histograms(done) for request in due)
             outputs, seen = self._monitored_call(args, kwargs, count)
         else:
             outputs = self._step(*args, **kwargs)
         self.calls += 1
-        for order in due:
-            counted = count and order.wants_histograms(done)
-            self._give(order, done, seen, _logs(outputs), counted)
+        for request in due:
+            counted = count and request.wants_histograms(done)
+            self._give(request, done, seen, _logs(outputs), counted)
         return outputs
 
     def _monitored_call(self, args, kwargs, count):
-        """Runs the twin; returns the step's outputs and `{signal: Seen}`."""
+        """Runs the twin; returns the step's outputs and `{signal: StepStatistics}`."""
         self.failure = None
         if self._wants_another():
             self._twin = self._with_outlet(self._step)

@@ -12,20 +12,20 @@ import tensorflow as tf
 from keras_initkit import schema
 from keras_initkit.capture import (
     building,
-    one_step,
     replicas,
     settings,
+    single_step,
     streams,
     taps,
 )
-from keras_initkit.capture import layers as choosing
+from keras_initkit.capture import layers as tapped_layers
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
 from keras_initkit.capture.first_trace import FirstTrace
 from keras_initkit.capture.guard import RefusedError, attempt, tried
-from keras_initkit.capture.orders import Watch, Wish
 from keras_initkit.capture.phases import TRAIN
-from keras_initkit.capture.seen import Reader
+from keras_initkit.capture.requests import Watch, Wish
+from keras_initkit.capture.step_statistics import Reader
 from keras_initkit.structure import keras_private, uses
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.selection import Selection
@@ -148,7 +148,7 @@ class Session:
         }
         return [
             *self._untapped[listener],
-            *(choosing.Untapped(*one) for one in unseen.items()),
+            *(tapped_layers.Untapped(*one) for one in unseen.items()),
         ]
 
     def expected(self, listener):
@@ -168,7 +168,9 @@ class Session:
         model = self._model()
         for listener in self._heard.keys() - self._wishes.keys():
             signals, selection, histograms = self._heard[listener]
-            chosen, self._untapped[listener] = choosing.choose_layers(model, selection)
+            chosen, self._untapped[listener] = tapped_layers.choose_layers(
+                model, selection
+            )
             weights = self._phase.weights(model, selection)
             wish = Wish(signals, tuple(chosen), weights, histograms)
             self._wishes[listener] = wish
@@ -179,15 +181,15 @@ class Session:
         model = self._model()
         armed = self._phase.function_of(model)
         if isinstance(armed, _Armed) and armed.session is self:
-            armed.orders = [o for o in armed.orders if o.listener is not listener]
-            if not armed.orders:
+            armed.requests = [o for o in armed.requests if o.listener is not listener]
+            if not armed.requests:
                 self._phase.put(model, self._plain)
 
     def _let_go(self, listener):
         for by_listener in (self._heard, self._wishes, self._untapped):
             by_listener.pop(listener, None)
 
-    def arm(self, order):
+    def arm(self, request):
         """Makes the next execution of the train function a monitored one.
 
         Returns:
@@ -197,12 +199,12 @@ class Session:
         self._phase.make(model)
         current = self._phase.function_of(model)
         if isinstance(current, _Armed) and current.session is self:
-            if all(one.listener is not order.listener for one in current.orders):
-                current.orders.append(order)
+            if all(one.listener is not request.listener for one in current.requests):
+                current.requests.append(request)
                 return True
             return False
         self._meet(current)
-        self._phase.put(model, _Armed(self, [order], _training(model)))
+        self._phase.put(model, _Armed(self, [request], _training(model)))
         return True
 
     def _meet(self, train_function):
@@ -211,13 +213,13 @@ class Session:
             return
         model = self._model()
         self._plain, self._twin = train_function, None
-        self._plain_step = one_step.of(train_function, model.steps_per_execution)
+        self._plain_step = single_step.of(train_function, model.steps_per_execution)
         self._plain_is_whole = False
         self._streams = streams.Streams(train_function)
         if not keras_private.was_traced(train_function):
             settings.remember(train_function, model)
 
-    def run(self, iterator, orders):
+    def run(self, iterator, requests):
         """Runs one execution of the train function, in place of the plain one.
 
         Here, and in `_Armed`, stands nothing of ours that an exception could end but
@@ -227,7 +229,7 @@ class Session:
         can be watched, and is left an iterator that has run out: it may count an
         iteration before it fails.
         """
-        made = attempt(orders, "preparing a step", self._ready, orders, iterator)
+        made = attempt(requests, "preparing a step", self._ready, requests, iterator)
         due, draws, error = ({}, False, None) if made is None else made
         if error is not None or not (due or draws):
             try:
@@ -237,7 +239,7 @@ class Session:
                 # ahead: Keras has begun to build losses.
                 first, self._raised = self._raised, None
                 raise first or raised from None
-            attempt(orders, "telling so", self._tell, due, error)
+            attempt(requests, "telling so", self._tell, due, error)
             return logs
         logs, model = None, self._model()
         for done in range(model.steps_per_execution):
@@ -247,26 +249,28 @@ class Session:
                     return self._plain(iterator)
                 break
             batch = functools.cache(optional.get_value)
-            given = one_step.arguments(iterator, optional, batch, model.run_eagerly)
+            given = single_step.arguments(iterator, optional, batch, model.run_eagerly)
             wanting = due.get(done, ())
             watch = attempt(wanting, "the schedule", Watch.of, wanting, done)
             if watch is None and not draws:
                 logs = self._plain_step(*given)
                 continue
             with contextlib.ExitStack() as taps_in:
-                attempt(orders, "tapping", self._tap, taps_in, watch, batch)
+                attempt(requests, "tapping", self._tap, taps_in, watch, batch)
                 outputs = self._twin(*given)
             logs = outputs["logs"]
             if watch is not None:
-                attempt(orders, "recording a step", self._finish, watch, done, outputs)
-        attempt(orders, "waiting for the next step", self._stay)
+                attempt(
+                    requests, "recording a step", self._finish, watch, done, outputs
+                )
+        attempt(requests, "waiting for the next step", self._stay)
         return logs
 
     def _tap(self, taps_in, watch, batch):
         """Has a step that the twin runs tapped, and shown to those who watch it."""
         if watch is not None:
-            for order in watch.orders:
-                order.show(batch)
+            for request in watch.requests:
+                request.show(batch)
         count = watch is not None and bool(watch.counting)
         taps_in.enter_context(self._tapping(count))
         self._streams.begin(self._twin)
@@ -281,43 +285,46 @@ class Session:
         """Whether steps that are not watched, too, are to be run by the twin."""
         return self._streams.hold(self._twin)
 
-    def _ready(self, orders, iterator):
+    def _ready(self, requests, iterator):
         """Makes ready what the steps of an execution take.
 
         Returns:
-            By the numbers of the steps that are due, the orders that want them;
+            By the numbers of the steps that are due, the requests for them;
             whether other steps, too, are the twin's; and what stands against watching.
         """
         steps = range(self._model().steps_per_execution)
-        due = {done: [order for order in orders if order.wants(done)] for done in steps}
+        due = {
+            done: [request for request in requests if request.wants(done)]
+            for done in steps
+        }
         due = {done: wanting for done, wanting in due.items() if wanting}
         error = self._prepare(iterator) if due else None
         return due, self._twin_draws(), error
 
     def _tell(self, due, error):
         """Tells those who waited for a step why it was not watched."""
-        for order in (order for wanting in due.values() for order in wanting):
-            order.failed(error, "tracing a watched step")
+        for request in (request for wanting in due.values() for request in wanting):
+            request.failed(error, "tracing a watched step")
 
     def _finish(self, watch, done, outputs):
         """Delivers what left a watched step."""
         self.failure = None
         ((number, values),) = outputs["seen"].items()
         seen = self._read(number, values, bool(watch.counting))
-        for order in watch.orders:
-            counted = order in watch.counting
-            self._give(order, done, seen, outputs["logs"], counted)
+        for request in watch.requests:
+            counted = request in watch.counting
+            self._give(request, done, seen, outputs["logs"], counted)
 
-    def _give(self, order, done, seen, logs, counted):
-        """Delivers to an order what it wished for of a step."""
+    def _give(self, request, done, seen, logs, counted):
+        """Delivers what a request asks for of a step."""
         if self.failure is not None:
             self._twin = None  # a later training tries again
-            order.failed(*self.failure)
+            request.failed(*self.failure)
             return
-        wish = self._wishes.get(order.listener)
+        wish = self._wishes.get(request.listener)
         if wish is None:
             return  # it has given up meanwhile
-        order.give(done, wish.part_of(seen, counted), logs)
+        request.give(done, wish.part_of(seen, counted), logs)
 
     def _prepare(self, iterator):
         """Has the model made as by a bare `fit`, and the twin traced for its batches.
@@ -391,7 +398,7 @@ class Session:
             yield
 
     def _read(self, number, values, count):
-        """Returns `{signal: Seen}` of what left a step, laid out as numbered."""
+        """Returns `{signal: StepStatistics}` of what left a step, by its layout."""
         if number == _NOTHING:
             self.failure = self._broken
             return {}
@@ -413,7 +420,7 @@ class Session:
         ):
             self._phase.make(model, force=True)
             made = self._phase.function_of(model)
-            self._twin = one_step.of(made, model.steps_per_execution)
+            self._twin = single_step.of(made, model.steps_per_execution)
 
     def _wants_another(self):
         """Looks up what is wanted now; returns whether that takes another twin."""
@@ -589,18 +596,18 @@ class _Armed:
     callback raised), it runs the plain function.
     """
 
-    def __init__(self, session, orders, training):
+    def __init__(self, session, requests, training):
         self.session = session
-        self.orders = orders
+        self.requests = requests
         self._training = training
 
     def __call__(self, iterator):
         session = self.session
-        is_meant = attempt(self.orders, "taking a step", self._is_meant, iterator)
+        is_meant = attempt(self.requests, "taking a step", self._is_meant, iterator)
         if is_meant is not False:
             setattr(session._model(), session._attribute, session._plain)
         if is_meant:
-            return session.run(iterator, self.orders)
+            return session.run(iterator, self.requests)
         return session._plain(iterator)
 
     def _is_meant(self, iterator):

@@ -79,10 +79,6 @@ class Rule:
     reference: str
     check: Check
 
-    def applies_to(self, record: RunRecord) -> bool:
-        """Returns whether a record holds what the rule needs."""
-        return not self.missing(record)
-
     def missing(self, record: RunRecord) -> tuple[str, ...]:
         """Returns which of the rule's needs a record lacks."""
         lacking = tuple(need for need in self.needs if not _recorded(record, need))

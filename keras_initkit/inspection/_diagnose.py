@@ -263,7 +263,7 @@ def _measured(model, x, y, weights, loss, notes):
     except Exception as error:
         notes.append(_without_pass(error))
         return None, {}, [], {}
-    from keras_initkit.capture.once import observe
+    from keras_initkit.capture.eager_step import observe
 
     with unchanged(model):
         step = Step(model, x, y, weights, loss, notes)

@@ -7,8 +7,6 @@ from typing import Any
 
 import keras
 
-LOSSES = ("classes", "two_classes", "squared_error")
-
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:

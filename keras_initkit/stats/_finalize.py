@@ -87,7 +87,7 @@ def finalize(scalars, counted, counts, projected, projections, weights):
         # Of a tensor without counts, and without units: 0/0.
         entries = _sums(counts, counted) / (counted > 0)
         silent = _sums(counts == 0, counted) / (counted * (projected > 0))
-        spread = np.where(column["spread"] < 0, np.nan, column["spread"])
+        trace = np.where(column["gram_trace"] < 0, np.nan, column["gram_trace"])
         ratio = np.where(rms == 0, 0.0, norm / norm[weights])
         values = {
             "mean": column["mean"] + 0.0 * count,
@@ -101,7 +101,7 @@ def finalize(scalars, counted, counts, projected, projections, weights):
             "dead_fraction": silent,
             "saturation_fraction": entries / count,
             "distinct_units": _distinct_units(projections, projected),
-            "effective_rank": spread**2 / column["squared_spread"],
+            "effective_rank": trace**2 / column["gram_norm_squared"],
             "update_to_weight_ratio": np.where(weights < 0, np.nan, ratio),
         }
     return np.stack([values[name] for name in schema.STATISTICS], axis=1)

@@ -91,8 +91,8 @@ def reduced(tensors, kind, in_place, wanted=None, gathered=None):
         gathered: As for `reduce`; only in place.
 
     Returns:
-        A dict of their parts of what `reduce` returns, counts in a row, with `"spread"`
-        (what `profiles.spread` gives of those that are ranked) and `"moments"` (float64
+        A dict of their parts of what `reduce` returns, counts in a row, with `"gram"`
+        (what `profiles.gram` gives of those that are ranked) and `"moments"` (float64
         `(tensors, 6)`) in place of scalars. Unless they are finished alone, `"sums"`
         (what `moments.sums` gives: float `(tensors * 4,)`, or in place a list),
         `"sizes"` (int32 `(tensors,)`) and `"values"` (float32 `(rows, units)`) take the
@@ -229,7 +229,7 @@ def _of_rows(rows, lengths, kind, in_place=False, wanted=None, gathered=None):
     else:
         found = _moments(rows, kind, wanted, in_place)
     if reduction.ranked:
-        found["spread"] = profiles.spread(rows, gathered)
+        found["gram"] = profiles.gram(rows, gathered)
     if reduction.counted_above is not None:
         limit = reduction.counted_above
         found["counts"] = profiles.counts(rows, limit, kind.compiled)

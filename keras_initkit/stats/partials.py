@@ -22,9 +22,9 @@ from keras_initkit.stats.kinds import (
 from keras_initkit.stats.kinds import Reduction as Reduction
 from keras_initkit.stats.shared import flat, sharing
 
-# The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; `spread`
-# and `squared_spread` are trace and squared Frobenius norm of the Gram matrix of
-# sampled, centred rows (-1 where they are not computed).
+# The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; the last
+# two are trace and squared Frobenius norm of the Gram matrix of sampled, centred rows
+# (-1 where they are not computed).
 PARTIALS = (
     "count",
     "mean",
@@ -32,8 +32,8 @@ PARTIALS = (
     "min",
     "max",
     "nonfinite",
-    "spread",
-    "squared_spread",
+    "gram_trace",
+    "gram_norm_squared",
 )
 
 # More tensors are reduced by functions that are traced once, and together where they
@@ -45,7 +45,7 @@ _TOGETHER = 2**20
 # The type in which each result of all tensors is returned.
 _DTYPES = {
     "moments": tf.float64,
-    "spread": tf.float64,
+    "gram": tf.float64,
     "histogram": tf.int32,
     "counts": tf.float64,
     "projections": tf.float32,
@@ -53,7 +53,7 @@ _DTYPES = {
 }
 # Those of which the units of several tensors lie side by side, in rows.
 _IN_ROWS = {"counts", "projections"}
-# What the spread is where it is not computed.
+# What both are where they are not computed.
 _MISSING = -1.0
 
 
@@ -123,22 +123,22 @@ def _reduce(tensors, reductions, histograms, compiled, gathered):
     }
     if "counts" in found:
         found["counts"] = flat(found["counts"])
-    spread = _spread(found.pop("spread", None), reductions)
-    found["scalars"] = tf.concat([found.pop("moments"), spread], axis=1)
+    gram = _gram(found.pop("gram", None), reductions)
+    found["scalars"] = tf.concat([found.pop("moments"), gram], axis=1)
     return found
 
 
-def _spread(spread, reductions):
-    """Returns the spread of all tensors, float64 of shape `(tensors, 2)`."""
+def _gram(gram, reductions):
+    """Returns trace and squared norm of Gram matrices, float64 `(tensors, 2)`."""
     are_ranked = np.array([reduction.ranked for reduction in reductions])
     missing = np.full((1, 2), _MISSING)
-    if spread is None:
+    if gram is None:
         return tf.constant(np.repeat(missing, len(reductions), axis=0))
-    spread = 2.0 * tf.reshape(spread, [-1, 2])
+    gram = 2.0 * tf.reshape(gram, [-1, 2])
     if are_ranked.all():
-        return spread
+        return gram
     places = np.where(are_ranked, np.cumsum(are_ranked), 0)
-    return tf.gather(tf.concat([missing, spread], axis=0), places)
+    return tf.gather(tf.concat([missing, gram], axis=0), places)
 
 
 def joined(parts):
@@ -177,7 +177,7 @@ def _sizes(tensors, reductions):
     units = np.array([x.shape[-1] if x.shape.rank else 1 for x in tensors])
     return {
         "moments": ones,
-        "spread": 2 * ones * [r.ranked for r in reductions],
+        "gram": 2 * ones * [r.ranked for r in reductions],
         "histogram": ones,
         "counts": units * [r.counted_above is not None for r in reductions],
         "projections": units * [r.projected_rows > 0 for r in reductions],

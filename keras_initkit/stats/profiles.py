@@ -93,14 +93,14 @@ def _directions(length, part):
     return generator.standard_normal((2, length), np.float32)
 
 
-def spread(rows, gathered=None):
+def gram(rows, gathered=None):
     """Returns half the trace and half the squared norm of the Gram matrix of rows.
 
     Float32 of shape `(tensors * 2,)`. Rows are centred and scaled to the largest
     magnitude: the ratio of the two is what counts. The norm is Frobenius's.
     """
     if rows.owners is not None:
-        return _spread_of_each(*sample_of_each(rows, RANKED_ROWS))
+        return _gram_of_each(*sample_of_each(rows, RANKED_ROWS))
     sample = sample_of_one(rows, RANKED_ROWS)
     if gathered is not None:
         sample = sample_of_one(as_rows(gathered(sample)), RANKED_ROWS)
@@ -118,7 +118,7 @@ def spread(rows, gathered=None):
     return tf.stack([tf.nn.l2_loss(centred), tf.nn.l2_loss(gram)])
 
 
-def _spread_of_each(sample, is_row):
+def _gram_of_each(sample, is_row):
     sample -= sample[:, :1]
     sample = tf.where(is_row, sample, 0.0)
     total = tf.reduce_sum(sample, axis=1, keepdims=True)

@@ -182,9 +182,9 @@ def _table(comparison: "ComparisonResult", rows: "list[Row]") -> rich.table.Tabl
         table.add_row(
             row.initializer,
             *([str(row.accuracy.runs)] if uneven else []),
-            _spread(row.accuracy, ".3f"),
-            _spread(row.loss_initial, ".3g"),
-            _spread(row.loss_final, ".3g"),
+            _mean_std(row.accuracy, ".3f"),
+            _mean_std(row.loss_initial, ".3g"),
+            _mean_std(row.loss_final, ".3g"),
             _factor(row.activation_slope),
             _factor(row.gradient_slope),
             "" if row.nonfinite_step is None else f"step {row.nonfinite_step}",
@@ -200,9 +200,9 @@ def _over(counts: set[int]) -> str:
     return f"mean ± std over {count} seeds" if count > 1 else "1 seed"
 
 
-def _spread(spread: "MeanStd", form: str) -> str:
-    mean = f"{spread.mean:{form}}"
-    return mean if math.isnan(spread.std) else f"{mean} ±{spread.std:.2g}"
+def _mean_std(value: "MeanStd", form: str) -> str:
+    mean = f"{value.mean:{form}}"
+    return mean if math.isnan(value.std) else f"{mean} ±{value.std:.2g}"
 
 
 def _factor(slope: "MeanStd") -> str:

@@ -13,7 +13,7 @@ import keras_initkit as kik
 k = keras.layers
 PACKAGE = str(pathlib.Path(kik.__file__).parent)
 # The boundary itself, and what the plain step runs through.
-BOUNDARY = {"guard.py", "one_step.py"}
+BOUNDARY = {"guard.py", "single_step.py"}
 ENTRIES = {"run", "_Armed.__call__", "SignalMonitor.set_model"}
 X = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
 

@@ -496,7 +496,7 @@ def test_a_vector_is_ranked_as_any_tensor():
     tensors = [tf.range(16.0), tf.constant(NORMAL), tf.range(16.0)]
     reductions = [stats.Reduction(ranked=True)] * 2 + [stats.Reduction()]
     found = stats.reduce(tensors, reductions)["scalars"].numpy()
-    spread = found[:, stats.PARTIALS.index("spread")]
+    spread = found[:, stats.PARTIALS.index("gram_trace")]
     assert (spread[0], spread[2]) == (0.0, -1.0)
     assert spread[1] > 0
 

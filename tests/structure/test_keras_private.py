@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from keras_initkit.capture import one_step
+from keras_initkit.capture import single_step
 from keras_initkit.structure import keras_private as private
 
 k = keras.layers
@@ -566,7 +566,7 @@ def check_runs_in_workers():
 
 
 @contract(
-    one_step.of, "Trainer.make_train_function", "TensorFlowTrainer.train_function"
+    single_step.of, "Trainer.make_train_function", "TensorFlowTrainer.train_function"
 )
 def check_train_function_takes_any_iterator():
     """A train function takes a list of one batch for its iterator."""
@@ -579,9 +579,9 @@ def check_train_function_takes_any_iterator():
     model.make_train_function(force=True)
     assert model.train_function is not step
     before = int(model.optimizer.iterations)
-    assert set(one_step.of(model.train_function)(batch)) == {"loss"}
+    assert set(single_step.of(model.train_function)(batch)) == {"loss"}
     optional = tf.experimental.Optional.from_value(batch)
-    assert set(one_step.of(model.train_function)(optional)) == {"loss"}
+    assert set(single_step.of(model.train_function)(optional)) == {"loss"}
     assert int(model.optimizer.iterations) == before + 2
 
 

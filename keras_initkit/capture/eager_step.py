@@ -6,10 +6,10 @@ import keras
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.capture import layers as choosing
+from keras_initkit.capture import layers as tapped_layers
 from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector
-from keras_initkit.capture.seen import Reader
+from keras_initkit.capture.step_statistics import Reader
 from keras_initkit.structure.layers import weight_names
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.values import float8_as_tensors
@@ -30,10 +30,11 @@ def observe(model, compute_loss, histograms=True):
         histograms: Whether values are counted by octave.
 
     Returns:
-        The loss as a float, `{signal: Seen}` as for a monitored step (no `"update"`
-        without an optimizer that can be copied), and the list of `layers.Untapped`.
+        The loss as a float, `{signal: StepStatistics}` as for a monitored step (no
+        `"update"` without an optimizer that can be copied), and the list of
+        `layers.Untapped`.
     """
-    layers, untapped = choosing.choose_layers(model, Selection())
+    layers, untapped = tapped_layers.choose_layers(model, Selection())
     names = weight_names(model, Selection())
     trainable = list(model.trainable_variables)
     copies = [

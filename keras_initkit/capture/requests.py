@@ -8,7 +8,7 @@ from keras_initkit.capture.guard import is_wanted
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class StepRequest:
     """What a listener wants of one execution of the train function.
 
     Attributes:
@@ -17,9 +17,9 @@ class Order:
             that says whether the next is to be monitored.
         count: The same for histograms.
         deliver: Function called after each monitored step with the number of steps done
-            before it, `{signal: Seen}` and the step's logs.
-        look: Function called ahead of each monitored step with a function that returns
-            its data.
+            before it, `{signal: StepStatistics}` and the step's logs.
+        on_batch: Function called ahead of each monitored step with a function that
+            returns its data.
         failed: Function of an exception and of what failed by it: nothing is delivered
             any more.
     """
@@ -28,7 +28,7 @@ class Order:
     plan: typing.Callable[[int], bool]
     count: typing.Callable[[int], bool]
     deliver: typing.Callable[[int, dict, dict], None]
-    look: typing.Callable[[typing.Callable[[], typing.Any]], None]
+    on_batch: typing.Callable[[typing.Callable[[], typing.Any]], None]
     failed: typing.Callable[[Exception, str], None]
 
     def wants(self, done):
@@ -41,7 +41,7 @@ class Order:
 
     def show(self, batch):
         """Shows the data of a step."""
-        self._guarded("describing the training", self.look, batch)
+        self._guarded("describing the training", self.on_batch, batch)
 
     def give(self, done, seen, logs):
         """Delivers a step."""
@@ -77,7 +77,7 @@ class Wish:
         return {owner for owner, _ in self.weights.values()}
 
     def part_of(self, seen, histograms):
-        """Returns what of `{signal: Seen}` was wished for."""
+        """Returns what of `{signal: StepStatistics}` was wished for."""
         wanted = {"layer": self._names(), "weight": self._weight_owners()}
         return {
             signal: one.part(wanted[schema.ALL_SIGNALS[signal].source], histograms)
@@ -87,11 +87,11 @@ class Wish:
 
 
 class Watch(typing.NamedTuple):
-    """A step that is watched: the orders that want it, those that want histograms."""
+    """A step that is watched: the requests for it, those that want histograms."""
 
-    orders: list
+    requests: list
     counting: list
 
     @classmethod
-    def of(cls, orders, done):
-        return cls(orders, [one for one in orders if one.wants_histograms(done)])
+    def of(cls, requests, done):
+        return cls(requests, [one for one in requests if one.wants_histograms(done)])

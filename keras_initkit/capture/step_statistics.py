@@ -8,7 +8,7 @@ import numpy as np
 from keras_initkit import schema, stats
 
 
-class Seen(typing.NamedTuple):
+class StepStatistics(typing.NamedTuple):
     """What a monitored step showed of one signal.
 
     Attributes:
@@ -28,7 +28,7 @@ class Seen(typing.NamedTuple):
     def part(self, layers, histograms):
         """Returns the rows that belong to a set of layers, with histograms or not."""
         rows = [row for row, key in enumerate(self.keys) if key.layer in layers]
-        return Seen(
+        return StepStatistics(
             tuple(self.keys[row] for row in rows),
             self.statistics[rows],
             self.histogram[rows] if histograms and self.histogram is not None else None,
@@ -43,7 +43,7 @@ class Seen(typing.NamedTuple):
         if time is not None and later.time is not None:
             rows = np.concatenate([time[1], later.time[1]])
             time = _numbered(time[0], later.time[0]), rows
-        return Seen(
+        return StepStatistics(
             _numbered(self.keys, later.keys),
             np.concatenate([self.statistics, later.statistics]),
             histogram,
@@ -94,7 +94,7 @@ class Reader:
             counted: Whether values were counted for histograms.
 
         Returns:
-            `{signal: Seen}`.
+            `{signal: StepStatistics}`.
         """
         if not values:
             return {}  # a function that only has replicas run another
@@ -114,7 +114,7 @@ class Reader:
         if time.size:
             time = stats.rms_by_time(time)
         return {
-            signal: Seen(
+            signal: StepStatistics(
                 place.keys,
                 statistics[place.cut],
                 None if histogram is None else histogram[place.rows],
