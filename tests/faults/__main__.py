@@ -9,7 +9,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.faults import faults
+from tests.faults import table
 
 
 def main():
@@ -22,13 +22,13 @@ def main():
     print("| fault | trials | held | what did not |")
     print("|---|---|---|---|")
     broken = 0
-    for name, fault in faults.FAULTS.items():
+    for name, fault in table.FAULTS.items():
         count = fault.short if given.short else fault.full
         count = count if given.trials is None else min(count, given.trials)
         if given.only not in name or not count:
             continue
         began = time.perf_counter()
-        outcomes = faults.run(name, count, given.seed)
+        outcomes = table.run(name, count, given.seed)
         failed = [outcome for outcome in outcomes if outcome]
         broken += len(failed)
         told = "; ".join(sorted(set(failed))[:3]) or "-"

@@ -1,28 +1,20 @@
-"""Faults that happen to trainings, and what must hold when they do.
-
-Each is a generator of trials, registered with how many the full and the short form
-make; a trial gives what did not hold, `""` where all did.
-"""
+"""Kills, damage, full disks, several writers: faults of a log that is written."""
 
 import atexit
 import contextlib
-import dataclasses
 import json
 import mmap
 import os
-import pathlib
 import resource
 import shutil
 import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -31,45 +23,10 @@ import keras_initkit as kik
 from keras_initkit.callbacks import resume
 from keras_initkit.recording import RunRecord, RunWriter
 from tests.faults import damage, written
+from tests.faults.registry import fault
 
 # What a killed process may lose: the steps of so many seconds, or so many.
 SECONDS, FEW = 1.0, 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """A fault.
-
-    Attributes:
-        trials: Function of a directory, how often, and a generator of random numbers.
-        full: Trials of the full form.
-        short: Trials of the short form, which the tests run.
-        promise: What holds.
-    """
-
-    trials: Callable[[pathlib.Path, int, np.random.Generator], Iterator[str]]
-    full: int
-    short: int
-    promise: str
-
-
-FAULTS: dict[str, Fault] = {}
-
-
-def fault(name, promise, *, full, short):
-    def register(trials):
-        FAULTS[name] = Fault(trials, full, short, promise)
-        return trials
-
-    return register
-
-
-def run(name, count, seed=0):
-    """Makes trials of a fault; returns what did not hold in each, `""` for nothing."""
-    with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*fork.*")
-        rng = np.random.default_rng(seed)
-        return [*FAULTS[name].trials(pathlib.Path(directory), count, rng)]
 
 
 class Shared:
@@ -445,36 +402,3 @@ def clocks(directory, count, rng):
         ]
         newest = len(RunRecord.load(log_dir).signal("weight"))
         yield "" if (lengths, newest) == ([9, 5, 3], 3) else f"{lengths}, {newest}"
-
-
-def memory():
-    """Bytes of this process."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-
-@fault(
-    "100,000 steps",
-    "memory grows by 20 MB at most after the first 10,000; 1,000 steps take at most "
-    "5 % more CPU at the end than at the beginning (each the least of ten times 1,000)",
-    full=1,
-    short=0,
-)
-def long_runs(directory, count, rng):
-    for number in range(count):
-        writer, record = RunWriter(directory / str(number)), RunRecord()
-        times = []
-        for step in range(100_000):
-            if step % 1000 == 0:
-                times.append(time.process_time())
-            if step == 10_000:
-                before = memory()
-            written.add_step(writer, record, step)
-        times.append(time.process_time())
-        writer.close()
-        grown = (memory() - before) / 1e6
-        # Of several, the least: what others do on the machine only adds to it.
-        each = np.diff(times)
-        slower = each[-10:].min() / each[1:11].min()
-        held = grown <= 20 and slower <= 1.05
-        yield "" if held else f"{grown:.1f} MB more, the last 1,000 × {slower:.2f}"

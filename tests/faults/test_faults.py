@@ -7,20 +7,20 @@ import pytest
 if not hasattr(os, "fork"):
     pytest.skip("needs fork", allow_module_level=True)
 
-from tests.faults import faults
+from tests.faults import table
 
-SHORT = [name for name, fault in faults.FAULTS.items() if fault.short]
+SHORT = [name for name, fault in table.FAULTS.items() if fault.short]
 
 
 @pytest.mark.parametrize("name", SHORT)
 @pytest.mark.filterwarnings("ignore:.*fork.*")
 def test_what_was_promised_holds(name):
-    fault = faults.FAULTS[name]
-    outcomes = faults.run(name, fault.short)
+    fault = table.FAULTS[name]
+    outcomes = table.run(name, fault.short)
     assert outcomes == [""] * fault.short
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in faults.FAULTS if n not in SHORT])
+@pytest.mark.parametrize("name", [n for n in table.FAULTS if n not in SHORT])
 def test_what_was_promised_of_long_runs_holds(name):
-    assert faults.run(name, 1) == [""]
+    assert table.run(name, 1) == [""]
