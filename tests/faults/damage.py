@@ -6,6 +6,7 @@ that names it.
 
 import argparse
 import contextlib
+import functools
 import os
 
 import numpy as np
@@ -20,6 +21,7 @@ from keras_initkit_light.tab import data as tab_data
 from keras_initkit_light.tab import plugin
 from keras_initkit_light.tab.parts import Cache
 from tests.faults import written
+from tests.tensorboard_tab import tab_readers
 
 STEPS = range(0, 200, 5)
 
@@ -73,40 +75,34 @@ class Tab(Log):
     refusals = ()
 
     def is_told(self):
-        """Asks for the runs and their values, as the page does."""
-        from tensorboard.backend.event_processing import (
-            data_provider,
-            plugin_event_multiplexer,
-        )
-
         kept = plugin.KEPT_CHUNKS
-        multiplexer = plugin_event_multiplexer.EventMultiplexer(
-            tensor_size_guidance={"initkit": kept}
-        )
-        multiplexer.AddRunsFromDirectory(str(self.directory))
-        multiplexer.Reload()
-        provider = data_provider.MultiplexerDataProvider(multiplexer, "")
-        where = argparse.Namespace(data_provider=provider)
-        tab = plugin.InitKitPlugin(where, kept)
-        logs = tab_data.Logs(provider, context.RequestContext(), "", Cache(), kept)
-        listed = tab.index_impl(logs)["runs"]
-        whole = bool(listed)
-        notes = [note for run in listed for note in (*run["notes"], run["unclosed"])]
-        for signal in written.SIGNALS:
-            parts = tab.statistic_impl(logs, "statistics", signal, "rms", [], 400)
-            notes += [note for run, _ in parts for note in run.notes]
-            complete = self.complete.signal(signal)
-            steps = [
-                step for _, found in parts for part in found for step in part.steps
-            ]
-            whole = whole and steps == complete.steps.tolist()
-            for _, found in parts:
-                for part in found:
-                    at = np.searchsorted(complete.steps, part.steps)
-                    expected = complete.statistic("rms")[at]
-                    assert np.array_equal(expected, part.values), "other values"
-        # A run that TensorBoard does not list at all is none that looks whole.
-        return whole or any(notes) or not listed
+        with tab_readers.python_provider(self.directory, kept) as provider:
+            return is_told_by_tab(provider, self.complete)
+
+
+def is_told_by_tab(provider, complete, run="."):
+    """Asks for a run and its values, as the page does."""
+    where = argparse.Namespace(data_provider=provider)
+    kept = plugin.KEPT_CHUNKS
+    tab = plugin.InitKitPlugin(where, kept)
+    logs = tab_data.Logs(provider, context.RequestContext(), "", Cache(), kept)
+    listed = [one for one in tab.index_impl(logs)["runs"] if one["run"] == run]
+    if not listed:
+        return True  # none that looks whole
+    notes = [*listed[0]["notes"], listed[0]["unclosed"]]
+    whole = True
+    for signal in written.SIGNALS:
+        parts = tab.statistic_impl(logs, "statistics", signal, "rms", [run], 400)
+        notes += [note for run, _ in parts for note in run.notes]
+        series = complete.signal(signal)
+        steps = [step for _, found in parts for part in found for step in part.steps]
+        whole = whole and steps == series.steps.tolist()
+        for _, found in parts:
+            for part in found:
+                at = np.searchsorted(series.steps, part.steps)
+                expected = series.statistic("rms")[at]
+                assert np.array_equal(expected, part.values), "other values"
+    return whole or any(notes)
 
 
 class Json:
@@ -190,11 +186,40 @@ def trials(reader, directory, count, rng):
         changed = draw(whole, rng)
         with open(case.path, "wb") as file:
             file.write(changed)
-        told = True
-        try:
-            with contextlib.suppress(*case.refusals):
-                told = case.is_told()
-        except Exception as error:
-            yield f"{type(error).__name__}: {error}"
-            continue
-        yield "" if told or changed == whole else "a loss in silence"
+        yield outcome(case.is_told, case.refusals, changed == whole)
+
+
+def outcome(is_told, refusals, is_whole):
+    """Returns what was wrong about reading a file, `""` for nothing."""
+    told = True
+    try:
+        with contextlib.suppress(*refusals):
+            told = is_told()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if told or is_whole else "a loss in silence"
+
+
+# So many runs are in the directory of one server of TensorBoard's.
+RUNS_AT_ONCE = 20
+
+
+def trials_in_rust(directory, count, rng):
+    """As `trials`, of the tab, by TensorBoard's reader in Rust: many runs at once."""
+    log = Log(directory / "whole")
+    with open(log.path, "rb") as file:
+        whole = file.read()
+    for begin in range(0, count, RUNS_AT_ONCE):
+        at_once = directory / f"from_{begin}"
+        changed = {}
+        for number in range(begin, min(begin + RUNS_AT_ONCE, count)):
+            run = f"run_{number}"
+            changed[run] = draw(whole, rng)
+            (at_once / run).mkdir(parents=True)
+            (at_once / run / os.path.basename(log.path)).write_bytes(changed[run])
+        with tab_readers.rust_provider(at_once, plugin.KEPT_CHUNKS) as provider:
+            for run, content in changed.items():
+                told = functools.partial(
+                    is_told_by_tab, provider, log.complete, run=run
+                )
+                yield outcome(told, (), content == whole)

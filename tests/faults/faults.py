@@ -215,15 +215,21 @@ def kills_of_saves(directory, count, rng):
 
 
 def damages(reader):
+    if reader == RUST:
+        return damage.trials_in_rust
+
     def trials(directory, count, rng):
         return damage.trials(reader, directory, count, rng)
 
     return trials
 
 
+RUST = "the tab, by TensorBoard's Rust reader"
+
 for _reader, _short in (
     ("RunRecord.load", 60),
     ("the tab", 40),
+    (RUST, 40),
     ("RunRecord.from_json", 60),
     ("ResumePoint", 60),
     ("data.load", 60),
