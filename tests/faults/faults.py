@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import json
 import mmap
+import multiprocessing
 import os
 import resource
 import shutil
@@ -278,21 +279,26 @@ def open_files():
 def full_disks(directory, count, rng):
     bare = trained()
     for number in range(count):
-        before = open_files()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            with files_up_to(int(rng.integers(1, 60_000))):
-                monitor = kik.SignalMonitor(directory / str(number), every=1)
-                watched = trained(monitor)
-        told = [one for one in caught if "cannot write" in str(one.message)]
-        if not all(map(np.array_equal, bare, watched)):
-            yield "another training"
-        elif len(told) != 1 or len(monitor.record.signal("weight")) != 20:
-            yield f"{len(told)} warnings, {monitor.record}"
-        elif open_files() != before:
-            yield f"{open_files() - before} files left open"
-        else:
-            yield ""
+        with files_up_to(int(rng.integers(1, 60_000))):
+            yield train_on_full(directory / str(number), bare)[0]
+
+
+def train_on_full(log_dir, bare):
+    """Trains where a log has no room; returns what did not hold, and the record."""
+    before = open_files()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        monitor = kik.SignalMonitor(log_dir, every=1)
+        watched = trained(monitor)
+    told = [one for one in caught if "cannot write" in str(one.message)]
+    broken = ""
+    if not all(map(np.array_equal, bare, watched)):
+        broken = "another training"
+    elif len(told) != 1 or len(monitor.record.signal("weight")) != 20:
+        broken = f"{len(told)} warnings, {monitor.record}"
+    elif open_files() != before:
+        broken = f"{open_files() - before} files left open"
+    return broken, monitor.record
 
 
 @fault(
@@ -304,21 +310,28 @@ def full_disks(directory, count, rng):
 def vanished(directory, count, rng):
     for number in range(count):
         log_dir = directory / str(number)
-        writer, record = RunWriter(log_dir), RunRecord()
-        at = int(rng.integers(1, 100))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            for step in range(120):
-                if step == at:
-                    shutil.rmtree(log_dir)
-                written.add_step(writer, record, step)
-            writer.close()
-        loaded = RunRecord.load(log_dir)
-        steps = loaded.signal("weight").steps.tolist()
-        if len(caught) != 1 or loaded.missing:
-            yield f"{len(caught)} warnings; {loaded.missing}"
-        else:
-            yield "" if steps == [*range(steps[0], 120)] and steps[0] <= at else "lost"
+
+        def vanish(log_dir=log_dir):
+            shutil.rmtree(log_dir)
+
+        yield lost_by_vanishing(log_dir, vanish, int(rng.integers(1, 100)))
+
+
+def lost_by_vanishing(log_dir, vanish, at):
+    """What does not hold where a log's directory vanishes ahead of a step."""
+    writer, record = RunWriter(log_dir), RunRecord()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in range(120):
+            if step == at:
+                vanish()
+            written.add_step(writer, record, step)
+        writer.close()
+    loaded = RunRecord.load(log_dir)
+    steps = loaded.signal("weight").steps.tolist()
+    if len(caught) != 1 or loaded.missing:
+        return f"{len(caught)} warnings; {loaded.missing}"
+    return "" if steps == [*range(steps[0], 120)] and steps[0] <= at else "lost"
 
 
 def write_steps(log_dir):
@@ -383,6 +396,34 @@ def forks(directory, count, rng):
         writer.close()
         loaded = RunRecord.load(log_dir)
         yield "" if not loaded.missing and loaded.diff(record).equal else "another log"
+
+
+def fit_with(monitor):
+    warnings.simplefilter("ignore")
+    trained(monitor)
+
+
+@fault(
+    "fits of one monitor in spawned processes",
+    "a run of each, whole",
+    full=10,
+    short=1,
+)
+def spawns(directory, count, rng):
+    spawning = multiprocessing.get_context("spawn")
+    for number in range(count):
+        log_dir, each = directory / str(number), 2
+        monitor = kik.SignalMonitor(log_dir, every=1)
+        with spawning.Pool(each) as pool:
+            pool.map(fit_with, [monitor] * each, chunksize=1)
+        runs = RunRecord.runs(log_dir)
+        loaded = [RunRecord.load(log_dir, run=one) for one in runs]
+        lost = [one for one in loaded if one.missing or len(one.signal("weight")) != 20]
+        yield (
+            ""
+            if len(runs) == each and not lost
+            else f"{len(runs)} runs, {len(lost)} lost"
+        )
 
 
 @fault(

@@ -33,6 +33,10 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
+class NotHereError(Exception):
+    """A fault cannot be made to happen on this machine; says why."""
+
+
 def fault(name, promise, *, full, short):
     def register(trials):
         FAULTS[name] = Fault(trials, full, short, promise)

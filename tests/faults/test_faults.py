@@ -9,18 +9,25 @@ if not hasattr(os, "fork"):
 
 from tests.faults import table
 
+
+def hold(name, trials):
+    try:
+        outcomes = table.run(name, trials)
+    except table.NotHereError as error:
+        pytest.skip(str(error))
+    assert outcomes == [""] * trials
+
+
 SHORT = [name for name, fault in table.FAULTS.items() if fault.short]
 
 
 @pytest.mark.parametrize("name", SHORT)
 @pytest.mark.filterwarnings("ignore:.*fork.*")
 def test_what_was_promised_holds(name):
-    fault = table.FAULTS[name]
-    outcomes = table.run(name, fault.short)
-    assert outcomes == [""] * fault.short
+    hold(name, table.FAULTS[name].short)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in table.FAULTS if n not in SHORT])
 def test_what_was_promised_of_long_runs_holds(name):
-    assert table.run(name, 1) == [""]
+    hold(name, 1)
