@@ -338,6 +338,15 @@ def write_steps(log_dir):
     written.write(log_dir, range(20))
 
 
+def other_than_whole(log_dir, count):
+    """What does not hold of a directory with so many runs of 20 steps."""
+    runs = RunRecord.runs(log_dir)
+    loaded = [RunRecord.load(log_dir, run=one) for one in runs]
+    lost = [one for one in loaded if one.missing or len(one.signal("weight")) != 20]
+    whole = len(runs) == count and not lost
+    return "" if whole else f"{len(runs)} runs, {len(lost)} lost"
+
+
 @fault(
     "eight processes that write to one directory",
     "eight runs, each whole",
@@ -350,12 +359,7 @@ def crowds(directory, count, rng):
         children = [forked(write_steps, log_dir) for _ in range(8)]
         for child in children:
             os.waitpid(child, 0)
-        runs = RunRecord.runs(log_dir)
-        loaded = [RunRecord.load(log_dir, run=one) for one in runs]
-        lost = [one for one in loaded if one.missing or len(one.signal("weight")) != 20]
-        yield (
-            "" if len(runs) == 8 and not lost else f"{len(runs)} runs, {len(lost)} lost"
-        )
+        yield other_than_whole(log_dir, 8)
 
 
 @fault("fits in four threads, one directory", "four runs, each whole", full=20, short=1)
@@ -371,11 +375,7 @@ def threads(directory, count, rng):
                 one.start()
             for one in each:
                 one.join()
-        runs = RunRecord.runs(log_dir)
-        lost = [one for one in runs if RunRecord.load(log_dir, run=one).missing]
-        yield (
-            "" if len(runs) == 4 and not lost else f"{len(runs)} runs, {len(lost)} lost"
-        )
+        yield other_than_whole(log_dir, 4)
 
 
 @fault(
@@ -416,14 +416,7 @@ def spawns(directory, count, rng):
         monitor = kik.SignalMonitor(log_dir, every=1)
         with spawning.Pool(each) as pool:
             pool.map(fit_with, [monitor] * each, chunksize=1)
-        runs = RunRecord.runs(log_dir)
-        loaded = [RunRecord.load(log_dir, run=one) for one in runs]
-        lost = [one for one in loaded if one.missing or len(one.signal("weight")) != 20]
-        yield (
-            ""
-            if len(runs) == each and not lost
-            else f"{len(runs)} runs, {len(lost)} lost"
-        )
+        yield other_than_whole(log_dir, each)
 
 
 @fault(

@@ -9,11 +9,16 @@ KEYS = (schema.TensorKey("dense", "kernel"), schema.TensorKey("out", "kernel"))
 SIGNALS = ("gradient", "weight")
 
 
+def values(signal, keys, step):
+    """Returns the statistics of a step, of shape `(keys, statistics)`."""
+    shape = (len(keys), len(schema.statistics_of(signal)))
+    return step + np.arange(np.prod(shape)).reshape(shape)
+
+
 def add_step(writer, record, step):
     """Adds a step to a record and writes it."""
     for signal in SIGNALS:
-        shape = (len(KEYS), len(schema.statistics_of(signal)))
-        record.add(signal, KEYS, step, step + np.arange(np.prod(shape)).reshape(shape))
+        record.add(signal, KEYS, step, values(signal, KEYS, step))
     writer.write_step(step, record, SIGNALS, {})
     record.add_scalars(step, {"loss": 2.0**-step})
     writer.write_metrics(step, {"loss": 2.0**-step})

@@ -12,8 +12,6 @@ import keras_initkit as kik
 from keras_initkit import schema
 from keras_initkit.recording.log import events
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
 
 @pytest.fixture(scope="session")
 def browser():
@@ -21,9 +19,9 @@ def browser():
     api = pytest.importorskip(
         "playwright.sync_api", reason="needs playwright: pip install playwright"
     )
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    executable = next(filter(None, map(shutil.which, tab_page.BROWSERS)), None)
     if executable is None:
-        pytest.skip(f"needs a Chromium on the PATH, one of {BROWSERS}")
+        pytest.skip(f"needs a Chromium on the PATH, one of {tab_page.BROWSERS}")
     with api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=executable, args=["--no-sandbox"]

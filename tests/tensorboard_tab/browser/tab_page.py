@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
 
 def start_tensorboard(log_dir, *flags):
     """Starts stock TensorBoard; returns the process and its address."""
