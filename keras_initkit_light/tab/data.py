@@ -1,5 +1,6 @@
 """What the event files hold of the runs, read through TensorBoard's data provider."""
 
+import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent import futures
@@ -18,6 +19,7 @@ from keras_initkit_light.tab.parts import (
     Chunks,
     Cut,
     Part,
+    Sampling,
     chunks_of,
     parts_of,
 )
@@ -30,7 +32,7 @@ _BATCH_BYTES = 8 * 2**20
 
 
 class Logs:
-    """All runs of an experiment.
+    """All runs of an experiment, as they are listed when first asked for.
 
     Args:
         data_provider: TensorBoard's.
@@ -62,14 +64,33 @@ class Logs:
         Raises:
             NotFoundError: If a wanted run does not exist.
         """
-        listed = self._list(schema.PLUGIN_NAME, wanted)
+        listed = self._list(schema.PLUGIN_NAME, wanted) if wanted else self._all
         missing = sorted(set(wanted) - set(listed))
         if missing:
             raise errors.NotFoundError(f"No run {missing[0]!r} with data of this tab.")
         return [listing.parse_run(run, listed[run]) for run in sorted(listed)]
 
+    @property
+    def stamp(self) -> str:
+        """A text that is another one as soon as there is anything new."""
+        tags = {
+            (plugin, run, tag): one
+            for plugin, listed in enumerate((self._all, self._all_hparams))
+            for run, tags in listed.items()
+            for tag, one in tags.items()
+        }
+        return listing.stamp_of(tags)
+
+    @functools.cached_property
+    def _all(self) -> Mapping[str, Mapping[str, Any]]:
+        return self._list(schema.PLUGIN_NAME)
+
+    @functools.cached_property
+    def _all_hparams(self) -> Mapping[str, Mapping[str, Any]]:
+        return self._list(hparams_metadata.PLUGIN_NAME)
+
     def statistic(
-        self, runs: list[Run], kind: str, signal: str, column: str, samples: int
+        self, runs: list[Run], kind: str, signal: str, column: str, sampling: Sampling
     ) -> list[tuple[Run, list[Part]]]:
         """Reads one column of all tensors of a signal, a part per set of tensors."""
 
@@ -80,12 +101,12 @@ class Logs:
             return Cut(series.tensors, column=series.columns.index(column))
 
         return [
-            (run, parts_of(run, read, cut, samples))
-            for run, read in self._read(runs, choose, samples)
+            (run, parts_of(run, read, cut, sampling))
+            for run, read in self._read(runs, choose, sampling)
         ]
 
     def tensor(
-        self, runs: list[Run], kind: str, signal: str, tensor: str, samples: int
+        self, runs: list[Run], kind: str, signal: str, tensor: str, sampling: Sampling
     ) -> list[tuple[Run, list[Part]]]:
         """Reads all columns of one tensor."""
 
@@ -96,11 +117,13 @@ class Logs:
             return Cut(series.columns, row=series.tensors.index(tensor))
 
         return [
-            (run, parts_of(run, read, cut, samples))
-            for run, read in self._read(runs, choose, samples)
+            (run, parts_of(run, read, cut, sampling))
+            for run, read in self._read(runs, choose, sampling)
         ]
 
-    def metrics(self, runs: list[Run], samples: int) -> list[tuple[Run, list[Part]]]:
+    def metrics(
+        self, runs: list[Run], sampling: Sampling
+    ) -> list[tuple[Run, list[Part]]]:
         """Reads the metrics of the monitored steps, a part per set of names."""
 
         def choose(run: Run) -> list[Series]:
@@ -115,22 +138,24 @@ class Logs:
                 [
                     part
                     for same in _by_columns(read)
-                    for part in parts_of(run, same, cut, samples)
+                    for part in parts_of(run, same, cut, sampling)
                 ],
             )
-            for run, read in self._read(runs, choose, samples)
+            for run, read in self._read(runs, choose, sampling)
         ]
 
-    def text(self, run: Run, tag: str) -> Any:
-        """Reads the newest sealed text under a tag; `None` if there is none to read."""
-        if tag not in run.texts:
-            return None
-        data = self._tensors([run.run], [tag], 1).get(run.run, {}).get(tag, ())
-        try:
-            return sealing.unseal(np.ravel(data[-1].numpy)[0])
-        except (IndexError, TypeError, ValueError):
-            run.notes.append(f"{tag}: its newest text cannot be read")
-            return None
+    def texts(self, runs: Iterable[Run], tag: str) -> dict[str, dict[str, Any]]:
+        """Reads the newest sealed text under a tag of each run that has one to read."""
+        having = {run.run: run for run in runs if tag in run.texts}
+        data = self._tensors(having, [tag], 1) if having else {}
+        found = {}
+        for name, run in having.items():
+            try:
+                newest = data[name][tag][-1]
+                found[name] = sealing.unseal(np.ravel(newest.numpy)[0])
+            except (LookupError, TypeError, ValueError):
+                run.notes.append(f"{tag}: its newest text cannot be read")
+        return found
 
     def tell_ends(self, runs: list[Run]) -> None:
         """Notes of runs whether their files were closed."""
@@ -150,7 +175,7 @@ class Logs:
         """Returns the hyperparameters of every run that has some, by its name."""
         found = {}
         tag = hparams_metadata.SESSION_START_INFO_TAG
-        for run, tags in self._list(hparams_metadata.PLUGIN_NAME).items():
+        for run, tags in self._all_hparams.items():
             if tag not in tags:
                 continue
             try:
@@ -187,7 +212,7 @@ class Logs:
         self,
         runs: Iterable[Run],
         choose: Callable[[Run], list[Series]],
-        samples: int,
+        sampling: Sampling,
     ) -> list[tuple[Run, list[tuple[Series, Chunks]]]]:
         """Reads series of many runs, as many runs at a time as one reply may hold.
 
@@ -195,14 +220,14 @@ class Logs:
         has a tag of its own.
         """
         chosen = [(run, each) for run in runs if (each := choose(run))]
-        all_steps = samples > 2
+        all_steps = sampling.all_steps
         found: dict[Any, Chunks] = {}
 
         def key(run: Run, series: Series) -> Any:
-            return self._where["experiment_id"], run.run, series, all_steps
+            return self._where["experiment_id"], run.run, series.tag, all_steps
 
         def is_kept(run: Run, series: Series) -> bool:
-            kept = self._cache.get(key(run, series))
+            kept = self._cache.get(key(run, series), series)
             if kept is not None:
                 found[key(run, series)] = kept
             return kept is not None
@@ -230,7 +255,7 @@ class Logs:
                     for series in each:
                         chunks = chunks_of(series, data.get(run.run, {}), kept)
                         found[key(run, series)] = chunks
-                        self._cache.put(key(run, series), chunks)
+                        self._cache.put(key(run, series), series, chunks)
         return [
             (run, [(series, found[key(run, series)]) for series in each])
             for run, each in chosen

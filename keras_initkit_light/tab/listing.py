@@ -5,6 +5,7 @@ left out and named in the notes of its run.
 """
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,6 +62,7 @@ class Run:
         notes: What could not be read, and why.
         unclosed: Why the run may hold less than was recorded, if its last file was not
             closed; else empty.
+        stamp: `stamp_of` its tags.
     """
 
     run: str
@@ -68,6 +70,12 @@ class Run:
     texts: set[str] = dataclasses.field(default_factory=set)
     notes: list[str] = dataclasses.field(default_factory=list)
     unclosed: str = ""
+    stamp: str = ""
+
+    @property
+    def time(self) -> float | None:
+        """Wall time of its newest matrices in seconds, `None` without any."""
+        return max((series.last_time for series in self.series), default=None)
 
     @property
     def name(self) -> str:
@@ -75,9 +83,19 @@ class Run:
         return self.run
 
 
+def stamp_of(tags: Mapping[Any, Any]) -> str:
+    """Returns a text that is another one as soon as more is written under the tags.
+
+    Args:
+        tags: What TensorBoard lists of each tag.
+    """
+    newest = sorted((tag, one.max_step, one.max_wall_time) for tag, one in tags.items())
+    return hashlib.blake2b(repr(newest).encode(), digest_size=8).hexdigest()
+
+
 def parse_run(name: str, tags: Mapping[str, Any]) -> Run:
     """Returns what a run holds, from what TensorBoard lists of its tags."""
-    run = Run(name)
+    run = Run(name, stamp=stamp_of(tags))
     for tag, listed in sorted(tags.items()):
         if tag.endswith(schema.FIRST_SUFFIX):
             continue

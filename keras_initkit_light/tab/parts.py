@@ -36,6 +36,23 @@ class Cut(NamedTuple):
     column: int | None = None
 
 
+class Sampling(NamedTuple):
+    """Which steps are wanted.
+
+    Attributes:
+        samples: How many at most, evenly spaced, with the first and the last.
+        at: The newest step at or before this one is among them, too; `None` for none.
+    """
+
+    samples: int
+    at: int | None = None
+
+    @property
+    def all_steps(self) -> bool:
+        """Whether more has to be read than the first step and the newest chunk."""
+        return self.samples > 2 or self.at is not None
+
+
 class Chunks(NamedTuple):
     """What was read of a series: chunks in order, and what was not.
 
@@ -64,42 +81,48 @@ class Cache:
 
     def __init__(self, most: int = _KEPT_BYTES):
         self._most = most
-        self._kept: collections.OrderedDict[Any, Chunks] = collections.OrderedDict()
+        self._kept: collections.OrderedDict[Any, tuple[Any, Chunks]]
+        self._kept = collections.OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Any) -> Chunks | None:
-        """Returns what was put under a key, if it is still there."""
+    def get(self, key: Any, version: Any) -> Chunks | None:
+        """Returns what was put under a key, if it is there and of this version."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            there, chunks = self._kept.get(key, (None, None))
+            if there != version:
+                return None
+            self._kept.move_to_end(key)
+            return chunks
 
-    def put(self, key: Any, chunks: Chunks) -> None:
-        """Keeps chunks; those that have not been asked for the longest make room."""
+    def put(self, key: Any, version: Any, chunks: Chunks) -> None:
+        """Keeps chunks, in place of those of another version.
+
+        Those that have not been asked for the longest make room.
+        """
         with self._lock:
             self._drop(key)
-            self._kept[key] = chunks
+            self._kept[key] = version, chunks
             self._size += chunks.size
             while self._size > self._most:
                 self._drop(next(iter(self._kept)))
 
     def _drop(self, key: Any) -> None:
         if key in self._kept:
-            self._size -= self._kept.pop(key).size
+            self._size -= self._kept.pop(key)[1].size
 
 
 def parts_of(
     run: Run,
     read: Iterable[tuple[Series, Chunks]],
     cut: Callable[[Series], Cut],
-    samples: int,
+    sampling: Sampling,
 ) -> list[Part]:
     """Cuts what is wanted out of chunks, for series that follow each other."""
     parts: list[Part] = []
     for series, chunks in read:
         wanted = cut(series)
-        steps, values, broken = _cut_out(chunks.whole, wanted, samples)
+        steps, values, broken = _cut_out(chunks.whole, wanted, sampling)
         if chunks.broken + broken:
             count = chunks.broken + broken
             run.notes.append(f"{series.tag}: {count} chunks that cannot be read")
@@ -112,7 +135,7 @@ def parts_of(
 
 
 def _cut_out(
-    chunks: Sequence[packing.Chunk], wanted: Cut, samples: int
+    chunks: Sequence[packing.Chunk], wanted: Cut, sampling: Sampling
 ) -> tuple[list[int], Array, int]:
     """Returns steps, what is wanted of them, and how many of their chunks are broken.
 
@@ -121,7 +144,7 @@ def _cut_out(
     own = _own_steps(chunks)
     steps = np.fromiter(itertools.chain.from_iterable(own), np.int64)
     ends = np.cumsum([0, *map(len, own)])
-    chosen = _spread(len(steps), samples)
+    chosen = _sampled(steps, sampling)
     numbers = np.searchsorted(ends[1:], chosen, side="right")
     contents, broken = {}, 0
     for number in np.unique(numbers).tolist():
@@ -242,6 +265,15 @@ def _before(parts: Iterable[Part], step: int) -> list[Part]:
         if count:
             left.append(Part(part.names, part.steps[:count], part.values[:count]))
     return left
+
+
+def _sampled(steps: Array, sampling: Sampling) -> Array:
+    """Returns the places of the chosen ones of ascending steps."""
+    chosen = _spread(len(steps), sampling.samples)
+    if sampling.at is None:
+        return chosen
+    there = np.searchsorted(steps, sampling.at, side="right")
+    return np.union1d(chosen, [there - 1] if there else []).astype(int)
 
 
 def _spread(count: int, samples: int) -> Array:

@@ -9,6 +9,7 @@ import json
 import mimetypes
 import pathlib
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -21,7 +22,7 @@ from werkzeug import exceptions, wrappers
 from keras_initkit_light.format import schema
 from keras_initkit_light.format.described import KINDS
 from keras_initkit_light.tab import data, listing
-from keras_initkit_light.tab.parts import Cache, Part
+from keras_initkit_light.tab.parts import Cache, Part, Sampling
 
 STATIC = pathlib.Path(__file__).with_name("static")
 DEFAULT_SAMPLES, MAX_SAMPLES = 400, 10_000
@@ -103,8 +104,16 @@ class InitKitPlugin(base_plugin.TBPlugin):
             "/facts": self.facts_route,
         }
 
-    def index_impl(self, logs: data.Logs) -> dict[str, Any]:
-        """Everything there is, values apart."""
+    def index_impl(self, logs: data.Logs, known: str = "") -> dict[str, Any]:
+        """Everything there is, values apart; a word if there is nothing new.
+
+        Args:
+            logs: All runs.
+            known: The stamp of the index that is known.
+        """
+        stamped = {"stamp": logs.stamp, "now": time.time()}
+        if known == stamped["stamp"]:
+            return stamped
         hparams = logs.hparams()
         listed = logs.runs()
         logs.tell_ends(listed)
@@ -127,10 +136,13 @@ class InitKitPlugin(base_plugin.TBPlugin):
                 "hparams": _hparams_of(run.name, hparams),
                 "notes": run.notes,
                 "unclosed": run.unclosed,
+                "stamp": run.stamp,
+                "time": run.time,
             }
             for run in listed
         ]
         return {
+            **stamped,
             "version": schema.DATA_VERSION,
             "signals": {
                 s.name: {"source": s.source, "description": s.description}
@@ -152,7 +164,8 @@ class InitKitPlugin(base_plugin.TBPlugin):
 
     @_route
     def index_route(self, request: wrappers.Request) -> wrappers.Response:
-        return _respond_json(request, self.index_impl(self._logs(request)))
+        known = request.args.get("known", "")
+        return _respond_json(request, self.index_impl(self._logs(request), known))
 
     def statistic_impl(
         self,
@@ -161,10 +174,10 @@ class InitKitPlugin(base_plugin.TBPlugin):
         signal: str,
         column: str,
         runs: list[str],
-        samples: int,
+        sampling: Sampling,
     ) -> _Parts:
         """One column of all tensors of a signal, by run."""
-        return logs.statistic(logs.runs(runs), kind, signal, column, samples)
+        return logs.statistic(logs.runs(runs), kind, signal, column, sampling)
 
     @_route
     def statistic_route(self, request: wrappers.Request) -> wrappers.Response:
@@ -174,7 +187,7 @@ class InitKitPlugin(base_plugin.TBPlugin):
             _choice(request, "signal", schema.ALL_SIGNALS),
             _argument(request, "column"),
             request.args.getlist("run"),
-            _samples(request),
+            _sampling(request),
         )
         return _respond_parts(request, parts)
 
@@ -185,10 +198,10 @@ class InitKitPlugin(base_plugin.TBPlugin):
         signal: str,
         tensor: str,
         runs: list[str],
-        samples: int,
+        sampling: Sampling,
     ) -> _Parts:
         """All columns of one tensor, by run."""
-        return logs.tensor(logs.runs(runs), kind, signal, tensor, samples)
+        return logs.tensor(logs.runs(runs), kind, signal, tensor, sampling)
 
     @_route
     def tensor_route(self, request: wrappers.Request) -> wrappers.Response:
@@ -198,42 +211,43 @@ class InitKitPlugin(base_plugin.TBPlugin):
             _choice(request, "signal", schema.ALL_SIGNALS),
             _argument(request, "tensor"),
             request.args.getlist("run"),
-            _samples(request),
+            _sampling(request),
         )
         return _respond_parts(request, parts)
 
-    def metrics_impl(self, logs: data.Logs, runs: list[str], samples: int) -> _Parts:
+    def metrics_impl(
+        self, logs: data.Logs, runs: list[str], sampling: Sampling
+    ) -> _Parts:
         """The metrics of the monitored steps, by run."""
-        return logs.metrics(logs.runs(runs), samples)
+        return logs.metrics(logs.runs(runs), sampling)
 
     @_route
     def metrics_route(self, request: wrappers.Request) -> wrappers.Response:
         parts = self.metrics_impl(
-            self._logs(request), request.args.getlist("run"), _samples(request)
+            self._logs(request), request.args.getlist("run"), _sampling(request)
         )
         return _respond_parts(request, parts)
 
-    def findings_impl(self, logs: data.Logs) -> dict[str, Any]:
+    def findings_impl(self, logs: data.Logs, runs: list[str]) -> dict[str, Any]:
         """The newest list of findings of every run that has one."""
         found = {}
-        for run in logs.runs():
-            content = logs.text(run, schema.FINDINGS_TAG)
-            findings = content.get("findings") if isinstance(content, dict) else None
+        for run, content in logs.texts(logs.runs(runs), schema.FINDINGS_TAG).items():
+            findings = content.get("findings")
             if isinstance(findings, list):
-                found[run.run] = [one for one in findings if isinstance(one, dict)]
+                found[run] = [one for one in findings if isinstance(one, dict)]
         return {"runs": found}
 
     @_route
     def findings_route(self, request: wrappers.Request) -> wrappers.Response:
-        return _respond_json(request, self.findings_impl(self._logs(request)))
+        findings = self.findings_impl(self._logs(request), request.args.getlist("run"))
+        return _respond_json(request, findings)
 
     def facts_impl(self, logs: data.Logs, run: str) -> dict[str, Any]:
         """What a run says of itself."""
         (listed,) = logs.runs([run])
-        facts = logs.text(listed, schema.RUN_TAG)
         return {
             "run": run,
-            "facts": facts if isinstance(facts, dict) else {},
+            "facts": logs.texts([listed], schema.RUN_TAG).get(run, {}),
             "notes": listed.notes,
         }
 
@@ -308,6 +322,15 @@ def _choice(
             f"`{name}` must be one of {tuple(choices)}. Received: {name}={value!r}"
         )
     return value
+
+
+def _sampling(request: wrappers.Request) -> Sampling:
+    at = request.args.get("at", "")
+    if at and not re.fullmatch("[0-9]{1,18}", at):
+        raise errors.InvalidArgumentError(
+            f"`at` must be a step, an integer from 0. Received: at={at!r}"
+        )
+    return Sampling(_samples(request), int(at) if at else None)
 
 
 def _samples(request: wrappers.Request) -> int:

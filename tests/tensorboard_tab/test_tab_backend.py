@@ -18,7 +18,7 @@ from keras_initkit.recording import RunRecord
 from keras_initkit.recording.log import frames
 from keras_initkit_light.format import packing
 from keras_initkit_light.tab import data, plugin
-from keras_initkit_light.tab.parts import Cache, Chunks
+from keras_initkit_light.tab.parts import Cache, Chunks, Sampling, _sampled
 
 
 def run_of(index, name):
@@ -111,6 +111,23 @@ def test_samples_are_spread_evenly_with_both_ends(tab, samples, expected):
         values[:-1],
         [logs.matrix(3, step)[:, column] for step in expected[:-1]],
     )
+
+
+@pytest.mark.parametrize(("at", "chosen"), [(25, 25), (24, 20), (0, 0), (999, 45)])
+def test_step_asked_for_is_among_the_samples(tab, at, chosen):
+    query = {"signal": "activation", "column": "rms", "samples": 2, "at": at}
+    ((_, steps, values),) = tab.values("/statistic", **query, run="full")["full"]
+
+    assert steps == sorted({0, chosen, 45})
+    column = schema.statistics_of("activation").index("rms")
+    expected = logs.matrix(3, chosen)[:, column]
+    if chosen < 45:  # whose values are not finite
+        np.testing.assert_array_equal(values[steps.index(chosen)], expected)
+
+
+def test_step_before_a_run_begins_adds_no_sample():
+    steps = np.array([10, 20])
+    assert _sampled(steps, Sampling(2, at=5)).tolist() == [0, 1]
 
 
 def test_first_step_survives_the_sampling_of_the_reader(log_dir, reader):
@@ -248,7 +265,7 @@ def test_a_chunk_that_is_lost_is_told_unless_it_may_be_sampled_away(tmp_path):
             where = (provider, context.RequestContext(), "", Cache())
             found = data.Logs(*where, kept)
             runs = found.runs()
-            found.statistic(runs, "statistics", "activation", "rms", 400)
+            found.statistic(runs, "statistics", "activation", "rms", Sampling(400))
             assert any("steps that are lost" in note for note in runs[0].notes) == told
 
 
@@ -318,6 +335,10 @@ def test_hostile_names_come_through_as_they_are(tab):
         *(
             ("/metrics", {"samples": text}, "`samples` must be an integer from 2 to")
             for text in ("1", "-5", "1e3", "٣٣", "10001", "9" * 5000, "")
+        ),
+        *(
+            ("/metrics", {"at": text}, "`at` must be a step, an integer from 0")
+            for text in ("-5", "1e3", "٣٣", "9" * 5000, "x")
         ),
     ],
 )
@@ -476,7 +497,9 @@ def test_next_statistic_of_a_signal_is_not_read_again(log_dir):
         for column in ("rms", "std"):
             found = logs_over(counting, cache)
             runs = found.runs(["deep", "malformed"])
-            parts = found.statistic(runs, "statistics", "activation", column, 400)
+            parts = found.statistic(
+                runs, "statistics", "activation", column, Sampling(400)
+            )
             # What was broken is told again.
             assert runs[1].notes[-1] == (
                 "initkit/activation: 1 chunks that cannot be read"
@@ -486,7 +509,7 @@ def test_next_statistic_of_a_signal_is_not_read_again(log_dir):
             expected = [logs.matrix(len(logs.DEEP), step)[:, at] for step in logs.STEPS]
             np.testing.assert_array_equal(part.values, expected)
         assert counting.reads == 1
-        found.statistic(runs, "statistics", "activation", "rms", 2)
+        found.statistic(runs, "statistics", "activation", "rms", Sampling(2))
         assert counting.reads == 3  # the first step, and the last chunk
 
 
@@ -509,9 +532,48 @@ def test_new_steps_are_read(tmp_path):
         with python_provider(tmp_path, 100) as provider:
             found = logs_over(provider, cache)
             ((_, (part,)),) = found.statistic(
-                found.runs(), "statistics", "activation", "rms", 400
+                found.runs(), "statistics", "activation", "rms", Sampling(400)
             )
         assert part.steps[-1] == step
+
+
+def test_index_that_is_known_is_not_sent_again(tmp_path, reader):
+    run = logs.Run(tmp_path / "growing")
+    logs.write_run(tmp_path / "ended")
+    seen = []
+    for step in (0, 10, 20):
+        run.step(step)
+        run.writer.close()
+        with reader(tmp_path, 100) as provider:
+            tab = Tab(provider)
+            index = tab.json("/index", known=seen[-1]["stamp"] if seen else "")
+            known = tab.json("/index", known=index["stamp"])
+        assert set(known) == {"stamp", "now"}
+        assert known["stamp"] == index["stamp"]
+        seen.append(index)
+    assert len({index["stamp"] for index in seen}) == 3
+    assert len({run_of(index, "growing")["stamp"] for index in seen}) == 3
+    assert len({run_of(index, "ended")["stamp"] for index in seen}) == 1
+    times = [run_of(index, "growing")["time"] for index in seen]
+    assert times == sorted(set(times))
+    assert times[-1] <= seen[-1]["now"] < times[-1] + 600
+
+
+def test_findings_of_one_run(tab):
+    assert set(tab.json("/findings", run="full")["runs"]) == {"full"}
+    assert tab.json("/findings", run="deep")["runs"] == {}
+
+
+def test_cache_keeps_one_version_of_what_grows():
+    chunk = packing.Chunk(0, (0,), 1, 1, (bytes(4),))
+    cache = Cache(most=8)
+    other = Chunks([chunk], 0)
+    cache.put("other", 0, other)
+    for version in range(5):
+        cache.put("growing", version, Chunks([chunk], 0))
+    assert cache.get("other", 0) is other
+    assert cache.get("growing", 3) is None
+    assert cache.get("growing", 4) is not None
 
 
 def test_cache_forgets_what_was_not_asked_for_the_longest():
@@ -520,16 +582,16 @@ def test_cache_forgets_what_was_not_asked_for_the_longest():
 
     cache = Cache(most=10)
     first, second, third = (chunks(4) for _ in range(3))
-    cache.put("first", first)
-    cache.put("second", second)
-    assert cache.get("first") is first
-    cache.put("third", third)
-    assert [cache.get(key) for key in ("first", "second", "third")] == [
+    cache.put("first", 0, first)
+    cache.put("second", 0, second)
+    assert cache.get("first", 0) is first
+    cache.put("third", 0, third)
+    assert [cache.get(key, 0) for key in ("first", "second", "third")] == [
         first,
         None,
         third,
     ]
-    cache.put("large", chunks(11))
-    assert cache.get("large") is None
-    cache.put("first", first)
-    assert cache.get("first") is first
+    cache.put("large", 0, chunks(11))
+    assert cache.get("large", 0) is None
+    cache.put("first", 0, first)
+    assert cache.get("first", 0) is first

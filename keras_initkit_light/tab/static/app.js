@@ -16,7 +16,9 @@ import { Sidebar } from './views/sidebar.js';
 import { StepBar } from './views/stepbar.js';
 import { TimeView } from './views/time.js';
 
-const POLL_SECONDS = 10;
+// How often the visible page asks for what is new, and tells how old the newest is.
+const POLL_MS = 5_000;
+const TICK_MS = 1_000;
 // User timings, seen in the browser's profiler and by benchmarks/tensorboard_tab.py.
 const PICTURE = 'initkit: first picture';
 const DRAWN = 'initkit: draw';
@@ -73,6 +75,11 @@ class App {
     this.state.set(patch);
   }
 
+  /** A second has passed. */
+  tick() {
+    this.stepbar.tick();
+  }
+
   /** Shows a finding's layer and step in a view. */
   open(view, { run, layer, step }) {
     const hidden = this.values.hidden.filter((name) => name !== run);
@@ -121,15 +128,35 @@ class App {
     setTimeout(draw, 200); // a hidden tab gets no frames
   }
 
-  /** Asks for the list of runs; values follow where it has changed. */
+  /** Asks for what is new: for the list of runs, and for values of those that have grown. */
   async load() {
+    if (this._listing) {
+      this._again = true;
+      return;
+    }
+    this._listing = true;
+    do {
+      this._again = false;
+      await this._list();
+    } while (this._again);
+    this._listing = false;
+  }
+
+  /** Seconds since the newest step of a run was written, `null` where there is none. */
+  age(run) {
+    const { now, at } = this._clock;
+    return run.time === null ? null : Math.max(0, now - run.time + (performance.now() - at) / 1000);
+  }
+
+  async _list() {
     try {
       const { begun } = this;
       this.begun = {};
-      const [index, colors] = await Promise.all([this.api.index(begun.index), host.runColors(begun.runs)]);
-      const text = JSON.stringify(index);
-      if (text !== this._indexText) {
-        this._indexText = text;
+      const index = await this.api.index(this.index?.stamp, begun.index);
+      // The clock of TensorBoard's machine, where the files are.
+      this._clock = { now: index.now, at: performance.now() };
+      if (index.stamp !== this.index?.stamp) {
+        const colors = await host.runColors(begun.runs);
         this.index = index;
         const used = {};
         this.runs = index.runs.map((run, i) => {
@@ -138,8 +165,8 @@ class App {
           return { ...run, color, dash: dashOf(used[color]), vectors: vectorsOf(run, index) };
         });
         this.api.samples = samplesFor(index);
-        this.api.expire();
       }
+      this.api.expire(new Map(this.runs.map(({ run, stamp }) => [run, stamp])));
       this.error = null;
     } catch (error) {
       this.error = error;
@@ -199,6 +226,7 @@ class App {
 
   _update() {
     const start = performance.now();
+    this.api.at = this.values.step;
     this._draw();
     performance.clearMeasures(DRAWN);
     performance.measure(DRAWN, { start });
@@ -290,7 +318,8 @@ export async function start(begun) {
   host.followTheme(() => app.refresh());
   host.connect(() => app.load());
   await app.load();
-  setInterval(() => {
-    if (document.visibilityState === 'visible') app.load();
-  }, POLL_SECONDS * 1000);
+  const ask = () => host.isVisible() && app.load();
+  setInterval(ask, POLL_MS);
+  setInterval(() => host.isVisible() && app.tick(), TICK_MS);
+  document.addEventListener('visibilitychange', ask);
 }

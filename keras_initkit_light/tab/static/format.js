@@ -61,6 +61,12 @@ export function factor(ratio) {
   return `${sign}${powerOfTen(Math.round(Math.log10(size)))}`;
 }
 
+/** How long ago something was, of seconds. */
+export function ago(seconds) {
+  const [unit, size] = [['d', 86_400], ['h', 3600], ['min', 60], ['s', 0]].find(([, least]) => seconds >= least);
+  return `${Math.floor(seconds / (size || 1))} ${unit} ago`;
+}
+
 /** Cuts a long name in the middle. */
 export function shorten(text, length) {
   const points = [...text];

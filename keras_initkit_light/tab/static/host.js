@@ -49,6 +49,12 @@ export function defaultColor(i) {
   return RUN_COLORS[i % RUN_COLORS.length];
 }
 
+/** Whether anybody can see the page: not behind another tab, nor another dashboard. */
+export function isVisible() {
+  // TensorBoard folds the frame of a dashboard that is not in front to no height.
+  return document.visibilityState === 'visible' && innerWidth > 0 && innerHeight > 0;
+}
+
 /** Follows TensorBoard's dark mode. */
 export function followTheme(onchange) {
   const apply = () => {

@@ -118,7 +118,7 @@ def unpolled(browser):
     page = tab_page.Page(browser)
     page.page.add_init_script(
         "const every = setInterval;"
-        "window.setInterval = (f, ms) => (ms === 10_000 ? 0 : every(f, ms));"
+        "window.setInterval = (f, ms) => (ms === 5_000 ? 0 : every(f, ms));"
     )
     yield page
     page.context.close()

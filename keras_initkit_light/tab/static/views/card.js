@@ -20,7 +20,7 @@ export class CardView {
     const run = app.focused;
     const entry = app.api.facts(run.run);
     const found = findingsOf(app).filter((one) => one.run === run);
-    const key = JSON.stringify([run, entry.data, entry.error?.message, found.length]);
+    const key = JSON.stringify([run, entry.data?.get(run.run), entry.error?.message, found.length]);
     if (key === this._key) return;
     this._key = key;
     const missing = waiting(entry, 1);
@@ -28,7 +28,7 @@ export class CardView {
       fill(this.element, notice(...missing));
       return;
     }
-    const { facts, notes } = entry.data;
+    const { facts, notes } = entry.data.get(run.run);
     const others = Object.entries(facts).filter(([name]) => !SHOWN_ELSEWHERE.has(name));
     fill(
       this.element,
@@ -104,7 +104,7 @@ export class CardView {
 
   csv() {
     const run = this.app.focused;
-    const facts = this.app.api.facts(run.run).data?.facts ?? {};
+    const facts = this.app.api.facts(run.run).data?.get(run.run).facts ?? {};
     return [['run', 'fact', 'value'], ...Object.entries({ ...facts, ...run.hparams }).map(([name, value]) => [run.name, name, text(value)])];
   }
 }

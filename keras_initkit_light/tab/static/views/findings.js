@@ -30,7 +30,7 @@ function tidy(finding) {
 const TIDIED = new WeakMap();
 
 function ofRun(data, run) {
-  const raw = data?.runs[run.run];
+  const raw = data?.get(run.run);
   if (!raw) return [];
   if (!TIDIED.has(raw)) TIDIED.set(raw, raw.map(tidy));
   return TIDIED.get(raw);
@@ -70,7 +70,7 @@ export function findingsOf(app, cleared = false) {
 
 /** How a run fares: `{severity, rule, count}` of its worst, `null` if nobody judged it. */
 export function worstOf(data, run) {
-  if (!data?.runs[run.run]) return null;
+  if (!data?.has(run.run)) return null;
   const open = ofRun(data, run)
     .filter((finding) => isOpen(finding) && isCause(finding) && finding.severity !== 'info')
     .map((finding) => ({ finding }))
@@ -145,7 +145,7 @@ export class FindingsView {
       fill(this._body, notice(...missing));
       return;
     }
-    const known = app.shown.some((run) => entry.data.runs[run.run]);
+    const known = app.shown.some((run) => entry.data.has(run.run));
     if (!all.length) {
       fill(
         this._body,

@@ -3,7 +3,7 @@
 import { surface, themeColors, line, place, write } from '../charts/canvas.js';
 import { linearScale, makeScale } from '../charts/scale.js';
 import { fill, h } from '../dom.js';
-import { short } from '../format.js';
+import { ago, short } from '../format.js';
 import { history, metricScale, robustRange } from '../model.js';
 import { findingsOf } from './findings.js';
 
@@ -25,6 +25,8 @@ export class StepBar {
       onkeydown: (event) => this._key(event),
     });
     this._text = h('output.step');
+    this._age = h('span.age', { title: 'How long ago the newest step of the selected runs was written' });
+    this._latest = h('button', { onclick: () => app.set({ step: '' }), title: 'Follow the newest step' }, 'Latest');
     this._canvas = h('canvas', {
       role: 'img',
       'aria-label': 'Metric of the monitored steps',
@@ -44,8 +46,9 @@ export class StepBar {
         {},
         this._play,
         h('button', { onclick: () => this._go(0), title: 'First step' }, 'First'),
-        h('button', { onclick: () => app.set({ step: '' }), title: 'Follow the newest step' }, 'Latest'),
+        this._latest,
         this._text,
+        this._age,
         this._metric,
       ),
     );
@@ -70,8 +73,17 @@ export class StepBar {
     this._slider.setAttribute('aria-valuetext', `step ${steps[at]}`);
     const latest = !Number.isFinite(step);
     fill(this._text, `step ${steps[at]} `, h('span.muted', {}, latest ? '(latest)' : `of ${steps.at(-1)}`));
+    this._latest.setAttribute('aria-pressed', latest);
     this._at = steps[at];
+    this.tick();
     this._draw();
+  }
+
+  /** Tells how old the newest step is. */
+  tick() {
+    const ages = this.app.shown.map((run) => this.app.age(run)).filter((age) => age !== null);
+    const text = ages.length ? `newest step ${ago(Math.min(...ages))}` : '';
+    if (this._age.textContent !== text) fill(this._age, text);
   }
 
   _go(at) {

@@ -153,7 +153,7 @@ class Panel {
   }
 
   _entry(tensor) {
-    return this.app.api.tensors('time', this.signal, tensor);
+    return this.app.api.tensor('time', this.signal, tensor);
   }
 
   update(tensor) {
