@@ -35,6 +35,41 @@ def test_notebook_is_valid_and_has_no_outputs(name):
     assert [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
 
 
+MODEL = """
+%matplotlib inline
+import keras
+import numpy as np
+import keras_initkit as kik
+model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)])
+plan, diagnosis = kik.recommend(model), kik.diagnose(model, np.ones((8, 4)))
+"""
+
+
+def test_each_result_is_one_output_of_its_cell(tmp_path):
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    shown, printed = ("plan", "diagnosis"), ("print(plan)", "print(diagnosis)")
+    cells = [MODEL, *shown, *printed, "diagnosis.show()", "diagnosis.plot()"]
+    notebook = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, cells)])
+    execute(nbclient, notebook, tmp_path)
+    _, *results = (cell.outputs for cell in notebook.cells)
+    outputs = [output for (output,) in results]
+    kinds = [set(output.get("data", ())) for output in outputs]
+    assert kinds[:2] == [{"text/plain", "text/html"}] * 2
+    assert [output.get("name") for output in outputs[2:4]] == ["stdout"] * 2
+    assert "text/html" in kinds[4]
+    assert "image/png" in kinds[5]
+
+
+def execute(nbclient, notebook, directory):
+    nbclient.NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(directory)}},
+    ).execute()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_notebook_runs_and_shows_its_pictures(name, tmp_path):
@@ -48,12 +83,7 @@ def test_notebook_runs_and_shows_its_pictures(name, tmp_path):
     )
     small = f"{SMALL[name]}\nLOG_DIR = {str(tmp_path / 'log')!r}"
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(small))
-    nbclient.NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    ).execute()
+    execute(nbclient, notebook, tmp_path)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) == PICTURES[name]

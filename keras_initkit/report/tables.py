@@ -11,9 +11,7 @@ _WIDTH = 120  # columns where there is no terminal to ask
 
 def to_text(renderable: Any, width: int = _WIDTH) -> str:
     """Returns what a terminal of this width would show, without colours."""
-    console = rich.console.Console(
-        file=io.StringIO(), width=width, highlight=False, color_system=None
-    )
+    console = _console(width, color_system=None)
     with console.capture() as captured:
         console.print(renderable)
     lines = captured.get().splitlines()
@@ -26,14 +24,23 @@ def to_html(renderable: Any, width: int = _WIDTH) -> str:
     A name that reads as a link of rich's markup (`[link=javascript:...]`) must not
     become one, whoever has forgotten to escape it.
     """
-    console = rich.console.Console(
-        file=io.StringIO(), width=width, record=True, highlight=False
-    )
+    console = _console(width, record=True)
     console.print(_WithoutLinks(renderable))
     return console.export_html(
         inline_styles=True,
         code_format='<pre style="font-family:Menlo,Consolas,monospace;'
         'line-height:1.25;overflow-x:auto"><code>{code}</code></pre>',
+    )
+
+
+def _console(width: int, **options: Any) -> rich.console.Console:
+    """Returns a console that writes nowhere: in a notebook, rich would display it."""
+    return rich.console.Console(
+        file=io.StringIO(),
+        width=width,
+        highlight=False,
+        force_jupyter=False,
+        **options,
     )
 
 
