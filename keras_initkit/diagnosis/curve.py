@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import ndtr, stdtrit
 
 from keras_initkit.recording.record import RunRecord
+from keras_initkit_light.format import running
 
 _FEWEST = 4  # losses that a straight line is laid through
 
@@ -110,9 +111,8 @@ def _line(steps: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
 def loss_curve(record: RunRecord) -> LossCurve:
     """Returns the loss between the recorded steps.
 
-    Keras reports running means over the epoch. Where the record tells how many steps an
-    epoch has, they are taken apart: `n` batches with mean `m` after `n'` with mean `m'`
-    leave `(n m - n' m') / (n - n')`. Elsewhere they stay what they are, slower.
+    Keras reports running means over the epoch. Where they can be, they are taken apart
+    (`running.taken_apart`). Elsewhere they stay what they are, slower.
 
     Args:
         record: The run.
@@ -123,20 +123,16 @@ def loss_curve(record: RunRecord) -> LossCurve:
     steps, means = record.scalars.get("loss", ((), ()))
     x = np.asarray(steps, np.int64)
     y = np.asarray(means, np.float64)
-    fit, epochs = record.metadata.get("fit") or {}, np.zeros(0)
-    if fit.get("steps_per_epoch"):
-        epoch, position = np.divmod(x - fit["first_step"], fit["steps_per_epoch"])
-        seen = position + 1
+    epochs = running.Epochs.of(record.metadata)
+    ends = np.zeros(0)
+    apart = running.taken_apart(x, y, epochs)
+    if epochs is not None and apart is not None:
+        epoch, seen = epochs.places(x)
         last = np.append(epoch[1:] != epoch[:-1], True)
-        epochs = y[last & (seen >= 0.9 * fit["steps_per_epoch"])]
-        same = np.zeros(len(x), bool)
-        same[1:] = epoch[1:] == epoch[:-1]
-        before = np.where(same, np.roll(seen, 1), 0)
-        sums = np.where(before > 0, np.roll(y, 1), 0.0) * before
-        y = (y * seen - sums) / (seen - before)
+        ends, y = y[last & (seen >= 0.9 * epochs.steps)], apart
     finite = np.isfinite(y)
     diverged = None
     if finite.any() and not finite[-1]:
         diverged = int(x[np.flatnonzero(finite)[-1] + 1])
     penalty = record.metadata.get("penalty") or 0.0
-    return LossCurve(x[finite], y[finite], penalty, diverged, epochs)
+    return LossCurve(x[finite], y[finite], penalty, diverged, ends)

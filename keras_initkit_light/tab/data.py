@@ -1,5 +1,6 @@
 """What the event files hold of the runs, read through TensorBoard's data provider."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -11,7 +12,7 @@ from tensorboard import errors
 from tensorboard.data import provider
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
-from keras_initkit_light.format import files, packing, schema, sealing
+from keras_initkit_light.format import files, packing, running, schema, sealing
 from keras_initkit_light.tab import listing
 from keras_initkit_light.tab.listing import Run, Series
 from keras_initkit_light.tab.parts import (
@@ -22,10 +23,13 @@ from keras_initkit_light.tab.parts import (
     Sampling,
     chunks_of,
     parts_of,
+    sampled,
 )
 
 # More than a tag can hold: the provider's own sampling is random.
 _ALL = 10**9
+# The metric that Keras reports as a running mean, whatever the model.
+_LOSS = "loss"
 # What to ask the provider for at once: its replies are limited to 256 MiB, and larger
 # ones than this are no faster.
 _BATCH_BYTES = 8 * 2**20
@@ -124,7 +128,12 @@ class Logs:
     def metrics(
         self, runs: list[Run], sampling: Sampling
     ) -> list[tuple[Run, list[Part]]]:
-        """Reads the metrics of the monitored steps, a part per set of names."""
+        """Reads the metrics of the monitored steps, a part per set of names.
+
+        The loss is that of the steps between, where the running means that Keras
+        reports can be taken apart; a note says where they cannot.
+        """
+        facts = self.texts(runs, schema.RUN_TAG)
 
         def choose(run: Run) -> list[Series]:
             return _of(run, "metrics", "")
@@ -132,16 +141,17 @@ class Logs:
         def cut(series: Series) -> Cut:
             return Cut(series.columns, row=0)
 
+        every = Sampling(_ALL)
         return [
             (
                 run,
                 [
-                    part
+                    sampled(_with_step_losses(run, part, facts.get(run.run)), sampling)
                     for same in _by_columns(read)
-                    for part in parts_of(run, same, cut, sampling)
+                    for part in parts_of(run, same, cut, every)
                 ],
             )
-            for run, read in self._read(runs, choose, sampling)
+            for run, read in self._read(runs, choose, every)
         ]
 
     def texts(self, runs: Iterable[Run], tag: str) -> dict[str, dict[str, Any]]:
@@ -260,6 +270,22 @@ class Logs:
             (run, [(series, found[key(run, series)]) for series in each])
             for run, each in chosen
         ]
+
+
+def _with_step_losses(run: Run, part: Part, facts: Any) -> Part:
+    """Returns metrics of all recorded steps with the loss of the steps between."""
+    if _LOSS not in part.names:
+        return part
+    column = part.names.index(_LOSS)
+    losses = running.taken_apart(
+        np.asarray(part.steps), part.values[:, column], running.Epochs.of(facts)
+    )
+    if losses is None:
+        run.notes.append(f"{_LOSS}: running means of each epoch, as they were reported")
+        return part
+    values = np.array(part.values)
+    values[:, column] = losses
+    return dataclasses.replace(part, values=values)
 
 
 def _by_columns(

@@ -134,6 +134,13 @@ def parts_of(
     return parts
 
 
+def sampled(part: Part, sampling: Sampling) -> Part:
+    """Returns a part at the steps that are wanted."""
+    chosen = _sampled(np.asarray(part.steps), sampling)
+    steps = [part.steps[place] for place in chosen]
+    return Part(part.names, steps, part.values[chosen])
+
+
 def _cut_out(
     chunks: Sequence[packing.Chunk], wanted: Cut, sampling: Sampling
 ) -> tuple[list[int], Array, int]:

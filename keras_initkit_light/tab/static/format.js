@@ -67,6 +67,18 @@ export function ago(seconds) {
   return `${Math.floor(seconds / (size || 1))} ${unit} ago`;
 }
 
+const METRICS = {
+  loss: 'mean over the steps since the recorded step before',
+  monitor_overhead: 'extra time of monitored steps, as a share of the training time so far',
+  skipped_steps: 'steps skipped so far, as their scaled gradients were not finite',
+};
+
+/** What the values of a metric are. */
+export function aboutMetric(name) {
+  if (Object.hasOwn(METRICS, name)) return METRICS[name];
+  return name.startsWith('val_') ? 'over the validation data' : 'as Keras reports it: over the epoch so far';
+}
+
 /** Cuts a long name in the middle. */
 export function shorten(text, length) {
   const points = [...text];

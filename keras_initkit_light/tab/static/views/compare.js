@@ -3,7 +3,7 @@
 import { dashOf, groupColor } from '../charts/colors.js';
 import { LineChart } from '../charts/lines.js';
 import { fill, h, notice, select, swatch } from '../dom.js';
-import { exact, factor, short } from '../format.js';
+import { aboutMetric, exact, factor, short } from '../format.js';
 import {
   display, emptyRange, frameAt, history, include, isWanted, layerOf, mergeOrder, metricScale,
   robustRange, scaleKind, spread, throughDepth,
@@ -168,7 +168,7 @@ export class CompareView extends SignalView {
     const metric = all.includes('loss') ? 'loss' : all[0];
     this._figures[1].hidden = metric === undefined;
     if (metric === undefined) return;
-    this._caption(1, `${metric} by ${this.key}`);
+    this._caption(1, `${metric} by ${this.key}`, aboutMetric(metric));
     let [low, high] = [Infinity, -Infinity];
     for (const group of this._groups) {
       const byStep = new Map();
@@ -203,11 +203,11 @@ export class CompareView extends SignalView {
     });
   }
 
-  _caption(i, text) {
+  _caption(i, text, about = '') {
     const [figure, caption] = [this._figures[i], this._figures[i].firstChild];
     if (figure.dataset.title === text) return;
     figure.dataset.title = text;
-    fill(caption, h('strong', {}, text));
+    fill(caption, h('strong', {}, text), h('span.muted', {}, about));
   }
 
   _updateTable() {

@@ -3,7 +3,7 @@
 import { surface, themeColors, line, place, write } from '../charts/canvas.js';
 import { linearScale, makeScale } from '../charts/scale.js';
 import { fill, h } from '../dom.js';
-import { ago, short } from '../format.js';
+import { aboutMetric, ago, short } from '../format.js';
 import { history, metricScale, robustRange } from '../model.js';
 import { findingsOf } from './findings.js';
 
@@ -36,6 +36,7 @@ export class StepBar {
       'aria-label': 'Metric',
       onchange: () => this._draw(),
     });
+    this._about = h('span.muted');
     this.element = h(
       'footer',
       { hidden: true },
@@ -49,6 +50,7 @@ export class StepBar {
         this._latest,
         this._text,
         this._age,
+        this._about,
         this._metric,
       ),
     );
@@ -149,6 +151,7 @@ export class StepBar {
     this._canvas.parentElement.hidden = !names.length;
     if (!names.length) return;
     const metric = this._metric.value;
+    if (this._about.textContent !== aboutMetric(metric)) fill(this._about, aboutMetric(metric));
     const curves = runs.map(({ run, parts }) => ({ run, ...history(parts, metric) }));
     const width = Math.max(200, this.element.clientWidth - 24);
     const context = surface(this._canvas, width, HEIGHT);
