@@ -74,13 +74,14 @@ def test_scalars_are_the_numbers_of_the_record(tmp_path):
     matrices = written(tmp_path, tensors)
     found, plugins = read(tmp_path)
     shown = stock.shown_statistics(tensors)
-    assert shown == stock.STATISTICS[0][1]
+    assert {s: n for s, n in shown.items() if n} == stock.STATISTICS[0][1]
     expected = {
         schema.tag(signal, key, name)
         for signal, keys in tensors.items()
         for key in keys
         for name in shown[signal]
     }
+    assert len(expected) == 3 * stock.MOST_A_LAYER
     scalars = {tag for tag, plugin in plugins.items() if plugin == "scalars"}
     quantiles = {stock.over_layers_tag(s, q) for s in tensors for q in stock.QUANTILES}
     assert scalars == expected | quantiles | {"metrics/loss"}
@@ -116,13 +117,35 @@ def test_over_layers_are_quantiles_of_the_finite_values_of_kernels(tmp_path):
     assert np.isnan(board.numbers({"gradient": values})[-3:]).all()
 
 
-@pytest.mark.parametrize(("layers", "choice"), [(4, 0), (20, 1), (100, 2), (400, 3)])
+def test_a_layer_shows_no_more_than_a_person_reads_and_no_vectors():
+    names = ("query", "key", "value", "output", "gate", "bias")
+    weights = tuple(schema.TensorKey("attention", name) for name in names)
+    calls = tuple(schema.TensorKey("attention", "output", n) for n in range(3))
+    tensors = {"activation": calls, "gradient": weights, "weight": weights}
+    shown = stock.shown_statistics(tensors)
+    board = stock.ScalarBoard(tensors, shown, {("attention", "query"): "offset"})
+    tags = [tag for tag in board.scalars.tags if not tag.startswith("over_layers")]
+    assert len(tags) == stock.MOST_A_LAYER
+    assert tags[6:] == [
+        schema.tag("gradient", key, "rms") for key in (weights[1], weights[2])
+    ]
+    values = {
+        signal: np.arange(len(keys) * 32.0).reshape(len(keys), 32)
+        for signal, keys in tensors.items()
+    }
+    rms = schema.statistics_of("gradient").index("rms")
+    assert board.numbers(values)[6 + 3] == values["gradient"][1, rms]
+
+
+@pytest.mark.parametrize(
+    ("layers", "choice"), [(4, 0), (75, 0), (76, 1), (200, 1), (201, 2)]
+)
 def test_deep_models_show_fewer_statistics(layers, choice):
     tensors = keys_of(layers)
     shown = stock.shown_statistics(tensors)
     most, expected = stock.STATISTICS[choice]
     assert shown == {signal: expected.get(signal, ()) for signal in tensors}
-    tags = sum(len(tensors[signal]) * len(names) for signal, names in shown.items())
+    tags = sum(map(len, stock.shown_cells(tensors, shown).values()))
     assert tags <= most
     histograms = sum(len(tensors[s]) for s in stock.shown_histograms(tensors))
     assert histograms <= stock.MAX_HISTOGRAMS
@@ -146,11 +169,12 @@ def test_charts_name_patterns_that_match_every_layer(tmp_path):
     assert plugins["custom_scalars__config__"] == "custom_scalars"
     layout = layout_pb2.Layout.FromString(tensor_util.make_ndarray(value.tensor).item())
     spread, each = layout.category
-    assert len(spread.chart) == len(each.chart) == len(schema.ALL_SIGNALS)
+    shown = [*stock.STATISTICS[0][1]]
+    assert len(spread.chart) == len(schema.ALL_SIGNALS)
     for chart in spread.chart:
         (series,) = chart.margin.series
         assert {series.value, series.lower, series.upper} <= found.keys()
-    for chart, signal in zip(each.chart, schema.ALL_SIGNALS, strict=True):
+    for chart, signal in zip(each.chart, shown, strict=True):
         (pattern,) = chart.multiline.tag
         matched = {tag for tag in found if re.match(pattern, tag)}
         assert matched == {

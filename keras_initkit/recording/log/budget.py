@@ -41,10 +41,9 @@ def estimate(
     """
     statistics = stock.shown_statistics(tensors)
     shown = [
-        schema.tag(signal, key, name)
-        for signal, keys in tensors.items()
-        for key in keys
-        for name in statistics[signal]
+        schema.tag(signal, tensors[signal][row], name)
+        for signal, cells in stock.shown_cells(tensors, statistics).items()
+        for row, name in cells
     ]
     shown += [
         stock.over_layers_tag(signal, quantile)
@@ -82,7 +81,7 @@ def told(budget: dict[str, Any]) -> str:
     )
     most, fullest = stock.STATISTICS[0]
     shown = {signal: tuple(names) for signal, names in budget["statistics"].items()}
-    if all(fullest[signal] == names for signal, names in shown.items()):
+    if all(fullest.get(signal, ()) == names for signal, names in shown.items()):
         return text
     return (
         f"{text}; stock dashboards show {_listed(shown)} only, because more would make "

@@ -4,7 +4,9 @@ Scalars a layer, three over all layers (so that a deep model has charts that can
 read), histograms, charts for Custom Scalars, and a table of findings as text.
 """
 
+import collections
 import math
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,22 +18,11 @@ from keras_initkit import schema
 from keras_initkit.recording.log import events
 from keras_initkit.recording.series import SignalSeries
 
+# Most scalars of one layer: those of weights behind these are in our own tab.
+MOST_A_LAYER = 8
 # Statistics of each signal, the fullest choice first, each with the most scalars that
 # it may make: the first that keeps within its limit is taken.
 STATISTICS: tuple[tuple[float, dict[str, tuple[str, ...]]], ...] = (
-    (
-        300,
-        {
-            "activation": ("std", "mean", "rms", "zero_fraction", "nonfinite_count"),
-            "preactivation": ("std",),
-            "backprop": ("rms",),
-            "gradient": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
-            "weight": ("rms", "mean", "std", "zero_fraction", "nonfinite_count"),
-            "update": ("rms",),
-            "inference": ("std",),
-            "state": ("rms",),
-        },
-    ),
     (
         600,
         {
@@ -40,9 +31,6 @@ STATISTICS: tuple[tuple[float, dict[str, tuple[str, ...]]], ...] = (
             "backprop": ("rms",),
             "gradient": ("rms",),
             "weight": ("rms",),
-            "update": ("rms",),
-            "inference": ("std",),
-            "state": ("rms",),
         },
     ),
     (600, {"activation": ("std",), "gradient": ("rms",)}),
@@ -75,6 +63,7 @@ _SHARES = np.array(list(QUANTILES.values()))
 SMALLEST = 1e-20
 
 Tensors = Mapping[str, Sequence[schema.TensorKey]]
+Roles = Mapping[tuple[str, str], str]
 
 
 def shown_statistics(tensors: Tensors) -> dict[str, tuple[str, ...]]:
@@ -85,13 +74,45 @@ def shown_statistics(tensors: Tensors) -> dict[str, tuple[str, ...]]:
     """
     for most, choice in STATISTICS:
         shown = {signal: choice.get(signal, ()) for signal in tensors}
-        if _count(tensors, shown) <= most:
+        if sum(map(len, shown_cells(tensors, shown).values())) <= most:
             break
     return shown
 
 
-def _count(tensors: Tensors, choice: Mapping[str, tuple[str, ...]]) -> int:
-    return sum(len(keys) * len(choice.get(s, ())) for s, keys in tensors.items())
+def shown_cells(
+    tensors: Tensors,
+    shown: Mapping[str, Sequence[str]],
+    roles: Roles = types.MappingProxyType({}),
+) -> dict[str, list[tuple[int, str]]]:
+    """Returns the numbers that are shown of each layer, `MOST_A_LAYER` at most.
+
+    Args:
+        tensors: `{signal: keys}` of what is recorded.
+        shown: `{signal: names}` of the statistics that are shown.
+        roles: `{(layer, weight): role}`; vectors (biases) are left out.
+
+    Returns:
+        `{signal: [(row, statistic)]}`.
+    """
+    left: collections.defaultdict[str, int]
+    left = collections.defaultdict(lambda: MOST_A_LAYER)
+    cells: dict[str, list[tuple[int, str]]] = {}
+    for signal, keys in tensors.items():
+        cells[signal] = []
+        for row in kernels(keys, roles):
+            names = shown[signal][: left[keys[row].layer]]
+            left[keys[row].layer] -= len(names)
+            cells[signal] += [(row, name) for name in names]
+    return cells
+
+
+def kernels(keys: Sequence[schema.TensorKey], roles: Roles) -> list[int]:
+    """Returns the rows of tensors that are no vectors (biases), as far as is known."""
+    return [
+        row
+        for row, key in enumerate(keys)
+        if roles.get((key.layer, key.tensor)) not in schema.VECTORS
+    ]
 
 
 def shown_histograms(tensors: Tensors) -> tuple[str, ...]:
@@ -116,27 +137,25 @@ class ScalarBoard:
         self,
         tensors: Tensors,
         shown: Mapping[str, Sequence[str]],
-        roles: Mapping[tuple[str, str], str],
+        roles: Roles,
     ):
         self.tensors = {signal: tuple(keys) for signal, keys in tensors.items()}
         descriptions: dict[str, str] = {}
-        # Where the numbers of a signal lie: columns of every row, rows of the kernels.
-        self._columns: dict[str, list[int]] = {}
+        # Where the numbers of a signal lie: rows and columns of those of each layer,
+        # rows and column of what is told over all layers.
+        self._cells: dict[str, tuple[list[int], list[int]]] = {}
         self._kernels: dict[str, tuple[list[int], int]] = {}
+        cells = shown_cells(self.tensors, shown, roles)
         for signal, keys in self.tensors.items():
             statistics = schema.statistics_of(signal)
-            self._columns[signal] = [statistics.index(name) for name in shown[signal]]
-            for key in keys:
-                for name in shown[signal]:
-                    text = schema.STATISTICS[name].description
-                    descriptions[schema.tag(signal, key, name)] = text
+            rows = [row for row, _ in cells[signal]]
+            columns = [statistics.index(name) for _, name in cells[signal]]
+            self._cells[signal] = rows, columns
+            for row, name in cells[signal]:
+                text = schema.STATISTICS[name].description
+                descriptions[schema.tag(signal, keys[row], name)] = text
             name = OVER_LAYERS[signal]
-            kernels = [
-                row
-                for row, key in enumerate(keys)
-                if roles.get((key.layer, key.tensor)) not in schema.VECTORS
-            ]
-            self._kernels[signal] = (kernels, statistics.index(name))
+            self._kernels[signal] = kernels(keys, roles), statistics.index(name)
             for quantile in QUANTILES:
                 descriptions[over_layers_tag(signal, quantile)] = (
                     f"{quantile} over the layers of log10 of the {name}, at least "
@@ -154,7 +173,7 @@ class ScalarBoard:
         parts = []
         for signal in self.tensors:
             matrix = matrices[signal]
-            parts.append(matrix[:, self._columns[signal]].ravel())
+            parts.append(matrix[self._cells[signal]])
             rows, column = self._kernels[signal]
             parts.append(_quantiles(matrix[rows, column]))
         return np.concatenate(parts)
@@ -205,7 +224,11 @@ def histogram_tag(signal: str, key: schema.TensorKey) -> str:
     return f"{signal}/{key.label}"
 
 
-def charts(signals: Sequence[str], vectors: Sequence[str]) -> summary_pb2.Summary.Value:
+def charts(
+    signals: Sequence[str],
+    vectors: Sequence[str],
+    shown: Mapping[str, Sequence[str]],
+) -> summary_pb2.Summary.Value:
     """Makes the charts of the Custom Scalars dashboard: all layers in one chart.
 
     The tags are named by patterns, so that the charts of all runs are the same ones:
@@ -214,6 +237,7 @@ def charts(signals: Sequence[str], vectors: Sequence[str]) -> summary_pb2.Summar
     Args:
         signals: Names of the signals.
         vectors: Names of weights that are left out (biases).
+        shown: `{signal: names}` of the statistics that are shown of each layer.
     """
     spread = layout_pb2.Category(title="log10 over all layers: median, 5% to 95%")
     each = layout_pb2.Category(title="every layer", closed=True)
@@ -223,10 +247,13 @@ def charts(signals: Sequence[str], vectors: Sequence[str]) -> summary_pb2.Summar
         spread.chart.add(title=title).margin.series.add(
             value=middle, lower=low, upper=high
         )
+        if OVER_LAYERS[signal] not in shown[signal]:
+            continue
         no_vectors = "".join(f"(?!.*:{name}/)" for name in vectors)
         pattern = f"^{signal}/{no_vectors}.*/{OVER_LAYERS[signal]}$"
         each.chart.add(title=title).multiline.tag.append(pattern)
-    return events.layout(layout_pb2.Layout(category=[spread, each]))
+    categories = [spread, each] if each.chart else [spread]
+    return events.layout(layout_pb2.Layout(category=categories))
 
 
 def findings_table(findings: Sequence[Mapping[str, Any]]) -> str:

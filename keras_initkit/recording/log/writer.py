@@ -177,15 +177,14 @@ class RunWriter:
         tensors = {signal: one.tensors for signal, one in series.items()}
         board = self._boards.get(tuple(series))
         if board is None or board.tensors != tensors:
-            board = self._boards[tuple(series)] = stock.ScalarBoard(
-                tensors,
-                {**stock.shown_statistics(tensors), **self._shown},
-                record.roles(),
-            )
+            for signal, names in stock.shown_statistics(tensors).items():
+                self._shown.setdefault(signal, names)
+            board = stock.ScalarBoard(tensors, self._shown, record.roles())
+            self._boards[tuple(series)] = board
             signals = {signal for signals in self._boards for signal in signals}
             ordered = schema.check_signals(tuple(signals))
             vectors = names_in_table(*schema.VECTORS)
-            charts = stock.charts(ordered, vectors)
+            charts = stock.charts(ordered, vectors, self._shown)
             self._stock.write(step, [charts], lasting=True)
         matrices = {signal: one.last() for signal, one in series.items()}
         self._stock.write_scalars(step, board.scalars, board.numbers(matrices))
