@@ -47,7 +47,7 @@ def main(argv=None):
         seeds=1,
         epochs=1,
         batch_size=128,
-        every=117,
+        every=39,
         log_dir=args.log_dir,
     )
     print(comparison)

@@ -39,9 +39,15 @@ def test_the_sample_shows_what_its_page_says():
     assert factors["random"] > 50
 
 
+def test_the_sample_has_histograms_of_more_than_the_first_step():
+    for name in RUNS:
+        histograms = RunRecord.load(SAMPLE / name).histograms
+        assert histograms["activation"].steps.tolist() == [0, 390]
+
+
 def test_the_sample_is_small_and_tells_nothing_of_the_machine():
     files = [path for path in SAMPLE.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 700_000
+    assert sum(path.stat().st_size for path in files) < 900_000
     assert_tells_nothing(files)
 
 

@@ -195,3 +195,54 @@ def test_forty_runs_of_two_hundred_layers(page, large):
     page.settle()
     assert frame.get_by_text("28 more runs are selected").is_visible()
     assert len(page.csv()) == 40 * 200 * 2
+
+
+def test_ticks_over_steps_are_recorded_and_whole(page, server):
+    frame = page.open(server)
+    ticks = (
+        "([low, high]) => import('./static/charts/scale.js')"
+        ".then(({ stepScale }) => stepScale(low, high, 6).ticks.map((t) => t.value))"
+    )
+    assert frame.evaluate(ticks, [7, 7]) == [7]
+    assert frame.evaluate(ticks, [0, 1]) == [0, 1]
+    assert frame.evaluate(ticks, [3, 5]) == [3, 4, 5]
+    for high in (2, 9, 100, 12_345):
+        found = frame.evaluate(ticks, [0, high])
+        assert all(tick == int(tick) and 0 <= tick <= high for tick in found)
+        assert len(found) >= 2
+
+
+# The columns of a heat map that lie below the pixels of its width.
+COLUMNS = """async (steps) => {
+  const { HeatMap } = await import('./static/charts/heatmap.js');
+  const map = new HeatMap({ label: 'test' });
+  map.element.style.width = '600px';
+  document.body.append(map.element);
+  let seen = null;
+  const scale = { kind: 'linear', at: () => 0.5 };
+  const tip = (column) => { seen = column; return []; };
+  map.show({ names: ['a'], steps, value: () => 1, scale, height: 100, tip });
+  const { left, top } = map.canvas.getBoundingClientRect();
+  const found = [];
+  for (let x = 0; x < 600; x++) {
+    seen = null;
+    const at = { clientX: left + x, clientY: top + 40 };
+    map.canvas.dispatchEvent(new MouseEvent('mousemove', at));
+    if (seen !== null) found.push(seen);
+  }
+  map.element.remove();
+  return found;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "shares"),
+    [([7], [1]), ([0, 10], [0.5, 0.5]), ([0, 10, 40], [0.125, 0.5, 0.375])],
+)
+def test_heat_map_ends_with_its_last_step(page, server, steps, shares):
+    columns = page.open(server).evaluate(COLUMNS, steps)
+    assert columns == sorted(columns)
+    assert len(columns) > 500
+    for column, share in enumerate(shares):
+        width = columns.count(column)
+        assert abs(width - share * len(columns)) <= 2

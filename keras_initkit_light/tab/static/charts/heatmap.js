@@ -4,7 +4,7 @@ import { h } from '../dom.js';
 import { commonPrefix, commonSuffix, shorten } from '../format.js';
 import { everyNth, line, place, surface, themeColors, write } from './canvas.js';
 import { colorOf, css, NONFINITE, ZERO } from './colors.js';
-import { linearScale } from './scale.js';
+import { stepScale } from './scale.js';
 import { hideTip, showTip } from './tooltip.js';
 
 const RIGHT = 10;
@@ -16,7 +16,7 @@ const TOP = 4;
  *
  * `show(spec)` draws:
  *   names: the rows from top to bottom;
- *   steps: ascending numbers, one a column; a column lasts until the next;
+ *   steps: ascending whole numbers, one a column; columns meet half way between theirs;
  *   value(column, row): a number, or `null` where there is none;
  *   scale: from `makeScale`;
  *   height; markedRow, markedStep;
@@ -60,18 +60,17 @@ export class HeatMap {
     const plot = {
       left, top: TOP, width: width - left - RIGHT, height: spec.height - TOP - BOTTOM,
     };
-    const [first, last] = [spec.steps[0], spec.steps.at(-1)];
-    // The last column is as wide as the one before it.
-    const end = spec.steps.length > 1 ? last + (last - spec.steps.at(-2)) : last + 1;
-    const steps = linearScale(first, end, plot.width / 70);
-    return { width, plot, labels, steps, first, end };
+    const steps = stepScale(spec.steps[0], spec.steps.at(-1), plot.width / 70);
+    // Where columns begin and end, in [0, 1].
+    const middles = spec.steps.slice(1).map((step, i) => steps.at((step + spec.steps[i]) / 2));
+    return { width, plot, labels, steps, edges: [0, ...middles, 1] };
   }
 
   _draw() {
     const { spec } = this;
     const colors = themeColors();
     this._geometry = this._layout();
-    const { width, plot, labels, steps } = this._geometry;
+    const { width, plot, labels, steps, edges } = this._geometry;
     const context = surface(this.canvas, width, spec.height);
     context.imageSmoothingEnabled = false;
     context.drawImage(this._image(), plot.left, plot.top, plot.width, plot.height);
@@ -104,9 +103,7 @@ export class HeatMap {
     }
     if (this._cursor) {
       const [column, r] = this._cursor;
-      const x1 = plot.left + steps.at(spec.steps[column]) * plot.width;
-      const next = spec.steps[column + 1] ?? this._geometry.end;
-      const x2 = plot.left + steps.at(next) * plot.width;
+      const [x1, x2] = [edges[column], edges[column + 1]].map((at) => plot.left + at * plot.width);
       context.strokeStyle = colors.ink;
       context.lineWidth = 1.5;
       context.strokeRect(x1, plot.top + r * row, Math.max(2, x2 - x1), row);
@@ -116,13 +113,12 @@ export class HeatMap {
   /** The cells as a picture of one pixel a row and about one a screen pixel a column. */
   _image() {
     const { spec } = this;
-    const { plot, first, end } = this._geometry;
+    const { plot, edges } = this._geometry;
     const width = Math.max(1, Math.round(plot.width));
     const height = spec.names.length;
-    const key = `${width}`;
-    if (this._picture?.key === key && this._picture.value === spec.value &&
-        this._picture.scale === spec.scale) {
-      return this._picture.canvas;
+    const kept = this._picture;
+    if (kept?.width === width && kept.value === spec.value && kept.scale === spec.scale) {
+      return kept.canvas;
     }
     const canvas = document.createElement('canvas');
     [canvas.width, canvas.height] = [width, height];
@@ -130,8 +126,7 @@ export class HeatMap {
     const image = context.createImageData(width, height);
     let column = 0;
     for (let x = 0; x < width; x++) {
-      const step = first + ((x + 0.5) / width) * (end - first);
-      while (column + 1 < spec.steps.length && spec.steps[column + 1] <= step) column++;
+      while (column + 1 < spec.steps.length && edges[column + 1] <= (x + 0.5) / width) column++;
       for (let row = 0; row < height; row++) {
         const value = spec.value(column, row);
         if (value === null) continue;
@@ -140,18 +135,17 @@ export class HeatMap {
       }
     }
     context.putImageData(image, 0, 0);
-    this._picture = { key, value: spec.value, scale: spec.scale, canvas };
+    this._picture = { width, value: spec.value, scale: spec.scale, canvas };
     return canvas;
   }
 
   _cell(px, py) {
     if (!this.spec) return null;
-    const { plot, first, end } = this._geometry;
+    const { plot, edges } = this._geometry;
     const row = Math.floor(((py - plot.top) / plot.height) * this.spec.names.length);
-    const step = first + ((px - plot.left) / plot.width) * (end - first);
-    if (row < 0 || row >= this.spec.names.length || step > end) return null;
-    const column = this.spec.steps.findLastIndex((one) => one <= step);
-    return column < 0 ? null : [column, row];
+    const at = (px - plot.left) / plot.width;
+    if (row < 0 || row >= this.spec.names.length || at < 0 || at > 1) return null;
+    return [Math.min(this.spec.steps.length - 1, edges.findLastIndex((edge) => edge <= at)), row];
   }
 
   _hover(event) {

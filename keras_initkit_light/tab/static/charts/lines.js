@@ -3,7 +3,7 @@
 import { h } from '../dom.js';
 import { commonPrefix, commonSuffix, shorten } from '../format.js';
 import { everyNth, line, place, surface, themeColors, write } from './canvas.js';
-import { makeScale, linearScale } from './scale.js';
+import { makeScale, stepScale } from './scale.js';
 import { hideTip, showTip } from './tooltip.js';
 
 const LEFT = 52;
@@ -15,7 +15,7 @@ const SLANT = -Math.PI / 5;
  * A chart of lines.
  *
  * `show(spec)` draws:
- *   x: `{names}` (one place a name) or `{low, high, title}` (numbers);
+ *   x: `{names}` (one place a name) or `{low, high, title}` (whole numbers);
  *   y: `{kind, range}` as `makeScale` takes them;
  *   lines: `[{color, dash, width, alpha, points: [[x, y]...], dots}]`, `y` being `null`
  *     where there is no value (the line has a gap);
@@ -73,7 +73,7 @@ export class LineChart {
       const at = scale.at(value);
       return at === null ? floor + LANE / 2 : floor - Math.min(1.02, Math.max(-0.02, at)) * plot.height;
     };
-    const xScale = names ? null : linearScale(spec.x.low, spec.x.high, plot.width / 80);
+    const xScale = names ? null : stepScale(spec.x.low, spec.x.high, plot.width / 80);
     const margin = names ? Math.min(16, plot.width / names.length / 2) : 0;
     const inner = plot.width - 2 * margin;
     const x = names
@@ -185,9 +185,9 @@ export class LineChart {
     }
     context.stroke();
     context.setLineDash([]);
-    if (dots) {
-      for (const [at, value] of points) {
-        if (value === null) continue;
+    const alone = (i) => (points[i - 1]?.[1] ?? null) === null && (points[i + 1]?.[1] ?? null) === null;
+    for (const [i, [at, value]] of points.entries()) {
+      if (value !== null && (dots || alone(i))) {
         if (!Number.isFinite(value)) cross(context, x(at), y(value), colors.bad);
         else {
           context.beginPath();

@@ -27,6 +27,14 @@ export function linearScale(low, high, count = 6) {
   return { kind: 'linear', at, ticks, low, high };
 }
 
+/** A scale over steps, which are whole numbers: one alone is in the middle. */
+export function stepScale(low, high, count = 6) {
+  if (low === high) {
+    return { kind: 'linear', at: () => 0.5, ticks: [{ value: low, text: short(low) }], low, high };
+  }
+  return linearScale(low, high, Math.min(count, high - low));
+}
+
 function niceStep(rough) {
   const power = 10 ** Math.floor(Math.log10(rough));
   return power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.999);
