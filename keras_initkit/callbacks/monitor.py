@@ -13,15 +13,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit import capture, schedules, schema, stats
+from keras_initkit import capture, schedules, schema
 from keras_initkit.callbacks import evaluating
+from keras_initkit.callbacks.arguments import (
+    checked_evaluate,
+    checked_histograms,
+    checked_signals,
+    listed,
+)
 from keras_initkit.callbacks.counting import StepCount, iterations_of
 from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
 from keras_initkit.callbacks.predicting import Expectation
+from keras_initkit.callbacks.writing import GuardedLog
 from keras_initkit.capture.guard import Guard, RefusedError, guarded
 from keras_initkit.diagnosis import Finding
-from keras_initkit.recording import RunRecord, RunShare
+from keras_initkit.recording import RunRecord
 from keras_initkit.recording.log import budget, storage
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure import layers as layers_room
@@ -31,17 +38,12 @@ logger = logging.getLogger(__name__)
 
 Rules = str | Sequence[str] | Mapping[str, Mapping[str, float] | None] | None
 
-# Histograms are recorded at the first monitored step and every so many after it.
-HISTOGRAM_EVERY = 10
-
-
 # What a monitor holds of the training that it watches: no copy of it has it.
 _OF_A_FIT = {
     *vars(keras.callbacks.Callback()),
     "guard",
     "_session",
-    "_run",
-    "_last_run",
+    "_log",
     "_count",
     "_meter",
     "_monitored",
@@ -166,10 +168,10 @@ class SignalMonitor(keras.callbacks.Callback):
         if log_dir is not None:
             log_dir = storage.checked(log_dir, "log_dir")
         self.log_dir = log_dir
-        self.signals = _checked_signals(signals)
-        self.evaluate = _checked_evaluate(evaluate)
+        self.signals = checked_signals(signals)
+        self.evaluate = checked_evaluate(evaluate)
         self.selection = capture.Selection(layers, exclude)
-        self.histograms = _checked_histograms(histograms)
+        self.histograms = checked_histograms(histograms)
         self.record = RunRecord()
         self._schedule = schedules.as_schedule(every)
         self._judge = Judge(rules, on_finding, severity)
@@ -179,8 +181,7 @@ class SignalMonitor(keras.callbacks.Callback):
         """Sets what belongs to the training that is watched, not to the monitor."""
         keras.callbacks.Callback.__init__(self)
         self._session: Any = None
-        self._run: Any = None
-        self._last_run: Any = None
+        self._log = GuardedLog()
         self._count: Any = None
         self._meter = OverheadMeter()
         self.guard = Guard(type(self).__name__)
@@ -274,7 +275,7 @@ class SignalMonitor(keras.callbacks.Callback):
         """
         loop = step_function
         if not isinstance(loop, capture.Loop):
-            loop = capture.Loop(loop, _listed(models), _listed(optimizers))
+            loop = capture.Loop(loop, listed(models), listed(optimizers))
         self.set_model(loop.trained)
         self._count = None
         self._begin(loop, loop, loop.first_step)
@@ -310,20 +311,15 @@ class SignalMonitor(keras.callbacks.Callback):
     def _begin(self, session, training, first_step, signals=None):
         """Begins to watch a training, told from others by an object."""
         signals = signals or self.signals
-        self._run = None
         if self._session is not None and self._session.model is not self.model:
             self.record.begin_anew()
-            self._last_run = self._evaluated_at = None
-        # With several workers, all of them record and only the chief writes.
-        writes = self.model.distribute_strategy.extended.should_save_summary
-        if self.log_dir is not None and writes:
-            try:
-                written = (*signals, *evaluating.SIGNALS) if self.evaluate else signals
-                self._run = self._last_run = RunShare(
-                    self.log_dir, training, written, self.model, self._last_run
-                )
-            except ValueError as error:
-                raise RefusedError(str(error)) from None
+            self._log.begin_anew()
+            self._evaluated_at = None
+        written = (*signals, *evaluating.SIGNALS) if self.evaluate else signals
+        try:
+            self._log.begin(self.log_dir, training, written, self.model)
+        except ValueError as error:
+            raise RefusedError(str(error)) from None
         self._session = session
         session.listen(self, signals, self.selection, bool(self.histograms))
         self._began = self._last_step = first_step
@@ -390,11 +386,10 @@ class SignalMonitor(keras.callbacks.Callback):
             lambda: self._session.forget(self),
             lambda: self._evaluations.end(),
             self._meter.end,
-            lambda: self._run.close(),
         ):
             with contextlib.suppress(Exception):
                 end()
-        self._run = None
+        self._log.abandon()
 
     def close(self) -> None:
         """Ends what `instrument` began: its steps run untouched, files are closed."""
@@ -431,9 +426,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._meter.end()
         self._take_validation(logs)
         self._ask_rules()
-        if self._run is not None and not self._run.is_dropped:
-            # A training that is resumed goes on from here.
-            self._guarded(self._run.writer.flush)
+        self._log.flush()
 
     def _take_validation(self, logs):
         """Takes in what an epoch's validation gave, as of the last monitored step."""
@@ -444,7 +437,7 @@ class SignalMonitor(keras.callbacks.Callback):
         }
         if metrics and self._monitored:
             part = self.record.add_scalars(self._last_step, metrics)
-            self._write(self._last_step, "write_metrics", metrics, part)
+            self._log.write_metrics(self._last_step, metrics, part)
 
     @guarded("ending the run")
     def on_train_end(self, logs=None):
@@ -464,7 +457,7 @@ class SignalMonitor(keras.callbacks.Callback):
         opened = self._judge.ask(self.record, self._last_step, self._monitored)
         if self._judge.has_rules or self._judge.findings:
             # An empty list tells that rules were asked and found nothing.
-            self._write(self._last_step, "write_findings", self._judge.to_dicts())
+            self._log.write_findings(self._last_step, self._judge.to_dicts())
         return opened
 
     def _close(self, judge):
@@ -495,10 +488,8 @@ class SignalMonitor(keras.callbacks.Callback):
             )
         if self._described and self._meter.is_running:
             self.record.metadata["overhead"] = self._meter.summary()
-            self._write(self._last_step, "write_run", self.record.metadata)
-        if self._run is not None:
-            self._guarded(self._run.close)
-        self._run = None
+            self._log.write_run(self._last_step, self.record.metadata)
+        self._log.close()
         self._judge.act(opened, self.model)
 
     def _check_function(self):
@@ -540,7 +531,7 @@ class SignalMonitor(keras.callbacks.Callback):
             self._facts = description.gather(
                 self.model, batch(), self.params, self._began
             )
-        if self._run is not None and not self._monitored:
+        if self._log.is_open and not self._monitored:
             self._expectation = Expectation(self.model, batch())
         self._tell_budget()
 
@@ -554,8 +545,8 @@ class SignalMonitor(keras.callbacks.Callback):
     def _budget_for(self, tensors, sequences):
         estimate = budget.estimate(tensors, sequences, bool(self.histograms))
         self.record.metadata["budget"] = estimate
-        if self._run is not None:
-            self._run.writer.show(estimate["statistics"])
+        if self._log.is_open:
+            self._log.show(estimate["statistics"])
             logger.info("%s: %s", self.log_dir, budget.told(estimate))
 
     def _receive(self, step, seen, logs):
@@ -568,23 +559,14 @@ class SignalMonitor(keras.callbacks.Callback):
             self._describe(step, seen)
         self._monitored += 1
         self._last_step = step
-        counts = {}
-        for signal, one in seen.items():
-            self.record.add(signal, one.keys, step, one.statistics)
-            if one.histogram is not None:
-                share = stats.magnitudes(one.histogram)
-                self.record.add_histogram(signal, step, share)
-                counts[signal] = one.histogram
-            if one.time is not None:
-                self.record.add_time_steps(signal, step, *one.time)
-        self._write(step, "write_step", self.record, tuple(seen), counts)
+        self._record_step(step, seen)
         metrics = _numbers(logs)
         if self._meter.is_running:
             metrics[schema.OVERHEAD] = self._meter.ratio()
         if self._count is not None and self._count.skipped is not None:
             metrics[schema.SKIPPED] = float(self._count.skipped)
         part = self.record.add_scalars(step, metrics)
-        self._write(step, "write_metrics", metrics, part)
+        self._log.write_metrics(step, metrics, part)
         self._meter.add_host_seconds(time.perf_counter() - started)
 
     def _receive_evaluation(self, step, seen):
@@ -592,9 +574,17 @@ class SignalMonitor(keras.callbacks.Callback):
         if not self._described and not self._is_fitting:
             self._describe(step, seen)
         self._evaluated_at = step
-        for signal, one in seen.items():
-            self.record.add(signal, one.keys, step, one.statistics)
-        self._write(step, "write_step", self.record, tuple(seen), {})
+        self._record_step(step, seen)
+
+    def _record_step(self, step, seen):
+        """Records what a step showed, in memory and in the log."""
+        self.record.add_step(step, seen)
+        counts = {
+            signal: one.histogram
+            for signal, one in seen.items()
+            if one.histogram is not None
+        }
+        self._log.write_step(step, self.record, tuple(seen), counts)
 
     def _describe(self, step, seen):
         """Says what is recorded, once the model is known to be built."""
@@ -621,31 +611,10 @@ class SignalMonitor(keras.callbacks.Callback):
         if any(len(one.keys) > len(tensors.get(s, ())) for s, one in seen.items()):
             # Layers of a subclassed model that are called more than once.
             self._budget_for({s: one.keys for s, one in seen.items()}, sequences)
-        self._write(step, "write_run", self.record.metadata)
+        self._log.write_run(step, self.record.metadata)
         if self._expectation is not None:
             for signal, told in self._expectation.of_signals(seen).items():
-                self._write(step, "write_prediction", signal, *told)
-
-    def _write(self, step, method, *args):
-        """Writes, if there is a directory to write to."""
-        if self._run is not None and not self._run.is_dropped:
-            shared = method in ("write_run", "write_findings")
-            target = self._run if shared else self._run.writer
-            self._guarded(getattr(target, method), step, *args)
-
-    def _guarded(self, write, *args):
-        """Writes; a failure costs one warning and the writing, never the training."""
-        try:
-            write(*args)
-        except Exception as error:
-            logger.debug("SignalMonitor could not write", exc_info=True)
-            self._run.drop()
-            self._run = None
-            warnings.warn(
-                f"SignalMonitor cannot write to `log_dir` and goes on in memory only. "
-                f"Received: log_dir={str(self.log_dir)!r} ({error})",
-                stacklevel=2,
-            )
+                self._log.write_prediction(step, signal, *told)
 
 
 class _Training:
@@ -660,43 +629,3 @@ def _numbers(logs):
             if np.ndim(value) == 0:
                 numbers[name] = float(value)
     return numbers
-
-
-def _listed(one_or_several):
-    several = isinstance(one_or_several, list | tuple)
-    return list(one_or_several) if several else [one_or_several]
-
-
-def _checked_signals(signals):
-    """Returns the signals of training steps that are named."""
-    signals = schema.check_signals(signals)
-    others = tuple(name for name in signals if name not in schema.SIGNALS)
-    if others:
-        raise ValueError(
-            f"`signals` must be of {tuple(schema.SIGNALS)}; what evaluations show is "
-            f"recorded by `evaluate=True`. Received: signals={others}"
-        )
-    return signals
-
-
-def _checked_evaluate(evaluate):
-    if not isinstance(evaluate, bool):
-        raise TypeError(
-            "`evaluate` must be True or False. "
-            f"Received: evaluate={evaluate!r} of type {type(evaluate).__name__}"
-        )
-    return evaluate
-
-
-def _checked_histograms(histograms):
-    """Returns a schedule of iterations, or a number of monitored steps, 0 for never."""
-    if isinstance(histograms, bool):
-        return HISTOGRAM_EVERY if histograms else 0
-    if callable(histograms):
-        return histograms
-    if not isinstance(histograms, int) or histograms < 1:
-        raise ValueError(
-            "`histograms` must be a bool, a positive number of monitored steps, or a "
-            f"schedule. Received: histograms={histograms!r}"
-        )
-    return histograms

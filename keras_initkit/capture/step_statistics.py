@@ -25,6 +25,11 @@ class StepStatistics(typing.NamedTuple):
     histogram: np.ndarray | None
     time: tuple | None
 
+    @property
+    def shares(self):
+        """The histogram as shares of the values by octave, or `None`."""
+        return None if self.histogram is None else stats.magnitudes(self.histogram)
+
     def part(self, layers, histograms):
         """Returns the rows that belong to a set of layers, with histograms or not."""
         rows = [row for row, key in enumerate(self.keys) if key.layer in layers]

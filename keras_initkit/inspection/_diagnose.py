@@ -286,16 +286,8 @@ def _without_pass(error):
 
 def _record(model, known, loss, seen, untapped):
     """Returns the record of the step, as a monitor would have it."""
-    from keras_initkit import stats
-
     record = RunRecord()
-    for signal, one in seen.items():
-        record.add(signal, one.keys, 0, one.statistics)
-        if one.histogram is not None:
-            record.add_histogram(signal, 0, stats.magnitudes(one.histogram))
-        steps = getattr(one, "time", None)
-        if steps is not None:
-            record.add_time_steps(signal, 0, *steps)
+    record.add_step(0, seen)
     record.metadata.update(
         data_version=schema.DATA_VERSION,
         model=model.name,

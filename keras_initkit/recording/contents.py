@@ -1,6 +1,7 @@
 """`Contents`: all that a record holds, how it comes in, and which series it goes to."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,21 @@ class Contents:
             )
         self.time_steps[name].append(step, values)
         return name
+
+    def add_step(self, step: int, seen: Mapping[str, Any]) -> None:
+        """Adds what a step showed.
+
+        Args:
+            step: Optimizer iteration.
+            seen: `{signal: what was seen of it}`, each with `keys`, `statistics`,
+                `shares` (by octave, or `None`) and `time` (keys and rms, or `None`).
+        """
+        for signal, one in seen.items():
+            self.add(signal, one.keys, step, one.statistics)
+            if one.shares is not None:
+                self.add_histogram(signal, step, one.shares)
+            if one.time is not None:
+                self.add_time_steps(signal, step, *one.time)
 
     def add_scalars(self, step: int, values: dict[str, float]) -> int:
         """Adds the metrics of a step; returns how often steps have gone back so far."""
