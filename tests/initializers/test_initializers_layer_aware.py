@@ -267,7 +267,7 @@ def test_for_layer_refuses_a_name_and_no_initializer():
         TypeError, match=r"^`layer` must be a Keras layer, not its name"
     ):
         I.for_layer("dense", "he_normal")
-    with pytest.raises(ValueError, match=r"^`base` must be an initializer"):
+    with pytest.raises(ValueError, match=r"^`identifier` must be an initializer"):
         I.for_layer(k.Dense(2), None)
 
 
