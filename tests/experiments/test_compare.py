@@ -358,7 +358,7 @@ def test_seeds_are_checked_first(seeds):
 def test_numbers_are_checked_first(argument, rule):
     ((name, value),) = argument.items()
     message = f"`{name}` {rule}. Received: {name}={value}"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}\.?$"):
         kik.compare("xor_mlp", "xor", ["he"], **argument)
 
 
