@@ -2,12 +2,12 @@
 
     python -m benchmarks.learning_rate_trial [--half tuned] [--only NAME]
 
-Each set-up is trained from the same weights at thirteen rates, two a decade from 1e-5 to
-10, on the same batches; what counts is the accuracy on a thousand other examples (of
+Each set-up is trained from the same weights at thirteen rates, two a decade from 1e-5
+to 10, on the same batches; what counts is the accuracy on a thousand other examples (of
 numbers: the share of the variance that is explained), at the rate that is proposed
 against the best of the thirteen. Of models that cannot learn as they are, no rate is to
-be proposed. Sweeps are kept in a folder and go on where they were stopped; a trial takes
-a second and is made anew.
+be proposed. Sweeps are kept in a folder and go on where they were stopped; a trial
+takes a second and is made anew.
 
 The set-ups were shared out before any constant of the trial was tuned: to tune on, and
 held back. The figures that count are those of the latter.
@@ -27,7 +27,7 @@ import numpy as np
 import keras_initkit as kik
 from benchmarks.faults import models, tasks
 from benchmarks.faults.settings import HALVES, Setting
-from keras_initkit.analysis.batches import ShuffledBatches
+from keras_initkit.experiments.batches import ShuffledBatches
 
 TUNED, HELD_BACK = HALVES
 RATES = tuple(10 ** (-5 + n / 2) for n in range(13))
@@ -253,10 +253,11 @@ def report(half, sweeps, only):
         print(f"{name:36} {'sick':>15} {said}", flush=True)
         seconds.append(found["cpu"])
     within = sum(loss <= TARGET for loss in losses)
+    median, most = (float(pick(losses or [0.0])) for pick in (np.median, max))
     print(
-        f"speaks on {len(losses)} of {len(losses) + silent} that are sane; loses at most "
-        f"{TARGET} on {within} of these, in the median {np.median(losses or [0]):.3f}, "
-        f"at most {max(losses, default=0):.3f}; speaks on {spoken} of "
+        f"speaks on {len(losses)} of {len(losses) + silent} that are sane; of these "
+        f"loses at most {TARGET} on {within}, in the median {median:.3f}, at most "
+        f"{most:.3f}; speaks on {spoken} of "
         f"{len(SICK[half])} that are sick; {np.median(seconds):.1f} CPU seconds "
         "(median)."
     )

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from keras_initkit.experiments import compare as compare
     from keras_initkit.inspection import coordinate_check as coordinate_check
     from keras_initkit.inspection import diagnose as diagnose
+    from keras_initkit.inspection import learning_rate_trial as learning_rate_trial
     from keras_initkit.inspection import over_draws as over_draws
     from keras_initkit.recording import RunRecord as RunRecord
     from keras_initkit.reinit import fixup as fixup
@@ -87,6 +88,7 @@ _ROOM_OF = {
     "metainit": "reinit",
     "coordinate_check": "inspection",
     "over_draws": "inspection",
+    "learning_rate_trial": "inspection",
     "compare": "experiments",
 }
 

@@ -11,6 +11,7 @@ from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.step_statistics import Reader
 from keras_initkit.structure.layers import weight_names
+from keras_initkit.structure.optimizers import copied
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.values import float8_as_tensors
 
@@ -78,17 +79,7 @@ def _copied_optimizer(model, copies):
     if original is None:
         return None
     try:
-        config = original.get_config()
-        for part in (config, config.get("inner_optimizer", {}).get("config", {})):
-            # Applied at once, so that the step's update is seen.
-            if part.get("gradient_accumulation_steps"):
-                part["gradient_accumulation_steps"] = None
-        copy = type(original).from_config(config)
-        copy.build(copies)
+        # Applied at once, so that the step's update is seen.
+        return copied(original, copies, gradient_accumulation_steps=None)
     except Exception:  # whatever a user's own optimizer raises
         return None
-    states, known = copy.variables, original.variables
-    if [v.shape for v in states] == [v.shape for v in known]:
-        for variable, state in zip(states, known, strict=True):
-            variable.assign(state.value)
-    return copy

@@ -5,7 +5,12 @@ from keras_initkit.inspection._coordinate_check import (
     coordinate_check,
 )
 from keras_initkit.inspection._diagnose import DiagnosisResult, diagnose
+from keras_initkit.inspection._learning_rate_trial import (
+    LearningRateTrialResult,
+    learning_rate_trial,
+)
 from keras_initkit.inspection.draws import DrawsResult, Estimate, over_draws
+from keras_initkit.inspection.trial_verdict import Tried
 
 __all__ = [
     "diagnose",
@@ -15,4 +20,7 @@ __all__ = [
     "over_draws",
     "DrawsResult",
     "Estimate",
+    "learning_rate_trial",
+    "LearningRateTrialResult",
+    "Tried",
 ]

@@ -10,6 +10,10 @@ import keras
 
 from keras_initkit import diagnosis, schema, theory
 from keras_initkit.diagnosis import Finding
+from keras_initkit.inspection._learning_rate_trial import (
+    LearningRateTrialResult,
+    learning_rate_trial,
+)
 from keras_initkit.inspection.jacobian import Jacobian, jacobian_of
 from keras_initkit.inspection.layer_profile import LayerProfile, layer_profiles
 from keras_initkit.inspection.phases import Phase, phases, too_deep
@@ -44,6 +48,7 @@ class DiagnosisResult:
         jacobian: `Jacobian` of the outputs, if it was asked for.
         notes: What was approximate or left out, in sentences.
         seconds: Wall time.
+        trial: `LearningRateTrialResult`, if it was asked for and could be made.
     """
 
     model: str
@@ -57,6 +62,7 @@ class DiagnosisResult:
     jacobian: Jacobian | None
     notes: list[str]
     seconds: float
+    trial: LearningRateTrialResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the diagnosis JSON-able, without the record; `None` for NaN."""
@@ -69,6 +75,7 @@ class DiagnosisResult:
             "loss": self.loss,
             "chance": self.chance,
             "jacobian": None if self.jacobian is None else self.jacobian.to_dict(),
+            "trial": None if self.trial is None else self.trial.to_dict(),
             "notes": self.notes,
             "seconds": self.seconds,
         }
@@ -102,6 +109,8 @@ class DiagnosisResult:
         lines = [phase.in_words() for phase in self.phases]
         if self.jacobian is not None:
             lines.append(self.jacobian.in_words())
+        if self.trial is not None:
+            lines.append(self.trial.in_words())
         lines += self.notes
         if self.not_judged:
             lines.append(
@@ -151,6 +160,7 @@ def diagnose(
     loss: Any = None,
     jacobian: bool = False,
     validation_data: Any = None,
+    trial: bool = False,
 ) -> DiagnosisResult:
     """Diagnoses a model on one batch, and its data, and leaves it as it is.
 
@@ -178,6 +188,9 @@ def diagnose(
             the inputs are computed, for four examples.
         validation_data: `(x, y)` of arrays, as `fit` takes them: whether it is on
             another scale than the training data is judged, too.
+        trial: Whether learning rates are tried as well, by `kik.learning_rate_trial` on
+            all of `x` and `y` with the compiled loss: a rate far from those that learn
+            is a finding then.
 
     Returns:
         `DiagnosisResult`.
@@ -203,12 +216,15 @@ def diagnose(
     check_model("diagnose", model)
     started = time.perf_counter()
     notes: list[str] = []
+    tried = _trial(model, x, y, notes) if trial else None
     of_set = facts_of_set(model, x, y, _arrays_of(validation_data))
     x, y, weights = one_batch(x, y, notes)
     value, seen, untapped, known = _measured(model, x, y, weights, loss, notes)
     learn_roles(model, x)
     if "target" not in known and "targets" not in known:
         of_set = {k: v for k, v in of_set.items() if k not in ("target", "targets")}
+    if tried is not None:
+        of_set |= {"learning_rate_trial": tried.to_dict()}
     record = _record(model, known | of_set, value, seen, untapped)
     found = phases(model, keras.tree.map_structure(lambda one: one[:1], x))
     expected = theory.expect(model, x)
@@ -232,7 +248,17 @@ def diagnose(
         jacobian=spectrum,
         notes=notes,
         seconds=time.perf_counter() - started,
+        trial=tried,
     )
+
+
+def _trial(model, x, y, notes):
+    """Returns the trial of learning rates, `None` with a note where there is none."""
+    try:
+        return learning_rate_trial(model, x, y)
+    except Exception as error:  # what it refuses, and what the user's own code raises
+        notes.append(f"No learning rates were tried: that {told(error)}.")
+        return None
 
 
 def _arrays_of(validation_data):

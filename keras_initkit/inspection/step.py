@@ -20,12 +20,12 @@ def one_batch(x, y, notes):
     """Returns inputs, targets and sample weights of one batch, as tensors."""
     weights = None
     if isinstance(x, (np.ndarray, list, tuple, dict)) or hasattr(x, "shape"):
-        x = _array_of_list(x)
+        x = array_of_list(x)
     else:
         data = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x))
         x, given, weights = keras.utils.unpack_x_y_sample_weight(data)
         y = given if y is None else y
-    y = _array_of_list(y)
+    y = array_of_list(y)
     flat = keras.tree.flatten((x, y, weights))
     sizes = {len(one) for one in flat if one is not None}
     if len(sizes) != 1 or sizes == {0}:
@@ -38,16 +38,18 @@ def one_batch(x, y, notes):
         notes.append(f"The first {LARGEST_BATCH} of {size} examples are the batch.")
 
     def tensor(value):
-        if value is None:
-            return None
-        value = tf.convert_to_tensor(value[:LARGEST_BATCH])
-        # As `fit` does.
-        return tf.cast(value, tf.float32) if value.dtype == tf.float64 else value
+        return None if value is None else as_tensor(value[:LARGEST_BATCH])
 
     return tuple(keras.tree.map_structure(tensor, one) for one in (x, y, weights))
 
 
-def _array_of_list(value):
+def as_tensor(value):
+    """Returns an array as a tensor, in single precision for double, as `fit` does."""
+    value = tf.convert_to_tensor(value)
+    return tf.cast(value, tf.float32) if value.dtype == tf.float64 else value
+
+
+def array_of_list(value):
     """Makes an array of a list of numbers; a list of arrays stays one."""
     numbers = isinstance(value, list) and not hasattr(
         value[0] if value else None, "shape"
@@ -115,27 +117,13 @@ class Step:
         return self._of_random_targets(outputs)
 
     def _outputs(self):
-        model = self.model
         try:
-            if keras_private.takes_training(model):
-                return model(self.x, training=True)
-            return model(self.x)
+            return in_training(self.model, self.x)
         except Exception as error:
             raise PassFailed from error
 
     def _compiled(self, outputs):
-        """Returns the model's own loss, of those arguments that it takes."""
-        given = {
-            "x": self.x,
-            "y": self.y,
-            "y_pred": outputs,
-            "sample_weight": self.weights,
-            "training": True,
-        }
-        taken = inspect.signature(self.model.compute_loss).parameters
-        if not any(one.kind is one.VAR_KEYWORD for one in taken.values()):
-            given = {name: one for name, one in given.items() if name in taken}
-        return _number(self.model.compute_loss(**given))
+        return compiled_loss(self.model, self.x, self.y, outputs, self.weights)
 
     def _chosen(self, outputs):
         """Returns the loss that was given, or the one that targets suggest."""
@@ -189,6 +177,32 @@ class Step:
             known.pop("loss", None)
             known.pop("losses", None)
         return {name: fact for name, fact in known.items() if fact is not None}
+
+
+def in_training(model, x):
+    """Returns a model's outputs in training mode."""
+    if keras_private.takes_training(model):
+        return model(x, training=True)
+    return model(x)
+
+
+def compiled_loss(model, x, y, outputs, weights):
+    """Returns a model's own loss, of those arguments that it takes.
+
+    Raises:
+        TypeError: If it is no number.
+    """
+    given = {
+        "x": x,
+        "y": y,
+        "y_pred": outputs,
+        "sample_weight": weights,
+        "training": True,
+    }
+    taken = inspect.signature(model.compute_loss).parameters
+    if not any(one.kind is one.VAR_KEYWORD for one in taken.values()):
+        given = {name: one for name, one in given.items() if name in taken}
+    return _number(model.compute_loss(**given))
 
 
 def _number(loss):

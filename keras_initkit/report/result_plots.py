@@ -132,6 +132,40 @@ def draws(
     return _finished(figure, path)
 
 
+def learning_rate_trial(
+    title: str,
+    tried: Sequence[Any],
+    levels: Mapping[str, float],
+    marks: Mapping[str, float | None],
+    learning: tuple[float | None, float | None],
+    path: Path,
+) -> Any:
+    """Draws the loss after the steps over the rate, the range that learns shaded."""
+    figure, axes = _one_panel(title, "loss of other examples")
+    rates = [one.rate for one in tried]
+    losses = np.array([one.loss for one in tried])
+    axes.plot(rates, losses, label="after the steps", **_NOW)
+    others = [one.other_loss for one in tried]
+    axes.plot(rates, others, label="with the targets of other examples", **_BEFORE)
+    for (label, value), dashes in zip(levels.items(), (":", "-."), strict=True):
+        axes.axhline(value, color="0.5", linestyle=dashes, label=label, zorder=0)
+    colours = ("#009E73", "#D55E00")
+    for (label, rate), colour in zip(marks.items(), colours, strict=True):
+        if rate is not None:
+            axes.axvline(rate, color=colour, linestyle="--", label=label)
+    low, high = learning
+    if low is not None:
+        axes.axvspan(low, high, color=colours[0], alpha=0.15, lw=0)
+    axes.set(xscale="log", xlabel="learning rate")
+    # What diverges would flatten the rest.
+    ceiling = 1.5 * max((one for one in levels.values() if np.isfinite(one)), default=1)
+    shown = losses[losses < ceiling]
+    if len(shown):
+        axes.set_ylim(shown.min() - 0.1 * (ceiling - shown.min()), ceiling)
+    axes.legend(frameon=False)
+    return _finished(figure, path)
+
+
 def run(
     title: str,
     label: str,

@@ -97,6 +97,16 @@ RESULTS = {
         ),
         (),
     ),
+    "learning_rate_trial": inspection.LearningRateTrialResult(
+        (
+            inspection.Tried(1e-3, 2.2, 2.4, True),
+            inspection.Tried(1e-2, 1.9, 2.6, True),
+            inspection.Tried(1e-1, 247.0, 300.0, False),
+            inspection.Tried(1.0, float("nan"), float("nan"), False),
+        ),
+        start=2.4, constant=2.3, rate=1e-2, low=1e-3, high=1e-2, proposal=1e-3,
+        reason=None, steps=5, notes=(), seconds=1.0,
+    ),
     "run": run_result(),
     "compare": experiments.ComparisonResult(
         "mlp", "mnist", "here", False, ("he_normal",), (0,), [run_result()]
@@ -173,6 +183,23 @@ def test_coordinate_check_has_a_panel_a_step_and_a_line_a_layer():
     assert [line.get_label() for line in axes[0].lines] == ["a", "b"]
     np.testing.assert_allclose(axes[2].lines[0].get_xdata(), [64, 128, 256])
     np.testing.assert_allclose(axes[2].lines[0].get_ydata(), [129, 257, 513])
+
+
+def test_learning_rate_trial_shows_the_curve_and_what_it_is_held_against():
+    axes = RESULTS["learning_rate_trial"].plot().axes[0]
+    shown = {line.get_label(): line for line in axes.get_lines()}
+    assert set(shown) == {
+        "after the steps",
+        "with the targets of other examples",
+        "without a step",
+        "constant guess at best",
+        "proposed",
+        "yours",
+    }
+    np.testing.assert_array_equal(
+        shown["after the steps"].get_ydata(), [2.2, 1.9, 247.0, np.nan]
+    )
+    assert axes.get_ylim()[1] < 5  # what diverges does not flatten the rest
 
 
 def test_over_draws_shows_means_and_theory():

@@ -28,7 +28,12 @@ _RATES = {
 }
 
 
-@lint_rule("LearningRateRange", severity="warning", reference=_BENGIO)
+@lint_rule(
+    "LearningRateRange",
+    severity="warning",
+    reference=_BENGIO,
+    follows_from=("LearningRateTrial",),
+)
 def learning_rate_range(subject: Subject) -> Iterator[Fault]:
     """The learning rate is negative, zero, or out of any usual range."""
     optimizer = optimizer_of(subject.model)

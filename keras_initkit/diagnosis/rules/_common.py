@@ -42,7 +42,7 @@ WEIGHTS = (
     "TrainableDepth",
 )
 STRUCTURE = ("LossActivationMismatch", "UnsuitableHiddenActivation")
-STEPS = ("LearningRateRange", "LearningRateTooHigh")
+STEPS = ("LearningRateTrial", "LearningRateRange", "LearningRateTooHigh")
 
 RELU = ("relu", "relu6")
 # Rules whose findings explain small steps and a loss that stands still.

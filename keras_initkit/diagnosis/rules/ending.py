@@ -51,6 +51,7 @@ _SILENT = ("DeadRelu", "AllZero")
         "ConstantInput",
         "DamagedTargets",
         "SymmetricUnits",
+        "LearningRateTrial",
         "LearningRateRange",
         "LearningRateTooLow",
         "VanishingGradient",

@@ -48,6 +48,7 @@ _TAKEN = 0.1  # what a layer leaves of the signal's rms that takes most of it
     },
     follows_from=(
         "NotTrainable",
+        "LearningRateTrial",
         "LearningRateRange",
         *_common.STRUCTURE,
         *_common.DATA,

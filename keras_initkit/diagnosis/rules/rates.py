@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from keras_initkit.diagnosis.rules.loss import constant_loss, needs_probabilitie
 from keras_initkit.diagnosis.rules.weights import update_ratios
 from keras_initkit.recording.record import RunRecord
 
+_SMITH = "Smith, 2017, https://arxiv.org/abs/1506.01186"
 _BENGIO = "Bengio, 2012, https://arxiv.org/abs/1206.5533"
 _SILENT = ("DeadRelu", "AllZero")
 _FITS = 3.0  # how far a weight's rms may be from 1 / sqrt(fan_in) and be taken as it is
@@ -21,6 +23,59 @@ _FALL = Threshold(
     "share of the first loss",
     "a loss that falls by more makes the learning rate good enough",
 )
+
+
+@rule(
+    "LearningRateTrial",
+    severity="warning",
+    needs=("facts/learning_rate_trial",),
+    reference=_SMITH,
+    thresholds={
+        "above": Threshold(
+            2.0,
+            "1",
+            "the rate to the highest that learns; half a decade above, where the next "
+            "one was tried and did not, most models learn worse or not at all",
+        ),
+        "below": Threshold(
+            0.1, "1", "the rate to the lowest that learns: a hundredth of the proposal"
+        ),
+    },
+    follows_from=_common.DATA,
+)
+def learning_rate_trial(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """The learning rate lies far outside of what learns when it is tried."""
+    trial = record.metadata["learning_rate_trial"]
+    if trial["proposal"] is None:
+        raise NotJudged(f"has a trial without a proposal: {trial['reason']}")
+    rate = trial["rate"]
+    if rate is None:
+        raise NotJudged("has a schedule: its first rate says nothing of the others")
+    low, high = trial["low"], trial["high"]
+    if low * limits["below"] <= rate <= high * limits["above"]:
+        return
+    limit, verb = (high, "Lower") if rate > high else (low, "Raise")
+    yield Fault(
+        layer=None,
+        step=None,
+        measured=rate,
+        threshold=limit,
+        message=f"the learning rate is {rate:.2g}; {trial['steps']} steps learn from "
+        f"{low:.2g} to {high:.2g}{_at_that_rate(trial)}.",
+        remedy=f"{verb} the learning rate, `model.optimizer.learning_rate = "
+        f"{trial['proposal']:.2g}`.",
+    )
+
+
+def _at_that_rate(trial: Mapping[str, Any]) -> str:
+    """Tells in half a sentence what the present rate has come to, if it was tried."""
+    tried = [one for one in trial["tried"] if one["rate"] == trial["rate"]]
+    if not tried:
+        return ""
+    loss = "NaN or Inf" if tried[0]["loss"] is None else f"{tried[0]['loss']:.4g}"
+    return f", and at yours they take the loss from {trial['start']:.4g} to {loss}"
 
 
 @rule(
@@ -41,6 +96,7 @@ _FALL = Threshold(
         "fall": _FALL,
     },
     follows_from=(
+        "LearningRateTrial",
         "LearningRateRange",
         *_common.DATA,
         "UnscaledTarget",
@@ -112,6 +168,7 @@ def learning_rate_too_high(
         ),
     },
     follows_from=(
+        "LearningRateTrial",
         "LearningRateRange",
         *_common.STRUCTURE,
         *_common.WEIGHTS,
