@@ -382,6 +382,14 @@ TRIPS = {
         edit("update", "rms", slice(7, None), slice(2, 4), 0),
         ("UnchangedTensor", "error", "dense_1", 70, 0, 0),
     ),
+    "rate above those that learn": (
+        fact("learning_rate_trial", rate=1.0),
+        ("LearningRateTrial", "warning", None, None, 1.0, 1e-2),
+    ),
+    "rate below those that learn": (
+        fact("learning_rate_trial", rate=2e-5),
+        ("LearningRateTrial", "warning", None, None, 2e-5, 3e-4),
+    ),
     "steps too large": (
         both(edit(*RATIO, ALL, KERNELS, 0.4), flat_loss(2.3, 2.4)),
         ("LearningRateTooHigh", "warning", None, 0, 0.4, 0.1),
@@ -723,6 +731,22 @@ NEAR_MISSES = {
             edit("gradient", "rms", slice(7, None), 2, 0),
         ),
     ),
+    "rate a little above": (
+        "LearningRateTrial",
+        fact("learning_rate_trial", rate=0.019),
+    ),
+    "rate a little below": (
+        "LearningRateTrial",
+        fact("learning_rate_trial", rate=4e-5),
+    ),
+    "no rate learns": (
+        "LearningRateTrial",
+        fact("learning_rate_trial", rate=1.0, proposal=None, reason="it is flat"),
+    ),
+    "rate of a schedule": (
+        "LearningRateTrial",
+        fact("learning_rate_trial", rate=None),
+    ),
     "NaN after small steps": ("LearningRateTooHigh", loss(2.3, *[np.nan] * 12)),
     "large steps that learn": ("LearningRateTooHigh", edit(*RATIO, ALL, KERNELS, 0.4)),
     "small steps that learn": ("LearningRateTooLow", edit(*RATIO, ALL, KERNELS, 1e-5)),
@@ -795,7 +819,13 @@ NEAR_MISSES = {
     ),
 }
 # Near misses that rules do not spare but leave alone.
-UNJUDGED = ("batches of one", "recurrent model learns late", "nothing trained")
+UNJUDGED = (
+    "batches of one",
+    "recurrent model learns late",
+    "nothing trained",
+    "no rate learns",
+    "rate of a schedule",
+)
 
 
 def judged(change, **options):
@@ -1032,6 +1062,26 @@ def test_fault_is_found_when_it_comes_late_and_forgotten_when_it_went():
     assert [(f.rule, f.step) for f in late] == [("DeadRelu", 90)]
     assert judged(edit("activation", "zero_fraction", slice(10, None), 1, 1)) == []
     assert judged(edit("activation", "zero_fraction", slice(4, 10), 1, 1)) == []
+
+
+def test_the_rate_tried_is_told_with_what_it_came_to():
+    (finding,) = judged(fact("learning_rate_trial", rate=1.0))
+    assert finding.message == (
+        "the learning rate is 1; 5 steps learn from 0.0003 to 0.01, and at yours they "
+        "take the loss from 2.4 to NaN or Inf."
+    )
+    assert "`model.optimizer.learning_rate = 0.003`" in finding.remedy
+    (finding,) = judged(fact("learning_rate_trial", rate=7.0))  # it was not tried
+    assert finding.message.endswith("5 steps learn from 0.0003 to 0.01.")
+
+
+def test_what_a_rate_does_follows_from_the_trial_of_it():
+    draft = Draft()
+    change = both(edit(*RATIO, ALL, KERNELS, 0.4), flat_loss(2.3, 2.4))
+    both(change, fact("learning_rate_trial", rate=1.0))(draft)
+    found = {f.rule: f.because_of for f in diagnosis.judge(draft.record())}
+    assert found["LearningRateTrial"] is None
+    assert found["LearningRateTooHigh"] == "LearningRateTrial"
 
 
 def test_drift_is_judged_at_the_start_of_training_only():

@@ -477,3 +477,71 @@ def test_text_tells_the_rates_and_the_proposal():
     content = trial.to_dict()
     assert content["proposal"] == trial.proposal
     assert content["tried"][0].keys() == {"rate", "loss", "other_loss", "learns"}
+
+
+# In a diagnosis.
+
+
+def deep(rate):
+    layers = [
+        k.Dense(32, "relu", kernel_initializer="he_normal", name=f"h{n}")
+        for n in range(12)
+    ]
+    return mlp(keras.optimizers.Adam(rate), hidden=layers)
+
+
+def test_diagnosis_names_a_rate_that_the_depth_does_not_bear():
+    found = kik.diagnose(deep(0.1), X, Y, trial=True)
+    rules = {f.rule: f for f in found.findings}
+    finding = rules["LearningRateTrial"]
+    assert finding.severity == "warning"
+    assert finding.threshold == found.trial.high < 0.1
+    assert f"learning_rate = {found.trial.proposal:.2g}`" in finding.remedy
+    assert found.trial.in_words() in str(found).replace("\n", " ")
+    assert found.to_dict()["trial"]["proposal"] == found.trial.proposal
+    # The remedy helps.
+    mended = kik.diagnose(deep(found.trial.proposal), X, Y, trial=True)
+    assert "LearningRateTrial" not in {f.rule for f in mended.findings}
+
+
+def test_diagnosis_without_a_trial_says_nothing_of_it():
+    found = kik.diagnose(deep(0.1), X, Y)
+    assert found.trial is None
+    reason = found.not_judged["LearningRateTrial"]
+    assert reason == "does not hold facts/learning_rate_trial"
+
+
+def test_diagnosis_tells_why_there_was_no_trial():
+    model = keras.Sequential([k.Input((8,)), k.Dense(1, "sigmoid")])
+    found = kik.diagnose(model, X, Y, trial=True)
+    assert found.trial is None
+    assert any(
+        note.startswith("No learning rates were tried: that raised ValueError (`model`")
+        for note in found.notes
+    )
+
+
+def test_diagnosis_leaves_the_model_as_it_was_after_a_trial():
+    model = KINDS["noise"]()
+    before = state_of(model)
+    kik.diagnose(model, X, Y, trial=True)
+    assert_same(before, state_of(model))
+
+
+TWO_RATES_TOO_HIGH = {
+    "deep": lambda rate: deep(rate),
+    "momentum": lambda rate: mlp(keras.optimizers.SGD(rate, momentum=0.9)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "rate"), [("deep", 0.1), ("momentum", 30.0)])
+def test_the_remedy_makes_a_training_that_fails_learn(name, rate):
+    def accuracy(rate):
+        model = TWO_RATES_TOO_HIGH[name](rate)
+        model.fit(X, Y, epochs=30, batch_size=32, verbose=0)
+        return np.mean((model.predict(X, verbose=0) > 0.5) == Y)
+
+    trial = kik.learning_rate_trial(TWO_RATES_TOO_HIGH[name](rate), X, Y)
+    assert trial.high < rate / 2
+    assert accuracy(trial.proposal) > accuracy(rate) + 0.1
