@@ -23,20 +23,6 @@ def checked_signals(signals):
     return signals
 
 
-def checked_evaluate(evaluate):
-    """Returns whether evaluations are watched.
-
-    Raises:
-        TypeError: If that is no bool.
-    """
-    if not isinstance(evaluate, bool):
-        raise TypeError(
-            "`evaluate` must be True or False. "
-            f"Received: evaluate={evaluate!r} of type {type(evaluate).__name__}"
-        )
-    return evaluate
-
-
 def checked_histograms(histograms):
     """Returns a schedule of iterations, or a number of monitored steps, 0 for never.
 

@@ -16,7 +16,6 @@ import numpy as np
 from keras_initkit import capture, schedules, schema
 from keras_initkit.callbacks import evaluating
 from keras_initkit.callbacks.arguments import (
-    checked_evaluate,
     checked_histograms,
     checked_signals,
     listed,
@@ -32,6 +31,7 @@ from keras_initkit.recording import RunRecord
 from keras_initkit.recording.log import budget, storage
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure import layers as layers_room
+from keras_initkit.structure.arguments import check_bool
 from keras_initkit.structure.needs import check_backend, check_model
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,8 @@ class SignalMonitor(keras.callbacks.Callback):
             log_dir = storage.checked(log_dir, "log_dir")
         self.log_dir = log_dir
         self.signals = checked_signals(signals)
-        self.evaluate = checked_evaluate(evaluate)
+        check_bool("evaluate", evaluate)
+        self.evaluate = evaluate
         self.selection = capture.Selection(layers, exclude)
         self.histograms = checked_histograms(histograms)
         self.record = RunRecord()

@@ -255,6 +255,9 @@ def review(record: RunRecord) -> list[Finding]:
         are dead, whether the model has learnt its examples by heart. In the order of
         `judge`.
 
+    Raises:
+        TypeError: If `record` is none.
+
     Example:
     >>> import keras, numpy as np, keras_initkit as kik
     >>> keras.utils.set_random_seed(0)
@@ -266,6 +269,11 @@ def review(record: RunRecord) -> list[Finding]:
     >>> [finding.rule for finding in kik.review(monitor.record)]
     ['TooFewEpochs']
     """
+    if not isinstance(record, RunRecord):
+        raise TypeError(
+            "`record` must be a RunRecord: `monitor.record`, or what `RunRecord.load` "
+            f"gives. Received: record={record!r} of type {type(record).__name__}."
+        )
     found = [f for rule in (RULES | REVIEWS).values() for f in rule.judge(record)]
     return in_order(explained(found, layers_of(record)))
 

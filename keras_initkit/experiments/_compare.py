@@ -21,6 +21,12 @@ from keras_initkit.experiments.jobs import (
 from keras_initkit.experiments.reuse import ReferenceBuilder
 from keras_initkit.experiments.run_result import RunResult
 from keras_initkit.recording.log import storage
+from keras_initkit.schedules import as_schedule
+from keras_initkit.structure.arguments import (
+    check_count,
+    check_function,
+    naming,
+)
 from keras_initkit.structure.needs import check_backend
 
 
@@ -90,8 +96,18 @@ def compare(
     seed_list = _seed_list(seeds)
     check_backend("compare")
     check_jobs(n_jobs)
-    _check_positive(epochs=epochs, batch_size=batch_size)
-    split = as_data(data)
+    for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
+        if value is not None:
+            check_count(name, value)
+    for name, function, of in (
+        ("callback_factory", callback_factory, "a label and a seed"),
+        ("on_result", on_result, "a result"),
+    ):
+        if function is not None:
+            check_function(name, function, of)
+    as_schedule(every)
+    with naming("data", data, "be a data set, or name one"):
+        split = as_data(data)
     model = _model_of(build_model)
     if not isinstance(build_model, str):
         choices = {label: _for_keras(value) for label, value in choices.items()}
@@ -146,7 +162,8 @@ def labelled(initializers: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(initializers, Mapping):
         pairs = list(initializers.items())
     else:
-        pairs = [(_label(value), value) for value in initializers]
+        with naming("initializers", initializers, "be a list or a dict of them"):
+            pairs = [(_label(value), value) for value in initializers]
     labels = [label for label, _ in pairs]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice or not pairs:
@@ -155,16 +172,22 @@ def labelled(initializers: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
             f"a dict `{{label: initializer}}`). Received: {labels}"
         )
     for label, value in pairs:
-        if not label or set(label) & set("/\\") or label in (".", ".."):
+        if not isinstance(label, str) or not _names_a_directory(label):
             raise ValueError(
                 "`initializers` must have labels that can name a directory. "
                 f"Received: {label!r}"
             )
-        if initializers_room.get(value) is None:
+        with naming("initializers", value, "hold what `initializers.get` takes"):
+            known = initializers_room.get(value)
+        if known is None:
             raise ValueError(
                 f"`initializers` must not hold None. Received: {label!r}: None"
             )
     return dict(pairs)
+
+
+def _names_a_directory(label: str) -> bool:
+    return label not in ("", ".", "..") and not set(label) & set("/\\")
 
 
 class _Model(NamedTuple):
@@ -223,16 +246,13 @@ def _for_keras(identifier: Any) -> Any:
 
 
 def _seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    found = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    with naming("seeds", seeds, "be a positive number or different integers"):
+        found = tuple(range(seeds) if isinstance(seeds, int) else seeds)
+        for seed in found:
+            check_count("seeds", seed, minimum=0)
     if not found or len(set(found)) < len(found):
         raise ValueError(
             "`seeds` must be a positive number or different integers. "
             f"Received: seeds={seeds!r}"
         )
     return found
-
-
-def _check_positive(**numbers: int | None) -> None:
-    for name, value in numbers.items():
-        if value is not None and value < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")

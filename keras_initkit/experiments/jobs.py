@@ -10,6 +10,7 @@ import keras
 
 from keras_initkit.experiments.run import train_run
 from keras_initkit.experiments.run_result import RunResult
+from keras_initkit.structure.arguments import is_integer
 
 Job = dict[str, Any]  # the arguments of `train_run`
 Results = Generator[RunResult, None, None]
@@ -18,7 +19,7 @@ CallbackFactory = Callable[[str, int], Sequence[keras.callbacks.Callback]]
 
 def check_jobs(n_jobs: int | None) -> None:
     """Raises a ValueError if `n_jobs` is no number of processes."""
-    if n_jobs is not None and n_jobs != -1 and n_jobs < 1:
+    if n_jobs is not None and not (is_integer(n_jobs) and (n_jobs == -1 or n_jobs > 0)):
         raise ValueError(
             "`n_jobs` must be at least 1, or -1 for a process per core. "
             f"Received: n_jobs={n_jobs!r}"

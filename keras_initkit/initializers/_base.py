@@ -1,8 +1,5 @@
 """What the kit's initializers share: the seed rule, registration, checks."""
 
-import math
-import numbers
-import operator
 import random
 import re
 from typing import Any, NoReturn, TypeAlias
@@ -168,37 +165,6 @@ def resolve_dtype(dtype):
     if not keras.backend.is_float_dtype(dtype):
         raise ValueError(f"`dtype` must be a float dtype. Received: dtype={dtype!r}.")
     return dtype
-
-
-def check_finite(name, value):
-    """Raises `ValueError` unless `value` is a finite number."""
-    if not _is_finite(value):
-        raise ValueError(
-            f"`{name}` must be a finite number. Received: {name}={value!r}."
-        )
-
-
-def check_positive(name, value):
-    """Raises `ValueError` unless `value` is a finite number above 0."""
-    if not (_is_finite(value) and value > 0):
-        raise ValueError(
-            f"`{name}` must be a finite number above 0. Received: {name}={value!r}."
-        )
-
-
-def check_count(name, value, minimum=1):
-    """Raises `ValueError` unless `value` is an integer of at least `minimum`."""
-    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not (is_integer and operator.index(value) >= minimum):
-        raise ValueError(
-            f"`{name}` must be an integer of at least {minimum}. "
-            f"Received: {name}={value!r}."
-        )
-
-
-def _is_finite(value):
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
 
 
 def check_choice(name, value, choices):

@@ -59,9 +59,12 @@ def get(identifier: Any) -> Any:
             f"({error})."
         ) from error
     except ValueError as error:
-        if not isinstance(identifier, str) or identifier in _choices():
-            raise
-        raise ValueError(_unknown(identifier)) from error
+        if isinstance(identifier, str) and identifier not in _choices():
+            raise ValueError(_unknown(identifier)) from error
+        raise ValueError(
+            "`identifier` must name an initializer or be one, its config, its class or "
+            f"a function. Received: identifier={identifier!r} ({error})."
+        ) from error
 
 
 def get_base(identifier: Any) -> Any:

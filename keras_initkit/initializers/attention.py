@@ -10,8 +10,6 @@ from keras_initkit.initializers._base import (
     SeededInitializer,
     Structural,
     check_choice,
-    check_count,
-    check_finite,
     check_rank,
     register,
     split_seed,
@@ -19,6 +17,7 @@ from keras_initkit.initializers._base import (
 )
 from keras_initkit.initializers._sampling import sample
 from keras_initkit.structure import keras_private
+from keras_initkit.structure.arguments import check_count, check_finite
 from keras_initkit.structure.weight import Weight
 
 # Products in trained vision transformers, as the paper fits them.

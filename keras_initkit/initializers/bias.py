@@ -13,12 +13,11 @@ from keras_initkit.initializers._base import (
     SeededInitializer,
     Structural,
     check_choice,
-    check_count,
-    check_finite,
     check_rank,
     register,
     working_dtype,
 )
+from keras_initkit.structure.arguments import check_count, check_finite
 from keras_initkit.structure.roles import gates_of
 from keras_initkit.structure.weight import Weight
 

@@ -21,6 +21,7 @@ from keras_initkit.initializers.scaling import (
 )
 from keras_initkit.initializers.structured import ICNR
 from keras_initkit.initializers.zero_sum import ZeroSum
+from keras_initkit.structure.arguments import naming
 from keras_initkit.structure.fans import PLAIN
 from keras_initkit.structure.weight import Weight, weight_of
 
@@ -76,7 +77,9 @@ def for_layer(
     >>> initializer.fans((3, 3, 256, 1))
     (9, 9)
     """
-    return fit(get_base(identifier), weight_of(layer, weight, blocks))
+    with naming("identifier", identifier, "be an initializer or name one"):
+        initializer = get_base(identifier)
+    return fit(initializer, weight_of(layer, weight, blocks))
 
 
 @functools.singledispatch

@@ -10,9 +10,7 @@ from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
     Structural,
-    check_count,
     check_multiple,
-    check_positive,
     check_rank,
     register,
     split_seed,
@@ -24,6 +22,7 @@ from keras_initkit.initializers._sampling import (
     orthogonal_columns,
 )
 from keras_initkit.initializers.blockwise import each_matrix
+from keras_initkit.structure.arguments import check_count, check_positive
 from keras_initkit.structure.weight import Weight
 
 

@@ -12,9 +12,6 @@ from keras_initkit.initializers._base import (
     SeededInitializer,
     Structural,
     check_choice,
-    check_count,
-    check_finite,
-    check_positive,
     check_rank,
     register,
     resolve_dtype,
@@ -25,6 +22,7 @@ from keras_initkit.initializers._sampling import DISTRIBUTIONS, sample
 from keras_initkit.initializers.blockwise import each_matrix
 from keras_initkit.initializers.variance import ByFan
 from keras_initkit.structure import roles
+from keras_initkit.structure.arguments import check_count, check_finite, check_positive
 from keras_initkit.structure.fans import MODES, fan_of_mode, layout_of
 from keras_initkit.structure.weight import Weight
 from keras_initkit.theory.gains import TORCH_GAINS

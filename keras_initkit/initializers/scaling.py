@@ -6,8 +6,6 @@ import keras
 
 from keras_initkit.initializers._base import (
     check_choice,
-    check_count,
-    check_positive,
     check_rank,
     draw,
     register,
@@ -15,6 +13,7 @@ from keras_initkit.initializers._base import (
 )
 from keras_initkit.initializers._laid_out import LaidOut
 from keras_initkit.initializers._registry import get_base
+from keras_initkit.structure.arguments import check_count, check_positive
 from keras_initkit.structure.fans import MODES, compute_fans, fan_of_mode
 
 DEPTH_RULES = (

@@ -11,9 +11,7 @@ from keras_initkit.initializers._base import (
     SeededInitializer,
     Structural,
     check_choice,
-    check_count,
     check_multiple,
-    check_positive,
     check_rank,
     draw,
     register,
@@ -22,6 +20,7 @@ from keras_initkit.initializers._base import (
 )
 from keras_initkit.initializers._registry import get_base
 from keras_initkit.initializers.blockwise import each_matrix
+from keras_initkit.structure.arguments import check_count, check_positive
 from keras_initkit.structure.fans import compute_fans
 from keras_initkit.structure.weight import Weight
 

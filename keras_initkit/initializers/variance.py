@@ -10,12 +10,12 @@ from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
     check_choice,
-    check_positive,
     check_rank,
     register,
     resolve_dtype,
 )
 from keras_initkit.initializers._sampling import DISTRIBUTIONS, sample
+from keras_initkit.structure.arguments import check_positive
 from keras_initkit.structure.fans import MODES, compute_fans, fan_of_mode
 
 

@@ -11,6 +11,12 @@ import numpy as np
 
 from keras_initkit.report import result_plots
 from keras_initkit.structure import keras_private
+from keras_initkit.structure.arguments import (
+    check_count,
+    check_examples,
+    check_function,
+    naming,
+)
 from keras_initkit.structure.in_place import forward, unchanged
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.shadowing import shadowed
@@ -85,10 +91,11 @@ def coordinate_check(
     Reference:
     - [Yang et al., 2022](https://arxiv.org/abs/2203.03466)
     """
-    if len(set(widths)) < 2:
-        raise ValueError(
-            f"`widths` must hold at least two widths. Received: widths={widths!r}."
-        )
+    check_function("build_model", build_model, "a width")
+    widths = _checked_widths(widths)
+    check_count("steps", steps, minimum=0)
+    check_examples("x", x)
+    check_examples("y", y)
     rows = []
     for width in widths:
         model = build_model(width)
@@ -96,8 +103,20 @@ def coordinate_check(
             sizes = _sizes(model, x)
             rows += [(name, width, step, size) for name, size in sizes.items()]
             if step < steps:
-                model.train_on_batch(x, y)
+                with naming("y", y, "be targets that the model trains on"):
+                    model.train_on_batch(x, y)
     return CoordinateCheckResult(tuple(rows))
+
+
+def _checked_widths(widths):
+    """Returns at least two widths, each once or more, as a tuple."""
+    with naming("widths", widths, "hold at least two widths"):
+        found = tuple(widths)
+        for width in found:
+            check_count("widths", width)
+        if len(set(found)) < 2:
+            raise ValueError("too few")
+    return found
 
 
 def _sizes(model, x):
@@ -118,5 +137,6 @@ def _sizes(model, x):
             if keras_private.own_trainable(layer):
                 call = watching(layer.name, layer.call)
                 stack.enter_context(shadowed(layer, "call", call))
-        forward(model, x)
+        with naming("x", x, "be a batch that the model takes"):
+            forward(model, x)
     return sizes

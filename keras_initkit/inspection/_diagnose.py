@@ -24,6 +24,7 @@ from keras_initkit.report import diagnosis_plot, diagnosis_table
 from keras_initkit.report.finite import finite
 from keras_initkit.report.tables import to_html, to_text
 from keras_initkit.structure import description
+from keras_initkit.structure.arguments import check_bool, naming
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.in_place import editing, forward, told, unchanged
 from keras_initkit.structure.needs import check_backend, check_model
@@ -216,9 +217,16 @@ def diagnose(
     check_model("diagnose", model)
     started = time.perf_counter()
     notes: list[str] = []
+    check_bool("jacobian", jacobian)
+    check_bool("trial", trial)
+    if loss is not None:
+        with naming("loss", loss, "be a Keras loss, or the name of one, or a function"):
+            keras.tree.map_structure(keras.losses.get, loss)
+    validation = _arrays_of(validation_data)
     tried = _trial(model, x, y, notes) if trial else None
-    of_set = facts_of_set(model, x, y, _arrays_of(validation_data))
-    x, y, weights = one_batch(x, y, notes)
+    batch = one_batch(x, y, notes)
+    of_set = facts_of_set(model, x, y, validation)
+    x, y, weights = batch
     value, seen, untapped, known = _measured(model, x, y, weights, loss, notes)
     learn_roles(model, x)
     if "target" not in known and "targets" not in known:

@@ -14,6 +14,12 @@ from keras_initkit import theory
 from keras_initkit.reinit._reinitialize import reinitialize
 from keras_initkit.report import result_plots
 from keras_initkit.structure import description
+from keras_initkit.structure.arguments import (
+    check_count,
+    check_examples,
+    is_integer,
+    naming,
+)
 from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners
@@ -141,8 +147,10 @@ def over_draws(
     True
     """
     check_model("over_draws", model)
-    if draws < 2:
-        raise ValueError(f"`draws` must be at least 2. Received: draws={draws!r}.")
+    check_count("draws", draws, minimum=2)
+    if not is_integer(seed):
+        raise ValueError(f"`seed` must be an integer. Received: seed={seed!r}.")
+    check_examples("x", x)
     owners, _ = find_owners(model)
     seen: dict[str, float] = {}
     rows, expected, outputs = [], [], []
@@ -153,9 +161,11 @@ def over_draws(
             call = _recording(owner.layer.call, owner.name, seen)
             stack.enter_context(shadowed(owner.layer, "call", call))
         for number in range(draws):
-            drawn = reinitialize(model, initializer, seed=seed + number)
+            with naming("initializer", initializer, "be what `reinitialize` takes"):
+                drawn = reinitialize(model, initializer, seed=seed + number)
             seen.clear()
-            outputs.append(_first(forward(model, x)))
+            with naming("x", x, "be a batch that the model takes"):
+                outputs.append(_first(forward(model, x)))
             rows.append(dict(seen))
             found = theory.expect(model, x, training=False)
             expected.append({row.layer: row.activation for row in found.layers})

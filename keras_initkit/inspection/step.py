@@ -9,6 +9,7 @@ from keras_initkit import diagnosis
 from keras_initkit.inspection.targets import default_loss, random_targets
 from keras_initkit.recording import RunRecord
 from keras_initkit.structure import description, keras_private
+from keras_initkit.structure.arguments import check_examples, naming
 from keras_initkit.structure.in_place import told
 from keras_initkit.structure.needs import tensorflow as tf
 
@@ -17,15 +18,25 @@ LARGEST_BATCH = 256
 
 
 def one_batch(x, y, notes):
-    """Returns inputs, targets and sample weights of one batch, as tensors."""
+    """Returns inputs, targets and sample weights of one batch, as tensors.
+
+    Raises:
+        TypeError: If they are no arrays.
+        ValueError: If `x` is neither arrays nor a data set, or `x` and `y` differ in
+            how many examples they hold.
+    """
     weights = None
     if isinstance(x, (np.ndarray, list, tuple, dict)) or hasattr(x, "shape"):
         x = array_of_list(x)
     else:
-        data = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x))
+        with naming("x", x, "be arrays, or a data set of batches"):
+            data = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x), None)
         x, given, weights = keras.utils.unpack_x_y_sample_weight(data)
         y = given if y is None else y
+    check_examples("x", x)
     y = array_of_list(y)
+    if y is not None:
+        check_examples("y", y)
     flat = keras.tree.flatten((x, y, weights))
     sizes = {len(one) for one in flat if one is not None}
     if len(sizes) != 1 or sizes == {0}:

@@ -4,9 +4,11 @@ from typing import Any
 
 import keras
 
+from keras_initkit.initializers import get
 from keras_initkit.models import _cnn, _mlp, _recurrent
 from keras_initkit.models._layers import LayerFactory
 from keras_initkit.models._spec import ModelSpec
+from keras_initkit.structure.arguments import check_positive, check_seed, naming
 
 SPECS = {
     spec.name: spec
@@ -183,6 +185,7 @@ def build(
     """
     spec = spec_of(name)
     _check(spec, recurrent_initializer, seed, learning_rate, options)
+    _check_named(initializer, bias_initializer, recurrent_initializer, activation)
     layers = LayerFactory(
         initializer,
         bias_initializer,
@@ -190,9 +193,33 @@ def build(
         spec.activation if activation is None else activation,
         seed,
     )
-    model = spec.builder(layers, **options)
-    spec.compile(model, optimizer, learning_rate)
+    try:
+        model = spec.builder(layers, **options)
+    except (TypeError, ValueError) as error:
+        if any(f"`{option}`" in str(error) for option in options):
+            raise
+        raise ValueError(
+            "`initializer`, `bias_initializer` and `recurrent_initializer` must give "
+            f"values of the shapes that the layers ask for. Received: {initializer!r}, "
+            f"{bias_initializer!r} and {recurrent_initializer!r} ({error})"
+        ) from error
+    with naming("optimizer", optimizer, "be a Keras optimizer or name one"):
+        spec.compile(model, optimizer, learning_rate)
     return model
+
+
+def _check_named(initializer, bias_initializer, recurrent_initializer, activation):
+    """Raises a ValueError that names the argument whose identifier is unknown."""
+    initializers = {
+        "initializer": initializer,
+        "bias_initializer": bias_initializer,
+        "recurrent_initializer": recurrent_initializer,
+    }
+    for name, value in initializers.items():
+        with naming(name, value, "be what `initializers.get` takes"):
+            get(value)
+    with naming("activation", activation, "be a Keras activation or name one"):
+        keras.activations.get(activation)
 
 
 def _check(spec, recurrent_initializer, seed, learning_rate, options):
@@ -210,10 +237,6 @@ def _check(spec, recurrent_initializer, seed, learning_rate, options):
             f"`recurrent_initializer` is for {recurrent}; {spec.name!r} has no "
             f"recurrent kernel. Received: {recurrent_initializer!r}."
         )
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}.")
-    if learning_rate is not None and not learning_rate > 0:
-        raise ValueError(
-            "`learning_rate` must be positive. Received: "
-            f"learning_rate={learning_rate!r}."
-        )
+    check_seed("seed", seed)
+    if learning_rate is not None:
+        check_positive("learning_rate", learning_rate)

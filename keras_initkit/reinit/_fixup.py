@@ -9,6 +9,7 @@ import keras
 from keras_initkit import initializers
 from keras_initkit.report import result_plots
 from keras_initkit.structure import keras_private
+from keras_initkit.structure.arguments import check_bool, check_seed
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
@@ -86,6 +87,8 @@ def fixup(
     - [Zhang et al., 2019](https://arxiv.org/abs/1901.09321)
     """
     check_model("fixup", model)
+    check_seed("seed", seed)
+    check_bool("zero_head", zero_head)
     graph = keras_private.functional_graph(model)
     if graph is None:
         raise ValueError(

@@ -14,6 +14,14 @@ from keras import ops
 from keras_initkit import initializers
 from keras_initkit.initializers._base import draw
 from keras_initkit.report import result_plots
+from keras_initkit.structure.arguments import (
+    check_bool,
+    check_count,
+    check_examples,
+    check_positive,
+    check_seed,
+    naming,
+)
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.layers import named_layers
@@ -165,17 +173,15 @@ def lsuv(
     """
     check_model("lsuv", model)
     started = time.perf_counter()
-    if not tolerance > 0:
-        raise ValueError(
-            f"`tolerance` must be positive. Received: tolerance={tolerance!r}."
-        )
-    if max_iterations < 0:
-        raise ValueError(
-            "`max_iterations` must not be negative. "
-            f"Received: max_iterations={max_iterations!r}."
-        )
+    check_positive("tolerance", tolerance)
+    check_count("max_iterations", max_iterations, minimum=0)
+    check_seed("seed", seed)
+    check_bool("orthonormal", orthonormal)
+    check_bool("mean_shift", mean_shift)
+    check_examples("x", x)
     if not model.built:
-        forward(model, x)
+        with naming("x", x, "be a batch that the model takes"):
+            forward(model, x)
     targets, skipped = find_targets(model, layers)
     if layers is None:
         skipped += _slopes(model)
@@ -184,7 +190,7 @@ def lsuv(
             for target in targets:
                 _start_orthonormal(target, edit, seed)
         fitting = _Fitting(edit, tolerance, max_iterations, mean_shift)
-        with fitting.of(targets):
+        with fitting.of(targets), naming("x", x, "be a batch that the model takes"):
             forward(model, x)
         for target in targets:
             if target.name not in fitting.outcomes:

@@ -10,6 +10,14 @@ import numpy as np
 
 from keras_initkit.report import result_plots
 from keras_initkit.structure import keras_private, roles
+from keras_initkit.structure.arguments import (
+    check_count,
+    check_examples,
+    check_finite,
+    check_function,
+    check_positive,
+    naming,
+)
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.in_place import Skipped, editing, forward, unchanged
 from keras_initkit.structure.layers import named_layers
@@ -146,19 +154,32 @@ def metainit(
     """
     check_backend("metainit")
     check_model("metainit", model)
-    if not steps > 0:
-        raise ValueError(f"`steps` must be positive. Received: steps={steps!r}.")
-    x = tf.convert_to_tensor(x)
-    if not model.built:
-        forward(model, x)
-    with unchanged(model):
-        outputs = forward(model, x)
+    check_count("steps", steps)
+    check_positive("learning_rate", learning_rate)
+    check_finite("momentum", momentum)
+    check_positive("epsilon", epsilon)
+    if loss is not None:
+        check_function("loss", loss, "targets and outputs")
+    check_examples("x", x)
+    if y is not None:
+        check_examples("y", y)
+    with naming("x", x, "be a batch that the model takes"):
+        x = tf.convert_to_tensor(x)
+        if not model.built:
+            forward(model, x)
+        with unchanged(model):
+            outputs = forward(model, x)
     if y is None:
         rng = np.random.default_rng(0)
         y = rng.integers(0, outputs.shape[-1], outputs.shape[:-1])
     elif loss is None:
         loss = _compiled_loss(model, y)
     y = tf.convert_to_tensor(y)
+    if y.shape[:1] != outputs.shape[:1]:
+        raise ValueError(
+            "`y` must hold as many examples as `x`. "
+            f"Received: {y.shape[0]} for {outputs.shape[0]}."
+        )
     if loss is None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     learn_roles(model, x)
@@ -168,6 +189,8 @@ def metainit(
             "`model` must have kernels that are trainable. "
             f"Received: {type(model).__name__} {model.name!r} without any."
         )
+    with naming("y", y, "be targets that `loss` compares with what the model gives"):
+        loss(y, outputs)
     evaluate = tf.function(
         lambda: _quotient_and_signs(weights, model, x, y, loss, epsilon)
     )

@@ -12,6 +12,7 @@ from keras_initkit import initializers
 from keras_initkit.reinit.choosing import Rules, activation_key, is_plain
 from keras_initkit.reinit.plan import Plan
 from keras_initkit.structure import forward_graph
+from keras_initkit.structure.arguments import naming
 from keras_initkit.structure.in_place import Skipped, forward, told
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners, why_not_trained
@@ -72,6 +73,9 @@ def recommend(
     - [Xiao et al., 2018](https://arxiv.org/abs/1806.05393)
     """  # noqa: E501
     check_model("recommend", model)
+    if class_prior is not None:
+        with naming("class_prior", class_prior, "be one probability, or one a class"):
+            np.asarray(class_prior, dtype=float)  # raises
     _build(model, x)
     owners, skipped = find_owners(model)
     graph = forward_graph.trace(model, {id(owner.layer) for owner in owners}, x)

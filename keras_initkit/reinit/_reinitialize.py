@@ -16,6 +16,7 @@ from keras_initkit.reinit.plan import Choice, Plan, label
 from keras_initkit.reinit.weight_selection import selected
 from keras_initkit.report import result_plots
 from keras_initkit.structure import keras_private
+from keras_initkit.structure.arguments import naming
 from keras_initkit.structure.in_place import Skipped, assigning
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
@@ -230,7 +231,8 @@ class _Names:
         """
         found = set()
         for selector in listed(argument, selectors):
-            meant = meant_by(selector, self._named)
+            with naming(argument, selector, "choose layers"):
+                meant = meant_by(selector, self._named)
             here = {n for n, owner in self.owners.items() if id(owner.layer) in meant}
             if not here:
                 raise ValueError(
@@ -251,7 +253,8 @@ class _Names:
 def _wanted(plan, names, chosen):
     """Returns `{owner: {weight: initializer}}`, and who is named by a mapping."""
     if not isinstance(plan, Mapping) or "class_name" in plan:
-        initializers.get(plan)  # raises
+        with naming("plan_or_initializer", plan, "be one or hold some"):
+            initializers.get(plan)  # raises
         wanted = {}
         for name, owner in names.owners.items():
             tables = [owner.kernel] if name in chosen else []
@@ -270,7 +273,8 @@ def _wanted(plan, names, chosen):
             else:
                 wanted[path] = {owner.kernel: value}
             for one in wanted[path].values():
-                initializers.get(one)  # raises
+                with naming("plan_or_initializer", one, "be one or hold some"):
+                    initializers.get(one)  # raises
             missing = sorted(set(wanted[path]) - set(owner.weights))
             if missing:
                 raise ValueError(

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_initkit import theory
 from keras_initkit.report import result_plots
+from keras_initkit.structure.arguments import check_positive, naming
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.scalable import find_targets
@@ -106,6 +107,7 @@ def preserve_signal(
       of propagating moments through a whole model
     """
     check_model("preserve_signal", model)
+    check_positive("second_moment", second_moment)
     targets, skipped = find_targets(model, layers)
     chosen = {id(target.layer): target for target in targets}
     seen = set()
@@ -116,7 +118,10 @@ def preserve_signal(
         seen.add(id(layer))
         return second_moment
 
-    found = theory.predict(model, input_moments, target=wanted, rough=True)
+    with naming(
+        "input_moments", input_moments, "be a second moment, or a mean and one"
+    ):
+        found = theory.predict(model, input_moments, target=wanted, rough=True)
     kernels = {id(target.kernel): target for target in targets}
     scaled, done = [], set()
     with editing(model) as edit:

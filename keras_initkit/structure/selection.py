@@ -6,6 +6,7 @@ import re
 import keras
 
 from keras_initkit.structure import keras_private
+from keras_initkit.structure.arguments import naming
 
 
 class Selection:
@@ -104,7 +105,8 @@ def matched(argument, selectors, named):
     """
     ids: set = set()
     for selector in listed(argument, selectors):
-        meant = meant_by(selector, named)
+        with naming(argument, selector, "choose layers"):
+            meant = meant_by(selector, named)
         if not meant:
             raise ValueError(
                 f"`{argument}` must name layers of the model or match some. Received: "

@@ -82,6 +82,11 @@ def weight_of(layer: Any, name: str = "kernel", blocks: int | None = None) -> We
         ValueError: If the layer holds several layers, is of an unknown kind, or has no
             such weight.
     """
+    if not isinstance(name, str):
+        raise TypeError(
+            "`weight` must be the name of a weight, such as 'kernel'. "
+            f"Received: weight={name!r} of type {type(name).__name__}."
+        )
     holder = holder_of(layer)
     kind = roles.kind_of(holder)
     if kind is None:

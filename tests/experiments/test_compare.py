@@ -351,8 +351,8 @@ def test_seeds_are_checked_first(seeds):
     [
         ({"n_jobs": 0}, "must be at least 1, or -1 for a process per core"),
         ({"n_jobs": -2}, "must be at least 1, or -1 for a process per core"),
-        ({"epochs": 0}, "must be at least 1"),
-        ({"batch_size": -1}, "must be at least 1"),
+        ({"epochs": 0}, "must be an integer of at least 1"),
+        ({"batch_size": -1}, "must be an integer of at least 1"),
     ],
 )
 def test_numbers_are_checked_first(argument, rule):

@@ -81,7 +81,9 @@ def test_factors_behind_zeros_are_not_defined(stack, x):
 
 
 def test_one_draw_is_refused(stack, x):
-    with pytest.raises(ValueError, match=r"^`draws` must be at least 2\. Received"):
+    with pytest.raises(
+        ValueError, match=r"^`draws` must be an integer of at least 2\. Received"
+    ):
         kik.over_draws(stack, x, "slide_he", draws=1)
 
 

@@ -352,7 +352,8 @@ def test_spec_lists_the_options_of_its_builder():
         ),
         (
             {"learning_rate": 0},
-            "`learning_rate` must be positive. Received: learning_rate=0.",
+            "`learning_rate` must be a finite number above 0. Received: "
+            "learning_rate=0.",
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

@@ -337,10 +337,14 @@ def test_layers_that_cannot_be_treated_are_reported():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tolerance": 0.0}, "`tolerance` must be positive. Received: tolerance=0.0."),
+        (
+            {"tolerance": 0.0},
+            "`tolerance` must be a finite number above 0. Received: tolerance=0.0.",
+        ),
         (
             {"max_iterations": -1},
-            "`max_iterations` must not be negative. Received: max_iterations=-1.",
+            "`max_iterations` must be an integer of at least 0. Received: "
+            "max_iterations=-1.",
         ),
         (
             {"layers": ["d"]},

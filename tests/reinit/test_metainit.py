@@ -63,7 +63,7 @@ def test_metainit_lowers_the_quotient_and_keeps_directions():
 
 
 def test_metainit_rejects():
-    message = "`steps` must be positive. Received: steps=0."
+    message = "`steps` must be an integer of at least 1. Received: steps=0."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         kik.metainit(small_model(), data()[0], steps=0)
 

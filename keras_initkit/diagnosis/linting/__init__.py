@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from keras_initkit import schema
 from keras_initkit.diagnosis.causes import explained, in_order
 from keras_initkit.diagnosis.finding import Finding
 from keras_initkit.diagnosis.linting import (
@@ -46,7 +47,7 @@ def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
 
     Raises:
         ValueError: If there is no check of such a name.
-        TypeError: If `model` is no model of Keras 3.
+        TypeError: If `model` is no model of Keras 3, or `rules` are no names.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -55,7 +56,7 @@ def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
     ['LossActivationMismatch']
     """
     check_model("lint", model)
-    names = tuple(LINTS) if rules is None else tuple(rules)
+    names = tuple(LINTS) if rules is None else schema.check_names("rules", rules)
     unknown = sorted(set(names) - set(LINTS))
     if unknown:
         raise ValueError(
