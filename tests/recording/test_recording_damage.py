@@ -237,3 +237,12 @@ def test_all_is_closed_after_a_failure(tmp_path, monkeypatch, fails):
         record_all()
     writer.drop()
     assert descriptors() == before
+
+
+def test_a_log_that_vanishes_behind_its_last_step_is_told(tmp_path):
+    writer, record = RunWriter(tmp_path / "run"), RunRecord()
+    written.add_step(writer, record, 0)
+    shutil.rmtree(tmp_path / "run")
+    with pytest.warns(UserWarning, match="has vanished"):
+        writer.close()
+    assert not (tmp_path / "run").exists()

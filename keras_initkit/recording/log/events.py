@@ -67,7 +67,7 @@ class EventFile:
         with self.lock:
             if self._writer is not None and self._has_vanished():
                 self.vanished += 1
-                self._tell_vanished()
+                self._tell_vanished("it is made again")
                 self.drop()
             if self._writer is None or self.place.identity is None:
                 return self._open()
@@ -118,7 +118,9 @@ class EventFile:
         """Closes the file and gives its place up; a later write opens another."""
         with self.lock:
             try:
-                if self._writer is not None:
+                if self._writer is not None and self._has_vanished():
+                    self._tell_vanished("it is not made again, as nothing followed")
+                elif self._writer is not None:
                     mark = files.Closed(self._number, self.counts)
                     self._add(_event(2 * self._number + 1, [_mark(mark)]))
                     self._writer.close()
@@ -144,10 +146,10 @@ class EventFile:
     def _has_vanished(self) -> bool:
         return self._opened is not None and has_vanished(self._path, self._opened)
 
-    def _tell_vanished(self) -> None:
+    def _tell_vanished(self, then: str) -> None:
         warnings.warn(
-            "`log_dir` has vanished while it was written; it is made again, and what "
-            f"was written before is not in it. Received: log_dir={self._path!r}",
+            f"`log_dir` has vanished while it was written; {then}, and what was "
+            f"written before is not in it. Received: log_dir={self._path!r}",
             stacklevel=2,
         )
 
