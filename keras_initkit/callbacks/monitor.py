@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_initkit import capture, schedules, schema
+from keras_initkit.arguments import check_bool
 from keras_initkit.callbacks import evaluating
 from keras_initkit.callbacks.arguments import (
     checked_histograms,
@@ -31,7 +32,6 @@ from keras_initkit.recording import RunRecord
 from keras_initkit.recording.log import budget, storage
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure import layers as layers_room
-from keras_initkit.structure.arguments import check_bool
 from keras_initkit.structure.needs import check_backend, check_model
 
 logger = logging.getLogger(__name__)

@@ -9,6 +9,11 @@ import keras
 
 from keras_initkit import initializers as initializers_room
 from keras_initkit import models
+from keras_initkit.arguments import (
+    check_count,
+    check_function,
+    naming,
+)
 from keras_initkit.experiments.comparison import ComparisonResult
 from keras_initkit.experiments.data import as_data
 from keras_initkit.experiments.jobs import (
@@ -22,11 +27,6 @@ from keras_initkit.experiments.reuse import ReferenceBuilder
 from keras_initkit.experiments.run_result import RunResult
 from keras_initkit.recording.log import storage
 from keras_initkit.schedules import as_schedule
-from keras_initkit.structure.arguments import (
-    check_count,
-    check_function,
-    naming,
-)
 from keras_initkit.structure.needs import check_backend
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 
+from keras_initkit.arguments import is_integer
 from keras_initkit.experiments.run import train_run
 from keras_initkit.experiments.run_result import RunResult
-from keras_initkit.structure.arguments import is_integer
 
 Job = dict[str, Any]  # the arguments of `train_run`
 Results = Generator[RunResult, None, None]

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_initkit.arguments import check_count
 from keras_initkit.initializers._base import check_choice
 from keras_initkit.initializers._registry import get_base
-from keras_initkit.structure.arguments import check_count
 from keras_initkit.structure.fans import RULES, Layout
 
 

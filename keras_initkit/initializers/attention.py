@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_initkit.arguments import check_count, check_finite
 from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
@@ -17,7 +18,6 @@ from keras_initkit.initializers._base import (
 )
 from keras_initkit.initializers._sampling import sample
 from keras_initkit.structure import keras_private
-from keras_initkit.structure.arguments import check_count, check_finite
 from keras_initkit.structure.weight import Weight
 
 # Products in trained vision transformers, as the paper fits them.

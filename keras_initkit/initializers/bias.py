@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_initkit.arguments import check_count, check_finite
 from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
@@ -17,7 +18,6 @@ from keras_initkit.initializers._base import (
     register,
     working_dtype,
 )
-from keras_initkit.structure.arguments import check_count, check_finite
 from keras_initkit.structure.roles import gates_of
 from keras_initkit.structure.weight import Weight
 

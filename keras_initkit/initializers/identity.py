@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_initkit.arguments import check_count, check_finite
 from keras_initkit.initializers._base import (
     Structural,
     check_multiple,
@@ -13,7 +14,6 @@ from keras_initkit.initializers._base import (
 from keras_initkit.initializers._sampling import at_centre
 from keras_initkit.initializers.blockwise import each_matrix
 from keras_initkit.initializers.orthogonal import check_has_centre
-from keras_initkit.structure.arguments import check_count, check_finite
 from keras_initkit.structure.weight import Weight
 
 

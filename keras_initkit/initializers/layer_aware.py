@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_initkit.arguments import naming
 from keras_initkit.initializers._base import Structural, refuse
 from keras_initkit.initializers._laid_out import LaidOut
 from keras_initkit.initializers._registry import get_base
@@ -21,7 +22,6 @@ from keras_initkit.initializers.scaling import (
 )
 from keras_initkit.initializers.structured import ICNR
 from keras_initkit.initializers.zero_sum import ZeroSum
-from keras_initkit.structure.arguments import naming
 from keras_initkit.structure.fans import PLAIN
 from keras_initkit.structure.weight import Weight, weight_of
 

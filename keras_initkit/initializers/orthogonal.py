@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_initkit.arguments import check_count, check_positive
 from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
@@ -22,7 +23,6 @@ from keras_initkit.initializers._sampling import (
     orthogonal_columns,
 )
 from keras_initkit.initializers.blockwise import each_matrix
-from keras_initkit.structure.arguments import check_count, check_positive
 from keras_initkit.structure.weight import Weight
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_initkit.arguments import check_count, check_finite, check_positive
 from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
@@ -22,7 +23,6 @@ from keras_initkit.initializers._sampling import DISTRIBUTIONS, sample
 from keras_initkit.initializers.blockwise import each_matrix
 from keras_initkit.initializers.variance import ByFan
 from keras_initkit.structure import roles
-from keras_initkit.structure.arguments import check_count, check_finite, check_positive
 from keras_initkit.structure.fans import MODES, fan_of_mode, layout_of
 from keras_initkit.structure.weight import Weight
 from keras_initkit.theory.gains import TORCH_GAINS

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_initkit.arguments import check_count, check_positive
 from keras_initkit.initializers._base import (
     check_choice,
     check_rank,
@@ -13,7 +14,6 @@ from keras_initkit.initializers._base import (
 )
 from keras_initkit.initializers._laid_out import LaidOut
 from keras_initkit.initializers._registry import get_base
-from keras_initkit.structure.arguments import check_count, check_positive
 from keras_initkit.structure.fans import MODES, compute_fans, fan_of_mode
 
 DEPTH_RULES = (

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_initkit.arguments import check_count, check_positive
 from keras_initkit.initializers._base import (
     Seed,
     SeededInitializer,
@@ -20,7 +21,6 @@ from keras_initkit.initializers._base import (
 )
 from keras_initkit.initializers._registry import get_base
 from keras_initkit.initializers.blockwise import each_matrix
-from keras_initkit.structure.arguments import check_count, check_positive
 from keras_initkit.structure.fans import compute_fans
 from keras_initkit.structure.weight import Weight
 

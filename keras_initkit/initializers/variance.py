@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_initkit import theory
+from keras_initkit.arguments import check_positive
 from keras_initkit.initializers._activations import to_theory
 from keras_initkit.initializers._base import (
     Seed,
@@ -15,7 +16,6 @@ from keras_initkit.initializers._base import (
     resolve_dtype,
 )
 from keras_initkit.initializers._sampling import DISTRIBUTIONS, sample
-from keras_initkit.structure.arguments import check_positive
 from keras_initkit.structure.fans import MODES, compute_fans, fan_of_mode
 
 

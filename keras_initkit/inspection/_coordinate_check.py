@@ -9,14 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit.report import result_plots
-from keras_initkit.structure import keras_private
-from keras_initkit.structure.arguments import (
+from keras_initkit.arguments import (
     check_count,
     check_examples,
     check_function,
     naming,
 )
+from keras_initkit.report import result_plots
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import forward, unchanged
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.shadowing import shadowed

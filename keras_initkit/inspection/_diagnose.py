@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_initkit import diagnosis, schema, theory
+from keras_initkit.arguments import check_bool, naming
 from keras_initkit.diagnosis import Finding
 from keras_initkit.inspection._learning_rate_trial import (
     LearningRateTrialResult,
@@ -24,7 +25,6 @@ from keras_initkit.report import diagnosis_plot, diagnosis_table
 from keras_initkit.report.finite import finite
 from keras_initkit.report.tables import to_html, to_text
 from keras_initkit.structure import description
-from keras_initkit.structure.arguments import check_bool, naming
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.in_place import editing, forward, told, unchanged
 from keras_initkit.structure.needs import check_backend, check_model

@@ -11,15 +11,15 @@ import keras
 import numpy as np
 
 from keras_initkit import theory
-from keras_initkit.reinit._reinitialize import reinitialize
-from keras_initkit.report import result_plots
-from keras_initkit.structure import description
-from keras_initkit.structure.arguments import (
+from keras_initkit.arguments import (
     check_count,
     check_examples,
     is_integer,
     naming,
 )
+from keras_initkit.reinit._reinitialize import reinitialize
+from keras_initkit.report import result_plots
+from keras_initkit.structure import description
 from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners

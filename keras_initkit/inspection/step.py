@@ -6,10 +6,10 @@ import keras
 import numpy as np
 
 from keras_initkit import diagnosis
+from keras_initkit.arguments import check_examples, naming
 from keras_initkit.inspection.targets import default_loss, random_targets
 from keras_initkit.recording import RunRecord
 from keras_initkit.structure import description, keras_private
-from keras_initkit.structure.arguments import check_examples, naming
 from keras_initkit.structure.in_place import told
 from keras_initkit.structure.needs import tensorflow as tf
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
+from keras_initkit.arguments import check_positive, check_seed, naming
 from keras_initkit.initializers import get
 from keras_initkit.models import _cnn, _mlp, _recurrent
 from keras_initkit.models._layers import LayerFactory
 from keras_initkit.models._spec import ModelSpec
-from keras_initkit.structure.arguments import check_positive, check_seed, naming
 
 SPECS = {
     spec.name: spec

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from keras_initkit import initializers
+from keras_initkit.arguments import check_bool, check_seed
 from keras_initkit.report import result_plots
 from keras_initkit.structure import keras_private
-from keras_initkit.structure.arguments import check_bool, check_seed
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model

@@ -12,9 +12,7 @@ import keras
 from keras import ops
 
 from keras_initkit import initializers
-from keras_initkit.initializers._base import draw
-from keras_initkit.report import result_plots
-from keras_initkit.structure.arguments import (
+from keras_initkit.arguments import (
     check_bool,
     check_count,
     check_examples,
@@ -22,6 +20,8 @@ from keras_initkit.structure.arguments import (
     check_seed,
     naming,
 )
+from keras_initkit.initializers._base import draw
+from keras_initkit.report import result_plots
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.layers import named_layers

@@ -8,9 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit.report import result_plots
-from keras_initkit.structure import keras_private, roles
-from keras_initkit.structure.arguments import (
+from keras_initkit.arguments import (
     check_count,
     check_examples,
     check_finite,
@@ -18,6 +16,8 @@ from keras_initkit.structure.arguments import (
     check_positive,
     naming,
 )
+from keras_initkit.report import result_plots
+from keras_initkit.structure import keras_private, roles
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.in_place import Skipped, editing, forward, unchanged
 from keras_initkit.structure.layers import named_layers

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from keras_initkit import initializers
+from keras_initkit.arguments import naming
 from keras_initkit.reinit.choosing import Rules, activation_key, is_plain
 from keras_initkit.reinit.plan import Plan
 from keras_initkit.structure import forward_graph
-from keras_initkit.structure.arguments import naming
 from keras_initkit.structure.in_place import Skipped, forward, told
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners, why_not_trained

@@ -10,13 +10,13 @@ import keras
 import numpy as np
 
 from keras_initkit import initializers
+from keras_initkit.arguments import naming
 from keras_initkit.initializers._base import draw
 from keras_initkit.initializers.attention import PARTS, projections_of
 from keras_initkit.reinit.plan import Choice, Plan, label
 from keras_initkit.reinit.weight_selection import selected
 from keras_initkit.report import result_plots
 from keras_initkit.structure import keras_private
-from keras_initkit.structure.arguments import naming
 from keras_initkit.structure.in_place import Skipped, assigning
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model

@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from keras_initkit import theory
+from keras_initkit.arguments import check_positive, naming
 from keras_initkit.report import result_plots
-from keras_initkit.structure.arguments import check_positive, naming
 from keras_initkit.structure.in_place import Skipped, editing
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.scalable import find_targets

@@ -5,8 +5,8 @@ import re
 
 import keras
 
+from keras_initkit.arguments import naming
 from keras_initkit.structure import keras_private
-from keras_initkit.structure.arguments import naming
 
 
 class Selection:
