@@ -37,7 +37,8 @@ class LearningRateTrialResult:
     """What a few steps at each of some learning rates come to.
 
     Attributes:
-        tried: One `Tried` a rate, ascending: `rate`, `loss` after the steps,
+        tried: One `Tried` a rate, ascending, of twelve rates or those up to two in a
+            row that lose more than no step: `rate`, `loss` after the steps,
             `other_loss` with the targets of other examples, and whether it `learns`.
         start: The loss without a step, of the same examples.
         constant: The loss of the best constant guess, or the most that it can be:
@@ -140,8 +141,9 @@ def learning_rate_trial(
     seed generators, metrics and optimizer are bit-equal afterwards, also when something
     raises; `fit` compiles nothing anew.
 
-    It costs about as much as the first step, 65 more and 104 forward passes on a batch;
-    with `gradient_accumulation_steps=n`, n times as many steps.
+    It costs as much as the first step, 65 more and 104 forward passes on 32 examples at
+    most: rates above two in a row that lose more than no step are left out. With
+    `gradient_accumulation_steps=n`, n times as many steps.
 
     A rate learns if five steps at it take the loss below that of the best constant
     guess, and if the outputs fit their own targets better than those of other examples.
@@ -151,9 +153,10 @@ def learning_rate_trial(
 
     Args:
         model: A compiled Keras model. One that is not built yet is built, on `x`.
-        x: Inputs, as the model takes them; or a data set (`tf.data.Dataset`,
-            `PyDataset`, iterator) that gives batches, of which the first 13 are read.
-            Of arrays, examples are chosen at random, the same ones each time.
+        x: Inputs, as the model takes them, of which examples are chosen at random, the
+            same ones each time; or a data set (`tf.data.Dataset`, `PyDataset`,
+            iterator) that gives batches, of which the first 13 are read, more where
+            they hold under 16 examples.
         y: Targets, for arrays.
         batch_size: Examples in a step, for arrays. Defaults to 32, as in `fit`.
 
@@ -197,7 +200,7 @@ def learning_rate_trial(
         notes.append("The schedule was held at each rate.")
     start, *losses = _measured(model, data, (0.0, *rates))
     found = trial_verdict.verdict(
-        np.array(rates), np.array(losses), start, _constant(model, data)
+        np.array(rates[: len(losses)]), np.array(losses), start, _constant(model, data)
     )
     return LearningRateTrialResult(
         start=float(np.diagonal(start).mean()),
@@ -255,7 +258,10 @@ def _rates(present):
 
 
 def _measured(model, data, rates):
-    """Returns, for each rate, the losses after its steps, as `verdict` takes them."""
+    """Returns, for each rate, the losses after its steps, as `verdict` takes them.
+
+    Ascending rates, of which those above two hopeless ones are left out.
+    """
     found = []
     with unchanged(model):
         optimizer = _copied(model)
@@ -279,6 +285,8 @@ def _measured(model, data, rates):
                         f"`compute_loss`. Received: its step or loss {told(error)}"
                     ) from error
                 found.append(np.stack(rows).astype(np.float64))
+                if trial_verdict.is_hopeless(found):
+                    break
             before.restore()
     return found
 

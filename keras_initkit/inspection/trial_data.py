@@ -1,5 +1,7 @@
 """The batches of a trial: some to step on, others to measure on."""
 
+import itertools
+import math
 from typing import Any, NamedTuple
 
 import keras
@@ -11,6 +13,8 @@ from keras_initkit.structure.needs import tensorflow as tf
 # Batches to measure on: enough for their pairs to tell a gap from scatter.
 MEASURED = 8
 _BATCH_SIZE = 32  # that of `fit`
+# Examples in one of them, for smaller and larger steps, too, where there are so many.
+_FEWEST, _MOST = 16, 32
 
 
 class TrialData(NamedTuple):
@@ -50,7 +54,7 @@ def batches(x: Any, y: Any, steps: int, batch_size: int | None) -> TrialData:
     if _is_array(x):
         data, size = (array_of_list(x), array_of_list(y), None), batch_size
     else:
-        data, size = _of_data_set(x, y, steps + MEASURED)
+        data, size = _of_data_set(x, y, steps)
         if batch_size is not None:
             raise ValueError(
                 "`batch_size` must be left out for a data set, which has its own. "
@@ -64,7 +68,9 @@ def batches(x: Any, y: Any, steps: int, batch_size: int | None) -> TrialData:
         held, stepped = np.arange(count), np.arange(count)
         notes.append(f"The loss is measured on the {count} examples that were learnt.")
     else:
-        part = min(size, count // (2 * MEASURED))
+        # What no step takes, but half of the examples where steps take all of them.
+        most = max(count // (2 * MEASURED), (count - steps * size) // MEASURED)
+        part = min(_measured_size(size), most)
         order = np.random.default_rng(0).permutation(count)
         held, stepped = order[: MEASURED * part], order[MEASURED * part :]
     size = min(size, len(stepped))
@@ -83,17 +89,26 @@ def _is_array(x):
     return isinstance(x, (np.ndarray, list, tuple, dict)) or hasattr(x, "shape")
 
 
-def _of_data_set(x, y, count):
+def _measured_size(size):
+    return min(max(size, _FEWEST), _MOST)
+
+
+def _of_data_set(x, y, steps):
     """Returns `(x, y, sample_weight)` of its first batches, and their size."""
     if isinstance(x, keras.utils.PyDataset):
-        read = (x[n] for n in range(min(count, x.num_batches or count)))
+        numbers = itertools.count() if x.num_batches is None else range(x.num_batches)
+        given = (x[number] for number in numbers)
     else:
-        read = (batch for batch, _ in zip(x, range(count), strict=False))
-    parts = [keras.utils.unpack_x_y_sample_weight(one) for one in read]
-    if not parts:
+        given = iter(x)
+    given = map(keras.utils.unpack_x_y_sample_weight, given)
+    first = next(given, None)
+    if first is None:
         raise ValueError(
             "`x` must give at least one batch. Received: an empty data set."
         )
+    size = len(_tensors(first)[0])
+    more = steps - 1 + math.ceil(MEASURED * _measured_size(size) / size)
+    parts = [first, *itertools.islice(given, more)]
     if y is not None:
         raise ValueError(
             "`y` must be left out for a data set, which gives the targets. "
@@ -109,7 +124,7 @@ def _of_data_set(x, y, count):
             "pad sequences to one length. Received: batches of shapes "
             f"{[[tuple(t.shape) for t in _tensors(one)] for one in parts[:3]]}"
         ) from error
-    return data, len(_tensors(parts[0])[0])
+    return data, size
 
 
 def _tensors(data):

@@ -115,6 +115,16 @@ def verdict(
     )
 
 
+def is_hopeless(found: list[np.ndarray]) -> bool:
+    """Whether the two newest rates lose more than no step: higher ones will, too.
+
+    Args:
+        found: Losses as of `verdict`, those without a step first.
+    """
+    means = [float(_own(one).mean()) for one in found]
+    return len(means) > 2 and not any(one <= means[0] for one in means[-2:])
+
+
 def _own(losses):
     """Returns the loss of each batch against its own targets."""
     return np.diagonal(losses, axis1=-2, axis2=-1)

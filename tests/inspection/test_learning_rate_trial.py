@@ -48,7 +48,9 @@ def assert_same(before, after):
 
 def test_a_sane_model_gets_a_rate_in_the_range_that_learns():
     trial = kik.learning_rate_trial(mlp(), X, Y)
-    assert len(trial.tried) == 12
+    assert 5 < len(trial.tried) <= 12
+    # Rates above two that lose more than no step are left out.
+    assert [one.loss > trial.start for one in trial.tried[-3:]] == [False, True, True]
     assert trial.rate == pytest.approx(1e-3)
     assert sum(one.rate == trial.rate for one in trial.tried) == 1
     assert trial.reason is None
@@ -408,6 +410,38 @@ def test_no_step_sees_what_is_measured_on():
     assert not stepped & set(held)
     for x, y, _ in (*data.steps, *data.measured):
         np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("as_data_set", [False, True])
+def test_steps_on_single_examples_are_measured_on_more(as_data_set):
+    if as_data_set:
+        given = tf.data.Dataset.from_tensor_slices((X, Y)).batch(1)
+        data = trial_data.batches(given, None, 5, None)
+    else:
+        data = trial_data.batches(X, Y, 5, 1)
+    assert [len(x) for x, _, _ in data.steps] == [1] * 5
+    assert [len(x) for x, _, _ in data.measured] == [16] * 8
+    held = {x.tobytes() for batch, _, _ in data.measured for x in batch.numpy()}
+    assert not held & {x.numpy()[0].tobytes() for x, _, _ in data.steps}
+
+
+def test_several_outputs_are_left_as_they_were_but_for_their_meters():
+    inputs = k.Input((8,))
+    outputs = {"one": k.Dense(1, "sigmoid", name="one")(inputs)}
+    outputs["two"] = k.Dense(2, name="two")(inputs)
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", {"one": "binary_crossentropy", "two": "mse"})
+    y = {"one": Y, "two": X[:, :2]}
+    before, meters = state_of(model), len(model.metrics_variables)
+    assert kik.learning_rate_trial(model, X, y).reason is None
+    # Keras makes a meter an output when the loss is first computed.
+    new = model.metrics_variables[meters:]
+    assert len(new) == 4
+    assert not any(keras.ops.convert_to_numpy(v).any() for v in new)
+    model.fit(X, y, verbose=0)
+    before = state_of(model)
+    kik.learning_rate_trial(model, X, y)
+    assert_same(before, state_of(model))
 
 
 @pytest.mark.parametrize("count", [8, 15, 16, 100])
