@@ -9,9 +9,9 @@ from keras_initkit import schema
 from keras_initkit.capture import layers as tapped_layers
 from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector
+from keras_initkit.capture.optimizers import copied
 from keras_initkit.capture.step_statistics import Reader
 from keras_initkit.structure.layers import weight_names
-from keras_initkit.structure.optimizers import copied
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.values import float8_as_tensors
 

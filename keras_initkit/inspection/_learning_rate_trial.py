@@ -22,7 +22,6 @@ from keras_initkit.structure.in_place import editing, forward, told, unchanged
 from keras_initkit.structure.moving import State
 from keras_initkit.structure.needs import check_backend, check_model
 from keras_initkit.structure.needs import tensorflow as tf
-from keras_initkit.structure.optimizers import copied
 from keras_initkit.structure.shadowing import shadowed
 
 STEPS = 5
@@ -37,9 +36,9 @@ class LearningRateTrialResult:
     """What a few steps at each of some learning rates come to.
 
     Attributes:
-        tried: One `Tried` a rate, ascending, of twelve rates or those up to two in a
-            row that lose more than no step: `rate`, `loss` after the steps,
+        tried: One `Tried` a rate, ascending: `rate`, `loss` after the steps,
             `other_loss` with the targets of other examples, and whether it `learns`.
+            Of twelve, those up to two in a row that lose a tenth more than no step.
         start: The loss without a step, of the same examples.
         constant: The loss of the best constant guess, or the most that it can be:
             that of the targets' frequencies or variance, and what outputs are worth
@@ -78,7 +77,8 @@ class LearningRateTrialResult:
             return (
                 f"No learning rate is proposed: {self.reason}. Mend the weights first: "
                 "`kik.diagnose(model, x, y)` says what is wrong with them, "
-                "`kik.reinitialize(model, kik.recommend(model))` draws them anew."
+                "`kik.reinitialize(model, kik.recommend(model))` draws them anew. "
+                "Where nothing is wrong with them, the model takes more steps to begin."
             )
         return (
             f"Learning rate {self.proposal:.2g}; {self.steps} steps learn from "
@@ -142,8 +142,8 @@ def learning_rate_trial(
     raises; `fit` compiles nothing anew.
 
     It costs as much as the first step, 65 more and 104 forward passes on 32 examples at
-    most: rates above two in a row that lose more than no step are left out. With
-    `gradient_accumulation_steps=n`, n times as many steps.
+    most: rates above two in a row that lose a tenth more than no step are left out.
+    With `gradient_accumulation_steps=n`, n times as many steps.
 
     A rate learns if five steps at it take the loss below that of the best constant
     guess, and if the outputs fit their own targets better than those of other examples.
@@ -293,6 +293,8 @@ def _measured(model, data, rates):
 
 def _copied(model):
     """Returns a copy of the model's optimizer, with a rate to assign."""
+    from keras_initkit.capture.optimizers import copied
+
     try:
         return copied(model.optimizer, model.trainable_variables, learning_rate=0.0)
     except Exception as error:  # whatever a user's own optimizer raises

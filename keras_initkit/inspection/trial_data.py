@@ -100,15 +100,15 @@ def _of_data_set(x, y, steps):
         given = (x[number] for number in numbers)
     else:
         given = iter(x)
-    given = map(keras.utils.unpack_x_y_sample_weight, given)
-    first = next(given, None)
+    unpacked = map(keras.utils.unpack_x_y_sample_weight, given)
+    first = next(unpacked, None)
     if first is None:
         raise ValueError(
             "`x` must give at least one batch. Received: an empty data set."
         )
     size = len(_tensors(first)[0])
     more = steps - 1 + math.ceil(MEASURED * _measured_size(size) / size)
-    parts = [first, *itertools.islice(given, more)]
+    parts = [first, *itertools.islice(unpacked, more)]
     if y is not None:
         raise ValueError(
             "`y` must be left out for a data set, which gives the targets. "

@@ -12,6 +12,8 @@ _ENOUGH = 0.1
 # Share of the loss by which own targets have to fit better: less is next to nothing,
 # and may be what float32 rounds off.
 _LEAST_GAP = 1e-3
+# Share of the loss without a step by which a rate that is much too high loses more.
+_HOPELESS = 0.1
 # Share of a loss that float32 does not tell apart after a few sums.
 _ROUNDING = 1e-6
 
@@ -116,13 +118,17 @@ def verdict(
 
 
 def is_hopeless(found: list[np.ndarray]) -> bool:
-    """Whether the two newest rates lose more than no step: higher ones will, too.
+    """Whether the two newest rates are so much too high that higher ones will be, too.
+
+    They lose more than no step by a tenth or are not finite; a lower rate may lose a
+    little more by chance.
 
     Args:
         found: Losses as of `verdict`, those without a step first.
     """
     means = [float(_own(one).mean()) for one in found]
-    return len(means) > 2 and not any(one <= means[0] for one in means[-2:])
+    limit = means[0] + _HOPELESS * abs(means[0])
+    return len(means) > 2 and not any(one <= limit for one in means[-2:])
 
 
 def _own(losses):

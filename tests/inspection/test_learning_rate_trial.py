@@ -49,8 +49,8 @@ def assert_same(before, after):
 def test_a_sane_model_gets_a_rate_in_the_range_that_learns():
     trial = kik.learning_rate_trial(mlp(), X, Y)
     assert 5 < len(trial.tried) <= 12
-    # Rates above two that lose more than no step are left out.
-    assert [one.loss > trial.start for one in trial.tried[-3:]] == [False, True, True]
+    # Rates above two that lose far more than no step are left out.
+    assert [one.loss > trial.start for one in trial.tried[-2:]] == [True, True]
     assert trial.rate == pytest.approx(1e-3)
     assert sum(one.rate == trial.rate for one in trial.tried) == 1
     assert trial.reason is None
@@ -157,6 +157,14 @@ def test_nan_at_all_rates_is_told():
     curve = np.full((5, 8, 8), np.nan)
     found = trial_verdict.verdict(RATES, curve, np.full((8, 8), 0.7))
     assert "NaN or Inf" in found.reason
+
+
+def test_rates_are_hopeless_by_more_than_chance():
+    start, chance, bad, nan = (losses(one, one) for one in (2.3, 2.32, 2.6, math.nan))
+    assert not trial_verdict.is_hopeless([start, chance, chance])
+    assert not trial_verdict.is_hopeless([start, bad])
+    assert not trial_verdict.is_hopeless([start, bad, nan, chance])
+    assert trial_verdict.is_hopeless([start, chance, bad, nan])
 
 
 def test_harder_batches_are_no_scatter():
