@@ -177,16 +177,32 @@ class Judge:
         logger.warning("%s%s", counts, names and f" ({names})")
 
     def to_dicts(self):
-        """Returns all findings so far as dicts, with the step `"cleared"`."""
+        """Returns all findings so far as dicts.
+
+        With the step `"cleared"`, and the `"unit"` of what was measured, `None` where
+        the rule does not tell.
+        """
         cleared = {
             (case.finding.rule, case.finding.layer): case.cleared
             for case in self._cases.values()
         }
         found = diagnosis.in_order(case.finding for case in self._cases.values())
         return [
-            {**finding.to_dict(), "cleared": cleared[finding.rule, finding.layer]}
+            {
+                **finding.to_dict(),
+                "cleared": cleared[finding.rule, finding.layer],
+                "unit": self._unit_of(finding),
+            }
             for finding in found
         ]
+
+    def _unit_of(self, finding):
+        rule = diagnosis.RULES.get(finding.rule)
+        if rule is None:
+            return None
+        return rule.unit_of(
+            finding.threshold, **(self._thresholds or {}).get(rule.name, {})
+        )
 
     def _grave_causes(self, findings):
         causes = diagnosis.causes_among(findings)

@@ -138,6 +138,19 @@ class Rule:
                 f"{tuple(sorted(self.thresholds))}. Received: {tuple(unknown)}"
             )
 
+    def unit_of(self, threshold: float, **thresholds: float) -> str | None:
+        """Returns the unit of what a finding of this rule was compared with.
+
+        `None` where its threshold is none of the rule's, which `thresholds` replace,
+        or is one of several in different units.
+        """
+        units = {
+            one.unit
+            for name, one in self.thresholds.items()
+            if thresholds.get(name, one.value) == threshold
+        }
+        return units.pop() if len(units) == 1 else None
+
     def _finding(self, fault: Fault) -> Finding:
         return Finding(
             rule=self.name,

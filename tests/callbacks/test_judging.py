@@ -10,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
 import keras_initkit as kik
-from keras_initkit import schema
+from keras_initkit import diagnosis, schema
 from keras_initkit.callbacks import judging
 from keras_initkit.recording.record import RunRecord
 from keras_initkit_light.format.schema import TensorKey
@@ -93,6 +93,7 @@ def test_fault_is_told_once_with_its_remedy_and_summed_up(caplog, tmp_path):
     written = written_findings(tmp_path)[-1]
     assert [one["layer"] for one in written] == [f.layer for f in monitor.findings]
     assert all(one["cleared"] is None for one in written)
+    assert all("unit" in one for one in written)
 
 
 def test_training_stops(caplog):
@@ -261,3 +262,17 @@ def test_wrong_argument_raises(name):
         kik.SignalMonitor(None, rules=["Nonsense"])
     with pytest.raises(ValueError, match=r"^`thresholds` of rule 'AllZero' must be"):
         kik.SignalMonitor(None, rules={"AllZero": {"share": 1.0}})
+
+
+@pytest.mark.parametrize(
+    ("threshold", "changed", "unit"),
+    [
+        (0.9, {}, "share of the units"),
+        (1.0, {}, "share of the outputs"),
+        (0.7, {}, None),  # none of the rule's
+        (0.7, {"dead_fraction": 0.7}, "share of the units"),
+        (1.0, {"dead_fraction": 1.0}, None),  # of two in different units
+    ],
+)
+def test_unit_is_that_of_the_threshold_compared_with(threshold, changed, unit):
+    assert diagnosis.RULES["DeadRelu"].unit_of(threshold, **changed) == unit

@@ -9,7 +9,7 @@ import { vectorsOf } from './model.js';
 import { State } from './state.js';
 import { CardView } from './views/card.js';
 import { CompareView } from './views/compare.js';
-import { findingsOf, FindingsView, groupsOf } from './views/findings.js';
+import { faultsOf, findingsOf, FindingsView } from './views/findings.js';
 import { HeatView } from './views/heat.js';
 import { ProfileView } from './views/profile.js';
 import { Sidebar } from './views/sidebar.js';
@@ -226,7 +226,8 @@ class App {
 
   _update() {
     const start = performance.now();
-    this.api.at = this.values.step;
+    // A link may hold anything.
+    this.api.at = /^\d{1,15}$/.test(this.values.step) ? this.values.step : '';
     this._draw();
     performance.clearMeasures(DRAWN);
     performance.measure(DRAWN, { start });
@@ -243,7 +244,7 @@ class App {
       this._tabs[i].setAttribute('aria-selected', chosen);
       this._tabs[i].tabIndex = chosen ? 0 : -1;
       if (id !== 'findings') return;
-      const faults = this.index ? groupsOf(findingsOf(this)).filter(({ severity }) => severity !== 'info') : [];
+      const faults = this.index ? faultsOf(findingsOf(this)).filter(({ severity }) => severity !== 'info') : [];
       const kind = faults.some(({ severity }) => severity === 'error') ? 'error' : 'warning';
       fill(this._tabs[i], title, faults.length > 0 && h('span', { class: `count ${kind}` }, faults.length));
     });

@@ -87,21 +87,26 @@ export function shorten(text, length) {
   return `${points.slice(0, length - 1 - tail).join('')}…${points.slice(-tail).join('')}`;
 }
 
-/** What all names begin with, up to a "/". */
-export function commonPrefix(names) {
+/** What all names begin with, up to a letter that separates words: for layers, "/". */
+export function commonPrefix(names, separators = '/') {
   if (names.length < 2) return '';
-  let prefix = names[0].slice(0, names[0].lastIndexOf('/') + 1);
-  while (prefix && !names.every((name) => name.startsWith(prefix))) {
-    prefix = prefix.slice(0, prefix.lastIndexOf('/', prefix.length - 2) + 1);
+  const [first] = names;
+  let shared = 0;
+  for (let i = 0; i < first.length && names.every((name) => name[i] === first[i]); i++) {
+    if (separators.includes(first[i])) shared = i + 1;
   }
-  return prefix;
+  return first.slice(0, shared);
 }
 
-/** What all names end with, from a ":" on: the weight that all of them are. */
+/** What all names end with, from a ":" or "/" on: the weight that all are, or the layer in its block. */
 export function commonSuffix(names) {
   if (names.length < 2) return '';
-  const suffix = /(:[^:]*)?$/.exec(names[0])[0];
-  return names.every((name) => name.endsWith(suffix)) ? suffix : '';
+  const [first] = names;
+  let shared = first.length;
+  for (let i = 1; i < first.length && names.every((name) => name.length > i && name.at(-i) === first.at(-i)); i++) {
+    if (':/'.includes(first.at(-i))) shared = first.length - i;
+  }
+  return first.slice(shared);
 }
 
 /** Rows of cells as CSV (RFC 4180); no cell can start a spreadsheet formula. */

@@ -90,6 +90,40 @@ export function mergeOrder(lists) {
   return order;
 }
 
+/**
+ * An axis for the layers of several models, of lists of names: `{x, at(list, i)}`, `x`
+ * being what a chart takes and `at` the place of the i-th name of a list.
+ *
+ * `wanted`: "name", "position", "depth" (the share of the way through a model, in
+ * percent), or "auto": by name where one model has all layers of all others, in their
+ * order; else by depth, for layers of other models in between would say nothing.
+ */
+export function depthAxis(lists, wanted = 'auto') {
+  const longest = Math.max(0, ...lists.map((list) => list.length));
+  if (wanted === 'position') {
+    return { x: { names: Array.from({ length: longest }, (_, i) => String(i + 1)) }, at: (_, i) => i };
+  }
+  const order = mergeOrder(lists);
+  const places = new Map(order.map((name, i) => [name, i]));
+  const isOrdered = (list) => list.every((name, i) => !i || places.get(list[i - 1]) < places.get(name));
+  if (wanted === 'name' || (wanted === 'auto' && order.length === longest && lists.every(isOrdered))) {
+    return { x: { names: order.map(display) }, at: (list, i) => places.get(list[i]) };
+  }
+  return {
+    x: { low: 0, high: 100, title: 'depth %' },
+    at: (list, i) => (list.length > 1 ? (100 * i) / (list.length - 1) : 50),
+  };
+}
+
+const PLACES = new WeakMap();
+
+/** The values of a frame for some names, `null` where it has none. */
+export function valuesOf(frame, names) {
+  if (!PLACES.has(frame.names)) PLACES.set(frame.names, new Map(frame.names.map((name, i) => [name, i])));
+  const places = PLACES.get(frame.names);
+  return names.map((name) => (places.has(name) ? frame.row[places.get(name)] : null));
+}
+
 /** What a scale must make room for. */
 export function emptyRange() {
   return { low: Infinity, high: -Infinity, least: Infinity, zero: false, nonfinite: false };

@@ -9,7 +9,7 @@ export const DEFAULTS = {
   stat: 'rms',
   scale: 'auto',
   weights: 'kernels', // which weights of a layer
-  x: 'name',
+  x: 'auto', // how layers of several models share an axis
   step: '', // '' follows the newest
   pinned: true, // show step 0
   theory: true,

@@ -107,9 +107,13 @@ def shared(browser):
 
 @pytest.fixture
 def page(shared):
-    """The page, checked afterwards for errors and violations of the policy."""
+    """The page, checked afterwards for errors and violations of the policy.
+
+    It leaves its TensorBoard, which may end then: what it asked for would fail.
+    """
     yield shared
     shared.check()
+    shared.page.goto("about:blank")
 
 
 @pytest.fixture

@@ -99,8 +99,10 @@ class Page:
 
 
 def number(value):
-    """The shortest text that reads back as a float32, as the tab writes it."""
-    text = np.format_float_positional(np.float32(value), unique=True, trim="-")
+    """Three digits, as the tab writes a value between 0.001 and 100,000."""
+    text = np.format_float_positional(
+        np.float32(value), precision=3, unique=False, fractional=False, trim="-"
+    )
     return text.replace("-", "−")
 
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import tab_logs as logs
+import tab_page
 
 # One worker for all tests in this directory: they share a server and a browser.
 pytestmark = pytest.mark.xdist_group("browser")
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 def test_finding_opens_its_layer_and_step(page, server):
     frame = page.open(server, view="findings", hidden='["trained"]')
-    rows = frame.locator(".findings tbody tr")
+    rows = frame.locator(".fault")
     assert rows.count() == 2
     frame.get_by_role("button", name=re.compile("warning")).click()
     page.settle()
@@ -43,7 +44,7 @@ def test_hostile_names_are_text(page, server):
     name = f"{logs.HOSTILE_RUN}/second"
     frame = page.open(server, view="findings", severity="error")
     assert frame.locator(".runs .name", has_text=name).count() == 1
-    finding = frame.locator(".findings tbody tr", has_text=logs.HOSTILE_RUN).first
+    finding = frame.locator(".fault", has_text=logs.HOSTILE_RUN).first
     assert logs.HOSTILE[0] in finding.inner_text()
     assert "<i>Rule</i>" in finding.inner_text()
     links = finding.locator("a").evaluate_all("all => all.map((a) => a.protocol)")
@@ -91,3 +92,100 @@ def test_keyboard_moves_between_the_views(page, server):
     frame = page.open(server)
     page.key("#tab-profile", "ArrowLeft")
     assert frame.locator("[role=tab][aria-selected=true]").inner_text() == "Run card"
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    """The address of a TensorBoard over a run of one fault and one that has none."""
+    run = logs.Run(tmp_path / "faulty")
+    run.step(0)
+    cause = {
+        "rule": "TensorVariance",
+        "severity": "error",
+        "measured": 262.0,
+        "threshold": 50.0,
+        "unit": "times 1/fan-in",
+        "message": "the variance is `262`",
+        "remedy": "Use `he_normal` (https://example.org/a;b); or others",
+        "because_of": None,
+    }
+    follows = {"rule": "LossAtInit", "because_of": "TensorVariance", "layer": None}
+    found = [
+        logs.finding(**cause, layer="dense"),
+        logs.finding(**cause, layer="dense_1"),
+        *(logs.finding(**follows, step=step) for step in (0, 5)),
+        logs.finding(measured=1.0, threshold=1.0, severity="warning"),
+    ]
+    run.writer.write_findings(0, found)
+    run.close()
+    fine = logs.Run(tmp_path / "fine")
+    fine.step(0)
+    fine.writer.write_findings(0, [])
+    fine.close()
+    process, address = tab_page.start_tensorboard(tmp_path)
+    yield address
+    process.terminate()
+    process.wait()
+
+
+@pytest.mark.parametrize("width", [800, 1280])
+def test_finding_is_a_card_that_can_be_read(faulty, page, width):
+    page.page.set_viewport_size({"width": width, "height": 850})
+    frame = page.open(faulty, view="findings")
+    cards = frame.locator(".fault")
+    assert cards.count() == 2
+    card = cards.first
+    assert card.locator("code").all_inner_texts() == ["262", "he_normal"]
+    text = card.inner_text()
+    assert "`" not in text
+    assert "measured 262, threshold 50 (times 1/fan-in)" in text
+    assert "measured" not in cards.nth(1).inner_text()  # in an unknown unit
+    hrefs = card.locator("a").evaluate_all("all => all.map((a) => a.href)")
+    assert hrefs[0] == "https://example.org/a;b"
+    for part in (card, card.locator(".remedy")):
+        box = part.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    for name in ("the same in dense_1", "follows from it: LossAtInit"):
+        card.get_by_role("button", name=name).click()
+        page.settle()
+    assert card.locator(".finding").count() == 3
+    # One count of faults, wherever they are counted.
+    assert frame.locator("#tab-findings .count").inner_text() == "2"
+    for kind in ("error 1", "warning 1", "info 0"):
+        assert frame.get_by_role("button", name=kind).count() == 1
+    badge = frame.locator(".runs li", has_text="faulty").locator(".badge.error")
+    assert badge.get_attribute("title").startswith("2 findings")
+    page.page.set_viewport_size({"width": 1300, "height": 850})
+
+
+def test_a_run_has_one_colour_in_all_views(faulty, page):
+    frame = page.open(faulty, view="compare", hidden='["faulty"]')
+    color = "e => getComputedStyle(e).backgroundColor"
+    listed = frame.locator(".runs li", has_text="fine").locator(".swatch")
+    compared = frame.locator("table.summary .swatch")
+    assert compared.evaluate(color) == listed.evaluate(color)
+
+
+def test_run_card_tells_facts_in_words(page, server):
+    frame = page.open(server, view="card", run="trained")
+    text = frame.locator(".runcard").inner_text()
+    assert "monitoring took" in text
+    assert " % of " in text
+    assert "bytes_per_step" not in text
+
+
+def test_names_lose_what_all_begin_with(page, server):
+    frame = page.open(server)
+    prefix = (
+        "names => import('./static/format.js')"
+        ".then(({ commonPrefix }) => commonPrefix(names, '/-_ .'))"
+    )
+    for names, expected in [
+        (["many/mlp-he-1", "many/mlp-he-2"], "many/mlp-he-"),
+        (["many/mlp", "many/mlp-2"], "many/"),
+        (["a", "b"], ""),
+        (["one/alone"], ""),
+        (["he_normal", "he_normal"], "he_"),
+    ]:
+        assert frame.evaluate(prefix, names) == expected

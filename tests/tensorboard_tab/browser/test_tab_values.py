@@ -34,7 +34,7 @@ def test_profile_shows_the_record_and_theory(page, server, record, trained):
         *measured, theory = page.tip()["trained"]
         assert measured == [tab_page.number(now[place]), tab_page.number(first[place])]
         expected = math.sqrt(told.layers[place].activation)
-        assert float(theory) == pytest.approx(expected, rel=1e-6)
+        assert theory == tab_page.number(expected)
     downloaded = page.csv()
     shown = {
         row["tensor"]: float(row["value"])
@@ -180,7 +180,7 @@ def large(tmp_path):
     process.wait()
 
 
-def test_forty_runs_of_two_hundred_layers(page, large):
+def test_forty_runs_of_two_hundred_layers(large, page):
     frame = page.open(large, run="run_39")
     assert frame.locator(".runs li").count() == 40
     page.key("figure canvas >> nth=0", "End")
@@ -246,3 +246,46 @@ def test_heat_map_ends_with_its_last_step(page, server, steps, shares):
     for column, share in enumerate(shares):
         width = columns.count(column)
         assert abs(width - share * len(columns)) <= 2
+
+
+# For lists of names: the places of each list's names on the axis, by name or by number.
+AXIS = """async ([lists, wanted]) => {
+  const { depthAxis } = await import('./static/model.js');
+  const { x, at } = depthAxis(lists, wanted);
+  return [x.names ?? null, lists.map((list) => list.map((_, i) => at(list, i)))];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("lists", "wanted", "names", "places"),
+    [
+        (["abc", "ac"], "auto", "abc", [[0, 1, 2], [0, 2]]),
+        (["ab", "xyb"], "auto", None, [[0, 100], [0, 50, 100]]),
+        (["ab", "ba"], "auto", None, [[0, 100], [0, 100]]),
+        (["a", "b"], "auto", None, [[50], [50]]),
+        (["abc", "ac"], "depth", None, [[0, 50, 100], [0, 100]]),
+        (["ab", "xyz"], "position", "123", [[0, 1], [0, 1, 2]]),
+        (["ab", "xyb"], "name", "axyb", [[0, 3], [1, 2, 3]]),
+    ],
+)
+def test_models_share_an_axis_by_name_only_where_layers_do(
+    page, server, lists, wanted, names, places
+):
+    frame = page.open(server)
+    found = frame.evaluate(AXIS, [[[*names] for names in lists], wanted])
+    assert found == [names and [*names], places]
+
+
+def test_two_architectures_are_drawn_by_depth(page, server):
+    # "parts" has one layer at last, "deep" forty others.
+    frame = page.open(server, hidden='["full"]', run="deep")
+    frame.get_by_title("Show deep alone").click(force=True)
+    frame.get_by_label("Show trained").check()
+    page.key("figure canvas >> nth=0", "End")
+    title = frame.locator(".tip-title").inner_text()
+    assert title == "depth 100 %"
+    rows = [*page.tip()]
+    assert any(row.startswith(f"deep ({logs.DEEP[-1]}") for row in rows)
+    assert any(row.startswith("trained (sequential/logits") for row in rows)
+    shown = [row for row in page.csv() if row["signal"] == "activation"]
+    assert len(shown) == len(logs.DEEP) + 3

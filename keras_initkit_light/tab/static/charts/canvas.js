@@ -29,6 +29,14 @@ export function themeColors() {
   };
 }
 
+const MEASURING = document.createElement('canvas').getContext('2d');
+
+/** How wide the widest of some texts is, in pixels. */
+export function widest(texts) {
+  MEASURING.font = FONT;
+  return Math.max(0, ...texts.map((text) => MEASURING.measureText(text).width));
+}
+
 /** Writes text. */
 export function write(context, text, x, y, { color, align = 'left', baseline = 'middle' }) {
   context.fillStyle = color;

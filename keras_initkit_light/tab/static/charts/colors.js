@@ -40,22 +40,9 @@ export function css([red, green, blue]) {
   return `rgb(${red},${green},${blue})`;
 }
 
-// Okabe and Ito's colours, apart for every kind of colour vision: groups of runs.
-const GROUPS_LIGHT = [
-  '#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b8860b', '#56b4e9', '#333333',
-];
-const GROUPS_DARK = [
-  '#56b4e9', '#ff8a3d', '#1fd0a0', '#f0a5cf', '#f0e442', '#9ad7ff', '#dddddd',
-];
 // Where colours come round again, lines differ by their dashes; dots and even dashes are
 // kept for step 0 and theory.
 export const DASHES = [[], [14, 3], [14, 3, 3, 3], [14, 3, 3, 3, 3, 3]];
-
-export function groupColor(i) {
-  const dark = document.documentElement.dataset.theme === 'dark';
-  const colors = dark ? GROUPS_DARK : GROUPS_LIGHT;
-  return colors[i % colors.length];
-}
 
 /** The dashes of the n-th line of a colour, from 0. */
 export function dashOf(n) {

@@ -2,7 +2,7 @@
 
 import { h } from '../dom.js';
 import { commonPrefix, commonSuffix, shorten } from '../format.js';
-import { everyNth, line, place, surface, themeColors, write } from './canvas.js';
+import { everyNth, line, place, surface, themeColors, widest, write } from './canvas.js';
 import { colorOf, css, NONFINITE, ZERO } from './colors.js';
 import { stepScale } from './scale.js';
 import { hideTip, showTip } from './tooltip.js';
@@ -10,6 +10,7 @@ import { hideTip, showTip } from './tooltip.js';
 const RIGHT = 10;
 const BOTTOM = 22;
 const TOP = 4;
+const MOST_TICK = 24; // pixels of the word below the labels
 
 /**
  * A heat map.
@@ -55,8 +56,7 @@ export class HeatMap {
     const labels = spec.names.map((name) =>
       shorten(name.slice(prefix.length, name.length - suffix.length), room),
     );
-    const longest = Math.max(0, ...labels.map((text) => [...text].length));
-    const left = Math.min(width * 0.42, 16 + longest * 5.6);
+    const left = Math.min(width * 0.42, 12 + Math.max(widest(labels), MOST_TICK));
     const plot = {
       left, top: TOP, width: width - left - RIGHT, height: spec.height - TOP - BOTTOM,
     };
@@ -185,23 +185,25 @@ export class HeatMap {
   }
 }
 
+const KEY_LEFT = 18; // room for half of the first tick
+
 /** The key to the colours: a bar with ticks, and boxes for zero and not finite. */
 export function legend(canvas, scale, title, { zero, nonfinite }) {
   const colors = themeColors();
   const bar = 220;
   const context = surface(canvas, 520, 34);
-  const image = context.createLinearGradient(4, 0, 4 + bar, 0);
+  const image = context.createLinearGradient(KEY_LEFT, 0, KEY_LEFT + bar, 0);
   for (let i = 0; i <= 32; i++) {
     const at = i / 32;
     image.addColorStop(at, css(colorOf(at, { at: (t) => t, kind: scale.kind })));
   }
   context.fillStyle = image;
-  context.fillRect(4, 4, bar, 10);
+  context.fillRect(KEY_LEFT, 4, bar, 10);
   for (const { value, text } of scale.ticks) {
     const at = scale.at(value);
-    write(context, text, 4 + at * bar, 23, { color: colors.muted, align: 'center' });
+    write(context, text, KEY_LEFT + at * bar, 23, { color: colors.muted, align: 'center' });
   }
-  let left = bar + 22;
+  let left = KEY_LEFT + bar + 18;
   const box = (color, text) => {
     context.fillStyle = css(color);
     context.fillRect(left, 4, 10, 10);

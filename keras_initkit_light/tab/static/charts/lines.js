@@ -2,14 +2,16 @@
 
 import { h } from '../dom.js';
 import { commonPrefix, commonSuffix, shorten } from '../format.js';
-import { everyNth, line, place, surface, themeColors, write } from './canvas.js';
+import { everyNth, line, place, surface, themeColors, widest, write } from './canvas.js';
 import { makeScale, stepScale } from './scale.js';
 import { hideTip, showTip } from './tooltip.js';
 
 const LEFT = 52;
 const RIGHT = 14;
+const LONGEST = 20; // letters of a label
 const LANE = 20; // height of a lane in pixels
 const SLANT = -Math.PI / 5;
+const APART = 24; // pixels between slanted labels, of which none may touch the next
 
 /**
  * A chart of lines.
@@ -54,9 +56,8 @@ export class LineChart {
     const names = spec.x.names;
     const prefix = names ? commonPrefix(names) : '';
     const suffix = names ? commonSuffix(names) : '';
-    const labels = names?.map((name) => shorten(name.slice(prefix.length, name.length - suffix.length), 20));
-    const longest = labels ? Math.max(0, ...labels.map((text) => [...text].length)) : 0;
-    const bottom = names ? Math.min(92, 18 + longest * 3.9) : 26;
+    const labels = names?.map((name) => shorten(name.slice(prefix.length, name.length - suffix.length), LONGEST));
+    const bottom = names ? 20 - widest(labels) * Math.sin(SLANT) : 26;
     const { range, kind } = spec.y;
     const top = 8 + (range.nonfinite ? LANE : 0);
     const lower = kind === 'log' && range.zero ? LANE : 0;
@@ -141,16 +142,16 @@ export class LineChart {
       }
       return;
     }
-    const nth = everyNth(labels.length, plot.width, 18);
+    const nth = everyNth(labels.length, plot.width, APART);
     labels.forEach((text, i) => {
       line(context, x(i), floor + lower, x(i), floor + lower + 3, colors.muted);
-      if (i % nth && i !== labels.length - 1) return;
-      if (i === labels.length - 1 && i % nth && i % nth < nth / 2) return;
+      const last = labels.length - 1;
+      if (i !== last && (i % nth || last - i < nth)) return;
       context.save();
       context.translate(x(i) + 4, base);
       context.rotate(SLANT);
       // The first labels have less room on their left.
-      write(context, shorten(text, Math.max(4, Math.floor(x(i) / 4.6))), 0, 2, { color: colors.ink, align: 'right' });
+      write(context, shorten(text, Math.max(4, Math.floor(x(i) / 5.2))), 0, 2, { color: colors.ink, align: 'right' });
       context.restore();
     });
   }

@@ -1,12 +1,12 @@
 // What a run is, as it says itself.
 
 import { fill, h, notice, swatch } from '../dom.js';
-import { exact } from '../format.js';
+import { short } from '../format.js';
 import { waiting } from './common.js';
-import { findingLine, findingsOf } from './findings.js';
+import { faultsOf, findingLine, findingsOf } from './findings.js';
 
-// Facts with a form of their own; all others are listed as they are.
-const SHOWN_ELSEWHERE = new Set(['layers', 'untapped']);
+// Facts that stand elsewhere on the card, or say once more what another one says.
+const SHOWN_ELSEWHERE = new Set(['layers', 'untapped', 'run', 'data_version', 'target']);
 const MOST_LAYERS = 400;
 
 export class CardView {
@@ -19,7 +19,7 @@ export class CardView {
     const { app } = this;
     const run = app.focused;
     const entry = app.api.facts(run.run);
-    const found = findingsOf(app).filter((one) => one.run === run);
+    const found = faultsOf(findingsOf(app).filter((one) => one.run === run));
     const key = JSON.stringify([run, entry.data?.get(run.run), entry.error?.message, found.length]);
     if (key === this._key) return;
     this._key = key;
@@ -29,7 +29,9 @@ export class CardView {
       return;
     }
     const { facts, notes } = entry.data.get(run.run);
-    const others = Object.entries(facts).filter(([name]) => !SHOWN_ELSEWHERE.has(name));
+    const others = Object.entries(facts)
+      .filter(([name, value]) => !SHOWN_ELSEWHERE.has(name) && !(name === 'losses' && facts.loss && value?.length === 1))
+      .map(([name, value]) => [name, SENTENCES[name]?.(value) ?? value]);
     fill(
       this.element,
       h('h2', {}, swatch(run.color), ' ', run.name),
@@ -37,7 +39,7 @@ export class CardView {
       notes.length > 0 && h('div.alert', {}, notes.map((note) => h('div', {}, note))),
       !Object.keys(facts).length && notice('This run says nothing of itself', 'It was stopped before its first monitored step, or written by another version.'),
       h('div.columns', {}, this._section('Facts', others), this._section('Hyperparameters', Object.entries(run.hparams)), this._recorded(run)),
-      found.length > 0 && h('section', {}, h('h3', {}, `Findings (${found.length})`), h('div.verdict', {}, found.slice(0, 12).map((one) => findingLine(app, one)))),
+      found.length > 0 && h('section', {}, h('h3', {}, `Findings (${found.length})`), h('div.verdict', {}, found.slice(0, 12).map(({ members }) => findingLine(app, members[0])))),
       this._untapped(facts.untapped),
       this._layers(facts.layers),
     );
@@ -109,13 +111,37 @@ export class CardView {
   }
 }
 
-/** Any JSON value as text. */
+const words = (name) => name.replaceAll('_', ' ');
+const kilobytes = (bytes) => `${short(bytes / 1000)} kB`;
+
+// Facts that are told in a sentence; `null` where one is not as expected.
+const SENTENCES = {
+  overhead: (of) =>
+    of && Number.isFinite(of.ratio) && Number.isFinite(of.training_seconds)
+      ? `monitoring took ${short(100 * of.ratio)} % of ${short(of.training_seconds)} s of training` +
+        (Number.isFinite(of.first_step_seconds) ? `; its first step, which compiles, ${short(of.first_step_seconds)} s` : '') +
+        (typeof of.measured_as === 'string' ? ` (${of.measured_as})` : '')
+      : null,
+  budget: (of) =>
+    of && Number.isFinite(of.scalar_tags)
+      ? `at most ${of.scalar_tags} scalars and ${of.histogram_tags} histograms in the stock dashboards; ` +
+        `${kilobytes(of.bytes_per_step)} a monitored step, ${kilobytes(of.bytes_per_histogram_step)} with histograms`
+      : null,
+};
+
+/** Any JSON value as people read it: what is not, or is not known, is left out of objects. */
 function text(value) {
   if (value === null || value === undefined) return '—';
-  if (typeof value === 'number') return exact(value);
-  if (Array.isArray(value)) return value.map(text).join(', ') || 'none';
-  if (typeof value === 'object') {
-    return Object.entries(value).map(([name, one]) => `${name} ${text(one)}`).join(', ');
+  if (typeof value === 'number') return Number.isInteger(value) ? String(value) : short(value);
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (Array.isArray(value)) {
+    if (value.length > 1 && value.every((one) => Number.isInteger(one) || one === null)) return value.map((one) => one ?? '?').join(' × ');
+    return value.map(text).join('; ') || 'none';
   }
-  return String(value);
+  if (typeof value !== 'object') return String(value);
+  const { name, ...others } = value;
+  const told = Object.entries(others)
+    .filter(([, one]) => one !== null && one !== false)
+    .map(([key, one]) => (one === true ? words(key) : `${words(key)} ${text(one)}`));
+  return [...(name === undefined ? [] : [text(name)]), ...told].join(', ') || 'none';
 }

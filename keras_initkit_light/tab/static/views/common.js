@@ -1,7 +1,7 @@
 // Parts that several views use.
 
 import { h, select, swatch } from '../dom.js';
-import { exact } from '../format.js';
+import { short } from '../format.js';
 import { stepsOf } from '../model.js';
 
 /** What shows one statistic of one signal: the chosen ones, or those that there are. */
@@ -80,7 +80,7 @@ export function tipTable(head, rows, most = 14) {
         'tr',
         { class: strong ? 'strong' : null },
         h('td.tip-name', {}, color && swatch(color), name),
-        values.map((value) => h('td.number', {}, typeof value === 'string' ? value : exact(value))),
+        values.map((value) => h('td.number', {}, typeof value === 'string' ? value : short(value))),
       ),
     ),
     rows.length > most && h('tr', {}, h('td.muted', {}, `and ${rows.length - most} more`)),

@@ -1,15 +1,14 @@
 // Runs in groups (by initializer or another hyperparameter), with bands over seeds.
 
-import { dashOf, groupColor } from '../charts/colors.js';
 import { LineChart } from '../charts/lines.js';
 import { fill, h, notice, select, swatch } from '../dom.js';
-import { aboutMetric, exact, factor, short } from '../format.js';
+import { aboutMetric, factor, short } from '../format.js';
 import {
-  display, emptyRange, frameAt, history, include, isWanted, layerOf, mergeOrder, metricScale,
-  robustRange, scaleKind, spread, throughDepth,
+  depthAxis, display, emptyRange, frameAt, history, include, isWanted, layerOf, mergeOrder, metricScale,
+  robustRange, scaleKind, spread, throughDepth, valuesOf,
 } from '../model.js';
 import { SCALES, signalSelect, SignalView, statisticSelect, tipTable, WEIGHTS } from './common.js';
-import { findingsOf } from './findings.js';
+import { faultsOf, findingsOf } from './findings.js';
 
 // What tells repetitions of the same thing apart.
 const REPETITION = /^(seed|trial|replica|repetition|fold)$/i;
@@ -20,7 +19,10 @@ export class CompareView extends SignalView {
     this._controls = h('div.controls');
     this._profile = new LineChart({
       label: 'Profiles of groups over the layers',
-      onpick: (at) => app.set({ layer: layerOf(this._order[at]) }),
+      onpick: (at) => {
+        const one = this._groups.find((group) => this._indexAt(at, group) >= 0);
+        if (one) app.set({ layer: layerOf(one.names[this._indexAt(at, one)]) });
+      },
     });
     this._metric = new LineChart({
       label: 'Metric of groups over the steps',
@@ -58,7 +60,7 @@ export class CompareView extends SignalView {
     return keys[0] ?? 'run name';
   }
 
-  /** `Map(group name -> runs)` of the shown runs. */
+  /** Groups of the shown runs: `[{name, color, dash, members}]`. */
   groups() {
     const { key } = this;
     const groups = new Map();
@@ -66,12 +68,13 @@ export class CompareView extends SignalView {
     // A number at the end is a seed only where several runs differ in nothing else.
     const stem = (name) =>
       stems.filter((one) => one === withoutSeed(name)).length > 1 ? withoutSeed(name) : name;
-    for (const run of this.app.shown) {
+    for (const run of this.app.runs) {
       const name = key === 'run name' ? stem(run.name) : String(run.hparams[key] ?? '(none)');
-      if (!groups.has(name)) groups.set(name, []);
-      groups.get(name).push(run);
+      // A group looks like its first run does in all views.
+      if (!groups.has(name)) groups.set(name, { name, color: run.color, dash: run.dash, members: [] });
+      if (!this.app.values.hidden.includes(run.name)) groups.get(name).members.push(run);
     }
-    return new Map([...groups].sort(([a], [b]) => (a < b ? -1 : 1)));
+    return [...groups.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   update() {
@@ -111,41 +114,55 @@ export class CompareView extends SignalView {
       const frame = frameAt(parts, app.step);
       if (frame) frames.set(run, frame);
     }
-    const wanted = ([run, frame]) => frame.names.filter((name) => isWanted(name, app.values.weights, run));
-    this._order = mergeOrder([...frames].map(wanted));
-    const place = new Map(this._order.map((name, i) => [name, i]));
-    this._groups = [...this.groups()].map(([name, members], i) => {
-      const columns = this._order.map(() => []);
+    const wanted = (run) => frames.get(run).names.filter((name) => isWanted(name, app.values.weights, run));
+    this._groups = this.groups().map(({ members, ...group }) => {
       const present = members.filter((run) => frames.has(run));
-      for (const run of present) {
-        const frame = frames.get(run);
-        frame.names.forEach((label, j) => columns[place.get(label)]?.push(frame.row[j]));
-      }
-      return { name, members: present, color: groupColor(i), dash: dashOf(Math.floor(i / 7)), spreads: columns.map(spread) };
+      const names = mergeOrder(present.map(wanted));
+      const rows = present.map((run) => valuesOf(frames.get(run), names));
+      const spreads = names.map((_, i) => spread(rows.map((row) => row[i]).filter((value) => value !== null)));
+      return { ...group, members: present, names, spreads };
     }).filter(({ members }) => members.length);
+    const lists = this._groups.map(({ names }) => names);
+    this._axis = depthAxis(lists, app.values.x);
+    for (const group of this._groups) group.at = group.names.map((_, i) => this._axis.at(group.names, i));
   }
 
   _showProfile() {
     const { app, statistic, signal } = this;
     const range = emptyRange();
     for (const { spreads } of this._groups) {
-      for (const one of spreads) if (one) for (const value of Object.values(one)) include(range, value);
+      for (const one of spreads) for (const value of Object.values(one)) include(range, value);
     }
     this._caption(0, `${signal} ${statistic} by ${this.key}`);
     this._profile.show({
-      x: { names: this._order.map(display) },
+      x: this._axis.x,
       y: { kind: scaleKind(app.index.statistics[statistic], app.values.scale), range },
       bands: this._groups
         .filter(({ members }) => members.length > 1)
-        .map(({ color, spreads }) => ({ color, points: spreads.flatMap((one, i) => (one ? [[i, one.low, one.high]] : [])) })),
+        .map(({ color, at, spreads }) => ({ color, points: spreads.map((one, i) => [at[i], one.low, one.high]) })),
       lines: this._groups.map((group) => ({
-        group, color: group.color, dash: group.dash, width: 2.2, dots: this._order.length <= 60,
-        points: group.spreads.map((one, i) => [i, one ? one.median : null]),
+        group, color: group.color, dash: group.dash, width: 2.2, dots: group.names.length <= 60,
+        points: group.spreads.map((one, i) => [group.at[i], one.median]),
       })),
-      marks: app.values.layer ? this._order.flatMap((name, i) => (layerOf(name) === app.values.layer ? [i] : [])).slice(0, 2) : [],
+      marks: this._marks(app.values.layer),
       height: 340,
-      tip: (at, nearest) => this._tip(display(this._order[at]), nearest, ({ spreads }) => spreads[at]),
+      tip: (at, nearest) => this._tip(this._titleAt(at), nearest, (group) => group.spreads[this._indexAt(at, group)]),
     });
+  }
+
+  /** Which of a group's layers is at a place of the x axis. */
+  _indexAt(place, { at }) {
+    return at.indexOf(place);
+  }
+
+  _titleAt(place) {
+    const names = this._groups.flatMap((group) => group.names[this._indexAt(place, group)] ?? []);
+    return [...new Set(names)].map(display).join(', ');
+  }
+
+  _marks(layer) {
+    const places = this._groups.flatMap(({ names, at }) => at.filter((_, i) => layer && layerOf(names[i]) === layer));
+    return [...new Set(places)].slice(0, 2);
   }
 
   _tip(title, nearest, read) {
@@ -212,7 +229,7 @@ export class CompareView extends SignalView {
 
   _updateTable() {
     const { app } = this;
-    const found = findingsOf(app);
+    const faults = faultsOf(findingsOf(app));
     fill(
       this._table,
       h(
@@ -221,8 +238,8 @@ export class CompareView extends SignalView {
         h('caption', {}, 'Medians over the runs of a group, at the chosen step'),
         h('tr', {}, ['group', 'runs', 'first → last layer', '', 'last loss', 'errors', 'warnings'].map((text) => h('th', {}, text))),
         this._groups.map(({ name, members, color, spreads, curve }) => {
-          const ends = throughDepth(spreads.map((one) => (one ? one.median : null)));
-          const count = (severity) => found.filter(({ run, finding }) => members.includes(run) && finding.severity === severity).length;
+          const ends = throughDepth(spreads.map((one) => one.median));
+          const count = (severity) => faults.filter((one) => members.includes(one.members[0].run) && one.severity === severity).length;
           return h(
             'tr',
             {},
@@ -230,7 +247,7 @@ export class CompareView extends SignalView {
             h('td.number', { title: members.map((run) => run.name).join('\n') }, members.length),
             h('td.number', {}, ends ? `${short(ends.first)} → ${short(ends.last)}` : '—'),
             h('td.number', {}, ends ? factor(ends.ratio) : ''),
-            h('td.number', {}, curve?.size ? exact([...curve.values()].at(-1).median) : '—'),
+            h('td.number', {}, curve?.size ? short([...curve.values()].at(-1).median) : '—'),
             h('td.number', {}, count('error') || '—'),
             h('td.number', {}, count('warning') || '—'),
           );
@@ -241,9 +258,9 @@ export class CompareView extends SignalView {
 
   csv() {
     const rows = [['group', 'runs', 'signal', 'statistic', 'tensor', 'median', 'lowest', 'highest']];
-    for (const { name, members, spreads } of this._groups ?? []) {
+    for (const { name, members, names, spreads } of this._groups ?? []) {
       spreads.forEach((one, i) => {
-        if (one) rows.push([name, members.length, this.signal, this.statistic, this._order[i], one.median, one.low, one.high]);
+        rows.push([name, members.length, this.signal, this.statistic, names[i], one.median, one.low, one.high]);
       });
     }
     return rows;

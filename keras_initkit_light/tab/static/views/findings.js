@@ -6,7 +6,8 @@ import { waiting } from './common.js';
 
 const SEVERITIES = ['error', 'warning', 'info'];
 const ICONS = { error: '✖', warning: '▲', info: 'ℹ' };
-const MOST_ROWS = 500;
+const MOST_CARDS = 200;
+const MOST_NAMES = 3;
 
 /** A finding as it is shown, whatever types the file held. */
 function tidy(finding) {
@@ -21,6 +22,7 @@ function tidy(finding) {
     threshold: finding.threshold ?? null,
     message: text(finding.message),
     remedy: text(finding.remedy),
+    unit: text(finding.unit),
     reference: text(finding.reference),
     because_of: text(finding.because_of) || null,
     cleared: finding.cleared ?? null,
@@ -37,14 +39,6 @@ function ofRun(data, run) {
 }
 
 const isCause = (finding) => finding.because_of === null;
-
-/** What follows from a group of findings of one rule, among those shown. */
-function followersOf(group, found) {
-  const { run, finding } = group.members[0];
-  return isCause(finding)
-    ? found.filter((one) => one.run === run && one.finding.because_of === finding.rule)
-    : [];
-}
 
 const isOpen = (finding) => finding.cleared === null || finding.cleared === false;
 
@@ -72,16 +66,17 @@ export function findingsOf(app, cleared = false) {
 export function worstOf(data, run) {
   if (!data?.has(run.run)) return null;
   const open = ofRun(data, run)
-    .filter((finding) => isOpen(finding) && isCause(finding) && finding.severity !== 'info')
-    .map((finding) => ({ finding }))
+    .filter((finding) => isOpen(finding) && finding.severity !== 'info')
+    .map((finding) => ({ run, finding }))
     .sort(order);
-  if (!open.length) return { severity: 'fine', rule: '✓', count: 0 };
-  const [{ finding }] = open;
-  return { severity: finding.severity, rule: finding.rule, count: open.length };
+  const faults = faultsOf(open);
+  if (!faults.length) return { severity: 'fine', rule: '', icon: '✓', count: 0 };
+  const [{ severity, members }] = faults;
+  return { severity, rule: members[0].finding.rule, icon: ICONS[severity], count: faults.length };
 }
 
 /** Findings of one rule in one run, in the order of their first: one fault, many layers. */
-export function groupsOf(found) {
+function groupsOf(found) {
   const groups = new Map();
   for (const one of found) {
     const { severity, rule } = one.finding;
@@ -90,6 +85,33 @@ export function groupsOf(found) {
     groups.get(key).members.push(one);
   }
   return [...groups.values()];
+}
+
+/**
+ * What people count: findings of one rule in one run are one fault, and what follows from
+ * it is no other: `[{key, severity, members, followers}]`.
+ */
+export function faultsOf(found) {
+  const faults = groupsOf(found).map((group) => ({ ...group, followers: [] }));
+  const causes = new Map();
+  for (const fault of faults) {
+    const [{ run, finding }] = fault.members;
+    const key = JSON.stringify([run.run, finding.rule]);
+    if (isCause(finding) && !causes.has(key)) causes.set(key, fault);
+  }
+  return faults.filter(({ members }) => {
+    const [{ run, finding }] = members;
+    const cause = causes.get(JSON.stringify([run.run, finding.because_of]));
+    if (isCause(finding) || !cause) return true;
+    cause.followers.push(...members);
+    return false;
+  });
+}
+
+/** The first of some names, and how many more there are. */
+function listed(names) {
+  const more = names.length - MOST_NAMES;
+  return names.slice(0, MOST_NAMES).join(', ') + (more > 0 ? ` and ${more} more` : '');
 }
 
 export function badge(severity) {
@@ -110,15 +132,23 @@ export function findingLine(app, { run, finding }) {
     swatch(run.color),
     h('span.name', {}, run.name),
     h('strong', {}, finding.rule),
-    h('span.text', {}, `${where}${since}: ${finding.message}`),
+    h('span.text', {}, `${where}${since}: `, prose(finding.message)),
   );
 }
 
-/** Text whose web addresses can be followed. */
-function withLinks(text) {
-  return text.split(/(https?:\/\/[^\s]+)/).map((part, i) =>
-    i % 2 ? h('a', { href: part, target: '_blank', rel: 'noopener noreferrer' }, part) : part,
-  );
+/** Text whose web addresses can be followed, and what stands in backticks is code. */
+function prose(text) {
+  return text.split(/(https?:\/\/[^\s]*[^\s.,;)]|`[^`]+`)/).map((part, i) => {
+    if (i % 2 === 0) return part;
+    if (part.startsWith('`')) return h('code', {}, part.slice(1, -1));
+    return h('a', { href: part, target: '_blank', rel: 'noopener noreferrer' }, part);
+  });
+}
+
+/** What was measured and what it was compared with; the message tells where no unit is known. */
+function evidence({ measured, threshold, unit }) {
+  if (measured === null || threshold === null || !unit) return null;
+  return `measured ${short(measured)}, threshold ${short(threshold)}${unit === '1' ? '' : ` (${unit})`}`;
 }
 
 export class FindingsView {
@@ -127,8 +157,7 @@ export class FindingsView {
     this._controls = h('div.controls');
     this._body = h('div.scroll');
     this.element = h('div', {}, this._controls, this._body);
-    this._opened = new Set(); // groups that show all their layers
-    this._followed = new Set(); // groups that show what follows from them
+    this._unfolded = new Set();
   }
 
   update() {
@@ -156,7 +185,7 @@ export class FindingsView {
       return;
     }
     const rows = this._filtered(all);
-    fill(this._body, rows.length ? this._table(rows) : notice('No finding matches the filters'));
+    fill(this._body, rows.length ? this._cards(rows) : notice('No finding matches the filters'));
   }
 
   _filtered(all) {
@@ -173,7 +202,8 @@ export class FindingsView {
   _updateControls(all) {
     const { app } = this;
     const { severity, rule, search, cleared } = app.values;
-    const count = (wanted) => all.filter(({ finding }) => finding.severity === wanted).length;
+    const faults = faultsOf(all);
+    const count = (wanted) => faults.filter(({ severity }) => severity === wanted).length;
     const rules = [...new Set(all.map(({ finding }) => finding.rule))].sort();
     const typing = document.activeElement === this._search;
     const caret = this._search?.selectionStart;
@@ -204,101 +234,80 @@ export class FindingsView {
     }
   }
 
-  _table(rows) {
-    const groups = groupsOf(rows);
-    const folded = new Set();
-    const lines = groups.flatMap((group) => {
-      const { key, members } = group;
-      if (members.every((one) => folded.has(one))) return [];
-      const opened = this._opened.has(key);
-      const followers = followersOf(group, rows).filter((one) => !folded.has(one));
-      followers.forEach((one) => folded.add(one));
-      const unfolded = this._followed.has(key);
-      return [
-        this._row(members[0], members.length - 1, key, followers.length),
-        ...(opened ? members.slice(1).map((one) => this._row(one)) : []),
-        ...(unfolded ? followers.map((one) => this._row(one)) : []),
-      ];
-    });
+  _cards(rows) {
+    const faults = faultsOf(rows);
     return h(
-      'table.findings',
+      'div.findings',
       {},
-      h('colgroup', {}, [9, 15, 14, 14, 6, 8, 34].map((width) => h('col', { style: `width:${width}%` }))),
-      h('thead', {}, h('tr', {}, ['severity', 'rule', 'run', 'layer', 'since', 'measured', 'what, and what to do'].map((text) => h('th', {}, text)))),
-      h('tbody', {}, lines.slice(0, MOST_ROWS)),
-      lines.length > MOST_ROWS && h('tfoot', {}, h('tr', {}, h('td', { colspan: 7 }, `and ${lines.length - MOST_ROWS} more: filter them`))),
+      faults.slice(0, MOST_CARDS).map((fault) => this._card(fault)),
+      faults.length > MOST_CARDS && h('p.muted', {}, `and ${faults.length - MOST_CARDS} more: filter them`),
     );
   }
 
-  /**
-   * A row; `more` says how many findings of its group stand behind it, `following` how
-   * many follow from it.
-   */
-  _row({ run, finding }, more = 0, key = null, following = 0) {
-    const { app } = this;
-    const open = (view) => app.open(view, { run: run.name, ...finding });
-    const opened = this._opened.has(key);
-    const unfolded = this._followed.has(key);
-    const toggle = (shown) => () => {
-      if (shown.has(key)) shown.delete(key);
-      else shown.add(key);
-      this._key = null;
-      app.refresh();
-    };
+  /** One fault: its first layer, all others and what follows from it folded. */
+  _card({ key, severity, members, followers }) {
+    const [{ run, finding }, ...others] = members;
+    const since = finding.step === null ? '' : `since step ${finding.step}`;
     return h(
-      'tr',
+      'article',
       {
         tabindex: 0,
-        class: [!isOpen(finding) && 'cleared', !isCause(finding) && 'follows'].filter(Boolean).join(' ') || null,
+        class: `fault ${severity} ${isOpen(finding) ? '' : 'cleared'}`,
         title: 'Open this layer and step in the depth profile',
-        onkeydown: (event) =>
-          event.key === 'Enter' && event.target === event.currentTarget && open('profile'),
-        onclick: (event) => event.target.closest('button, a') || open('profile'),
+        onkeydown: (event) => event.key === 'Enter' && event.target === event.currentTarget && this._open('profile', members[0]),
+        onclick: (event) => event.target.closest('button, a, code') || this._open('profile', members[0]),
       },
-      h('td', {}, badge(finding.severity), !isOpen(finding) && h('div.muted', {}, `cleared at step ${finding.cleared}`)),
-      h('td', {}, finding.rule),
-      h('td', {}, swatch(run.color), ' ', run.name),
+      h('header', {}, badge(severity), h('strong', {}, finding.rule), swatch(run.color), h('span.name', {}, run.name)),
+      h('p', {}, prose(finding.message)),
+      isCause(finding)
+        ? finding.remedy && h('p.remedy', {}, '→ ', prose(finding.remedy))
+        : h('p.muted', {}, `follows from ${finding.because_of}`),
       h(
-        'td',
+        'p.muted',
         {},
-        finding.layer ?? 'the model',
-        more > 0 &&
-          h('div', {}, h('button.link', { onclick: toggle(this._opened), 'aria-expanded': opened }, opened ? 'show the first only' : `and ${more} more`)),
+        [finding.layer ?? 'the model', since, !isOpen(finding) && `cleared at step ${finding.cleared}`, evidence(finding)]
+          .filter(Boolean).join(' · '),
       ),
-      h('td.number', {}, finding.step ?? '—'),
-      h('td.number', { title: `threshold ${short(finding.threshold)}` }, short(finding.measured)),
       h(
-        'td',
+        'p.muted',
         {},
-        finding.message,
-        isCause(finding)
-          ? finding.remedy && h('div.remedy', {}, `→ ${finding.remedy}`)
-          : h('div.muted', {}, `follows from ${finding.because_of}`),
-        following > 0 &&
-          h(
-            'div',
-            {},
-            h(
-              'button.link',
-              { onclick: toggle(this._followed), 'aria-expanded': unfolded },
-              unfolded ? 'hide what follows from it' : `and ${following} more that follow from it`,
-            ),
-          ),
-        h(
-          'div.muted',
-          {},
-          h('button.link', { onclick: () => open('profile') }, 'Depth profile'),
-          ' · ',
-          h('button.link', { onclick: () => open('heat') }, 'Layer × step'),
-          finding.reference && [' · ', withLinks(finding.reference)],
-        ),
+        h('button.link', { onclick: () => this._open('profile', members[0]) }, 'Depth profile'),
+        ' · ',
+        h('button.link', { onclick: () => this._open('heat', members[0]) }, 'Layer × step'),
+        finding.reference && [' · ', prose(finding.reference)],
       ),
+      this._folded(`${key} layers`, others, 'the same in'),
+      this._folded(`${key} followers`, followers, 'follows from it:'),
     );
+  }
+
+  /** Further findings of a fault, a line each, folded at first. */
+  _folded(key, found, how) {
+    if (!found.length) return null;
+    const unfolded = this._unfolded.has(key);
+    const toggle = () => {
+      if (unfolded) this._unfolded.delete(key);
+      else this._unfolded.add(key);
+      this._key = null;
+      this.app.refresh();
+    };
+    const layers = [...new Set(found.map(({ finding }) => finding.layer ?? 'the model'))];
+    const names = how.endsWith(':') ? [...new Set(found.map(({ finding }) => finding.rule))] : layers;
+    return h(
+      'div',
+      {},
+      h('button.link', { onclick: toggle, 'aria-expanded': unfolded }, `${unfolded ? '▾' : '▸'} ${how} ${listed(names)}`),
+      unfolded && found.map((one) => findingLine(this.app, one)),
+    );
+  }
+
+  _open(view, { run, finding }) {
+    this.app.open(view, { run: run.name, ...finding });
   }
 
   csv() {
     const { app } = this;
-    const fields = ['rule', 'severity', 'layer', 'step', 'measured', 'threshold', 'message', 'remedy', 'reference', 'because_of', 'cleared'];
+    const fields = ['rule', 'severity', 'layer', 'step', 'measured', 'threshold', 'unit', 'message', 'remedy', 'reference', 'because_of', 'cleared'];
     return [
       ['run', ...fields],
       ...this._filtered(findingsOf(app, app.values.cleared)).map(({ run, finding }) => [run.name, ...fields.map((name) => finding[name])]),

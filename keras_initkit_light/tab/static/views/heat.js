@@ -3,7 +3,7 @@
 import { HeatMap, legend } from '../charts/heatmap.js';
 import { makeScale } from '../charts/scale.js';
 import { fill, h, notice, select, swatch } from '../dom.js';
-import { exact, powerOfTen, short } from '../format.js';
+import { powerOfTen, short } from '../format.js';
 import { display, isWanted, layerOf, rangeOf, robustRange, scaleKind } from '../model.js';
 import { SCALES, signalSelect, SignalView, statisticSelect, tipTable, waiting, WEIGHTS } from './common.js';
 
@@ -260,7 +260,7 @@ class Histogram {
       markedStep: Number.isFinite(app.step) ? app.step : null,
       tip: (column, row) => [
         h('div.tip-title', {}, `${octaveRange(list[row][0])}, step ${steps[column]}`),
-        h('div', {}, `share of the values: ${exact(value(column, list[row][1]))}`),
+        h('div', {}, `share of the values: ${short(value(column, list[row][1]))}`),
       ],
     });
   }

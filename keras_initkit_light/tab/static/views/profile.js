@@ -4,11 +4,11 @@ import { LineChart } from '../charts/lines.js';
 import { checkbox, fill, h, notice, select, swatch } from '../dom.js';
 import { factor, short } from '../format.js';
 import {
-  display, emptyRange, frameAt, history, isWanted, layerOf, mergeOrder, rangeOf, scaleKind, stepsOf,
-  throughDepth, include,
+  depthAxis, display, emptyRange, frameAt, history, include, isWanted, layerOf, rangeOf, scaleKind, stepsOf,
+  throughDepth, valuesOf,
 } from '../model.js';
 import { SCALES, signalSelect, SignalView, statisticSelect, tipTable, WEIGHTS } from './common.js';
-import { findingLine, findingsOf } from './findings.js';
+import { faultsOf, findingLine, findingsOf } from './findings.js';
 
 const MOST_PINNED = 12; // more runs than this: no lines for step 0 and theory
 const VERDICTS = 4;
@@ -18,6 +18,7 @@ export class ProfileView {
     this.app = app;
     this._controls = h('div.controls');
     this._verdict = h('div.verdict');
+    this._key = h('div.key', { 'aria-label': 'Key to the lines' });
     this._charts = [new Profile(app, 'signal'), new Profile(app, 'second')];
     this._layer = new LayerHistory(app);
     this._table = h('div.scroll');
@@ -26,12 +27,13 @@ export class ProfileView {
       {},
       this._verdict,
       this._controls,
+      this._key,
       h('div.pair', {}, this._charts.map((chart) => chart.element)),
       h(
         'p.hint',
         {},
-        'A healthy network passes on a signal of the same size from layer to layer: flat lines. ' +
-          'Lines that sink with depth vanish, lines that climb explode. Thick: now; dotted: step 0; dashed: what theory expects there.',
+        'Flat lines pass a signal on at the same size. Whether one that sinks or climbs does harm is for the rules to say: ' +
+          'what they found stands above, and beside each run.',
       ),
       this._layer.element,
       this._table,
@@ -53,9 +55,16 @@ export class ProfileView {
   _updateControls() {
     const { app } = this;
     const { stat, scale, weights, x, pinned, theory } = app.values;
-    const key = JSON.stringify([stat, scale, weights, x, pinned, theory, app.statistics(this._charts[0].signal), app.signals('prediction')]);
-    if (key === this._key) return;
-    this._key = key;
+    const key = JSON.stringify([stat, scale, weights, x, pinned, theory, app.shown.length, app.statistics(this._charts[0].signal), app.signals('prediction')]);
+    if (key === this._shownKey) return;
+    this._shownKey = key;
+    const few = app.shown.length <= MOST_PINNED;
+    fill(
+      this._key,
+      lineKey('now', 'solid', 3),
+      pinned && few && lineKey('first step', 'dotted'),
+      theory && few && app.signals('prediction').length > 0 && lineKey('theory, at the first step', 'dashed'),
+    );
     fill(
       this._controls,
       statisticSelect(app, this._charts[0].signal, stat, (value) => app.set({ stat: value })),
@@ -63,7 +72,12 @@ export class ProfileView {
       select('Weights', WEIGHTS, weights, (value) => app.set({ weights: value }), 'Which weights of a layer stand for it in the signals of weights'),
       select(
         'Layers by',
-        [['name', 'name'], ['position', 'position', 'For models whose layers have other names']],
+        [
+          ['auto', 'auto', 'By name, or by depth where models have other layers'],
+          ['name', 'name'],
+          ['position', 'position', 'First, second, third...'],
+          ['depth', 'depth', 'The share of the way through each model'],
+        ],
         x,
         (value) => app.set({ x: value }),
       ),
@@ -76,18 +90,16 @@ export class ProfileView {
   /** The worst finding of each run, in words. */
   _updateVerdict() {
     const { app } = this;
-    const found = findingsOf(app);
+    const faults = faultsOf(findingsOf(app)).filter(({ severity }) => severity !== 'info');
     const worst = [];
-    for (const one of found) {
-      if (one.finding.severity !== 'info' && !worst.some(({ run }) => run === one.run)) worst.push(one);
-    }
+    for (const { members: [one] } of faults) if (!worst.some(({ run }) => run === one.run)) worst.push(one);
     const shown = worst.slice(0, VERDICTS);
     this._verdict.hidden = !shown.length;
     fill(
       this._verdict,
       shown.map((one) => findingLine(app, one)),
-      found.length > shown.length &&
-        h('button.link', { onclick: () => app.set({ view: 'findings' }) }, `all ${found.length} findings`),
+      faults.length > shown.length &&
+        h('button.link', { onclick: () => app.set({ view: 'findings' }) }, `all ${faults.length} findings`),
     );
   }
 
@@ -138,14 +150,19 @@ export class ProfileView {
   csv() {
     const rows = [['run', 'signal', 'statistic', 'step', 'position', 'tensor', 'value', 'at step 0']];
     for (const chart of this._charts) {
-      for (const { run, step, values, first } of chart.lines ?? []) {
-        chart.order.forEach((name, i) => {
+      for (const { run, step, names, values, first } of chart.lines ?? []) {
+        names.forEach((name, i) => {
           if (values[i] !== null) rows.push([run.name, chart.signal, chart.statistic, step, i, name, values[i], first?.[i]]);
         });
       }
     }
     return rows;
   }
+}
+
+/** What a style of lines means. */
+function lineKey(text, style, width = 2) {
+  return h('span', {}, h('span.line', { style: `border-top: ${width}px ${style}` }), text);
 }
 
 /** One chart: a signal's profile at the chosen step. */
@@ -173,7 +190,6 @@ class Profile extends SignalView {
   update() {
     this._updateCaption();
     this.lines = [];
-    this.order = [];
     this.element.classList.toggle('folded', !this.signal);
     if (!this.signal) return this._state(h('span'));
     const runs = this.runs();
@@ -204,7 +220,7 @@ class Profile extends SignalView {
     );
   }
 
-  /** Lines of all runs over one order of the layers. */
+  /** Lines of all runs over one axis of layers. */
   _lines(runs) {
     const { app } = this;
     const { weights, x, pinned } = app.values;
@@ -212,7 +228,6 @@ class Profile extends SignalView {
     const predicted = few && app.values.theory && this.statistic === 'rms' && app.signals('prediction').includes(this.signal)
       ? app.api.statistic(this.signal, 'rms', 'prediction').data
       : null;
-    const byPosition = x === 'position';
     const frames = runs.map(({ run, parts }) => ({
       run,
       now: frameAt(parts, app.step),
@@ -220,30 +235,16 @@ class Profile extends SignalView {
       theory: predicted?.get(run.run) ? frameAt(predicted.get(run.run).parts, Infinity) : null,
     })).filter(({ now }) => now);
     const lists = frames.map(({ run, now }) => this._names(now.names, weights, run));
-    const longest = Math.max(0, ...lists.map((list) => list.length));
-    this.order = byPosition
-      ? Array.from({ length: longest }, (_, i) => String(i + 1))
-      : mergeOrder(lists);
-    const place = new Map(this.order.map((name, i) => [name, i]));
-    const values = (run, frame) => {
-      const found = new Array(this.order.length).fill(null);
-      let position = 0;
-      frame.names.forEach((name, i) => {
-        if (!isWanted(name, weights, run)) return;
-        const at = byPosition ? position++ : place.get(name);
-        if (at !== undefined) found[at] = frame.row[i];
-      });
-      return found;
-    };
+    this._axis = depthAxis(lists, x);
     const showFirst = pinned && few;
-    this.lines = frames.map(({ run, now, first, theory }) => ({
+    this.lines = frames.map(({ run, now, first, theory }, i) => ({
       run,
       step: now.step,
-      names: this._names(now.names, weights, run),
-      values: values(run, now),
-      firstStep: first.step,
-      first: first.step < now.step && showFirst ? values(run, first) : null,
-      theory: theory ? values(run, theory) : null,
+      names: lists[i],
+      at: lists[i].map((_, j) => this._axis.at(lists[i], j)),
+      values: valuesOf(now, lists[i]),
+      first: first.step < now.step && showFirst ? valuesOf(first, lists[i]) : null,
+      theory: theory ? valuesOf(theory, lists[i]) : null,
     }));
   }
 
@@ -256,7 +257,7 @@ class Profile extends SignalView {
   }
 
   _show(runs) {
-    const { app, order } = this;
+    const { app } = this;
     const range = { ...rangeOf(runs, app.values.weights) };
     for (const { theory } of this.lines) {
       for (const value of theory ?? []) if (value !== null) include(range, value);
@@ -265,11 +266,13 @@ class Profile extends SignalView {
     if (kind === 'linear' && app.index.statistics[this.statistic]?.unit === '1' && range.high <= 1 && range.low >= 0) {
       [range.low, range.high] = [0, Math.max(range.high, 0.05)];
     }
-    const points = (values) => values.map((value, i) => [i, value]).filter(([, v], i) => v !== null || i);
-    const dots = order.length * this.lines.length < 600 && order.length <= 80;
+    const total = this.lines.reduce((sum, { names }) => sum + names.length, 0);
+    const dots = total < 600 && this.lines.every(({ names }) => names.length <= 80);
     const focus = app.values.run;
     const lines = this.lines.flatMap((one) => {
-      const { run, values, first, theory } = one;
+      const { run, at, values, first, theory } = one;
+      // A line goes on from layer to layer of its own model.
+      const points = (some) => at.map((x, i) => [x, some[i]]).filter(([, value]) => value !== null);
       const focused = run.name === focus;
       const alpha = focus && !focused && app.shown.some((r) => r.name === focus) ? 0.45 : 1;
       return [
@@ -278,10 +281,10 @@ class Profile extends SignalView {
         { color: run.color, dash: run.dash, width: focused ? 3 : 2.2, alpha, points: points(values), dots, one },
       ].filter(Boolean);
     });
-    const marks = order.flatMap((name, i) => (app.values.layer && this._layerAt(i) === app.values.layer ? [i] : []));
+    const marks = this._marks(app.values.layer);
     const height = Math.max(260, Math.min(420, innerHeight - 420));
     this._chart.show({
-      x: { names: order.map(display) },
+      x: this._axis.x,
       y: { kind, range },
       lines,
       marks: marks.length > 4 ? [] : marks,
@@ -290,32 +293,44 @@ class Profile extends SignalView {
     });
   }
 
-  /** The layer of a place on the x axis. */
-  _layerAt(at, line = this.lines[0]) {
-    const name = this.app.values.x === 'position' ? line?.names[at] : this.order[at];
-    return name === undefined ? '' : layerOf(name);
+  /** The places of a layer on the x axis. */
+  _marks(layer) {
+    const places = this.lines.flatMap(({ names, at }) => at.filter((_, i) => layer && layerOf(names[i]) === layer));
+    return [...new Set(places)];
+  }
+
+  /** Which of a line's layers is at a place of the x axis, or nearest to it. */
+  _indexAt(place, { at }) {
+    if (this._axis.x.names) return at.indexOf(place);
+    const distances = at.map((x) => Math.abs(x - place));
+    return distances.indexOf(Math.min(...distances));
   }
 
   _tip(at, nearest) {
+    const byDepth = !this._axis.x.names;
     const rows = this.lines
-      .filter(({ values }) => values[at] !== null)
-      .sort((a, b) => rank(b.values[at]) - rank(a.values[at]));
-    const first = rows.some(({ first }) => first);
-    const theory = rows.some(({ theory }) => theory);
-    const steps = [...new Set(rows.map(({ step }) => step))];
+      .map((one) => ({ one, i: this._indexAt(at, one) }))
+      .filter(({ one, i }) => i >= 0 && one.values[i] !== null)
+      .sort((a, b) => rank(b.one.values[b.i]) - rank(a.one.values[a.i]));
+    const first = rows.some(({ one }) => one.first);
+    const theory = rows.some(({ one }) => one.theory);
+    const steps = [...new Set(rows.map(({ one }) => one.step))];
+    const layers = [...new Set(rows.map(({ one, i }) => display(one.names[i])))];
+    const details = ({ one, i }) =>
+      [layers.length > 1 && display(one.names[i]), steps.length > 1 && `step ${one.step}`].filter(Boolean).join(', ');
     return [
-      h('div.tip-title', {}, this.app.values.x === 'position' ? `layer ${at + 1}` : display(this.order[at])),
+      h('div.tip-title', {}, layers.length === 1 ? layers[0] : byDepth ? `depth ${short(at)} %` : `layer ${at + 1}`),
       h('div.muted', {}, `${this.signal} ${this.statistic} at step ${steps.length === 1 ? steps[0] : 'as said'}`),
       tipTable(
         first || theory ? ['', 'now', first && 'step 0', theory && 'theory'].filter((text) => text !== false) : null,
-        rows.map((one) => ({
+        rows.map(({ one, i }) => ({
           color: one.run.color,
-          name: steps.length === 1 ? one.run.name : `${one.run.name} (step ${one.step})`,
+          name: details({ one, i }) ? `${one.run.name} (${details({ one, i })})` : one.run.name,
           strong: nearest?.one === one,
           values: [
-            one.values[at],
-            ...(first ? [one.first?.[at] ?? null] : []),
-            ...(theory ? [one.theory?.[at] ?? null] : []),
+            one.values[i],
+            ...(first ? [one.first?.[i] ?? null] : []),
+            ...(theory ? [one.theory?.[i] ?? null] : []),
           ],
         })),
       ),
@@ -323,9 +338,10 @@ class Profile extends SignalView {
   }
 
   _pick(at, nearest) {
-    const run = nearest?.one.run.name;
-    const layer = this._layerAt(at, nearest?.one);
-    this.app.set({ layer: layer === this.app.values.layer ? '' : layer, ...(run ? { run } : {}) });
+    const one = nearest?.one ?? this.lines.find((line) => this._indexAt(at, line) >= 0);
+    if (!one) return;
+    const layer = layerOf(one.names[this._indexAt(at, one)]);
+    this.app.set({ layer: layer === this.app.values.layer ? '' : layer, ...(nearest ? { run: one.run.name } : {}) });
   }
 }
 

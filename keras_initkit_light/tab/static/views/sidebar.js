@@ -1,7 +1,10 @@
 // The list of runs: which are shown, in which colour, and how they fare.
 
 import { fill, h, swatch } from '../dom.js';
+import { commonPrefix } from '../format.js';
 import { worstOf } from './findings.js';
+
+const TAIL = 8; // letters at the end of a name that are always seen
 
 export class Sidebar {
   constructor(app) {
@@ -14,6 +17,7 @@ export class Sidebar {
     });
     this._list = h('ul.runs', { 'aria-label': 'Runs' });
     this._count = h('span.muted');
+    this._prefix = h('div.muted.prefix');
     this.element = h(
       'aside',
       {},
@@ -25,6 +29,7 @@ export class Sidebar {
         h('button', { onclick: () => this._show(this._matching()) }, 'All'),
         h('button', { onclick: () => this._show([]) }, 'None'),
       ),
+      this._prefix,
       this._list,
     );
   }
@@ -43,10 +48,12 @@ export class Sidebar {
     if (this._filter.value !== filter) this._filter.value = filter;
     const matching = this._matching();
     fill(this._count, `${app.shown.length} of ${app.runs.length}`);
+    const prefix = commonPrefix(app.runs.map(({ name }) => name), '/-_ .');
+    fill(this._prefix, prefix && `${prefix}…`);
     const active = document.activeElement?.dataset?.key;
     fill(
       this._list,
-      matching.map((run) => this._row(run, worst[app.runs.indexOf(run)])),
+      matching.map((run) => this._row(run, run.name.slice(prefix.length), worst[app.runs.indexOf(run)])),
       matching.length === 0 && app.runs.length > 0 && h('li.muted', {}, 'No run matches.'),
     );
     if (active) {
@@ -56,7 +63,8 @@ export class Sidebar {
     }
   }
 
-  _row(run, worst) {
+  /** `text`: what tells its name from those of the others. */
+  _row(run, text, worst) {
     const { app } = this;
     const shown = !app.values.hidden.includes(run.name);
     const box = h('input', {
@@ -82,10 +90,11 @@ export class Sidebar {
           onclick: () =>
             app.set({ run: run.name, hidden: app.values.hidden.filter((name) => name !== run.name) }),
         },
-        run.name,
+        h('span.head', {}, text.slice(0, -TAIL)),
+        h('span.tail', {}, text.slice(-TAIL)),
       ),
       worst &&
-        h('span', { class: `badge ${worst.severity}`, title: worst.count ? `${worst.count} findings, the worst: ${worst.rule}` : 'The rules found nothing' }, worst.rule),
+        h('span', { class: `badge ${worst.severity}`, title: worst.count ? `${worst.count} findings, the worst: ${worst.rule}` : 'The rules found nothing' }, worst.icon, ' ', worst.rule),
       run.unclosed && h('span.badge.open', { title: run.unclosed }, '…'),
       run.notes.length > 0 && h('span.badge.note', { title: run.notes.join('\n') }, '!'),
       h(

@@ -148,7 +148,7 @@ export class StepBar {
       fill(this._metric, names.map((name) => h('option', { value: name }, name)));
       if (chosen) this._metric.value = chosen;
     }
-    this._canvas.parentElement.hidden = !names.length;
+    for (const one of [this._canvas.parentElement, this._metric, this._about]) one.hidden = !names.length;
     if (!names.length) return;
     const metric = this._metric.value;
     if (this._about.textContent !== aboutMetric(metric)) fill(this._about, aboutMetric(metric));
