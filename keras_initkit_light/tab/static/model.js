@@ -1,6 +1,8 @@
 // Pure functions from replies to what charts show. A "frame" is one step of one run:
 // `{names, step, row}` with one value a name.
 
+import { commonPrefix } from './format.js';
+
 const QUOTED = { '%3A': ':', '%40': '@', '%25': '%' };
 
 /** The label of a tensor as people read it. */
@@ -90,24 +92,31 @@ export function mergeOrder(lists) {
   return order;
 }
 
+/** Layers without the name of their model, which Keras numbers: "sequential_3/dense". */
+export function stems(list) {
+  const { length } = commonPrefix(list);
+  return list.map((name) => name.slice(length));
+}
+
 /**
  * An axis for the layers of several models, of lists of names: `{x, at(list, i)}`, `x`
  * being what a chart takes and `at` the place of the i-th name of a list.
  *
  * `wanted`: "name", "position", "depth" (the share of the way through a model, in
  * percent), or "auto": by name where one model has all layers of all others, in their
- * order; else by depth, for layers of other models in between would say nothing.
+ * order, the names of the models apart; else by depth, for layers of other models in between would say nothing.
  */
 export function depthAxis(lists, wanted = 'auto') {
   const longest = Math.max(0, ...lists.map((list) => list.length));
   if (wanted === 'position') {
     return { x: { names: Array.from({ length: longest }, (_, i) => String(i + 1)) }, at: (_, i) => i };
   }
-  const order = mergeOrder(lists);
+  const own = new Map(lists.map((list) => [list, stems(list)]));
+  const order = mergeOrder([...own.values()]);
   const places = new Map(order.map((name, i) => [name, i]));
   const isOrdered = (list) => list.every((name, i) => !i || places.get(list[i - 1]) < places.get(name));
-  if (wanted === 'name' || (wanted === 'auto' && order.length === longest && lists.every(isOrdered))) {
-    return { x: { names: order.map(display) }, at: (list, i) => places.get(list[i]) };
+  if (wanted === 'name' || (wanted === 'auto' && order.length === longest && [...own.values()].every(isOrdered))) {
+    return { x: { names: order.map(display) }, at: (list, i) => places.get(own.get(list)[i]) };
   }
   return {
     x: { low: 0, high: 100, title: 'depth %' },

@@ -5,7 +5,7 @@ import { fill, h, notice, select, swatch } from '../dom.js';
 import { aboutMetric, factor, short } from '../format.js';
 import {
   depthAxis, display, emptyRange, frameAt, history, include, isWanted, layerOf, mergeOrder, metricScale,
-  robustRange, scaleKind, spread, throughDepth, valuesOf,
+  robustRange, scaleKind, spread, stems, throughDepth, valuesOf,
 } from '../model.js';
 import { SCALES, signalSelect, SignalView, statisticSelect, tipTable, WEIGHTS } from './common.js';
 import { faultsOf, findingsOf } from './findings.js';
@@ -117,8 +117,11 @@ export class CompareView extends SignalView {
     const wanted = (run) => frames.get(run).names.filter((name) => isWanted(name, app.values.weights, run));
     this._groups = this.groups().map(({ members, ...group }) => {
       const present = members.filter((run) => frames.has(run));
-      const names = mergeOrder(present.map(wanted));
-      const rows = present.map((run) => valuesOf(frames.get(run), names));
+      const lists = present.map(wanted);
+      const full = lists.map((list) => new Map(stems(list).map((stem, i) => [stem, list[i]])));
+      const order = mergeOrder(full.map((map) => [...map.keys()]));
+      const rows = present.map((run, i) => valuesOf(frames.get(run), order.map((stem) => full[i].get(stem))));
+      const names = order.map((stem) => full.find((map) => map.has(stem)).get(stem));
       const spreads = names.map((_, i) => spread(rows.map((row) => row[i]).filter((value) => value !== null)));
       return { ...group, members: present, names, spreads };
     }).filter(({ members }) => members.length);

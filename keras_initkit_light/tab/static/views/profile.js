@@ -316,10 +316,11 @@ class Profile extends SignalView {
     const theory = rows.some(({ one }) => one.theory);
     const steps = [...new Set(rows.map(({ one }) => one.step))];
     const layers = [...new Set(rows.map(({ one, i }) => display(one.names[i])))];
+    const byName = !byDepth && this.app.values.x !== 'position';
     const details = ({ one, i }) =>
-      [layers.length > 1 && display(one.names[i]), steps.length > 1 && `step ${one.step}`].filter(Boolean).join(', ');
+      [layers.length > 1 && !byName && display(one.names[i]), steps.length > 1 && `step ${one.step}`].filter(Boolean).join(', ');
     return [
-      h('div.tip-title', {}, layers.length === 1 ? layers[0] : byDepth ? `depth ${short(at)} %` : `layer ${at + 1}`),
+      h('div.tip-title', {}, layers.length === 1 ? layers[0] : byDepth ? `depth ${short(at)} %` : byName ? this._axis.x.names[at] : `layer ${at + 1}`),
       h('div.muted', {}, `${this.signal} ${this.statistic} at step ${steps.length === 1 ? steps[0] : 'as said'}`),
       tipTable(
         first || theory ? ['', 'now', first && 'step 0', theory && 'theory'].filter((text) => text !== false) : null,
