@@ -159,6 +159,17 @@ def test_nan_at_all_rates_is_told():
     assert "NaN or Inf" in found.reason
 
 
+def test_a_gap_within_the_scatter_of_the_batches_is_no_learning():
+    def found(scatter):
+        apart = np.diag(np.resize([scatter, -scatter], 8))
+        curve = np.stack([losses(2.2, 2.3) + apart] * 5)
+        return trial_verdict.verdict(RATES, curve, losses(2.4, 2.4))
+
+    assert found(0.01).proposal is not None
+    assert found(0.5).proposal is None
+    assert "owes nothing to the inputs" in found(0.5).reason
+
+
 def test_rates_are_hopeless_by_more_than_chance():
     start, chance, bad, nan = (losses(one, one) for one in (2.3, 2.32, 2.6, math.nan))
     assert not trial_verdict.is_hopeless([start, chance, chance])
