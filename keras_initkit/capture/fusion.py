@@ -18,6 +18,9 @@ its ops, from the next tensors that may be read. What decides is the finished gr
 - What is computed of shapes alone goes away where they can be told ahead of the step,
   and what waits for it (by a control dependency, too) is then regrouped: it is computed
   once more, from the shapes of tensors that may be read.
+- What may turn out to pass on what it reads, when shapes are told (a sum over the axes
+  that were broadcast, a reshape), is computed once more: how many read it decides
+  whether they wait for the shapes in its place.
 - What nothing needs (the result of a layer that is not used, what a tap has computed)
   is removed; to read it would keep what leads to it.
 
@@ -39,6 +42,8 @@ from keras_initkit.capture.streams import DRAWING
 _IDENTITIES = ("Identity", "IdentityN")
 # Readers that are gone where the shape is known.
 _OF_SHAPE = ("Shape", "ShapeN", "Rank", "Size", "ZerosLike", "OnesLike")
+# What zeros and ones are made by: to add or multiply them is to pass on.
+_LIKE = ("Fill", "ZerosLike", "OnesLike")
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 # Ops in no pattern of any pass: backward kernels (but for ReluGrad ahead of that of a
@@ -223,7 +228,22 @@ class _Step:
             return False
         if not (tensor.dtype.is_floating or tensor.dtype.is_complex):
             return not self._is_of_shapes(tensor.op)
-        return _is_alone(tensor.op) or not self._is_merged(tensor, readers)
+        if _is_alone(tensor.op):
+            return True
+        return not (self._may_pass_on(tensor.op) or self._is_merged(tensor, readers))
+
+    def _may_pass_on(self, op):
+        """Whether an op may turn out to pass an input on, once shapes are told.
+
+        It then is an identity that waits for the shapes. Whether it is left out at
+        once, so that its readers wait in its place and are not regrouped, is decided
+        by how many they are.
+        """
+        return any(
+            source.op.type in _LIKE
+            or (_is_of_numbers(source) and self._is_of_shapes(source.op))
+            for source in map(self.first, op.inputs)
+        )
 
     def _is_of_shapes(self, op):
         """Whether an op computes with shapes only.

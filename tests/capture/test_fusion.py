@@ -17,6 +17,12 @@ def is_read_as_it_is(tensor, *outputs):
     return read.op.type == "EnsureShape" and read.op.inputs[0] is tensor
 
 
+def broadcast_axes(x):
+    """Returns over which axes the gradient of a sum of `x` and `x` is added up."""
+    shape = tf.shape(x)
+    return tf.raw_ops.BroadcastGradientArgs(s0=shape, s1=shape).r0
+
+
 @pytest.fixture
 def x():
     with tf.Graph().as_default():
@@ -49,6 +55,43 @@ def test_what_may_be_merged_with_its_readers_is_computed_again(x, reader):
 def test_what_is_read_in_places_that_do_not_meet_is_read_as_it_is(x):
     total = x + 1.0
     assert is_read_as_it_is(total, tf.nn.relu(total), total * 2.0)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda x: tf.reshape(x, tf.shape(x)),
+        lambda x: tf.raw_ops.Sum(input=x, axis=broadcast_axes(x)),
+        lambda x: x * tf.ones_like(x),
+        lambda x: x + tf.fill(tf.shape(x), 0.0),
+    ],
+)
+def test_what_may_turn_out_to_pass_on_is_computed_again(made):
+    with tf.Graph().as_default():
+        x = PLACEHOLDER(tf.float32, [None, 4])
+        passed = made(tf.nn.relu(x))
+        assert not is_read_as_it_is(passed, tf.nn.relu(passed), passed * 2.0)
+
+
+def test_a_gradient_that_two_read_is_watched_without_regrouping_them():
+    """How many read a sum over no axes decides whether they wait for its shapes."""
+
+    def trained(callbacks):
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((7,))
+        hidden = keras.layers.Dense(17)(inputs)
+        gate = keras.layers.Dense(17, "hard_silu", name="gate")(hidden)
+        mean = keras.layers.Average()([hidden, gate])
+        model = keras.Model(inputs, keras.layers.Dense(3)(mean))
+        model.compile("sgd", "mse")
+        x, y = np.random.default_rng(0).normal(size=(2, 10, 7)).astype("float32")
+        data = tf.data.Dataset.from_tensor_slices((x, y[:, :3])).batch(5)
+        model.fit(data, verbose=0, shuffle=False, callbacks=callbacks)
+        return [weight.numpy().tobytes() for weight in model.weights]
+
+    monitor = kik.SignalMonitor(every=1, signals=["backprop"], rules=None)
+    assert trained([monitor]) == trained([])
+    assert monitor.record.signal("backprop").steps.tolist() == [0, 1]
 
 
 def test_a_reader_that_nothing_needs_is_none(x):
