@@ -211,7 +211,7 @@ def test_catalog_lists_initializers(invoke):
             "for mnist.",
         ),
         (["train", "xor", "--initializer", "hee"], "Error: `identifier` must name"),
-        (["compare", "xor", "--initializers", "he,hee"], "Error: `identifier` must"),
+        (["compare", "xor", "--initializers", "he,hee"], "Error: `initializers` must"),
         (["compare", "xor", "--initializers", "he,he"], "Error: `initializers` must"),
         (["compare", "xor", "--jobs", "0"], "Error: `n_jobs` must be at least 1, or"),
         (["compare", "xor", "--limit", "5"], "Error: `limit` must be at most 4"),

@@ -19,7 +19,7 @@ from keras_initkit.data._arrays import KEYS, read_npz
 from keras_initkit.recording import RunDamagedError
 from keras_initkit_light.tab import data as tab_data
 from keras_initkit_light.tab import plugin
-from keras_initkit_light.tab.parts import Cache
+from keras_initkit_light.tab.parts import Cache, Sampling
 from tests.faults import written
 from tests.tensorboard_tab import tab_readers
 
@@ -92,7 +92,8 @@ def is_told_by_tab(provider, complete, run="."):
     notes = [*listed[0]["notes"], listed[0]["unclosed"]]
     whole = True
     for signal in written.SIGNALS:
-        parts = tab.statistic_impl(logs, "statistics", signal, "rms", [run], 400)
+        some = Sampling(400)
+        parts = tab.statistic_impl(logs, "statistics", signal, "rms", [run], some)
         notes += [note for run, _ in parts for note in run.notes]
         series = complete.signal(signal)
         steps = [step for _, found in parts for part in found for step in part.steps]

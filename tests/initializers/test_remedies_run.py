@@ -26,6 +26,7 @@ FILLED = {
     "{rate}": "1e-3",
     "{int(high) + 1}": "3",
     "{4 * epochs}": "1",
+    "{trial['proposal']}": "1e-3",
 }
 # Arguments of what each is an argument of.
 OWNERS = {

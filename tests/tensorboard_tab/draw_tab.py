@@ -1,6 +1,6 @@
 """Draws the picture of the tab in the README: four networks of 30 layers on MNIST.
 
-    python examples/draw_tensorboard_tab.py [--log-dir ...] [--picture ...]
+    python -m tests.tensorboard_tab.draw_tab [--log-dir ...] [--picture ...]
 
 Trains them for two epochs on 18,944 digits, starts TensorBoard over the runs, and takes
 a picture of the tab at step 0 (needs playwright, and a Chromium on the PATH).
