@@ -257,11 +257,16 @@ KINDS = {
 }
 
 
+SLOW = pytest.mark.slow
 NEW = ("noise", "metrics", "loss scale", "train step")
 
 
 @pytest.mark.parametrize(
-    ("name", "fitted"), [*((n, True) for n in KINDS), *((n, False) for n in NEW)]
+    ("name", "fitted"),
+    [
+        *((name, True) for name in KINDS),
+        *(pytest.param(name, False, marks=SLOW) for name in NEW),
+    ],
 )
 def test_the_model_is_left_as_it_was(name, fitted):
     model = KINDS[name]()
@@ -310,7 +315,7 @@ def test_fit_is_not_traced_again():
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("at", [1, 7, 30])
+@pytest.mark.parametrize("at", [7, *(pytest.param(n, marks=SLOW) for n in (1, 30))])
 def test_the_model_is_left_as_it_was_when_something_raises(error, at):
     class Failing(k.Layer):
         def call(self, x):
