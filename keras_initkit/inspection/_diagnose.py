@@ -23,15 +23,15 @@ from keras_initkit.inspection.step import PassFailed, Step, one_batch
 from keras_initkit.recording import RunRecord
 from keras_initkit.report import diagnosis_plot, diagnosis_table
 from keras_initkit.report.finite import finite
-from keras_initkit.report.tables import to_html, to_text
+from keras_initkit.report.tables import Printed
 from keras_initkit.structure import description
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.in_place import editing, forward, told, unchanged
 from keras_initkit.structure.needs import check_backend, check_model
 
 
-@dataclasses.dataclass(frozen=True)
-class DiagnosisResult:
+@dataclasses.dataclass(frozen=True, repr=False)
+class DiagnosisResult(Printed):
     """What `diagnose` saw. Printed, a table; in a notebook, HTML.
 
     Attributes:
@@ -125,14 +125,6 @@ class DiagnosisResult:
         import rich.console
 
         rich.console.Console(highlight=False).print(self)
-
-    def __str__(self) -> str:
-        return to_text(self)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return to_html(self)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draws signals and gradients against depth, measured and expected.

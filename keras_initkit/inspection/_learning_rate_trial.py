@@ -16,7 +16,7 @@ from keras_initkit.inspection.trial_verdict import Tried
 from keras_initkit.recording import RunRecord
 from keras_initkit.report import result_plots, trial_table
 from keras_initkit.report.finite import finite
-from keras_initkit.report.tables import to_html, to_text
+from keras_initkit.report.tables import Printed
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure.in_place import editing, forward, told, unchanged
 from keras_initkit.structure.moving import State
@@ -31,8 +31,8 @@ _LOWEST, _COUNT, _PER_DECADE = 1e-5, 12, 2
 _USUAL = 1e-3  # the one among them where the present one is a schedule
 
 
-@dataclasses.dataclass(frozen=True)
-class LearningRateTrialResult:
+@dataclasses.dataclass(frozen=True, repr=False)
+class LearningRateTrialResult(Printed):
     """What a few steps at each of some learning rates come to.
 
     Attributes:
@@ -93,14 +93,6 @@ class LearningRateTrialResult:
             *self.notes,
         )
         return trial_table.render(self.in_words(), self.tried, marks, small_print)
-
-    def __str__(self) -> str:
-        return to_text(self)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return to_html(self)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draws the loss after the steps over the learning rate.

@@ -9,7 +9,7 @@ import keras
 import rich.markup
 import rich.table
 
-from keras_initkit.report.tables import to_html, to_text
+from keras_initkit.report.tables import Printed
 from keras_initkit.structure.in_place import Skipped
 
 
@@ -51,7 +51,7 @@ class Choice:
         }
 
 
-class Plan(Mapping[str, Choice]):
+class Plan(Printed, Mapping[str, Choice]):
     """Which initializer each layer of a model should have.
 
     A mapping of layer name (its path) to `Choice`, in forward order; printed, a table.
@@ -127,14 +127,6 @@ class Plan(Mapping[str, Choice]):
             if len(names) > 3:
                 names = [*names[:2], f"… {len(names) - 2} more"]
             yield "\n".join(names), group[0]
-
-    def __str__(self) -> str:
-        return to_text(self)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return to_html(self)
 
 
 def label(initializer):

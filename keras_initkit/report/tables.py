@@ -52,3 +52,15 @@ class _WithoutLinks:
         for text, style, control in console.render(self._renderable, options):
             plain = None if style is None else style.update_link(None)
             yield rich.segment.Segment(text, plain, control)
+
+
+class Printed:
+    """What shows itself by its `__rich__`: as text, and in a notebook as HTML."""
+
+    def __str__(self) -> str:
+        return to_text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return to_html(self)

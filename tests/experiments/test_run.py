@@ -13,6 +13,7 @@ from keras_initkit import experiments
 from keras_initkit.experiments import run_log
 from keras_initkit.experiments.data import as_data
 from keras_initkit.recording.record import RunRecord
+from tests.experiments.results import result_of
 
 
 def xor_run(**arguments):
@@ -24,27 +25,6 @@ def xor_run(**arguments):
         1,
         **{**defaults, **arguments},
     )
-
-
-def result_of(**fields):
-    defaults = dict(
-        initializer="he",
-        seed=0,
-        accuracy=0.5,
-        loss_initial=1.0,
-        loss_final=0.5,
-        activation_slope=0.0,
-        gradient_slope=0.0,
-        nonfinite_step=None,
-        epochs=1,
-        steps=10,
-        batch_size=32,
-        seconds=1.0,
-        log_dir=None,
-        findings=[],
-        record=RunRecord(),
-    )
-    return experiments.RunResult(**{**defaults, **fields})
 
 
 def test_numbers_agree_with_keras_alone():

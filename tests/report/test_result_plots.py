@@ -13,6 +13,7 @@ from keras_initkit.diagnosis import Finding
 from keras_initkit.inspection.layer_profile import LayerProfile
 from keras_initkit.recording import RunRecord
 from keras_initkit.structure.in_place import Skipped
+from tests.experiments.results import result_of
 
 NAMES = [f"block/layer_{n}" for n in range(40)]
 
@@ -21,21 +22,7 @@ def run_result(initializer="he_normal", seed=0):
     record = RunRecord()
     for step, loss in ((0, 2.0), (10, 1.0)):
         record.add_scalars(step, {"loss": loss})
-    numbers = dict(
-        accuracy=0.5,
-        loss_initial=2.0,
-        loss_final=1.0,
-        activation_slope=0.0,
-        gradient_slope=0.0,
-        nonfinite_step=None,
-        epochs=1,
-        steps=11,
-        batch_size=32,
-        seconds=1.0,
-        log_dir=None,
-        findings=[],
-    )
-    return experiments.RunResult(initializer, seed, record=record, **numbers)
+    return result_of(initializer, seed, steps=11, record=record)
 
 
 def diagnosis_result():
