@@ -22,8 +22,6 @@ _AS_TAPPED: typing.Mapping = types.MappingProxyType({})
 # Eager tensors are kept until they take so many bytes, and then reduced together: many
 # small ones cost hardly more than one.
 HELD_BYTES = 2**26
-# Rows on which units are compared, spread out where there are more.
-PROJECTED_ROWS = {"layer": 1024, "weight": 16384}
 
 
 def active():
@@ -43,6 +41,7 @@ class Row(typing.NamedTuple):
         counted: How many of the counts are its own.
         projected: How many columns of the projections are its own.
         timed: How many of the matrices over time are its own, 0 or 1.
+        has_units: Whether the last axis of the tensor is one of several.
     """
 
     signal: str
@@ -50,6 +49,7 @@ class Row(typing.NamedTuple):
     counted: int
     projected: int
     timed: int
+    has_units: bool
 
     def named(self, names):
         """Returns the row under another name of its layer, where there is one."""
@@ -140,10 +140,14 @@ class Collector:
         signal = self._names.get(signal, signal)
         if signal not in self.signals or self.failure is not None:
             return
-        if schema.ALL_SIGNALS[signal].source == "layer" and tensor.shape.rank == 1:
+        source = schema.ALL_SIGNALS[signal].source
+        if source == "layer" and tensor.shape.rank == 1:
             with keras_private.marked():
                 tensor = tensor[:, None]  # one unit: its values are the examples'
-        reduction = _reduction(signal, tensor.shape, activation)
+        part = replicas.number() if source == "layer" else 0
+        reduction = stats.reduction_of(
+            signal, tensor.shape.rank or 0, _saturation(activation), part
+        )
         row = _row(signal, key, tensor.shape, reduction)
         self._seen[signal][key] = row, tensor, reduction
         if self._graph is None:
@@ -289,21 +293,6 @@ def _split(values, rows):
 _ONE_EACH = {"scalars", "histogram"}
 
 
-def _reduction(signal, shape, activation):
-    """What is computed of a tensor: what the statistics of its signal need."""
-    statistics = schema.statistics_of(signal)
-    rank = -1 if shape.rank is None else shape.rank
-    source = schema.ALL_SIGNALS[signal].source
-    projected = "distinct_units" in statistics and rank > 1
-    return stats.Reduction(
-        counted_above=0 if "zero_fraction" in statistics else _saturation(activation),
-        projected_rows=PROJECTED_ROWS[source] * projected,
-        part=replicas.number() if source == "layer" else 0,
-        ranked="effective_rank" in statistics and rank > 1,
-        timed=signal in schema.TIME_SIGNALS and rank == 3,
-    )
-
-
 def _row(signal, key, shape, reduction):
     units = shape[-1] if shape.rank else 1
     return Row(
@@ -312,6 +301,7 @@ def _row(signal, key, shape, reduction):
         counted=0 if reduction.counted_above is None else units,
         projected=units if reduction.projected_rows else 0,
         timed=int(reduction.timed),
+        has_units=(shape.rank or 0) > 1,
     )
 
 

@@ -78,10 +78,13 @@ class Reader:
         self.layouts = layouts
         rows = [row for layout in layouts for row in layout]
         weights = {row.key: i for i, row in enumerate(rows) if row.signal == "weight"}
-        self._counted = np.array([row.counted for row in rows])
-        self._projected = np.array([row.projected for row in rows])
-        self._weights = np.array(
-            [weights.get(r.key, -1) if r.signal == "update" else -1 for r in rows]
+        self._layout = stats.Layout(
+            has_units=np.array([row.has_units for row in rows]),
+            counted=np.array([row.counted for row in rows]),
+            projected=np.array([row.projected for row in rows]),
+            weights=np.array(
+                [weights.get(r.key, -1) if r.signal == "update" else -1 for r in rows]
+            ),
         )
         numbers: dict = {}
         for number, row in enumerate(rows):
@@ -108,11 +111,9 @@ class Reader:
         ]
         statistics = stats.finalize(
             np.concatenate([stats.merge(one["scalars"]) for one in values]),
-            self._counted,
+            self._layout,
             _summed("counts", values, axis=0),
-            self._projected,
             _summed("projections", values, axis=1),
-            self._weights,
         )
         histogram = _summed("histogram", values, axis=0) if counted else None
         time = _summed("time", values, axis=0)

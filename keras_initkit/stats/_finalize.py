@@ -1,15 +1,14 @@
 """From partials to statistics, and the merging of partials (numpy, float64)."""
 
+import typing
+
 import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.stats.partials import PARTIALS
+from keras_initkit_light.stats.definition import Partials
 
 _AT = {name: index for index, name in enumerate(PARTIALS)}
-
-# Two units count as the same if both their projections agree within this share of the
-# largest projection of the tensor: far above float32 rounding, far below chance.
-_SAME_UNIT = 1e-5
 
 
 def merge(parts):
@@ -56,18 +55,42 @@ def _merge_two(one, other):
     return merged
 
 
-def finalize(scalars, counted, counts, projected, projections, weights):
+class Layout(typing.NamedTuple):
+    """What of the partials belongs to which tensor.
+
+    Attributes:
+        has_units: Bool array of shape `(tensors,)`: whether the last axis is one of
+            several, so that its entries are units.
+        counted: How many of the counts are their own, 0 for none.
+        projected: How many columns of the projections are their own.
+        weights: Of an update, the number of the weight that it was made to; -1 for the
+            others.
+    """
+
+    has_units: np.ndarray
+    counted: np.ndarray
+    projected: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of_moments(cls, tensors):
+        """Returns that of so many tensors of which only moments were computed."""
+        none = np.zeros(tensors, int)
+        return cls(none > 0, none, none, none - 1)
+
+
+_NO_COUNTS, _NO_PROJECTIONS = np.zeros(0), np.zeros((2, 0))
+
+
+def finalize(scalars, layout, counts=_NO_COUNTS, projections=_NO_PROJECTIONS):
     """Turns the partials of tensors into all statistics.
 
     Args:
         scalars: Float64 array of shape `(tensors, len(PARTIALS))`.
-        counted: For each tensor, how many of `counts` are its own, 0 for none.
+        layout: `Layout`.
         counts: Float64 array, the units of the tensors side by side: how many entries
             of each were counted.
-        projected: For each tensor, how many columns of `projections` are its own.
         projections: Array of shape `(2, units)`.
-        weights: For each tensor that is an update, the number of the weight that it
-            was made to; -1 for the others.
 
     Returns:
         Float64 array of shape `(tensors, len(schema.STATISTICS))`. What is not defined
@@ -75,36 +98,14 @@ def finalize(scalars, counted, counts, projected, projections, weights):
         entries propagate. `"zero_fraction"` takes the counted entries to be those that
         are not 0, `"saturation_fraction"` to be those that are saturated.
     """
-    column = {name: scalars[:, index] for name, index in _AT.items()}
+    columns = {name: scalars[:, index] for name, index in _AT.items()}
+    columns["count"] = np.where(columns["count"] > 0, columns["count"], np.nan)
+    partials = Partials(
+        **columns, **layout._asdict(), counts=counts, projections=projections
+    )
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        count = np.where(column["count"] > 0, column["count"], np.nan)
-        variance = np.maximum(column["m2"] / count, 0.0)
-        rms = np.sqrt(variance + column["mean"] ** 2)
-        # The variance is not defined beside an infinity, the mean square is.
-        peak = np.maximum(-column["min"], column["max"])
-        rms = np.where(np.isinf(peak) & (column["count"] > 0), np.inf, rms)
-        norm = rms * np.sqrt(count)
-        # Of a tensor without counts, and without units: 0/0.
-        entries = _sums(counts, counted) / (counted > 0)
-        silent = _sums(counts == 0, counted) / (counted * (projected > 0))
-        trace = np.where(column["gram_trace"] < 0, np.nan, column["gram_trace"])
-        ratio = np.where(rms == 0, 0.0, norm / norm[weights])
-        values = {
-            "mean": column["mean"] + 0.0 * count,
-            "std": np.sqrt(variance),
-            "rms": rms,
-            "norm": norm,
-            "min": column["min"] + 0.0 * count,
-            "max": column["max"] + 0.0 * count,
-            "zero_fraction": (count - entries) / count,
-            "nonfinite_count": column["nonfinite"],
-            "dead_fraction": silent,
-            "saturation_fraction": entries / count,
-            "distinct_units": _distinct_units(projections, projected),
-            "effective_rank": trace**2 / column["gram_norm_squared"],
-            "update_to_weight_ratio": np.where(weights < 0, np.nan, ratio),
-        }
-    return np.stack([values[name] for name in schema.STATISTICS], axis=1)
+        values = [one.finish(partials) for one in schema.STATISTICS.values()]
+    return np.stack(values, axis=1)
 
 
 def rms_by_time(sums):
@@ -120,39 +121,3 @@ def rms_by_time(sums):
     squares, counts = np.moveaxis(np.asarray(sums, np.float64), 1, 0)
     with np.errstate(invalid="ignore"):
         return np.sqrt(squares / np.where(counts > 0, counts, np.nan))
-
-
-def _sums(values, sizes):
-    """Returns the sums of parts of given sizes, 0 among them."""
-    ends = np.cumsum(sizes)
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    return total[ends] - total[ends - sizes]
-
-
-def _distinct_units(projections, sizes):
-    """How many units differ, by their projections; NaN ones differ from all."""
-    distinct = np.full(len(sizes), np.nan)
-    tensors = np.flatnonzero(sizes)
-    if not tensors.size:
-        return distinct
-    sizes = sizes[tensors]
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    projections = np.asarray(projections, np.float64)
-    largest = np.maximum.reduceat(
-        np.abs(projections).max(axis=0), np.cumsum(sizes) - sizes
-    )
-    with np.errstate(invalid="ignore"):
-        first, second = projections / np.where(largest == 0, 1.0, largest)[owner]
-    # Between -1 and 1, so that those of a tensor stay together.
-    first += 4.0 * owner
-    # Only those can be alike that are near another by their first projection, and as a
-    # rule none is: sorted by both, like units lie side by side.
-    ascending = np.argsort(first)
-    near = np.diff(first[ascending]) <= _SAME_UNIT
-    few = ascending[np.append(near, False) | np.append(False, near)]
-    few = few[np.lexsort((second[few], first[few]))]
-    like = np.abs(np.diff(first[few])) <= _SAME_UNIT
-    like &= np.abs(np.diff(second[few])) <= _SAME_UNIT
-    same = np.bincount(owner[few[1:]], weights=like, minlength=len(sizes))
-    distinct[tensors] = sizes - same
-    return distinct

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_initkit.stats import histogram, moments, profiles
 from keras_initkit.stats.groups import stack
+from keras_initkit.stats.reductions import Reduction
 from keras_initkit.stats.rows import as_rows, stacked
 from keras_initkit.stats.shared import flat, integers
 from keras_initkit.stats.tracing import traced
@@ -16,34 +17,6 @@ from keras_initkit.stats.tracing import traced
 _KINDS = 1024
 # How many sums `moments.sums` gives.
 _SUMS = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Reduction:
-    """What is to be computed of a tensor beside its moments.
-
-    Attributes:
-        counted_above: For each unit (entry of the last axis) the entries of a larger
-            magnitude are counted: 0 for those that are not 0; `None` for none. That
-            costs as much as all the moments.
-        projected_rows: How many rows enter the projections of the units, spread out
-            where there are more; 0 for a tensor that has no units to compare.
-        part: Number of the part where the tensor is one of several whose projections
-            are added up: each is projected on directions of its own.
-        ranked: Whether the effective rank is computed.
-        timed: Whether the tensor is a sequence, of shape `(batch, time, units)`.
-    """
-
-    counted_above: float | None = None
-    projected_rows: int = 0
-    part: int = 0
-    ranked: bool = False
-    timed: bool = False
-
-    @property
-    def is_of_entries(self):
-        """Whether nothing is computed of rows as such."""
-        return not (self.projected_rows or self.ranked or self.timed)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,6 @@ from keras_initkit.stats.kinds import (
     reduced,
     reduced_vectors,
 )
-from keras_initkit.stats.kinds import Reduction as Reduction
 from keras_initkit.stats.shared import flat, sharing
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; the last

@@ -1,14 +1,20 @@
 """The words of the project: signals, statistics, tags and the stored payload.
 
-Every tag, column, plot axis and rule refers to these by name; each is declared here,
-once, with unit, range and meaning. A leaf: standard library only.
+Every tag, column, plot axis and rule refers to these by name. What signals and
+statistics there are is declared in `keras_initkit_light.stats`.
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterable
 from typing import Any
+
+from keras_initkit_light.stats import STATISTICS as STATISTICS
+from keras_initkit_light.stats.definition import Statistic as Statistic
+from keras_initkit_light.stats.signals import ALL_SIGNALS as ALL_SIGNALS
+from keras_initkit_light.stats.signals import EVALUATION_SIGNALS as EVALUATION_SIGNALS
+from keras_initkit_light.stats.signals import SIGNALS as SIGNALS
+from keras_initkit_light.stats.signals import Signal as Signal
 
 PLUGIN_NAME = "initkit"
 # Before 3 every matrix was an event of its own; since then they come in chunks
@@ -19,163 +25,8 @@ DATA_VERSION = 4
 OLD_RECORD_RUN = "initkit"
 
 
-@dataclasses.dataclass(frozen=True)
-class Signal:
-    """What is tapped.
-
-    Attributes:
-        name: First component of every tag of the signal.
-        source: `"layer"` for tensors that flow through a layer, `"weight"` for
-            tensors that belong to a trainable weight.
-        description: What it is, in one sentence.
-    """
-
-    name: str
-    source: str
-    description: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Statistic:
-    """What is computed of a tensor.
-
-    Attributes:
-        name: Last component of every tag of the statistic.
-        unit: `"signal"` (the unit of the tensor), `"1"` (dimensionless), `"count"`.
-        minimum: Smallest possible value.
-        maximum: Largest possible value.
-        signals: Names of the signals it is computed for.
-        description: The definition, in one sentence.
-    """
-
-    name: str
-    unit: str
-    minimum: float
-    maximum: float
-    signals: tuple[str, ...]
-    description: str
-
-
-SIGNALS = {
-    signal.name: signal
-    for signal in (
-        Signal("activation", "layer", "a layer's output in the training forward pass"),
-        Signal(
-            "preactivation",
-            "layer",
-            "the input of a layer's own activation function, unless that is linear",
-        ),
-        Signal(
-            "backprop",
-            "layer",
-            "gradient of the loss with respect to a layer's output, loss scale undone",
-        ),
-        Signal(
-            "gradient",
-            "weight",
-            "gradient of the loss with respect to a trainable weight, loss scale "
-            "undone, before clipping",
-        ),
-        Signal("weight", "weight", "a trainable weight, before the step's update"),
-        Signal("update", "weight", "what the step really changed a weight by"),
-    )
-}
-
-# What `evaluate` shows, not the training step.
-EVALUATION_SIGNALS = {
-    signal.name: signal
-    for signal in (
-        Signal(
-            "inference",
-            "layer",
-            "a layer's output in the first batch of an evaluation, in inference mode",
-        ),
-        Signal(
-            "state",
-            "weight",
-            "a weight that no gradient trains, such as a moving average, as an "
-            "evaluation finds it",
-        ),
-    )
-}
-ALL_SIGNALS = {**SIGNALS, **EVALUATION_SIGNALS}
-
 # Of findings, from harmless to fatal.
 SEVERITIES = ("info", "warning", "error")
-
-_ALL = tuple(ALL_SIGNALS)
-_INF = math.inf
-
-STATISTICS = {
-    statistic.name: statistic
-    for statistic in (
-        Statistic("mean", "signal", -_INF, _INF, _ALL, "mean of all entries"),
-        Statistic(
-            "std", "signal", 0, _INF, _ALL, "population standard deviation (1/n)"
-        ),
-        Statistic("rms", "signal", 0, _INF, _ALL, "root of the mean square"),
-        Statistic("norm", "signal", 0, _INF, _ALL, "Euclidean norm of all entries"),
-        Statistic("min", "signal", -_INF, _INF, _ALL, "smallest entry"),
-        Statistic("max", "signal", -_INF, _INF, _ALL, "largest entry"),
-        Statistic(
-            "zero_fraction",
-            "1",
-            0,
-            1,
-            ("activation", "gradient", "weight", "update", "inference", "state"),
-            "share of entries equal to 0 (denormals count as 0)",
-        ),
-        Statistic(
-            "nonfinite_count", "count", 0, _INF, _ALL, "entries that are NaN or ±Inf"
-        ),
-        Statistic(
-            "dead_fraction",
-            "1",
-            0,
-            1,
-            ("activation", "inference"),
-            "share of units (entries of the last axis) that are 0 over the whole batch",
-        ),
-        Statistic(
-            "saturation_fraction",
-            "1",
-            0,
-            1,
-            ("preactivation",),
-            "share of entries at which a squashing activation (sigmoid, tanh...) has "
-            "less than 5 % of its largest slope; NaN for other activations",
-        ),
-        Statistic(
-            "distinct_units",
-            "count",
-            1,
-            _INF,
-            ("activation", "gradient", "weight", "inference"),
-            "how many different units a tensor of rank 2 or more has, compared by two "
-            "fixed random projections (of at most 1,024 rows of an activation and "
-            "16,384 rows of a weight, spread evenly), equal within 1e-5 of the largest",
-        ),
-        Statistic(
-            "effective_rank",
-            "1",
-            1,
-            _INF,
-            ("activation", "inference"),
-            "participation ratio (tr C)²/tr C² of the covariance C of the units over "
-            "at most 128 rows, spread evenly; NaN where all rows are equal",
-        ),
-        Statistic(
-            "update_to_weight_ratio",
-            "1",
-            0,
-            _INF,
-            ("update",),
-            "norm of the update over norm of the weight; 0 where the update is 0, "
-            "infinite where only the weight is",
-        ),
-    )
-}
-
 
 # Columns of a magnitude histogram: shares of the values whose magnitude lies in an
 # octave [2^e, 2^(e+1)), and of those beside the octaves. Denormals count as zero.

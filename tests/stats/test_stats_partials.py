@@ -58,13 +58,17 @@ def reduced(*parts, compile_with=lambda f: f, **reduction):
     units = [parts[0].shape[-1]]
     values = stats.finalize(
         stats.merge([part["scalars"] for part in found]),
-        np.array(units),
-        np.sum([part["counts"] for part in found], axis=0),
-        np.array(units if options["projected_rows"] else [0]),
-        np.sum([part["projections"] for part in found], axis=0)
-        if options["projected_rows"]
-        else None,
-        np.array([-1]),
+        stats.Layout(
+            has_units=np.array([parts[0].ndim > 1]),
+            counted=np.array(units),
+            projected=np.array(units if options["projected_rows"] else [0]),
+            weights=np.array([-1]),
+        ),
+        **{
+            name: np.sum([part[name] for part in found], axis=0)
+            for name in ("counts", "projections")
+            if name in found[0]
+        },
     )
     return dict(zip(schema.STATISTICS, values[0], strict=True))
 
@@ -301,8 +305,8 @@ def test_update_to_weight_ratio(case):
     weight = 0.0 * NORMAL if case == "from_zero" else NORMAL
     tensors = [tf.constant(weight), tf.constant(np.float32(scale) * NORMAL)]
     scalars = stats.reduce(tensors, [stats.Reduction()] * 2)["scalars"].numpy()
-    none = np.zeros(2, int)
-    values = stats.finalize(scalars, none, np.zeros(0), none, None, np.array([-1, 0]))
+    layout = stats.Layout.of_moments(2)._replace(weights=np.array([-1, 0]))
+    values = stats.finalize(scalars, layout)
     ratio = values[:, list(schema.STATISTICS).index("update_to_weight_ratio")]
     assert np.isnan(ratio[0])
     assert ratio[1] == pytest.approx(expected, rel=1e-6)
@@ -418,10 +422,9 @@ def test_tensors_that_are_reduced_together_change_nothing_of_each_other(mode):
         np.testing.assert_array_equal(found[name], expected[name])
     for name in ("projections", "time"):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-4)
-    none = np.zeros(len(tensors), int)
+    layout = stats.Layout.of_moments(len(tensors))
     finished = [
-        stats.finalize(one["scalars"].numpy(), none, np.zeros(0), none, None, none - 1)
-        for one in (found, expected)
+        stats.finalize(one["scalars"].numpy(), layout) for one in (found, expected)
     ]
     np.testing.assert_allclose(*finished, rtol=1e-5, atol=1e-6)
 
