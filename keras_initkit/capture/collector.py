@@ -42,6 +42,8 @@ class Row(typing.NamedTuple):
         projected: How many columns of the projections are its own.
         timed: How many of the matrices over time are its own, 0 or 1.
         has_units: Whether the last axis of the tensor is one of several.
+        initial_norm: Euclidean norm of what the tensor is compared with: of what it
+            was at first; `None` for nothing.
     """
 
     signal: str
@@ -50,6 +52,7 @@ class Row(typing.NamedTuple):
     projected: int
     timed: int
     has_units: bool
+    initial_norm: float | None
 
     def named(self, names):
         """Returns the row under another name of its layer, where there is one."""
@@ -57,6 +60,15 @@ class Row(typing.NamedTuple):
         if name is None:
             return self
         return self._replace(key=dataclasses.replace(self.key, layer=name))
+
+
+class _Noted(typing.NamedTuple):
+    """A tensor that was seen, or the dict of arrays that it was reduced to."""
+
+    row: Row
+    tensor: typing.Any
+    reduction: stats.Reduction
+    initial: typing.Any
 
 
 class Collector:
@@ -71,13 +83,22 @@ class Collector:
         compiled: Whether XLA compiles the step.
         names: What signals of taps are called, `{theirs: name}`, where that is not
             their own name.
+        initial: `initial.InitialValues`, what weights are compared with; `None` for
+            nothing.
     """
 
     def __init__(
-        self, signals, scale=None, histograms=None, compiled=False, names=_AS_TAPPED
+        self,
+        signals,
+        scale=None,
+        histograms=None,
+        compiled=False,
+        names=_AS_TAPPED,
+        initial=None,
     ):
         self.signals = frozenset(signals)
         self._names = names
+        self._initial = initial
         self.calls: collections.Counter = collections.Counter()
         self._passes: collections.Counter = collections.Counter()
         self._applies: collections.Counter = collections.Counter()
@@ -128,7 +149,7 @@ class Collector:
         self._applies[key] += 1
         return dataclasses.replace(key, call=self._applies[key] - 1)
 
-    def add(self, signal, key, tensor, activation=None):
+    def add(self, signal, key, tensor, activation=None, variable=None):
         """Notes a tensor. Eager tensors are reduced as they come, some at a time.
 
         Args:
@@ -136,6 +157,7 @@ class Collector:
             key: `schema.TensorKey` of the tensor.
             tensor: A `reachable` tensor.
             activation: The function that is applied to it, if it is a pre-activation.
+            variable: The weight whose value it is, if it is one.
         """
         signal = self._names.get(signal, signal)
         if signal not in self.signals or self.failure is not None:
@@ -148,26 +170,34 @@ class Collector:
         reduction = stats.reduction_of(
             signal, tensor.shape.rank or 0, _saturation(activation), part
         )
-        row = _row(signal, key, tensor.shape, reduction)
-        self._seen[signal][key] = row, tensor, reduction
+        initial = self._initial_of(variable, signal)
+        row = _row(signal, key, tensor.shape, reduction, initial)
+        noted = _Noted(row, tensor, reduction, initial and initial.value)
+        self._seen[signal][key] = noted
         if self._graph is None:
-            self._held.append((row, tensor, reduction))
+            self._held.append(noted)
             self._held_bytes += tensor.dtype.size * tensor.shape.num_elements()
             # Replicas reduce in step with each other, whatever their sizes.
             if self._held_bytes > HELD_BYTES or replicas.stacked_rows() is not None:
                 self._reduce_held()
 
+    def _initial_of(self, variable, signal):
+        """Returns the `initial.Initial` that a tensor is compared with, or `None`."""
+        if self._initial is None or variable is None:
+            return None
+        wanted = stats.is_compared_with_initial(signal)
+        return self._initial.of(variable) if wanted else None
+
     def _reduce_held(self):
         """Replaces the tensors that are held by what they are reduced to."""
         if not self._held:
             return
-        rows, tensors, reductions = zip(*self._held, strict=True)
-        self._held, self._held_bytes = [], 0
-        values = self._reduced([row.signal for row in rows], tensors, reductions)
-        for row, part, reduction in zip(
-            rows, _split(values, rows), reductions, strict=True
-        ):
-            self._seen[row.signal][row.key] = row, part, reduction
+        held, self._held, self._held_bytes = self._held, [], 0
+        values = self._reduced(held, [noted.tensor for noted in held])
+        parts = _split(values, [noted.row for noted in held])
+        for noted, part in zip(held, parts, strict=True):
+            reduced = noted._replace(tensor=part)
+            self._seen[noted.row.signal][noted.row.key] = reduced
 
     def awaits(self, key):
         """Whether the gradient of an output is to be tapped; if so, it is awaited."""
@@ -199,8 +229,8 @@ class Collector:
             names.get(name, name): place for name, place in self.forward_order.items()
         }
         for signal, seen in self._seen.items():
-            rows = ((row.named(names), *rest) for row, *rest in seen.values())
-            self._seen[signal] = {row.key: (row, *rest) for row, *rest in rows}
+            renamed = [n._replace(row=n.row.named(names)) for n in seen.values()]
+            self._seen[signal] = {noted.row.key: noted for noted in renamed}
 
     def packed(self, outputs=()):
         """Reduces what was seen. Call it when the step is complete.
@@ -228,28 +258,30 @@ class Collector:
         ]
         if not noted:
             return None
-        layout, tensors, reductions = zip(*noted, strict=True)
+        tensors = [one.tensor for one in noted]
         with tf.name_scope(f"keras_initkit/{source}"), keras_private.marked():
             if self._graph is None:
                 values = stats.joined(tensors)
             else:
-                signals = [row.signal for row in layout]
-                values = self._reduced(signals, readable(tensors), reductions)
+                values = self._reduced(noted, readable(tensors))
+            layout = tuple(one.row for one in noted)
             return layout, {name: tf.stack([value]) for name, value in values.items()}
 
-    def _reduced(self, signals, tensors, reductions):
+    def _reduced(self, noted, tensors):
+        """Reduces what was noted, of tensors that can be read."""
         if self._scale is not None:
             scale = tf.cast(self._scale, tf.float32)
             tensors = [
-                tf.cast(tensor, tf.float32) / scale if signal == "backprop" else tensor
-                for signal, tensor in zip(signals, tensors, strict=True)
+                tf.cast(x, tf.float32) / scale if one.row.signal == "backprop" else x
+                for one, x in zip(noted, tensors, strict=True)
             ]
         return stats.reduce(
             list(tensors),
-            reductions,
+            [one.reduction for one in noted],
             self._histograms,
             self._compiled,
             replicas.stacked_rows(),
+            [one.initial for one in noted],
         )
 
     def _depth(self, key):
@@ -275,7 +307,7 @@ class Collector:
 def _split(values, rows):
     """Yields what was reduced of each of the tensors that rows stand for."""
     values = {name: value.numpy() for name, value in values.items()}
-    counted = projected = timed = 0
+    counted = projected = timed = moved = 0
     for number, row in enumerate(rows):
         part = {name: values[name][number][None] for name in _ONE_EACH & values.keys()}
         if row.counted:
@@ -285,15 +317,18 @@ def _split(values, rows):
             part["projections"] = values["projections"][:, columns]
         if row.timed:
             part["time"] = values["time"][timed : timed + 1]
+        if row.initial_norm is not None:
+            part["moved"] = values["moved"][moved : moved + 1]
         counted, projected = counted + row.counted, projected + row.projected
         timed += row.timed
+        moved += row.initial_norm is not None
         yield part
 
 
 _ONE_EACH = {"scalars", "histogram"}
 
 
-def _row(signal, key, shape, reduction):
+def _row(signal, key, shape, reduction, initial):
     units = shape[-1] if shape.rank else 1
     return Row(
         signal,
@@ -302,6 +337,7 @@ def _row(signal, key, shape, reduction):
         projected=units if reduction.projected_rows else 0,
         timed=int(reduction.timed),
         has_units=(shape.rank or 0) > 1,
+        initial_norm=None if initial is None else initial.norm,
     )
 
 

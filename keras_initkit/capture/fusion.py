@@ -37,7 +37,7 @@ import collections
 
 import tensorflow as tf
 
-from keras_initkit.capture.streams import DRAWING
+from keras_initkit.capture.twin.streams import DRAWING
 
 _IDENTITIES = ("Identity", "IdentityN")
 # Readers that are gone where the shape is known.

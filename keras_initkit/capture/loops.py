@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.capture.building import is_built
-from keras_initkit.capture.first_trace import FirstTrace
 from keras_initkit.capture.session import Session
+from keras_initkit.capture.twin.first_trace import FirstTrace
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.layers import Together
 from keras_initkit.structure.shadowing import shadowed

@@ -10,22 +10,17 @@ import weakref
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.capture import (
-    building,
-    replicas,
-    settings,
-    single_step,
-    streams,
-    taps,
-)
+from keras_initkit.capture import building, replicas, taps
 from keras_initkit.capture import layers as tapped_layers
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
-from keras_initkit.capture.first_trace import FirstTrace
 from keras_initkit.capture.guard import RefusedError, attempt, tried
+from keras_initkit.capture.initial import InitialValues
 from keras_initkit.capture.phases import TRAIN
 from keras_initkit.capture.requests import Watch, Wish
 from keras_initkit.capture.step_statistics import Reader
+from keras_initkit.capture.twin import settings, single_step, streams
+from keras_initkit.capture.twin.first_trace import FirstTrace
 from keras_initkit.structure import keras_private, uses
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.selection import Selection
@@ -69,6 +64,7 @@ class Session:
         self._first: typing.Any = None
         self._twin: typing.Any = None
         self._streams = streams.Streams(None)
+        self._initial = InitialValues()
         # What the plain step raised when it was traced.
         self._raised: typing.Any = None
         # What broke the watching of the twin, and of the present step; names that an
@@ -490,6 +486,7 @@ class Session:
             self._counting if wanted.histograms else None,
             compiled,
             self._phase.signals,
+            self._initial,
         )
 
     def _add_states(self, collector):

@@ -82,6 +82,7 @@ class Reader:
             has_units=np.array([row.has_units for row in rows]),
             counted=np.array([row.counted for row in rows]),
             projected=np.array([row.projected for row in rows]),
+            initial_norm=np.array([row.initial_norm for row in rows], np.float64),
             weights=np.array(
                 [weights.get(r.key, -1) if r.signal == "update" else -1 for r in rows]
             ),
@@ -112,12 +113,13 @@ class Reader:
         statistics = stats.finalize(
             np.concatenate([stats.merge(one["scalars"]) for one in values]),
             self._layout,
-            _summed("counts", values, axis=0),
-            _summed("projections", values, axis=1),
+            counts=_summed("counts", values, axis=0),
+            projections=_summed("projections", values, axis=1),
+            moved=_summed("moved", values, axis=0),
         )
         histogram = _summed("histogram", values, axis=0) if counted else None
         time = _summed("time", values, axis=0)
-        if time.size:
+        if time is not None:
             time = stats.rms_by_time(time)
         return {
             signal: StepStatistics(
@@ -155,9 +157,12 @@ class _Place(typing.NamedTuple):
 
 
 def _summed(name, values, axis):
-    """Adds up what replicas counted, and joins that of all dicts that have it."""
+    """Adds up what replicas counted, and joins that of all dicts that have it.
+
+    `None` where none has.
+    """
     parts = [one[name].sum(axis=0) for one in values if name in one]
-    return np.concatenate(parts, axis=axis) if parts else np.zeros((2, 0))
+    return np.concatenate(parts, axis=axis) if parts else None
 
 
 def _rows_of(layers, keys, time):

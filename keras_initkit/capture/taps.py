@@ -175,8 +175,8 @@ def _before_update(optimizer, grads, variables, weight_names):
         if id(v) in weight_names
     ]
     before = [(key, v, tf.convert_to_tensor(v.value)) for key, v, _ in pairs]
-    for key, _, value in before:
-        collector.add("weight", key, value)
+    for key, variable, value in before:
+        collector.add("weight", key, value, variable=variable)
     for key, _, gradient in pairs:
         if gradient is None:
             reason = f"gradient: the loss does not depend on {key.tensor!r}"

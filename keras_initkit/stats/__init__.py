@@ -17,6 +17,9 @@ from keras_initkit.stats.partials import PARTIALS as PARTIALS
 from keras_initkit.stats.partials import joined as joined
 from keras_initkit.stats.partials import reduce as reduce
 from keras_initkit.stats.reductions import Reduction as Reduction
+from keras_initkit.stats.reductions import (
+    is_compared_with_initial as is_compared_with_initial,
+)
 from keras_initkit.stats.reductions import reduction_of as reduction_of
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "Layout",
     "Reduction",
     "reduction_of",
+    "is_compared_with_initial",
     "reduce",
     "joined",
     "merge",

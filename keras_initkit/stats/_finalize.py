@@ -63,6 +63,8 @@ class Layout(typing.NamedTuple):
             several, so that its entries are units.
         counted: How many of the counts are their own, 0 for none.
         projected: How many columns of the projections are their own.
+        initial_norm: Euclidean norm of what the tensor was at first, NaN where it is
+            not compared with that.
         weights: Of an update, the number of the weight that it was made to; -1 for the
             others.
     """
@@ -70,19 +72,17 @@ class Layout(typing.NamedTuple):
     has_units: np.ndarray
     counted: np.ndarray
     projected: np.ndarray
+    initial_norm: np.ndarray
     weights: np.ndarray
 
     @classmethod
     def of_moments(cls, tensors):
         """Returns that of so many tensors of which only moments were computed."""
         none = np.zeros(tensors, int)
-        return cls(none > 0, none, none, none - 1)
+        return cls(none > 0, none, none, np.full(tensors, np.nan), none - 1)
 
 
-_NO_COUNTS, _NO_PROJECTIONS = np.zeros(0), np.zeros((2, 0))
-
-
-def finalize(scalars, layout, counts=_NO_COUNTS, projections=_NO_PROJECTIONS):
+def finalize(scalars, layout, *, counts=None, projections=None, moved=None):
     """Turns the partials of tensors into all statistics.
 
     Args:
@@ -91,6 +91,8 @@ def finalize(scalars, layout, counts=_NO_COUNTS, projections=_NO_PROJECTIONS):
         counts: Float64 array, the units of the tensors side by side: how many entries
             of each were counted.
         projections: Array of shape `(2, units)`.
+        moved: Float64 array, how far those tensors that are compared with what they
+            were at first are from that.
 
     Returns:
         Float64 array of shape `(tensors, len(schema.STATISTICS))`. What is not defined
@@ -100,8 +102,15 @@ def finalize(scalars, layout, counts=_NO_COUNTS, projections=_NO_PROJECTIONS):
     """
     columns = {name: scalars[:, index] for name, index in _AT.items()}
     columns["count"] = np.where(columns["count"] > 0, columns["count"], np.nan)
+    everything_moved = np.full(len(scalars), np.nan)
+    if moved is not None:
+        everything_moved[~np.isnan(layout.initial_norm)] = moved
     partials = Partials(
-        **columns, **layout._asdict(), counts=counts, projections=projections
+        **columns,
+        **layout._asdict(),
+        counts=np.zeros(0) if counts is None else counts,
+        projections=np.zeros((2, 0)) if projections is None else projections,
+        moved=everything_moved,
     )
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         values = [one.finish(partials) for one in schema.STATISTICS.values()]

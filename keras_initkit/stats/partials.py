@@ -56,7 +56,9 @@ _IN_ROWS = {"counts", "projections"}
 _MISSING = -1.0
 
 
-def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
+def reduce(
+    tensors, reductions, histograms=None, compiled=False, gathered=None, initial=()
+):
     """Reduces the tensors of a step.
 
     All of it adds up over replicas, but for `"scalars"`, which `merge` merges.
@@ -70,6 +72,8 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
         compiled: Whether XLA compiles the step.
         gathered: Where the tensors are parts of others: a function that puts the rows
             of all parts one below the other.
+        initial: List of as many float32 tensors, what the tensors were at first, or
+            `None` for those of which that is not asked; empty where it is of none.
 
     Returns:
         A dict of tensors, without those that no reduction asks for.
@@ -83,6 +87,8 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
         - `"time"`: float64 `(timed tensors, 2, schema.TIME_STEPS)`, sums of squares
           and numbers of entries by time step.
         - `"histogram"`, with histograms: int32 `(tensors, BINS)`.
+        - `"moved"`: float64 `(compared tensors,)`, Euclidean norms of what they have
+          changed by since they were `initial`; their squares are added up in float32.
     """
     if not tensors:
         return {}
@@ -90,7 +96,21 @@ def reduce(tensors, reductions, histograms=None, compiled=False, gathered=None):
     # they reduce, which they cannot from there.
     apart = tf.executing_eagerly() and gathered is None
     with tf.init_scope() if apart else contextlib.nullcontext(), sharing():
-        return _reduce(tensors, reductions, histograms, compiled, gathered)
+        found = _reduce(tensors, reductions, histograms, compiled, gathered)
+        return found | _moved(tensors, initial)
+
+
+def _moved(tensors, initial):
+    """Returns how far tensors are from what they were at first, where that is asked."""
+    pairs = zip(tensors, initial, strict=bool(initial))
+    half_squares = [
+        tf.nn.l2_loss(tf.cast(tensor, tf.float32) - first)
+        for tensor, first in pairs
+        if first is not None
+    ]
+    if not half_squares:
+        return {}
+    return {"moved": tf.sqrt(2.0 * tf.cast(tf.stack(half_squares), tf.float64))}
 
 
 def _reduce(tensors, reductions, histograms, compiled, gathered):

@@ -62,6 +62,11 @@ def reduction_of(signal, rank, saturated_above=None, part=0):
     )
 
 
+def is_compared_with_initial(signal):
+    """Whether tensors of a signal are compared with what they were at first."""
+    return definition.INITIAL in _needs_of(signal)
+
+
 @functools.cache
 def _needs_of(signal):
     names = schema.statistics_of(signal)

@@ -14,6 +14,7 @@ NONZERO = "entries of each unit that are not 0"
 SATURATED = "entries of each unit at which the activation saturates"
 PROJECTIONS = "projections of the units on two directions"
 GRAM = "trace and norm of the Gram matrix of the rows"
+INITIAL = "norms of what the tensor was at first, and of what it has changed by since"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Partials:
             `NONZERO` or `SATURATED`, whichever was asked for.
         projected: How many columns of `projections` are their own, 0 for none.
         projections: Array of shape `(2, units)`.
+        initial_norm: Euclidean norm of what the tensor was at first, NaN where that is
+            not known.
+        moved: Euclidean norm of what it has changed by since, NaN likewise.
         weights: Of an update, which of the tensors is the weight that it was made to;
             -1 for the others.
     """
@@ -54,6 +58,8 @@ class Partials:
     counts: Array
     projected: Array
     projections: Array
+    initial_norm: Array
+    moved: Array
     weights: Array
 
 
@@ -72,7 +78,7 @@ class Statistic:
             shape `(tensors,)`: NaN where it is not defined. NaN and infinite entries of
             a tensor propagate.
         needs: What the device is to compute for it: of `NONZERO`, `SATURATED`,
-            `PROJECTIONS`, `GRAM`.
+            `PROJECTIONS`, `GRAM`, `INITIAL`.
     """
 
     name: str

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.capture import streams
+from keras_initkit.capture.twin import streams
 
 X = np.random.default_rng(0).random((40, 4)).astype("float32")
 

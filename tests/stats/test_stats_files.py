@@ -30,7 +30,9 @@ def test_units_are_dead_whether_or_not_they_are_compared():
     layout = stats.Layout.of_moments(2)._replace(
         has_units=np.array([True, False]), counted=np.array([6, 6])
     )
-    values = stats.finalize(found["scalars"].numpy(), layout, found["counts"].numpy())
+    values = stats.finalize(
+        found["scalars"].numpy(), layout, counts=found["counts"].numpy()
+    )
     dead = values[:, list(schema.STATISTICS).index("dead_fraction")]
     np.testing.assert_allclose(dead, [1 / 6, np.nan])
 

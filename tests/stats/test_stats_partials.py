@@ -58,11 +58,10 @@ def reduced(*parts, compile_with=lambda f: f, **reduction):
     units = [parts[0].shape[-1]]
     values = stats.finalize(
         stats.merge([part["scalars"] for part in found]),
-        stats.Layout(
+        stats.Layout.of_moments(1)._replace(
             has_units=np.array([parts[0].ndim > 1]),
             counted=np.array(units),
             projected=np.array(units if options["projected_rows"] else [0]),
-            weights=np.array([-1]),
         ),
         **{
             name: np.sum([part[name] for part in found], axis=0)
@@ -502,6 +501,27 @@ def test_a_vector_is_ranked_as_any_tensor():
     spread = found[:, stats.PARTIALS.index("gram_trace")]
     assert (spread[0], spread[2]) == (0.0, -1.0)
     assert spread[1] > 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_tensors_are_compared_with_what_they_were_at_first(mode, dtype):
+    tensors = [tf.constant(NORMAL + i, dtype) for i in range(3)]
+    initial = [tf.constant(0.5 * NORMAL), None, tf.constant(NORMAL)]
+
+    def of(*tensors):
+        reductions = [stats.Reduction()] * 3
+        return stats.reduce(
+            list(tensors), reductions, compiled=mode == "xla", initial=initial
+        )["moved"]
+
+    moved = MODES[mode](of)(*tensors)
+    expected = [
+        np.linalg.norm(tensors[i].numpy().astype(np.float64) - initial[i].numpy())
+        for i in (0, 2)
+    ]
+    assert moved.dtype == tf.float64
+    np.testing.assert_allclose(moved, expected, rtol=1e-6)
 
 
 def test_of_no_tensors_nothing_is_returned():

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from keras_initkit.capture import single_step
+from keras_initkit.capture.twin import single_step
 from keras_initkit.structure import keras_private as private
 
 k = keras.layers
