@@ -25,10 +25,7 @@ class InitialValues:
         self._kept = {}
 
     def of(self, variable):
-        """Returns the `Initial` of a variable: what it is now, where it is new.
-
-        `None` where it has no one value, as over replicas.
-        """
+        """Returns the `Initial` of a variable: what it is now, where it is new."""
         known, initial = self._kept.get(id(variable), (None, None))
         if known is None or known() is not variable:
             initial = _now(variable)
@@ -37,10 +34,7 @@ class InitialValues:
 
 
 def _now(variable):
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        return None
     with tf.init_scope():
-        # A copy: the variable's own memory would have to be moved to change it.
-        value = tf.cast(tf.identity(variable.value), tf.float32)
+        value = tf.cast(tf.convert_to_tensor(variable.value), tf.float32)
         norm = float(tf.norm(tf.cast(value, tf.float64)))
     return Initial(value, norm)
