@@ -196,6 +196,10 @@ def incompleteness(record):
     ]
 
 
+# Statistics without a unit that are no shares of something counted.
+RELATIVE = ("effective_rank", "update_to_weight_ratio", "distance_from_initialization")
+
+
 def untruth(record):
     """Compares a record with that of the same batches on one device.
 
@@ -218,7 +222,7 @@ def untruth(record):
             found, expected = found[steps], expected[steps]
             if schema.STATISTICS[statistic].unit == "signal":
                 scale = np.abs(expected) + size
-            elif statistic in ("effective_rank", "update_to_weight_ratio"):
+            elif statistic in RELATIVE:
                 scale = np.abs(expected)
             else:
                 scale = np.zeros_like(size)
