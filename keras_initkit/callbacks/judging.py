@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from keras_initkit import diagnosis
@@ -66,7 +66,7 @@ class Judge:
     """
 
     def __init__(self, rules="default", on_finding="warn", severity="warning"):
-        self._rules, self._thresholds = _checked_rules(rules)
+        self._rules = _asked(rules)
         if not callable(on_finding) and on_finding not in _ACTIONS:
             raise ValueError(
                 f"`on_finding` must be a function of a finding or one of {_ACTIONS}. "
@@ -98,7 +98,7 @@ class Judge:
     @property
     def has_rules(self):
         """Whether there are rules to ask."""
-        return bool(self._rules)
+        return any(asked is not None for asked in self._rules.values())
 
     def begin(self, history):
         """A `fit` begins, which has this `History`."""
@@ -200,9 +200,7 @@ class Judge:
         rule = diagnosis.RULES.get(finding.rule)
         if rule is None:
             return None
-        return rule.unit_of(
-            finding.threshold, **(self._thresholds or {}).get(rule.name, {})
-        )
+        return rule.unit_of(finding.threshold, **(self._rules[rule.name] or {}))
 
     def _grave_causes(self, findings):
         causes = diagnosis.causes_among(findings)
@@ -210,11 +208,11 @@ class Judge:
 
     def _judge(self, record):
         try:
-            return diagnosis.judge(record, self._rules, thresholds=self._thresholds)
+            return diagnosis.judge(record, self._rules)
         except Exception as error:
             # The training is worth more than what is said about it.
             logger.debug("A rule failed", exc_info=True)
-            self._rules = ()
+            self._rules = _asked(None)
             warnings.warn(
                 f"SignalMonitor asks no more rules: one of them failed ({error!r}).",
                 stacklevel=2,
@@ -260,20 +258,15 @@ def _layers(findings, most=4):
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
-def _checked_rules(rules):
-    """Returns the names of the rules to ask, and `{rule: {threshold: value}}`."""
+def _asked(rules):
+    """Returns `{rule: {threshold: value}}`, `None` for rules that are not asked."""
     if rules is None:
-        return (), {}
-    if isinstance(rules, str) and rules == "default":
-        return tuple(diagnosis.RULES), {}
+        return dict.fromkeys(diagnosis.RULES)
     if isinstance(rules, str):
-        raise ValueError(
-            "`rules` must be 'default', None, a list of names or a dict "
-            f"{{rule: {{threshold: value}}}}. Received: rules={rules!r}"
-        )
-    if isinstance(rules, Mapping):
-        thresholds = {name: one for name, one in rules.items() if one is not None}
-        diagnosis.check_rules(tuple(rules), thresholds)
-        names = [n for n in diagnosis.RULES if rules.get(n, {}) is not None]
-        return tuple(names), thresholds
-    return diagnosis.check_rules(rules), {}
+        if rules != "default":
+            raise ValueError(
+                "`rules` must be 'default', None, a list of names or a dict "
+                f"{{rule: {{threshold: value}}}}. Received: rules={rules!r}"
+            )
+        rules = None
+    return diagnosis.asked_of(rules, diagnosis.RULES)[0]

@@ -5,6 +5,7 @@ The rules over a record need numpy only; `lint` looks at a Keras model.
 
 from keras_initkit.diagnosis import causes
 from keras_initkit.diagnosis import rules as _rules  # noqa: F401  (fills the registry)
+from keras_initkit.diagnosis._rule import Fault, NotJudged, Rule, Subject, Threshold
 from keras_initkit.diagnosis.causes import (
     causes_among,
     consequences,
@@ -19,19 +20,14 @@ from keras_initkit.diagnosis.depth import (
     weight_layers,
 )
 from keras_initkit.diagnosis.finding import Finding
-from keras_initkit.diagnosis.linting import LINTS, Lint, lint
+from keras_initkit.diagnosis.judging import judge, layers_of, not_judged, review
+from keras_initkit.diagnosis.linting import lint
 from keras_initkit.diagnosis.registry import (
+    LINTS,
     REVIEWS,
     RULES,
-    Fault,
-    NotJudged,
-    Rule,
-    Threshold,
-    check_rules,
-    judge,
-    layers_of,
-    not_judged,
-    review,
+    Rules,
+    asked_of,
     rule,
 )
 from keras_initkit_light.format.schema import SEVERITIES
@@ -40,7 +36,7 @@ __all__ = [
     "judge",
     "not_judged",
     "lint",
-    "check_rules",
+    "asked_of",
     "in_order",
     "explained",
     "causes",
@@ -54,10 +50,11 @@ __all__ = [
     "review",
     "Rule",
     "rule",
+    "Rules",
     "LINTS",
-    "Lint",
     "Fault",
     "NotJudged",
+    "Subject",
     "Threshold",
     "depth_profile",
     "kernels_of",

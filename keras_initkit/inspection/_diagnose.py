@@ -17,7 +17,7 @@ from keras_initkit.inspection._learning_rate_trial import (
 )
 from keras_initkit.inspection.jacobian import Jacobian, jacobian_of
 from keras_initkit.inspection.layer_profile import LayerProfile, layer_profiles
-from keras_initkit.inspection.phases import Phase, phases, too_deep
+from keras_initkit.inspection.phases import Phase, phases
 from keras_initkit.inspection.samples import facts_of_set
 from keras_initkit.inspection.step import PassFailed, Step, one_batch
 from keras_initkit.recording import RunRecord
@@ -154,6 +154,7 @@ def diagnose(
     jacobian: bool = False,
     validation_data: Any = None,
     trial: bool = False,
+    rules: diagnosis.Rules = None,
 ) -> DiagnosisResult:
     """Diagnoses a model on one batch, and its data, and leaves it as it is.
 
@@ -184,14 +185,18 @@ def diagnose(
         trial: Whether learning rates are tried as well, by `kik.learning_rate_trial` on
             all of `x` and `y` with the compiled loss: a rate far from those that learn
             is a finding then.
+        rules: Names out of `diagnosis.RULES` and `diagnosis.LINTS`, or a dict that
+            changes some of all: `{rule: {threshold: value}}`, `None` to leave a rule
+            out. All by default.
 
     Returns:
         `DiagnosisResult`.
 
     Raises:
-        ValueError: If there are no examples, `x` and `y` differ in number, or Keras
-            runs on another backend than TensorFlow.
-        TypeError: If `model` is no model of Keras 3.
+        ValueError: If there are no examples, `x` and `y` differ in number, Keras runs
+            on another backend than TensorFlow, or a rule or threshold does not exist.
+        TypeError: If `model` is no model of Keras 3, or `rules` are no names and no
+            such dict.
 
     Where the model's own forward pass raises, the rest is judged, and a note says what
     was not.
@@ -211,6 +216,7 @@ def diagnose(
     notes: list[str] = []
     check_bool("jacobian", jacobian)
     check_bool("trial", trial)
+    of_record, of_model = diagnosis.asked_of(rules, diagnosis.RULES, diagnosis.LINTS)
     if loss is not None:
         with naming("loss", loss, "be a Keras loss, or the name of one, or a function"):
             keras.tree.map_structure(keras.losses.get, loss)
@@ -225,8 +231,9 @@ def diagnose(
         of_set = {k: v for k, v in of_set.items() if k not in ("target", "targets")}
     if tried is not None:
         of_set |= {"learning_rate_trial": tried.to_dict()}
-    record = _record(model, known | of_set, value, seen, untapped)
     found = phases(model, keras.tree.map_structure(lambda one: one[:1], x))
+    of_set |= {"phases": finite([phase.to_dict() for phase in found])}
+    record = _record(model, known | of_set, value, seen, untapped)
     expected = theory.expect(model, x)
     notes += expected.notes
     spectrum = None
@@ -238,8 +245,8 @@ def diagnose(
                 notes.append(f"No Jacobian: its forward pass {told(error)}.")
     return DiagnosisResult(
         model=model.name,
-        findings=_findings(model, record, found),
-        not_judged=diagnosis.not_judged(record),
+        findings=_findings(model, record, of_record, of_model),
+        not_judged=diagnosis.not_judged(record, of_record),
         record=record,
         profile=layer_profiles(record, expected),
         phases=found,
@@ -326,13 +333,15 @@ def _record(model, known, loss, seen, untapped):
     return record
 
 
-def _findings(model, record, phases_found):
-    """Lists what rules, phases and the static rules find, causes ahead."""
-    measured = diagnosis.judge(record) + too_deep(phases_found)
+def _findings(model, record, of_record, of_model):
+    """Lists what rules of record and model find, causes ahead."""
+    measured = diagnosis.judge(record, of_record)
     # What was measured is told once, and not again by the static rule of that name.
     told = {diagnosis.causes.place_of(finding) for finding in measured}
     static = [
-        f for f in diagnosis.lint(model) if diagnosis.causes.place_of(f) not in told
+        finding
+        for finding in diagnosis.lint(model, rules=of_model)
+        if diagnosis.causes.place_of(finding) not in told
     ]
     found = diagnosis.explained(measured + static, diagnosis.layers_of(record))
     return diagnosis.in_order(found)

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from keras_initkit import theory
-from keras_initkit.diagnosis import Finding, causes
 from keras_initkit.initializers._activations import to_theory
 from keras_initkit.structure import forward_graph, values
 from keras_initkit.structure.fans import layout_of
@@ -15,8 +14,6 @@ from keras_initkit.structure.owners import find_owners
 
 # Layers of one activation from which on a depth scale is asked for.
 FEWEST = 3
-# Shallower stacks train anyhow: what decays over two layers is still there.
-FEWEST_DEEP = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +46,6 @@ class Phase:
     def trainable_depth(self):
         """Six depth scales: as deep as Schoenholz et al. could train."""
         return 6 * self.depth_scale
-
-    @property
-    def is_too_deep(self):
-        """Whether the stack is deeper than it can be trained."""
-        return len(self.layers) > self.trainable_depth
 
     def in_words(self):
         """Returns the stack in a line."""
@@ -117,54 +109,6 @@ def _continues(stack, place, phi):
     """Whether a layer is right behind the last of a stack, with its activation."""
     owner, last = stack[-1]
     return id(owner.layer) == place.after and last.name == phi.name
-
-
-causes.declare(
-    "TrainableDepth",
-    follows_from=(
-        "SymmetricUnits",
-        "DeadBias",
-        "TensorVariance",
-        "PoorWeightInitialization",
-        "UnsuitableHiddenActivation",
-    ),
-    spans_depth=True,
-)
-
-
-def too_deep(found):
-    """Returns a finding for each stack that is deeper than it can be trained."""
-    return [
-        Finding(
-            rule="TrainableDepth",
-            severity="warning",
-            layer=phase.layers[0],
-            step=None,
-            measured=len(phase.layers),
-            threshold=phase.trainable_depth,
-            message=_depth_message(phase),
-            remedy="Draw the weights at the edge of chaos: "
-            "`kik.reinitialize(model, kik.recommend(model))`; or shorten the stack by "
-            "shortcuts or normalization.",
-            reference="Schoenholz et al. 2017, https://arxiv.org/abs/1611.01232",
-        )
-        for phase in found
-        if phase.is_too_deep and len(phase.layers) > FEWEST_DEEP
-    ]
-
-
-def _depth_message(phase):
-    alike = (
-        "different inputs look alike"
-        if phase.phase == "ordered"
-        else ("near inputs look unrelated")
-    )
-    return (
-        f"after about {phase.trainable_depth:.0f} of the {len(phase.layers)} "
-        f"{phase.activation} layers from {phase.layers[0]!r} on, {alike}: with "
-        f"weights of std {phase.sigma_w:.3g}/√fan_in they are in the {phase.phase} "
-        f"phase, where gradients change by {math.sqrt(phase.chi_1):.2g} a layer."
-    )
 
 
 def _phase(stack):

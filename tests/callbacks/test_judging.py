@@ -130,13 +130,11 @@ def test_function_is_called_with_each_finding_and_nothing_is_logged(caplog):
 
 def test_rules_can_be_left_out_chosen_and_tuned():
     names = set(kik.diagnosis.RULES)
-    assert judging._checked_rules(None) == ((), {})
-    assert set(judging._checked_rules("default")[0]) == names
-    assert judging._checked_rules(["AllZero"]) == (("AllZero",), {})
+    assert judging._asked(None) == dict.fromkeys(names)
+    assert judging._asked("default") == {name: {} for name in names}
+    assert judging._asked(["AllZero"]) == dict.fromkeys(names) | {"AllZero": {}}
     tuned = {"AllZero": None, "DeadRelu": {"dead_fraction": 0.5}}
-    chosen, thresholds = judging._checked_rules(tuned)
-    assert set(chosen) == names - {"AllZero"}
-    assert thresholds == {"DeadRelu": {"dead_fraction": 0.5}}
+    assert judging._asked(tuned) == {name: {} for name in names} | tuned
 
 
 def test_less_grave_findings_are_recorded_but_not_told(caplog):

@@ -108,6 +108,7 @@ class Draft:
                 "loss_scale": 1.0,
             },
             "outputs": [{"layer": layers[-1], "activation": "linear", "units": 10}],
+            "phases": [],
             "learning_rate_trial": {
                 "rate": 1e-3,
                 "low": 3e-4,

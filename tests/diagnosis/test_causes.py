@@ -9,7 +9,7 @@ from keras_initkit import diagnosis
 from keras_initkit.diagnosis import Finding, causes
 
 LAYERS = ("one", "two", "three")
-RULES = {*diagnosis.RULES, *diagnosis.LINTS, "TrainableDepth"}
+RULES = {*diagnosis.RULES, *diagnosis.LINTS}
 
 
 def finding(rule, layer=None, step=0, severity="warning"):

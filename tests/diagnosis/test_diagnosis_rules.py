@@ -193,6 +193,16 @@ RATIO = ("update", "update_to_weight_ratio")
 
 # Name: what is wrong, and what the finding says: rule, severity, layer, step, measured,
 # threshold.
+# As `inspection.phases.Phase.to_dict` has it.
+ORDERED = {
+    "activation": "tanh",
+    "layers": [*LAYERS[:3], "d", "e", "f"],
+    "sigma_w": 0.8,
+    "chi_1": 0.6,
+    "phase": "ordered",
+    "trainable_depth": 6.0,
+}
+
 TRIPS = {
     "loss creeps": (
         both(edit(*RATIO, ALL, KERNELS, 2e-4), falling(3.0, 2.0)),
@@ -381,6 +391,10 @@ TRIPS = {
     "unchanged": (
         edit("update", "rms", slice(7, None), slice(2, 4), 0),
         ("UnchangedTensor", "error", "dense_1", 70, 0, 0),
+    ),
+    "stack off the edge of chaos": (
+        fact("phases", value=[ORDERED | {"trainable_depth": 5.0}]),
+        ("TrainableDepth", "warning", "dense", None, 6, 5.0),
     ),
     "rate above those that learn": (
         fact("learning_rate_trial", rate=1.0),
@@ -730,6 +744,14 @@ NEAR_MISSES = {
             edit("update", "rms", slice(7, None), 2, 0),
             edit("gradient", "rms", slice(7, None), 2, 0),
         ),
+    ),
+    "stack as deep as it can be": (
+        "TrainableDepth",
+        fact("phases", value=[ORDERED]),
+    ),
+    "short stack": (
+        "TrainableDepth",
+        fact("phases", value=[ORDERED | {"layers": LAYERS, "trainable_depth": 1.0}]),
     ),
     "rate a little above": (
         "LearningRateTrial",
@@ -1378,7 +1400,38 @@ def test_findings_are_sorted_by_severity_then_step():
 
 def test_thresholds_can_be_replaced():
     loose = {"PoorWeightInitialization": {"decades": 2.0}}
-    assert judged(TRIPS["signal grows"][0], thresholds=loose) == []
+    assert judged(TRIPS["signal grows"][0], rules=loose) == []
+
+
+def test_a_dict_changes_some_rules_and_leaves_others_as_they_are():
+    draft = Draft()
+    TRIPS["signal grows"][0](draft)
+    fact("learning_rate_trial", rate=1.0)(draft)
+    names = {f.rule for f in diagnosis.judge(draft.record())}
+    assert {"PoorWeightInitialization", "LearningRateTrial"} <= names
+    without = {"PoorWeightInitialization": None, "LearningRateTrial": {"above": 200.0}}
+    others = {f.rule for f in diagnosis.judge(draft.record(), without)}
+    assert others == names - without.keys()
+
+
+@pytest.mark.parametrize(
+    ("rules", "error", "words"),
+    [
+        ({"AllZero": 3}, TypeError, "must have a dict {threshold: number} for 'AllZer"),
+        ({"AllZero": {"zero_fraction": "x"}}, TypeError, "must have a dict {threshold"),
+        ({"Nonsense": None}, ValueError, "must be among"),
+        ("AllZero", TypeError, "must be a list of names"),
+        (3, TypeError, "must be a list of names"),
+    ],
+)
+def test_rules_that_are_none_are_refused(rules, error, words):
+    for asking in (
+        lambda: diagnosis.judge(RunRecord(), rules),
+        lambda: diagnosis.review(RunRecord(), rules=rules),
+        lambda: diagnosis.not_judged(RunRecord(), rules),
+    ):
+        with pytest.raises(error, match=re.escape(words)):
+            asking()
 
 
 def test_unknown_rule_raises():
@@ -1394,7 +1447,7 @@ def test_unknown_threshold_raises():
         "Received: ('share',)"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        diagnosis.judge(RunRecord(), thresholds={"AllZero": {"share": 1.0}})
+        diagnosis.judge(RunRecord(), rules={"AllZero": {"share": 1.0}})
 
 
 def test_unknown_severity_raises():

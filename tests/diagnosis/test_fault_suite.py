@@ -40,7 +40,7 @@ def test_no_training_is_in_both_halves(suite):
 
 def test_every_kind_is_used_and_named_by_rules_that_exist(suite):
     assert {one.kind for one in suite.FAULTY} == set(suite.KINDS)
-    known = {*diagnosis.RULES, *diagnosis.LINTS, "TrainableDepth"}
+    known = {*diagnosis.RULES, *diagnosis.LINTS}
     for kind in suite.KINDS.values():
         assert {*kind.rules, *kind.symptoms} <= known
         assert 1 <= len(kind.rules) <= 3

@@ -633,6 +633,92 @@ def test_checks_can_be_chosen():
         kik.lint(model, rules=["A"])
 
 
+def chain(activation, depth, initializer="glorot_uniform"):
+    keras.utils.set_random_seed(0)
+    layers = [k.Dense(8, activation, True, initializer) for _ in range(depth)]
+    return keras.Sequential([k.Input((8,)), *layers, k.Dense(3)])
+
+
+# A model, the threshold it is to be judged by, and one by which it is spared.
+THRESHOLDS = {
+    ("UnsuitableHiddenActivation", "sigmoids"): (lambda: chain("sigmoid", 3), 3, 4),
+    ("SaturatingStack", "layers"): (lambda: chain("tanh", 5), 5, 6),
+    ("LearningRateRange", "beyond"): (lambda: optimized(ADAM(0.05)), 0.1, 1),
+    ("PoorWeightInitialization", "decades"): (lambda: chain("relu", 8), 0.2, 3),
+    ("InitializerMismatch", "factor"): (lambda: chain("selu", 1, "ones"), 1.6, 99),
+    ("FanDefect", "factor"): (lambda: keras.Sequential(depthwise()), 1.6, 1e4),
+    ("DeadBias", "share"): (lambda: biased(-9.0), 0.5, 1.0),
+    ("DeadBias", "stds"): (lambda: biased(-9.0), 3.0, 50.0),
+    ("ForgetBias", "bias"): (lambda: recurrent(k.LSTM(4)), 2.0, 0.5),
+    ("RecurrentScale", "left"): (lambda: recurrent(fading()), 1e-3, 1e-30),
+    ("RecurrentScale", "reach"): (lambda: recurrent(fading()), 0.25, 0.0),
+}
+
+
+def depthwise():
+    return [k.Input((9, 9, 16)), k.DepthwiseConv2D(3), k.Flatten(), k.Dense(2)]
+
+
+def fading():
+    return k.SimpleRNN(
+        4, recurrent_initializer=keras.initializers.RandomNormal(0, 0.01)
+    )
+
+
+def recurrent(layer):
+    return keras.Sequential([k.Input((40, 3)), layer, k.Dense(1)])
+
+
+def biased(value):
+    bias = keras.initializers.Constant(value)
+    layers = [k.Dense(8, "relu", bias_initializer=bias), k.Dense(1)]
+    return keras.Sequential([k.Input((8,)), *layers])
+
+
+@pytest.mark.parametrize(("rule", "name"), THRESHOLDS)
+def test_thresholds_can_be_replaced(rule, name):
+    make, trips, spares = THRESHOLDS[rule, name]
+    model = make()
+
+    def found(limit):
+        rules = dict.fromkeys(diagnosis.LINTS) | {rule: {name: limit}}
+        return [f.rule for f in kik.lint(model, rules=rules)]
+
+    assert found(trips) == [rule]
+    assert found(spares) == []
+
+
+def test_diagnose_takes_thresholds_of_rules_on_records_and_on_models():
+    model, x = biased(-9.0), np.random.default_rng(0).normal(size=(64, 8))
+    none = dict.fromkeys([*diagnosis.RULES, *diagnosis.LINTS])
+
+    def found(**rules):
+        return {f.rule for f in kik.diagnose(model, x, rules=none | rules).findings}
+
+    assert found() == set()
+    assert found(DeadBias={}, DeadRelu={}) == {"DeadBias", "DeadRelu"}
+    assert found(DeadBias={"stds": 50.0}, DeadRelu={}) == {"DeadRelu"}
+    loose = {"zero_fraction": 2.0, "dead_fraction": 2.0, "of_few": 2.0}
+    assert found(DeadBias={}, DeadRelu=loose) == {"DeadBias"}
+
+
+def test_every_threshold_of_a_rule_on_models_can_be_replaced():
+    declared = {
+        (name, threshold)
+        for name, rule in diagnosis.LINTS.items()
+        for threshold in rule.thresholds
+    }
+    assert declared == set(THRESHOLDS)
+
+
+def test_what_no_rule_is_called_is_refused_by_diagnose_ahead_of_any_work():
+    model = chain("relu", 1)
+    with pytest.raises(ValueError, match=r"^`rules` must be among .*'A'"):
+        kik.diagnose(model, None, rules={"A": None})
+    with pytest.raises(ValueError, match=r"^`thresholds` of rule 'DeadRelu' must be"):
+        kik.diagnose(model, None, rules={"DeadRelu": {"decades": 1.0}})
+
+
 @pytest.mark.parametrize("initializer", ["he_normal", "glorot_uniform"])
 @pytest.mark.parametrize("name", models.NAMES)
 def test_reference_models_are_clean(name, initializer):

@@ -197,15 +197,15 @@ def test_one_fact_that_raises_leaves_the_others():
 
 
 def test_check_that_raises_is_a_warning(monkeypatch):
-    from keras_initkit.diagnosis import linting
+    from keras_initkit.diagnosis import registry
 
-    def fail(subject):
+    def fail(subject, limits):
         raise RuntimeError("rate")
 
     import dataclasses
 
-    rule = dataclasses.replace(linting.LINTS["LearningRateRange"], check=fail)
-    monkeypatch.setitem(linting.LINTS, "LearningRateRange", rule)
+    rule = dataclasses.replace(registry.LINTS["LearningRateRange"], check=fail)
+    monkeypatch.setitem(registry.LINTS, "LearningRateRange", rule)
     model = keras.Sequential([k.Input((4,)), k.Dense(1, "softmax")])
     with pytest.warns(UserWarning, match="did not judge LearningRateRange .*rate"):
         found = kik.lint(model, rules=["LearningRateRange", "LossActivationMismatch"])

@@ -1,27 +1,19 @@
 """Lint: what a model's structure, weights and optimizer tell without any data."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
-from keras_initkit import schema
+from keras_initkit.diagnosis._rule import Subject
 from keras_initkit.diagnosis.causes import explained, in_order
 from keras_initkit.diagnosis.finding import Finding
-from keras_initkit.diagnosis.linting import (
-    activations as activations,
-)
-from keras_initkit.diagnosis.linting import (
-    losses as losses,
-)
-from keras_initkit.diagnosis.linting import (
-    training as training,
-)
-from keras_initkit.diagnosis.linting import (
-    weights as weights,
-)
-from keras_initkit.diagnosis.linting.registry import LINTS as LINTS
-from keras_initkit.diagnosis.linting.registry import Lint as Lint
-from keras_initkit.diagnosis.linting.registry import Subject
+from keras_initkit.diagnosis.linting import activations as activations
+from keras_initkit.diagnosis.linting import drift as drift
+from keras_initkit.diagnosis.linting import losses as losses
+from keras_initkit.diagnosis.linting import recurrent as recurrent
+from keras_initkit.diagnosis.linting import training as training
+from keras_initkit.diagnosis.linting import weights as weights
+from keras_initkit.diagnosis.registry import LINTS, Rules, asked_of
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.graph import Graph
 from keras_initkit.structure.in_place import told
@@ -29,7 +21,7 @@ from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
 
 
-def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
+def lint(model: Any, *, rules: Rules = None) -> list[Finding]:
     """Checks a Keras model without data, before it is trained.
 
     Judges the structure: the last activation against the loss, activations inside, the
@@ -40,14 +32,16 @@ def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
 
     Args:
         model: A Keras model, compiled or not; nothing of it is changed.
-        rules: Names out of `diagnosis.LINTS`; all by default.
+        rules: Names out of `diagnosis.LINTS`, or a dict that changes some of all:
+            `{rule: {threshold: value}}`, `None` to leave a rule out. All by default.
 
     Returns:
         List of `Finding`, the gravest first; their `step` is `None`.
 
     Raises:
-        ValueError: If there is no check of such a name.
-        TypeError: If `model` is no model of Keras 3, or `rules` are no names.
+        ValueError: If there is no rule or threshold of such a name.
+        TypeError: If `model` is no model of Keras 3, or `rules` are no names and no
+            such dict.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -56,23 +50,25 @@ def lint(model: Any, *, rules: Iterable[str] | None = None) -> list[Finding]:
     ['LossActivationMismatch']
     """
     check_model("lint", model)
-    names = tuple(LINTS) if rules is None else schema.check_names("rules", rules)
-    unknown = sorted(set(names) - set(LINTS))
-    if unknown:
-        raise ValueError(
-            f"`rules` must be among {tuple(sorted(LINTS))}. Received: {tuple(unknown)}"
-        )
+    (asked,) = asked_of(rules, LINTS)
     if model.built:
         learn_roles(model)
     subject = Subject(model, Graph.of(model), tuple(named_layers(model)))
-    found = [finding for name in names for finding in _asked(name, subject)]
+    found = [
+        finding
+        for name, thresholds in asked.items()
+        if thresholds is not None
+        for finding in _found(name, subject, thresholds)
+    ]
     return in_order(explained(found, [path for path, _ in subject.layers]))
 
 
-def _asked(name: str, subject: Subject) -> list[Finding]:
-    """Asks one check; what a user's own optimizer or layer raises is a warning."""
+def _found(
+    name: str, subject: Subject, thresholds: Mapping[str, float]
+) -> list[Finding]:
+    """Asks one rule; what a user's own optimizer or layer raises is a warning."""
     try:
-        return LINTS[name].ask(subject)
+        return LINTS[name].judge(subject, **thresholds)
     except Exception as error:
         warnings.warn(
             f"`lint` did not judge {name} of model {subject.model.name!r}, because it "

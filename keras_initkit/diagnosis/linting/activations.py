@@ -1,11 +1,11 @@
 """Activations inside the model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import keras
 
-from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
-from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.diagnosis._rule import Fault, Subject, Threshold
+from keras_initkit.diagnosis.registry import rule
 from keras_initkit.structure.graph import Call, Graph
 from keras_initkit.structure.roles import carrier_of
 
@@ -13,18 +13,26 @@ k = keras.layers
 _GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
 _SIGMOIDS = ("sigmoid", "hard_sigmoid")
 _SATURATING = ("tanh", "hard_tanh", "softsign")
-# Layers one behind the other. A sigmoid's slope is 1/4 at most: four take more than two
-# decades of the gradient, the fall that VanishingGradient calls a fault.
-_DEEP, _DEEP_SATURATING = 4, 12
 
 
-@lint_rule(
+@rule(
     "UnsuitableHiddenActivation",
+    judges="model",
     severity="warning",
     reference=_GLOROT,
+    thresholds={
+        "sigmoids": Threshold(
+            4,
+            "layers",
+            "sigmoids in a row: their slope is 1/4 at most, so that four take more "
+            "than two decades of the gradient, which VanishingGradient calls a fault",
+        )
+    },
     spans_depth=True,
 )
-def unsuitable_hidden_activation(subject: Subject) -> Iterator[Fault]:
+def unsuitable_hidden_activation(
+    subject: Subject, limits: Mapping[str, float]
+) -> Iterator[Fault]:
     """Linear layers in a row, a softmax or a chain of sigmoids inside the model."""
     graph = subject.graph
     if graph is None:
@@ -42,16 +50,17 @@ def unsuitable_hidden_activation(subject: Subject) -> Iterator[Fault]:
                 remedy='Use `activation="relu"` in hidden layers; keep the softmax '
                 "for the last one.",
             )
-    last = _chain(graph, _SIGMOIDS, _DEEP)
+    most = limits["sigmoids"]
+    last = _chain(graph, _SIGMOIDS, most)
     if last is not None:
         yield Fault(
             layer=last.path,
             step=None,
-            measured=_DEEP,
-            threshold=_DEEP,
-            message=f"{last.path!r} is the fourth sigmoid in a row: each takes at "
-            "least three quarters of the gradient, and its mean of 0.5 saturates the "
-            "next.",
+            measured=most,
+            threshold=most,
+            message=f"{last.path!r} is number {most:g} of the sigmoids in a row: each "
+            "takes at least three quarters of the gradient, and its mean of 0.5 "
+            "saturates the next.",
             remedy='Use `activation="relu"` with `kernel_initializer="he_normal"`, or '
             '`"tanh"`, in hidden layers; `kik.initializers.ZeroSum("orthogonal")` '
             "where sigmoids must stay.",
@@ -120,7 +129,7 @@ def _feeds_weights(graph: Graph, call: Call) -> bool:
     return bool(ends) and all(end is not None and end.is_kernel_layer for end in ends)
 
 
-def _chain(graph: Graph, names: tuple[str, ...], length: int) -> Call | None:
+def _chain(graph: Graph, names: tuple[str, ...], length: float) -> Call | None:
     """Returns the call that makes a chain of activations so long, `None` for none.
 
     Another activation, a normalization or a sum ends a chain.
@@ -138,19 +147,29 @@ def _chain(graph: Graph, names: tuple[str, ...], length: int) -> Call | None:
     return None
 
 
-@lint_rule("SaturatingStack", severity="info", reference=_GLOROT)
-def saturating_stack(subject: Subject) -> Iterator[Fault]:
+@rule(
+    "SaturatingStack",
+    judges="model",
+    severity="info",
+    reference=_GLOROT,
+    thresholds={
+        "layers": Threshold(
+            12, "layers", "saturating activations in a row, without normalization"
+        )
+    },
+)
+def saturating_stack(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
     """Many tanh layers one behind the other, without normalization or shortcuts."""
-    call = None
+    call, most = None, limits["layers"]
     if subject.graph is not None:
-        call = _chain(subject.graph, _SATURATING, _DEEP_SATURATING)
+        call = _chain(subject.graph, _SATURATING, most)
     if call is not None:
         yield Fault(
             layer=call.path,
             step=None,
-            measured=_DEEP_SATURATING,
-            threshold=_DEEP_SATURATING,
-            message=f"{call.path!r} is the {_DEEP_SATURATING}th saturating activation "
+            measured=most,
+            threshold=most,
+            message=f"{call.path!r} is number {most:g} of the saturating activations "
             "in a row: it learns only if the weights start on the edge of chaos.",
             remedy="Put `keras.layers.BatchNormalization()` in between, add "
             "shortcuts, `keras.layers.add([x, block(x)])`, or start orthogonal, "

@@ -1,12 +1,12 @@
 """The loss against the model's last activation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 
-from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
-from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.diagnosis._rule import Fault, Subject
+from keras_initkit.diagnosis.registry import rule
 from keras_initkit.structure import keras_private, roles
 from keras_initkit.structure.description import describe_loss
 from keras_initkit.structure.graph import Call
@@ -25,8 +25,10 @@ _LOGITS = {
 }
 
 
-@lint_rule("LossActivationMismatch", severity="error", reference=_NEURALINT)
-def loss_activation_mismatch(subject: Subject) -> Iterator[Fault]:
+@rule("LossActivationMismatch", judges="model", severity="error", reference=_NEURALINT)
+def loss_activation_mismatch(
+    subject: Subject, limits: Mapping[str, float]
+) -> Iterator[Fault]:
     """The last activation does not give what the loss takes."""
     if subject.graph is None:
         return

@@ -1,13 +1,13 @@
 """How the model is to be trained: learning rate, what is trainable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_initkit.diagnosis.linting.registry import Subject, lint_rule
-from keras_initkit.diagnosis.registry import Fault
+from keras_initkit.diagnosis._rule import Fault, Subject, Threshold
+from keras_initkit.diagnosis.registry import rule
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.description import optimizer_of
 from keras_initkit.structure.roles import is_of_keras
@@ -28,19 +28,28 @@ _RATES = {
 }
 
 
-@lint_rule(
+@rule(
     "LearningRateRange",
+    judges="model",
     severity="warning",
     reference=_BENGIO,
+    thresholds={
+        "beyond": Threshold(
+            1.0, "1", "rate over the highest usual for its optimizer, or lowest over it"
+        )
+    },
     follows_from=("LearningRateTrial",),
 )
-def learning_rate_range(subject: Subject) -> Iterator[Fault]:
+def learning_rate_range(
+    subject: Subject, limits: Mapping[str, float]
+) -> Iterator[Fault]:
     """The learning rate is negative, zero, or out of any usual range."""
     optimizer = optimizer_of(subject.model)
     if optimizer is None or optimizer["learning_rate"] is None:
         return
     rate, name = optimizer["learning_rate"], optimizer["name"]
     low, high = _RATES.get(name, _ADAPTIVE)
+    low, high = low / limits["beyond"], high * limits["beyond"]
     if rate < 0 or (rate == 0 and not optimizer["scheduled"]):
         limit, what, severity = 0.0, "climbs" if rate < 0 else "learns nothing", "error"
     elif rate > high:
@@ -60,8 +69,8 @@ def learning_rate_range(subject: Subject) -> Iterator[Fault]:
     )
 
 
-@lint_rule("NotTrainable", severity="warning", reference=_FREEZING)
-def not_trainable(subject: Subject) -> Iterator[Fault]:
+@rule("NotTrainable", judges="model", severity="warning", reference=_FREEZING)
+def not_trainable(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
     """Weights that will not be trained, though nobody may have meant it."""
     model = subject.model
     if model.weights and not model.trainable_weights:

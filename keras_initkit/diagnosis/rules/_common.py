@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_initkit.diagnosis import depth
+from keras_initkit.diagnosis._rule import NotJudged
 from keras_initkit.diagnosis.depth import activation_of, kernels_of, weight_layers
-from keras_initkit.diagnosis.registry import RULES, NotJudged
+from keras_initkit.diagnosis.registry import RULES
 from keras_initkit.recording.record import RunRecord
 from keras_initkit_light.format.schema import TensorKey
 

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterator, Mapping
 
+from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
 from keras_initkit.diagnosis.depth import tables_of, weight_layers
-from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
 

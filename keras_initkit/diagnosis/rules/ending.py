@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
 from keras_initkit.diagnosis.curve import LossCurve, loss_curve
-from keras_initkit.diagnosis.registry import RULES, Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.registry import RULES, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.diagnosis.rules.loss import constant_loss
 from keras_initkit.recording.record import RunRecord
@@ -58,7 +59,7 @@ _SILENT = ("DeadRelu", "AllZero")
         "DeadRelu",
         "ConstantOutput",
     ),
-    after_training=True,
+    judges="ended record",
 )
 def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """Training stopped while the loss was still falling by its own trend."""
@@ -110,7 +111,7 @@ def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
         ),
     },
     follows_from=(*_SILENT, "NoGradient"),
-    after_training=True,
+    judges="ended record",
 )
 def plateau(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The loss stands still, and parts of the model are dead."""
@@ -151,7 +152,7 @@ def plateau(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
             2, "epochs", "fewest that are above it; twice as many are needed"
         ),
     },
-    after_training=True,
+    judges="ended record",
 )
 def overfitting(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The validation loss has risen again while the training loss fell."""

@@ -6,13 +6,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.diagnosis.registry import (
-    Fault,
-    NotJudged,
-    Threshold,
-    layers_of,
-    rule,
-)
+from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
+from keras_initkit.diagnosis.judging import layers_of
+from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
 from keras_initkit_light.format.schema import TensorKey

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
 from keras_initkit.diagnosis.depth import (
     Profile,
     depth_profile,
@@ -11,7 +12,7 @@ from keras_initkit.diagnosis.depth import (
     tables_of,
     weight_of,
 )
-from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
 from keras_initkit.recording.series import SignalSeries

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
 from keras_initkit.diagnosis.curve import LossCurve, loss_curve
-from keras_initkit.diagnosis.registry import RULES, Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.registry import RULES, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
 from keras_initkit.diagnosis.depth import depth_profile, kernels_of, weight_of
-from keras_initkit.diagnosis.registry import Fault, NotJudged, Threshold, rule
+from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
 from keras_initkit_light.format.schema import TensorKey

@@ -1,0 +1,198 @@
+"""What a rule is: one declaration holds all there is to know about it."""
+
+import dataclasses
+import numbers
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_initkit import schema
+from keras_initkit.diagnosis.finding import Finding
+from keras_initkit.recording.record import RunRecord
+from keras_initkit.structure.graph import Graph
+
+
+class Threshold(NamedTuple):
+    """A limit that a rule compares with.
+
+    Attributes:
+        value: The default.
+        unit: Its unit, `"1"` if it has none.
+        meaning: What it limits, and why there, in one sentence.
+    """
+
+    value: float
+    unit: str
+    meaning: str
+
+
+class Fault(NamedTuple):
+    """What a rule's check yields: the part of a `Finding` that is not the rule's."""
+
+    layer: str | None
+    step: int | None
+    measured: float
+    threshold: float
+    message: str
+    remedy: str
+    severity: str | None = None  # instead of the rule's own
+
+
+class NotJudged(Exception):
+    """Raised by a check where a record holds what it needs, but cannot decide.
+
+    The message says why, as the predicate of a sentence whose subject is the record:
+    `"has 3 steps, 8 are needed"`.
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What rules judge that look at a model.
+
+    Attributes:
+        model: The Keras model.
+        graph: Its `Graph`; `None` for a subclassed one, of which layers alone are
+            known.
+        layers: `(path, layer)` of all layers, nested ones included.
+    """
+
+    model: Any
+    graph: Graph | None
+    layers: tuple[tuple[str, Any], ...]
+
+
+Check = Callable[[Any, Mapping[str, float]], Iterator[Fault]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A pure function of what it judges, and all there is to know about it.
+
+    Attributes:
+        name: Name that findings carry.
+        judges: What it judges: `"record"` for a `RunRecord`, `"ended record"` for that
+            of a training that has ended, `"model"` for a `Subject`.
+        severity: Severity of its findings, unless the check says otherwise.
+        summary: What it looks for, in one sentence.
+        needs: What must be recorded; a record without it is not judged.
+            `"<signal>/<statistic>"`, `"<signal>/histogram"`, `"<signal>/time_steps"`,
+            `"scalars/<metric>"` or `"facts/<key of the metadata>"`.
+        any_of: Whether one of `needs` is enough.
+        thresholds: `{name: Threshold}`.
+        reference: Paper or documentation that it is taken from.
+        check: The function `(what it judges, {threshold: value}) -> Iterator[Fault]`.
+    """
+
+    name: str
+    judges: str
+    severity: str
+    summary: str
+    needs: tuple[str, ...]
+    any_of: bool
+    thresholds: Mapping[str, Threshold]
+    reference: str
+    check: Check
+
+    def missing(self, record: Any) -> tuple[str, ...]:
+        """Returns which of the rule's needs a record lacks."""
+        lacking = tuple(need for need in self.needs if not _recorded(record, need))
+        enough = self.any_of and len(lacking) < len(self.needs)
+        return () if enough else lacking
+
+    def judge(self, subject: Any, **thresholds: float) -> list[Finding]:
+        """Returns the findings of this rule alone; `thresholds` replace defaults.
+
+        Raises:
+            ValueError: If the rule has no threshold of such a name.
+        """
+        return self.ask(subject, **thresholds)[0]
+
+    def ask(
+        self, subject: Any, **thresholds: float
+    ) -> tuple[list[Finding], str | None]:
+        """Returns the findings, and why it was not judged, `None` if it was.
+
+        Raises:
+            ValueError: If the rule has no threshold of such a name.
+        """
+        check_thresholds(self.name, thresholds, self.thresholds)
+        if lacking := self.missing(subject):
+            joint = " or " if self.any_of else ", "
+            return [], f"does not hold {joint.join(lacking)}"
+        values = {name: t.value for name, t in self.thresholds.items()} | thresholds
+        try:
+            # There may be any numbers: a ratio of two infinities is NaN, which is
+            # beyond no threshold.
+            with np.errstate(all="ignore"):
+                faults = list(self.check(subject, values))
+        except NotJudged as reason:
+            return [], str(reason)
+        return [self._finding(fault) for fault in faults], None
+
+    def unit_of(self, threshold: float, **thresholds: float) -> str | None:
+        """Returns the unit of what a finding of this rule was compared with.
+
+        `None` where its threshold is none of the rule's, which `thresholds` replace,
+        or is one of several in different units.
+        """
+        units = {
+            one.unit
+            for name, one in self.thresholds.items()
+            if thresholds.get(name, one.value) == threshold
+        }
+        return units.pop() if len(units) == 1 else None
+
+    def _finding(self, fault: Fault) -> Finding:
+        return Finding(
+            rule=self.name,
+            severity=fault.severity or self.severity,
+            layer=fault.layer,
+            step=None if fault.step is None else int(fault.step),
+            measured=float(fault.measured),
+            threshold=float(fault.threshold),
+            message=fault.message,
+            remedy=fault.remedy,
+            reference=self.reference,
+        )
+
+
+def _recorded(record: RunRecord, need: str) -> bool:
+    kind, _, name = need.partition("/")
+    if kind == "scalars":
+        return bool(record.scalars.get(name, ((), ()))[0])
+    if kind == "facts":
+        return record.metadata.get(name) is not None
+    if name in ("histogram", "time_steps"):
+        held = record.histograms if name == "histogram" else record.time_steps
+        return any(one.signal == kind and len(one) > 0 for one in held.values())
+    series = record.signal(kind)
+    return series is not None and len(series) > 0 and name in series.statistics
+
+
+def check_thresholds(rule: str, thresholds: Any, known: Collection[str]) -> None:
+    """Checks the `{threshold: value}` that a rule is to have.
+
+    Args:
+        rule: Its name.
+        thresholds: What was given.
+        known: Names of the thresholds that it has.
+
+    Raises:
+        TypeError: If that is no dict, or a value no number.
+        ValueError: If the rule has no threshold of one of the names.
+    """
+    if not isinstance(thresholds, Mapping) or not all(
+        isinstance(one, numbers.Real) for one in thresholds.values()
+    ):
+        raise TypeError(
+            f"`rules` must have a dict {{threshold: number}} for {rule!r}, or `None`. "
+            f"Received: {thresholds!r}"
+        )
+    schema.check_names("thresholds", thresholds)
+    if unknown := sorted(set(thresholds) - set(known)):
+        raise ValueError(
+            f"`thresholds` of rule {rule!r} must be among {tuple(sorted(known))}. "
+            f"Received: {tuple(unknown)}"
+        )

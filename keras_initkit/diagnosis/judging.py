@@ -1,0 +1,103 @@
+"""Asking the rules about a record: while it grows, and when a training has ended."""
+
+from keras_initkit.diagnosis.causes import explained, in_order
+from keras_initkit.diagnosis.finding import Finding
+from keras_initkit.diagnosis.registry import (
+    REVIEWS,
+    RULES,
+    Rules,
+    asked_of,
+    found_by,
+)
+from keras_initkit.recording.record import RunRecord
+
+
+def judge(record: RunRecord, rules: Rules = None) -> list[Finding]:
+    """Judges a run by the rules.
+
+    Args:
+        record: What was recorded. A rule whose signals are missing says nothing;
+            `not_judged` tells which these are.
+        rules: Names of the rules to ask; all by default. Or a dict that changes some
+            of all: `{rule: {threshold: value}}`, `None` to leave a rule out.
+
+    Returns:
+        Findings, consequences behind their causes; these the gravest first, then by
+        step, then in the order of the rules and of the layers.
+
+    Raises:
+        TypeError: If `rules` are no names, and no such dict.
+        ValueError: If a rule or threshold of that name does not exist.
+    """
+    (asked,) = asked_of(rules, RULES)
+    found = found_by(RULES, asked, record)
+    return in_order(explained(found, layers_of(record)))
+
+
+def review(record: RunRecord, *, rules: Rules = None) -> list[Finding]:
+    """Judges a training that has ended: what it showed, and how it ended.
+
+    Args:
+        record: That of a `SignalMonitor` (`monitor.record`), or `RunRecord.load` of its
+            directory.
+        rules: Names out of `diagnosis.RULES` and `diagnosis.REVIEWS`, or a dict, as in
+            `judge`; all by default.
+
+    Returns:
+        List of `Finding`: those of `judge`, and of the rules of `diagnosis.REVIEWS`:
+        whether the loss was still falling, whether it stands still beside units that
+        are dead, whether the model has learnt its examples by heart. In the order of
+        `judge`.
+
+    Raises:
+        TypeError: If `record` is none, or `rules` are no names, and no such dict.
+        ValueError: If a rule or threshold of that name does not exist.
+
+    Example:
+    >>> import keras, numpy as np, keras_initkit as kik
+    >>> keras.utils.set_random_seed(0)
+    >>> x = np.random.default_rng(0).normal(size=(512, 8)).astype("float32")
+    >>> model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(1e-3), "mse")
+    >>> monitor = kik.SignalMonitor(every=1)
+    >>> _ = model.fit(x, x[:, :1] * 4, epochs=2, callbacks=[monitor], verbose=0)
+    >>> [finding.rule for finding in kik.review(monitor.record)]
+    ['TooFewEpochs']
+    """
+    if not isinstance(record, RunRecord):
+        raise TypeError(
+            "`record` must be a RunRecord: `monitor.record`, or what `RunRecord.load` "
+            f"gives. Received: record={record!r} of type {type(record).__name__}."
+        )
+    both = RULES | REVIEWS
+    (asked,) = asked_of(rules, both)
+    found = found_by(both, asked, record)
+    return in_order(explained(found, layers_of(record)))
+
+
+def layers_of(record: RunRecord) -> list[str]:
+    """Returns the paths of a record's layers, in forward order."""
+    return [layer["path"] for layer in record.metadata.get("layers", ())]
+
+
+def not_judged(record: RunRecord, rules: Rules = None) -> dict[str, str]:
+    """Tells which rules could not judge a run.
+
+    Args:
+        record: What was recorded.
+        rules: As in `judge`.
+
+    Returns:
+        `{rule: reason}`; the reason is the predicate of a sentence whose subject is
+        the record, such as `"does not hold scalars/loss"`.
+
+    Raises:
+        ValueError: If a rule of that name does not exist.
+    """
+    (asked,) = asked_of(rules, RULES)
+    reasons = {
+        name: RULES[name].ask(record, **thresholds)[1]
+        for name, thresholds in asked.items()
+        if thresholds is not None
+    }
+    return {name: reason for name, reason in reasons.items() if reason is not None}
