@@ -645,7 +645,11 @@ THRESHOLDS = {
     ("SaturatingStack", "layers"): (lambda: chain("tanh", 5), 5, 6),
     ("LearningRateRange", "beyond"): (lambda: optimized(ADAM(0.05)), 0.1, 1),
     ("PoorWeightInitialization", "decades"): (lambda: chain("relu", 8), 0.2, 3),
-    ("InitializerMismatch", "factor"): (lambda: chain("selu", 1, "ones"), 1.6, 99),
+    ("InitializerMismatch", "factor"): (
+        lambda: chain("selu", 1, keras.initializers.RandomNormal(0, 1, 0)),
+        1.6,
+        99,
+    ),
     ("FanDefect", "factor"): (lambda: keras.Sequential(depthwise()), 1.6, 1e4),
     ("DeadBias", "share"): (lambda: biased(-9.0), 0.5, 1.0),
     ("DeadBias", "stds"): (lambda: biased(-9.0), 3.0, 50.0),
