@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,15 +21,14 @@ from keras_initkit.callbacks.arguments import (
     listed,
 )
 from keras_initkit.callbacks.counting import StepCount, iterations_of
+from keras_initkit.callbacks.fit import Fit, can_be_watched
 from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
-from keras_initkit.callbacks.predicting import Expectation
 from keras_initkit.callbacks.writing import GuardedLog
 from keras_initkit.capture.guard import Guard, RefusedError, guarded
 from keras_initkit.diagnosis import Finding
 from keras_initkit.recording import RunRecord
 from keras_initkit.recording.log import budget, storage
-from keras_initkit.structure import description, keras_private
 from keras_initkit.structure import layers as layers_room
 from keras_initkit.structure.needs import check_backend, check_model
 
@@ -42,23 +40,13 @@ Rules = str | Sequence[str] | Mapping[str, Mapping[str, float] | None] | None
 _OF_A_FIT = {
     *vars(keras.callbacks.Callback()),
     "guard",
-    "_session",
+    "_fit",
     "_log",
-    "_count",
     "_meter",
     "_monitored",
-    "_skipped",
-    "_missed",
-    "_described",
-    "_expected",
-    "_expectation",
-    "_facts",
-    "_began",
-    "_last_step",
-    "_as_compiled",
-    "_evaluations",
     "_evaluated_at",
     "_is_fitting",
+    "_may_arm",
 }
 
 
@@ -181,24 +169,20 @@ class SignalMonitor(keras.callbacks.Callback):
     def _begin_fresh(self) -> None:
         """Sets what belongs to the training that is watched, not to the monitor."""
         keras.callbacks.Callback.__init__(self)
-        self._session: Any = None
+        self._fit: Any = None
         self._log = GuardedLog()
-        self._count: Any = None
         self._meter = OverheadMeter()
         self.guard = Guard(type(self).__name__)
         self._monitored = 0
-        self._skipped = 0
-        self._missed = self._described = False
-        self._expected: Any = None
-        self._expectation: Any = None
-        self._evaluations: Any = None
         self._evaluated_at: int | None = None
-        self._is_fitting = False
+        self._is_fitting = self._may_arm = False
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
         # A `fit` or an `evaluate` is about to begin, whatever became of the last.
-        self._is_fitting, self._evaluations = False, None
+        self._is_fitting = False
+        if self._fit is not None:
+            self._fit.evaluations = None
         try:
             for _, one in layers_room.parts_of(model):
                 check_model(type(self).__name__, one)
@@ -278,7 +262,6 @@ class SignalMonitor(keras.callbacks.Callback):
         if not isinstance(loop, capture.Loop):
             loop = capture.Loop(loop, listed(models), listed(optimizers))
         self.set_model(loop.trained)
-        self._count = None
         self._begin(loop, loop, loop.first_step)
         request = self._request(loop.first_step)
 
@@ -296,23 +279,23 @@ class SignalMonitor(keras.callbacks.Callback):
         # Keras gives each `fit` a history; a loop of one's own may have none.
         training = getattr(self.model, "history", None) or _Training()
         self._begin(capture.Session.of(self.model), training, began)
-        self._session.begin_fit()
+        self._fit.session.begin_fit()
         if self.evaluate:
             self._watch_evaluations()
-        self._count = StepCount(self.model, (self.params or {}).get("steps"))
-        self._as_compiled = self._check_function() and self._check_trainable()
+        self._fit.count = StepCount(self.model, (self.params or {}).get("steps"))
+        self._may_arm = can_be_watched(self.model, type(self).__name__)
 
     def _watch_evaluations(self):
         session = capture.Session.of(self.model, capture.TEST)
         session.listen(self, evaluating.SIGNALS, self.selection)
-        self._evaluations = evaluating.Evaluations(
+        self._fit.evaluations = evaluating.Evaluations(
             self, session, self._tell_budget, self._receive_evaluation
         )
 
     def _begin(self, session, training, first_step, signals=None):
         """Begins to watch a training, told from others by an object."""
         signals = signals or self.signals
-        if self._session is not None and self._session.model is not self.model:
+        if self._fit is not None and self._fit.session.model is not self.model:
             self.record.begin_anew()
             self._log.begin_anew()
             self._evaluated_at = None
@@ -321,14 +304,8 @@ class SignalMonitor(keras.callbacks.Callback):
             self._log.begin(self.log_dir, training, written, self.model)
         except ValueError as error:
             raise RefusedError(str(error)) from None
-        self._session = session
+        self._fit = Fit(self, session, first_step)
         session.listen(self, signals, self.selection, bool(self.histograms))
-        self._began = self._last_step = first_step
-        self._skipped = 0
-        self._missed = self._described = False
-        self._expected = None
-        self._facts = {}
-        self._expectation = None
         self._judge.begin(training)
         self._tell_budget()
 
@@ -338,7 +315,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
     @guarded("counting steps")
     def on_epoch_begin(self, epoch, logs=None):
-        self._count.begin_epoch()
+        self._fit.count.begin_epoch()
 
     # There is no `on_train_batch_end`, and must be none: a Keras that calls callbacks
     # asynchronously (3.15 does not on TensorFlow) would then wait for the results of
@@ -347,15 +324,14 @@ class SignalMonitor(keras.callbacks.Callback):
     @guarded("arming a step")
     def on_train_batch_begin(self, batch, logs=None):
         self._ask_rules()
-        expected = self._count.begin_batch(batch)
-        due = self._as_compiled and any(map(self._is_due, expected))
+        fit = self._fit
+        expected = fit.count.begin_batch(batch)
+        due = self._may_arm and any(map(self._is_due, expected))
         self._meter.begin(monitored=due)
         if due:
-            first = self._count.ask(batch)
-            armed = self._session.arm(
-                self._request(first, self._count.updates_per_batch)
-            )
-            self._missed = self._missed or not armed
+            request = self._request(fit.count.ask(batch), fit.count.updates_per_batch)
+            if not fit.session.arm(request):
+                fit.missed = True
 
     def _request(self, first, updates_per_batch=1):
         """Asks for the steps of an execution, which begins with iteration `first`."""
@@ -376,20 +352,16 @@ class SignalMonitor(keras.callbacks.Callback):
         )
 
     def _is_due(self, iteration):
-        if self._count is None:
+        if self._fit.count is None:
             return self._schedule(iteration)
-        return self._count.is_due(self._schedule, iteration)
+        return self._fit.count.is_due(self._schedule, iteration)
 
     def give_up(self, error: Exception, doing: str) -> None:
         """Ends the watching of this training, which goes on; tells why, once."""
         self.guard.keep(error, doing)
-        for end in (
-            lambda: self._session.forget(self),
-            lambda: self._evaluations.end(),
-            self._meter.end,
-        ):
+        for part in (self._fit, self._meter):
             with contextlib.suppress(Exception):
-                end()
+                part.end()
         self._log.abandon()
 
     def close(self) -> None:
@@ -412,15 +384,19 @@ class SignalMonitor(keras.callbacks.Callback):
 
     @guarded("arming an evaluation")
     def on_test_batch_begin(self, batch, logs=None):
-        if batch == 0 and self._evaluations is not None:
+        evaluations = self._evaluations()
+        if batch == 0 and evaluations is not None:
             step = iterations_of(self.model)
             if step != self._evaluated_at:
-                self._evaluations.arm(step)
+                evaluations.arm(step)
 
     @guarded("ending an evaluation")
     def on_test_end(self, logs=None):
-        if self._evaluations is not None and not self._is_fitting:
+        if self._evaluations() is not None and not self._is_fitting:
             self._close(judge=False)
+
+    def _evaluations(self):
+        return None if self._fit is None else self._fit.evaluations
 
     @guarded("ending an epoch")
     def on_epoch_end(self, epoch, logs=None):
@@ -437,8 +413,8 @@ class SignalMonitor(keras.callbacks.Callback):
             if name.startswith("val_")
         }
         if metrics and self._monitored:
-            part = self.record.add_scalars(self._last_step, metrics)
-            self._log.write_metrics(self._last_step, metrics, part)
+            part = self.record.add_scalars(self._fit.last_step, metrics)
+            self._log.write_metrics(self._fit.last_step, metrics, part)
 
     @guarded("ending the run")
     def on_train_end(self, logs=None):
@@ -455,71 +431,30 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _newly_found(self):
         """Asks the rules; returns the findings that have opened."""
-        opened = self._judge.ask(self.record, self._last_step, self._monitored)
+        step = self._fit.last_step
+        opened = self._judge.ask(self.record, step, self._monitored)
         if self._judge.has_rules or self._judge.findings:
             # An empty list tells that rules were asked and found nothing.
-            self._log.write_findings(self._last_step, self._judge.to_dicts())
+            self._log.write_findings(step, self._judge.to_dicts())
         return opened
 
     def _close(self, judge):
         """Takes the monitor off the model, says what stands, closes the files."""
-        if self._session is not None:
-            self._session.forget(self)
-        if self._evaluations is not None:
-            self._evaluations.end()
+        if self._fit is not None:
+            self._fit.end()
         self._meter.end()
         if judge and self._monitored:
             opened = self._newly_found()
             self._judge.summarize()
         else:
             opened = []
-        if judge and self._skipped and not self._described:
-            warnings.warn(
-                "SignalMonitor recorded nothing: the LossScaleOptimizer skipped each "
-                f"of the {self._skipped} steps that were due, because their scaled "
-                "gradients were not finite. Each such step halves its scale: train for "
-                "more steps, or give it a lower `initial_scale`.",
-                stacklevel=2,
-            )
-        if judge and self._missed and not (self._described or self._skipped):
-            warnings.warn(
-                f"{type(self).__name__} recorded nothing: none of the steps that were "
-                "due was one of `fit`. Watch a loop of your own by `instrument`.",
-                stacklevel=2,
-            )
-        if self._described and self._meter.is_running:
+        if judge and self._fit is not None:
+            self._fit.warn_of_nothing(type(self).__name__)
+        if self._fit is not None and self._fit.is_described and self._meter.is_running:
             self.record.metadata["overhead"] = self._meter.summary()
-            self._log.write_run(self._last_step, self.record.metadata)
+            self._log.write_run(self._fit.last_step, self.record.metadata)
         self._log.close()
         self._judge.act(opened, self.model)
-
-    def _check_function(self):
-        """Whether the train function is one that Keras makes of `train_step`."""
-        if type(self.model).make_train_function is keras.Model.make_train_function:
-            return True
-        warnings.warn(
-            "SignalMonitor does not monitor this `fit`: the model "
-            f"{self.model.name!r} has a `make_train_function` of its own. "
-            "Override `train_step` instead.",
-            stacklevel=2,
-        )
-        return False
-
-    def _check_trainable(self):
-        """Whether the step still trains what it trained when it was traced."""
-        optimizer = self.model.optimizer
-        known = keras_private.optimized(optimizer)
-        if not getattr(optimizer, "built", False) or not known:
-            return True
-        if {id(v) for v in known} == {id(v) for v in self.model.trainable_variables}:
-            return True
-        warnings.warn(
-            "SignalMonitor does not monitor this `fit`: the trainable weights of the "
-            f"model {self.model.name!r} have changed since it was first trained, which "
-            "Keras does not heed before `model.compile(...)` is called again.",
-            stacklevel=2,
-        )
-        return False
 
     def _wants_histograms(self, step):
         if callable(self.histograms):
@@ -528,20 +463,15 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _note_batch(self, batch):
         """Gathers what is known ahead of the first monitored step of a `fit`."""
-        if not self._facts:
-            self._facts = description.gather(
-                self.model, batch(), self.params, self._began
-            )
-        if self._log.is_open and not self._monitored:
-            self._expectation = Expectation(self.model, batch())
+        predicts = self._log.is_open and not self._monitored
+        self._fit.note(batch, self.params, predicts)
         self._tell_budget()
 
     def _tell_budget(self):
         """Says once what will be written, when the model is built."""
-        if self._expected is None:
-            self._expected = self._session.expected(self)
-            if self._expected is not None:
-                self._budget_for(*self._expected)
+        expected = self._fit.expects()
+        if expected is not None:
+            self._budget_for(*expected)
 
     def _budget_for(self, tensors, sequences):
         estimate = budget.estimate(tensors, sequences, bool(self.histograms))
@@ -552,27 +482,28 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _receive(self, step, seen, logs):
         """Takes in what a monitored step showed, unless it trained nothing."""
-        if self._count is not None and self._count.is_skipped(step):
-            self._skipped += 1
+        fit = self._fit
+        if fit.count is not None and fit.count.is_skipped(step):
+            fit.skipped += 1
             return
         started = time.perf_counter()
-        if not self._described:
+        if not fit.is_described:
             self._describe(step, seen)
         self._monitored += 1
-        self._last_step = step
+        fit.last_step = step
         self._record_step(step, seen)
         metrics = _numbers(logs)
         if self._meter.is_running:
             metrics[schema.OVERHEAD] = self._meter.ratio()
-        if self._count is not None and self._count.skipped is not None:
-            metrics[schema.SKIPPED] = float(self._count.skipped)
+        if fit.count is not None and fit.count.skipped is not None:
+            metrics[schema.SKIPPED] = float(fit.count.skipped)
         part = self.record.add_scalars(step, metrics)
         self._log.write_metrics(step, metrics, part)
         self._meter.add_host_seconds(time.perf_counter() - started)
 
     def _receive_evaluation(self, step, seen):
         """Takes in what the first batch of an evaluation showed."""
-        if not self._described and not self._is_fitting:
+        if not self._fit.is_described and not self._is_fitting:
             self._describe(step, seen)
         self._evaluated_at = step
         self._record_step(step, seen)
@@ -589,33 +520,15 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _describe(self, step, seen):
         """Says what is recorded, once the model is known to be built."""
-        self._described = True
-        untapped = self._session.untapped(self)
-        self.record.metadata.update(
-            data_version=schema.DATA_VERSION,
-            model=self.model.name,
-            layers=description.of_layers(self.model),
-            untapped=[[one.layer, one.reason] for one in untapped],
-            schedule=repr(self._schedule),
-            **self._facts,
-        )
-        of_weights = {"gradient", "weight", "update"}
-        wanted = of_weights & set(self.signals)
-        if wanted and self.model.trainable_variables and not of_weights & seen.keys():
-            self.record.metadata["untapped"].append(
-                [
-                    self.model.name,
-                    "its weights: no optimizer of the model applies their gradients",
-                ]
-            )
-        tensors, sequences = self._expected
+        facts = self._fit.describe(self.signals, self._schedule, seen)
+        self.record.metadata.update(facts)
+        tensors, sequences = self._fit.expected
         if any(len(one.keys) > len(tensors.get(s, ())) for s, one in seen.items()):
             # Layers of a subclassed model that are called more than once.
             self._budget_for({s: one.keys for s, one in seen.items()}, sequences)
         self._log.write_run(step, self.record.metadata)
-        if self._expectation is not None:
-            for signal, told in self._expectation.of_signals(seen).items():
-                self._log.write_prediction(step, signal, *told)
+        for signal, expected in self._fit.predictions(seen).items():
+            self._log.write_prediction(step, signal, *expected)
 
 
 class _Training:

@@ -82,6 +82,7 @@ class Reader:
             has_units=np.array([row.has_units for row in rows]),
             counted=np.array([row.counted for row in rows]),
             projected=np.array([row.projected for row in rows]),
+            compared=np.array([row.initial_norm is not None for row in rows]),
             initial_norm=np.array([row.initial_norm for row in rows], np.float64),
             weights=np.array(
                 [weights.get(r.key, -1) if r.signal == "update" else -1 for r in rows]

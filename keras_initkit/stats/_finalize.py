@@ -63,8 +63,8 @@ class Layout(typing.NamedTuple):
             several, so that its entries are units.
         counted: How many of the counts are their own, 0 for none.
         projected: How many columns of the projections are their own.
-        initial_norm: Euclidean norm of what the tensor was at first, NaN where it is
-            not compared with that.
+        compared: Bool: whether the tensor is compared with what it was at first.
+        initial_norm: Euclidean norm of that, NaN where it is not.
         weights: Of an update, the number of the weight that it was made to; -1 for the
             others.
     """
@@ -72,6 +72,7 @@ class Layout(typing.NamedTuple):
     has_units: np.ndarray
     counted: np.ndarray
     projected: np.ndarray
+    compared: np.ndarray
     initial_norm: np.ndarray
     weights: np.ndarray
 
@@ -79,7 +80,8 @@ class Layout(typing.NamedTuple):
     def of_moments(cls, tensors):
         """Returns that of so many tensors of which only moments were computed."""
         none = np.zeros(tensors, int)
-        return cls(none > 0, none, none, np.full(tensors, np.nan), none - 1)
+        unknown = np.full(tensors, np.nan)
+        return cls(none > 0, none, none, none > 0, unknown, none - 1)
 
 
 def finalize(scalars, layout, *, counts=None, projections=None, moved=None):
@@ -104,10 +106,14 @@ def finalize(scalars, layout, *, counts=None, projections=None, moved=None):
     columns["count"] = np.where(columns["count"] > 0, columns["count"], np.nan)
     everything_moved = np.full(len(scalars), np.nan)
     if moved is not None:
-        everything_moved[~np.isnan(layout.initial_norm)] = moved
+        everything_moved[layout.compared] = moved
     partials = Partials(
         **columns,
-        **layout._asdict(),
+        has_units=layout.has_units,
+        counted=layout.counted,
+        projected=layout.projected,
+        initial_norm=layout.initial_norm,
+        weights=layout.weights,
         counts=np.zeros(0) if counts is None else counts,
         projections=np.zeros((2, 0)) if projections is None else projections,
         moved=everything_moved,

@@ -124,6 +124,8 @@ def terminations(directory, count, rng):
 
 
 def interrupted(log_dir, shared):
+    # A program that was started in the background would not hear it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         write_on(log_dir, shared, 0.005)
 

@@ -90,7 +90,7 @@ def _apart(one, other):
 
 def _missing(monitor, recipe):
     """Tells how much of what was asked for is neither recorded nor said unseen."""
-    told, _ = monitor._expected  # what its record is laid out for
+    told, _ = monitor._fit.expected  # what its record is laid out for
     if recipe.evaluates:
         series = monitor.record.signal("inference")
         if series is None or len(series) < (

@@ -89,5 +89,23 @@ def test_what_began_at_zero_has_no_relative_distance():
     series = monitor.record.signal("weight")
     row = [key.tensor for key in series.tensors].index("bias")
     assert np.isnan(series.statistic("distance_from_initialization")[:, row]).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_began_as_no_number_costs_nobody_else_a_distance(value):
+    model = net()
+    model.layers[1].kernel.assign(np.full((4, 1), value))
+    monitor = kik.SignalMonitor(None, every=1)
+    model.fit(X, Y, batch_size=16, verbose=0, callbacks=[monitor])
+    assert distances(monitor.record)[0] == 0
+    series = monitor.record.signal("weight")
+    row = [key.layer for key in series.tensors].index("net/out")
+    assert np.isnan(series.statistic("distance_from_initialization")[:, row]).all()
+
+
+def test_data_frames_have_it():
+    model = net()
+    monitor = kik.SignalMonitor(None, every=1)
+    model.fit(X, Y, batch_size=16, verbose=0, callbacks=[monitor])
     frame = monitor.record.to_dataframe()
     assert "distance_from_initialization" in frame.columns
