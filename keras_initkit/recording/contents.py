@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording.damage import Missing
-from keras_initkit.recording.series import MAX_STEPS, SignalSeries
+from keras_initkit.recording.kinds import KINDS
+from keras_initkit.recording.series import SignalSeries
 from keras_initkit.recording.thinning import Thinning
 
 
@@ -74,13 +75,19 @@ class Contents:
         """Returns an empty series that is bounded as this record is.
 
         Args:
-            kind: `"statistics"`, `"histogram"` or `"time"`.
+            kind: One of `kinds.KINDS`.
             signal: Name of the signal.
             tensors: The rows.
-            columns: The columns; by default the statistics of the signal.
+            columns: The columns; by default those of the kind.
         """
-        most = MAX_STEPS[kind] if self.thins else None
-        return SignalSeries(signal, tensors, columns, most)
+        known = KINDS[kind]
+        most = known.max_steps if self.thins else None
+        return SignalSeries(signal, tensors, columns or known.columns_of(signal), most)
+
+    def store(self, kind: str) -> dict[str, SignalSeries]:
+        """Returns the series of a kind, by their names."""
+        found: dict[str, SignalSeries] = getattr(self, KINDS[kind].store)
+        return found
 
     def add(
         self,
@@ -108,9 +115,8 @@ class Contents:
         """Adds one matrix of shares by octave beside the signal's newest matrix."""
         name, series = self.latest(signal)
         if name not in self.histograms:
-            self.histograms[name] = self.new_series(
-                "histogram", signal, series.tensors, schema.HISTOGRAM_COLUMNS
-            )
+            new = self.new_series("histogram", signal, series.tensors)
+            self.histograms[name] = new
         self.histograms[name].append(step, values)
 
     def add_time_steps(
@@ -131,9 +137,7 @@ class Contents:
         """
         name = _name_for(self.time_steps, signal, tensors, step)
         if name not in self.time_steps:
-            self.time_steps[name] = self.new_series(
-                "time", signal, tensors, schema.TIME_COLUMNS
-            )
+            self.time_steps[name] = self.new_series("time", signal, tensors)
         self.time_steps[name].append(step, values)
         return name
 
@@ -157,7 +161,7 @@ class Contents:
         if self._newest_step is not None and step < self._newest_step:
             self._restarts += 1
         self._newest_step = step
-        most = MAX_STEPS["statistics"] if self.thins else None
+        most = KINDS["statistics"].max_steps if self.thins else None
         for name, value in values.items():
             steps, series = self.scalars.setdefault(name, ([], []))
             steps.append(int(step))

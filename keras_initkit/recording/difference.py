@@ -12,9 +12,9 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording.contents import Contents
+from keras_initkit.recording.kinds import KINDS
 from keras_initkit.recording.series import SignalSeries
 
-_STORES = {"statistics": "series", "histogram": "histograms", "time": "time_steps"}
 _METRICS = "metrics"
 # In which order the parts of a train step come about.
 _PHASES = {
@@ -313,15 +313,15 @@ class _Pair:
             absolute=float(self.absolute[place]),
             relative=float(relative[place]),
         )
-        kinds = (*_STORES, _METRICS)
+        kinds = (*KINDS, _METRICS)
         return (self.times[first], self.ranks[row], kinds.index(self.kind)), found
 
 
 def _pairs(record: Contents, other: Contents) -> Iterator[_Pair]:
     """Yields what the matrices of two records have in common."""
     order = _forward_order(record)
-    for kind, store in _STORES.items():
-        ones, twos = getattr(record, store), getattr(other, store)
+    for kind in KINDS:
+        ones, twos = record.store(kind), other.store(kind)
         for signal in _signals_of(ones):
             held = _at_times(twos, signal)
             together: dict[tuple[str, str], list[tuple[_Time, int, int]]] = {}

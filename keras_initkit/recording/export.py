@@ -16,13 +16,13 @@ import numpy as np
 from keras_initkit import schema
 from keras_initkit.recording.contents import Contents
 from keras_initkit.recording.damage import RunDamagedError
+from keras_initkit.recording.kinds import KINDS
 from keras_initkit.recording.log import storage
 from keras_initkit.recording.series import SignalSeries
 from keras_initkit_light.format import sealing
 
 # JSON has no such numbers; these are the words that protocol buffers use.
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_STORES = {"statistics": "series", "histogram": "histograms", "time": "time_steps"}
 
 
 def write_csv(rows: Iterable[dict[str, Any]], path: str | os.PathLike[str]) -> None:
@@ -49,11 +49,10 @@ def write_json(record: Contents, path: str | os.PathLike[str]) -> None:
             for name, (steps, values) in record.scalars.items()
         },
         **{
-            store: {
-                name: _as_dict(series)
-                for name, series in getattr(record, store).items()
+            known.store: {
+                name: _as_dict(series) for name, series in record.store(kind).items()
             }
-            for store in _STORES.values()
+            for kind, known in KINDS.items()
         },
     }
     with _complete_or_not_at_all(path) as file:
@@ -88,9 +87,9 @@ def read_json(record: Contents, path: str | os.PathLike[str]) -> None:
 def _take_in(record: Contents, content: dict[str, Any]) -> None:
     """Adds what an object holds; anything may be raised where that is no record."""
     record.metadata.update(dict(content["metadata"]))
-    for kind, store in _STORES.items():
-        for name, fields in content[store].items():
-            getattr(record, store)[name] = _from_dict(record, kind, fields)
+    for kind, known in KINDS.items():
+        for name, fields in content[known.store].items():
+            record.store(kind)[name] = _from_dict(record, kind, fields)
     for name, scalar in content["scalars"].items():
         for step, value in zip(scalar["steps"], scalar["values"], strict=True):
             record.add_scalars(_step(step), {name: _float(value)})

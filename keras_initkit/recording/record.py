@@ -20,7 +20,7 @@ from keras_initkit.recording.series import SignalSeries
 class RunRecord(Contents):
     """Everything recorded of a run.
 
-    Memory is bounded: beyond `MAX_STEPS` (2,000 steps of statistics and metrics, 200 of
+    Memory is bounded: beyond a bound (2,000 steps of statistics and metrics, 200 of
     histograms, 500 over time) the newest half is kept whole, and of the older steps,
     step 0 among them, those evenly spaced by a power of two (`thinning.Thinning`). The
     event files keep all of them.

@@ -3,11 +3,8 @@
 import numpy as np
 
 from keras_initkit import schema
+from keras_initkit.recording.kinds import KINDS
 from keras_initkit.recording.thinning import Thinning
-
-# Most steps held in memory, by kind of matrix; how they thin out beyond that is said in
-# `RunRecord`. Event files keep every step.
-MAX_STEPS = {"statistics": 2000, "histogram": 200, "time": 500}
 
 
 class SignalSeries:
@@ -30,7 +27,7 @@ class SignalSeries:
         signal: str,
         tensors: tuple[schema.TensorKey, ...],
         statistics: tuple[str, ...] | None = None,
-        max_steps: int | None = MAX_STEPS["statistics"],
+        max_steps: int | None = KINDS["statistics"].max_steps,
     ) -> None:
         self.signal = signal
         self.tensors = tuple(tensors)

@@ -7,7 +7,7 @@ import pytest
 
 from keras_initkit import RunRecord, schema
 from keras_initkit.recording import RunWriter
-from keras_initkit.recording import series as series_room
+from keras_initkit.recording.kinds import KINDS
 from keras_initkit_light.format import packing
 from keras_initkit_light.format import schema as light_schema
 
@@ -16,6 +16,11 @@ KEYS = (
     schema.TensorKey("b@c", "output_1", 2),
 )
 COLUMNS = schema.statistics_of("activation")
+
+
+def bound(monkeypatch, kind, steps):
+    """Has records hold so few steps of a kind of matrices."""
+    monkeypatch.setitem(KINDS, kind, KINDS[kind]._replace(max_steps=steps))
 
 
 def filled(writer=None, steps=(0, 10, 20), record=None):
@@ -158,8 +163,8 @@ def test_record_that_begins_anew_goes_on_in_new_series():
 
 
 def test_endless_run_keeps_its_start_its_end_and_even_spacing(tmp_path, monkeypatch):
-    monkeypatch.setitem(series_room.MAX_STEPS, "statistics", 16)
-    monkeypatch.setitem(series_room.MAX_STEPS, "histogram", 8)
+    bound(monkeypatch, "statistics", 16)
+    bound(monkeypatch, "histogram", 8)
     steps = range(0, 1000, 10)
     record = filled(RunWriter(tmp_path), steps)
     kept = record.series["activation"].steps.tolist()
@@ -181,7 +186,7 @@ def test_endless_run_keeps_its_start_its_end_and_even_spacing(tmp_path, monkeypa
 
 
 def test_values_handed_out_stay_as_they_were(monkeypatch):
-    monkeypatch.setitem(series_room.MAX_STEPS, "statistics", 16)
+    bound(monkeypatch, "statistics", 16)
     record, handed_out = RunRecord(), []
     for step in range(40):
         filled(steps=[step], record=record)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_initkit import schema
+from keras_initkit.recording.kinds import KINDS
 from keras_initkit.recording.log import stock
 from keras_initkit_light.format import packing
 
@@ -105,11 +106,7 @@ def _bytes(tag: str, content: int) -> int:
 
 def _size(signal: str, kind: str, keys: Sequence[schema.TensorKey]) -> int:
     """The bytes of one matrix."""
-    columns = {
-        "statistics": schema.statistics_of(signal),
-        "histogram": schema.HISTOGRAM_COLUMNS,
-        "time": schema.TIME_COLUMNS,
-    }[kind]
+    columns = KINDS[kind].columns_of(signal)
     # Where rows change, the number of the series makes the tag longer.
     tag = schema.matrix_tag(f"{signal}#999", kind)
     return _bytes(tag, packing.most_bytes(1, len(keys), len(columns)))

@@ -11,6 +11,7 @@ from tensorboard.compat.proto import types_pb2
 from keras_initkit import schema
 from keras_initkit.recording.contents import Contents
 from keras_initkit.recording.damage import Missing, RunDamagedError
+from keras_initkit.recording.kinds import KINDS
 from keras_initkit.recording.log import locks, storage
 from keras_initkit.recording.log.frames import Gap, frames
 from keras_initkit.recording.log.parsing import OURS, text_of, values_of
@@ -239,17 +240,12 @@ def _take_in(
             values = matrix[0].tolist()
             record.add_scalars(step, dict(zip(described.columns, values, strict=True)))
         return
-    stores = {
-        "statistics": record.series,
-        "histogram": record.histograms,
-        "time": record.time_steps,
-    }
     kind = described.kind
-    if kind not in stores:
+    if kind not in KINDS:
         return
     tensors = tuple(map(schema.TensorKey.from_label, described.tensors))
     series = record.new_series(kind, described.signal, tensors, described.columns)
     for step, matrix in steps.items():
         series.append(step, matrix)
     name = tag.removeprefix(f"{schema.PLUGIN_NAME}/").removesuffix(f"/{kind}")
-    stores[kind][name] = series
+    record.store(kind)[name] = series
