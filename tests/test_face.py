@@ -11,7 +11,7 @@ import pytest
 
 import keras_initkit as kik
 
-README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+DOCS = pathlib.Path(__file__).parent.parent / "docs"
 ROOMS = {n: v for n in kik.__all__ if inspect.ismodule(v := getattr(kik, n))}
 
 
@@ -20,11 +20,12 @@ def test_dir_shows_the_public_names_and_nothing_else():
     assert len(set(kik.__all__)) == len(kik.__all__)
 
 
-def test_rooms_of_the_readme_are_public():
-    table = README.partition("## Rooms\n")[2].partition("\n## ")[0]
-    first_cells = [line.split("|")[1] for line in table.splitlines() if "`" in line]
+def test_rooms_that_the_documents_name_are_public():
+    text = (DOCS / "architecture.md").read_text()
+    table = text.partition("## What you import\n")[2].partition("\n## ")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines() if "| `" in line]
     told = {name for cell in first_cells for name in cell.split("`")[1::2]}
-    assert told == {*ROOMS, "keras_initkit_light"}
+    assert told == {*(f"kik.{room}" for room in ROOMS), "keras_initkit_light"}
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -29,7 +29,9 @@ _PHASES = {
 _BACKWARD = ("backprop", "gradient")
 # Statistics that may be near 0 where the tensor is not: read against its rms.
 _CANCELLING = ("mean", "std", "min", "max")
-_SHARES = ("zero_fraction", "dead_fraction", "saturation_fraction")
+_SHARES = {
+    s.name for s in schema.STATISTICS.values() if (s.unit, s.maximum) == ("1", 1)
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,7 +283,7 @@ class _Pair:
                 scale[..., column] = np.fmax(scale[..., column], rms)
         if self.kind == "histogram":
             scale[:] = 1.0
-        for name in set(self.columns) & set(_SHARES):
+        for name in _SHARES.intersection(self.columns):
             scale[..., self.columns.index(name)] = 1.0
         finite = np.isfinite(absolute) & np.isfinite(scale) & (scale > 0)
         ratio = np.divide(absolute, scale, out=absolute.copy(), where=finite)

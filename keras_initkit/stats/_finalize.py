@@ -1,6 +1,7 @@
 """From partials to statistics, and the merging of partials (numpy, float64)."""
 
 import typing
+from collections.abc import Callable
 
 import numpy as np
 
@@ -9,6 +10,18 @@ from keras_initkit.stats.partials import PARTIALS
 from keras_initkit_light.stats.definition import Partials
 
 _AT = {name: index for index, name in enumerate(PARTIALS)}
+
+
+# How the partials of two parts are merged, all but the moments. The Gram matrix is that
+# of rows of all parts, on each of them.
+MERGED: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "count": np.add,
+    "min": np.minimum,
+    "max": np.maximum,
+    "nonfinite": np.add,
+    "gram_trace": lambda one, other: one,
+    "gram_norm_squared": lambda one, other: one,
+}
 
 
 def merge(parts):
@@ -44,12 +57,7 @@ def _merge_two(one, other):
         # Infinite means of one sign do not differ by NaN.
         total = one[:, _AT["mean"]] + other[:, _AT["mean"]]
         merged[:, _AT["mean"]] = np.where(np.isinf(total), total, mean)
-    for name, combine in (
-        ("min", np.minimum),
-        ("max", np.maximum),
-        ("nonfinite", np.add),
-        ("count", np.add),
-    ):
+    for name, combine in MERGED.items():
         column = _AT[name]
         merged[:, column] = combine(one[:, column], other[:, column])
     return merged

@@ -137,7 +137,7 @@ def _finish(sums, sizes, values, wanted=None):
     of_sums = moments.of_sums(sums, sizes)
     needed = ~of_sums.all_settled
     entries = values(needed if wanted is None else needed | wanted)
-    found = {"moments": moments.finished(of_sums, sizes, lambda: entries)}
+    found = {"moments": moments.settled_with_care(of_sums, sizes, lambda: entries)}
     if wanted is not None:
         found["histogram"] = histogram.counts_of_all(entries, sizes, wanted)
     return found
@@ -228,7 +228,7 @@ def _moments(rows, kind, wanted, in_place):
         sums = tf.reshape(tf.cast(tf.stack(sums), tf.float64), [1, _SUMS])
         of_sums = moments.of_sums(sums, sizes)
         values = functools.partial(flat, rows.values)
-        found = {"moments": moments.finished(of_sums, sizes, values)}
+        found = {"moments": moments.settled_with_care(of_sums, sizes, values)}
     if wanted is not None:
         found["histogram"] = histogram.counts_of_one(rows, wanted, kind.compiled)
     return found

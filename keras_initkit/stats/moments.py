@@ -103,7 +103,7 @@ def of_sums(sums, sizes):
     return OfSums(count, half_square, low, high, middle, settled, all_settled)
 
 
-def finished(found, sizes, values):
+def settled_with_care(found, sizes, values):
     """Finishes the moments of tensors: whether any of them takes care is asked once.
 
     What a condition may read is kept until its answer is known: large tensors are

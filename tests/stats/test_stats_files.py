@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_initkit import schema, stats
+from keras_initkit.stats import _finalize
 from keras_initkit_light import stats as files
 
 X = np.random.default_rng(0).standard_normal((16, 6)).astype(np.float32)
@@ -35,6 +36,10 @@ def test_units_are_dead_whether_or_not_they_are_compared():
     )
     dead = values[:, list(schema.STATISTICS).index("dead_fraction")]
     np.testing.assert_allclose(dead, [1 / 6, np.nan])
+
+
+def test_it_is_said_of_each_partial_how_parts_are_merged():
+    assert {*_finalize.MERGED, "mean", "m2"} == set(stats.PARTIALS)
 
 
 @pytest.mark.parametrize(

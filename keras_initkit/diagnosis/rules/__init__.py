@@ -12,7 +12,7 @@ from keras_initkit.diagnosis.rules import (  # noqa: I001  (in the order of the 
     progress as progress,
     activations as activations,
     representation as representation,
-    depth as depth,
+    phases as phases,
     weights as weights,
     rates as rates,
     loss as loss,

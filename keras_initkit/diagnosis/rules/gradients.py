@@ -78,7 +78,7 @@ def _starts_from_zero(record: RunRecord) -> bool:
     return any(key in zero and size > 0 for key, size in moves)
 
 
-_FALL = Threshold(
+_CHANGE = Threshold(
     2.0,
     "decades",
     "fitted change of the kernels' gradient rms over the whole depth, as a factor 100",
@@ -91,7 +91,7 @@ _FALL = Threshold(
     needs=("gradient/rms",),
     reference=f"{_common.GLOROT}; {_common.AUTOTRAINER}",
     thresholds={
-        "decades": _FALL,
+        "decades": _CHANGE,
         "ratio": Threshold(
             1e-3,
             "1",
@@ -176,7 +176,7 @@ def vanishing_gradient(
     needs=("gradient/rms",),
     reference=f"{_common.GLOROT}; {_common.AUTOTRAINER}; {_PASCANU}",
     thresholds={
-        "decades": _FALL,
+        "decades": _CHANGE,
         "ratio": Threshold(
             1e3,
             "1",
