@@ -42,23 +42,29 @@ import numpy as np
 import keras_initkit as kik
 model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)])
 plan, diagnosis = kik.recommend(model), kik.diagnose(model, np.ones((8, 4)))
+record, findings, lint = diagnosis.record, diagnosis.findings, kik.lint(model)
 """
+RESULTS = ("plan", "diagnosis", "record", "findings", "lint")
+PLOTS = ("diagnosis.plot()", "record.plot()")
 
 
 def test_each_result_is_one_output_of_its_cell(tmp_path):
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
-    shown, printed = ("plan", "diagnosis"), ("print(plan)", "print(diagnosis)")
-    cells = [MODEL, *shown, *printed, "diagnosis.show()", "diagnosis.plot()"]
+    printed = [f"print({name})" for name in RESULTS]
+    cells = [MODEL, *RESULTS, *printed, "diagnosis.show()", *PLOTS]
     notebook = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, cells)])
     execute(nbclient, notebook, tmp_path)
-    _, *results = (cell.outputs for cell in notebook.cells)
-    outputs = [output for (output,) in results]
-    kinds = [set(output.get("data", ())) for output in outputs]
-    assert kinds[:2] == [{"text/plain", "text/html"}] * 2
-    assert [output.get("name") for output in outputs[2:4]] == ["stdout"] * 2
-    assert "text/html" in kinds[4]
-    assert "image/png" in kinds[5]
+    outputs = {cell.source: cell.outputs for cell in notebook.cells[1:]}
+    assert {source: len(shown) for source, shown in outputs.items()} == dict.fromkeys(
+        outputs, 1
+    )
+    kinds = {source: set(one.get("data", ())) for source, (one,) in outputs.items()}
+    for name in RESULTS:
+        assert kinds[name] == {"text/plain", "text/html"}
+    assert [outputs[source][0].get("name") for source in printed] == ["stdout"] * 5
+    assert "text/html" in kinds["diagnosis.show()"]
+    assert all("image/png" in kinds[source] for source in PLOTS)
 
 
 def execute(nbclient, notebook, directory):

@@ -82,6 +82,7 @@ class Judge:
         self._cases: dict[tuple[str, str | None], _Case] = {}
         self._begun = self._spent = 0.0
         self._due = 0
+        self._has_asked = False
         self._told: set = set()
 
     def __getstate__(self):
@@ -91,9 +92,15 @@ class Judge:
     @property
     def findings(self):
         """The findings that stand: causes, the gravest first, and what follows."""
-        return diagnosis.in_order(
-            case.finding for case in self._cases.values() if case.cleared is None
-        )
+        cases = self._cases.values()
+        standing = (case.finding for case in cases if case.cleared is None)
+        return diagnosis.Findings(diagnosis.in_order(standing), self._clean())
+
+    def _clean(self):
+        """Says what it means that there is no finding."""
+        if not self.has_rules:
+            return "not judged: the monitor has no rules"
+        return "no finding" if self._has_asked else "not judged: no step was monitored yet"
 
     @property
     def has_rules(self):
@@ -128,6 +135,7 @@ class Judge:
             other.
         """
         started = time.perf_counter()
+        self._has_asked = True
         self._due = max(monitored + 1, math.ceil(_GROWTH * monitored))
         found = self._judge(record)
         opened = []

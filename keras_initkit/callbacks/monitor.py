@@ -435,7 +435,8 @@ class SignalMonitor(keras.callbacks.Callback):
         opened = self._judge.ask(self.record, step, self._monitored)
         if self._judge.has_rules or self._judge.findings:
             # An empty list tells that rules were asked and found nothing.
-            self._log.write_findings(step, self._judge.to_dicts())
+            self.record.findings = self._judge.to_dicts()
+            self._log.write_findings(step, self.record.findings)
         return opened
 
     def _close(self, judge):

@@ -20,6 +20,7 @@ from keras_initkit.diagnosis.depth import (
     weight_layers,
 )
 from keras_initkit.diagnosis.finding import Finding
+from keras_initkit.diagnosis.findings import Findings
 from keras_initkit.diagnosis.judging import judge, layers_of, not_judged, review
 from keras_initkit.diagnosis.linting import lint
 from keras_initkit.diagnosis.registry import (
@@ -44,6 +45,7 @@ __all__ = [
     "consequences",
     "layers_of",
     "Finding",
+    "Findings",
     "SEVERITIES",
     "RULES",
     "REVIEWS",

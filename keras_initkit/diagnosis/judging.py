@@ -1,7 +1,7 @@
 """Asking the rules about a record: while it grows, and when a training has ended."""
 
 from keras_initkit.diagnosis.causes import explained, in_order
-from keras_initkit.diagnosis.finding import Finding
+from keras_initkit.diagnosis.findings import Findings
 from keras_initkit.diagnosis.registry import (
     REVIEWS,
     RULES,
@@ -11,8 +11,13 @@ from keras_initkit.diagnosis.registry import (
 )
 from keras_initkit.recording.record import RunRecord
 
+# What is said of a record in which the rules find nothing.
+_CLEAN = (
+    "no finding; `diagnosis.not_judged(record)` names the rules that could not judge"
+)
 
-def judge(record: RunRecord, rules: Rules = None) -> list[Finding]:
+
+def judge(record: RunRecord, rules: Rules = None) -> Findings:
     """Judges a run by the rules.
 
     Args:
@@ -22,8 +27,8 @@ def judge(record: RunRecord, rules: Rules = None) -> list[Finding]:
             of all: `{rule: {threshold: value}}`, `None` to leave a rule out.
 
     Returns:
-        Findings, consequences behind their causes; these the gravest first, then by
-        step, then in the order of the rules and of the layers.
+        `Findings`, a list, consequences behind their causes; these the gravest first,
+        then by step, then in the order of the rules and of the layers.
 
     Raises:
         TypeError: If `rules` are no names, and no such dict.
@@ -31,10 +36,10 @@ def judge(record: RunRecord, rules: Rules = None) -> list[Finding]:
     """
     (asked,) = asked_of(rules, RULES)
     found = found_by(RULES, asked, record)
-    return in_order(explained(found, layers_of(record)))
+    return Findings(in_order(explained(found, layers_of(record))), _CLEAN)
 
 
-def review(record: RunRecord, *, rules: Rules = None) -> list[Finding]:
+def review(record: RunRecord, *, rules: Rules = None) -> Findings:
     """Judges a training that has ended: what it showed, and how it ended.
 
     Args:
@@ -44,7 +49,7 @@ def review(record: RunRecord, *, rules: Rules = None) -> list[Finding]:
             `judge`; all by default.
 
     Returns:
-        List of `Finding`: those of `judge`, and of the rules of `diagnosis.REVIEWS`:
+        `Findings`, a list: those of `judge`, and of the rules of `diagnosis.REVIEWS`:
         whether the loss was still falling, whether it stands still beside units that
         are dead, whether the model has learnt its examples by heart. In the order of
         `judge`.
@@ -72,7 +77,7 @@ def review(record: RunRecord, *, rules: Rules = None) -> list[Finding]:
     both = RULES | REVIEWS
     (asked,) = asked_of(rules, both)
     found = found_by(both, asked, record)
-    return in_order(explained(found, layers_of(record)))
+    return Findings(in_order(explained(found, layers_of(record))), _CLEAN)
 
 
 def layers_of(record: RunRecord) -> list[str]:

@@ -243,9 +243,11 @@ def diagnose(
                 spectrum = jacobian_of(model, x, notes)
             except Exception as error:  # whatever the user's own `call` raises
                 notes.append(f"No Jacobian: its forward pass {told(error)}.")
+    findings = _findings(model, record, of_record, of_model)
+    record.findings = [one.to_dict() | {"cleared": None} for one in findings]
     return DiagnosisResult(
         model=model.name,
-        findings=_findings(model, record, of_record, of_model),
+        findings=findings,
         not_judged=diagnosis.not_judged(record, of_record),
         record=record,
         profile=layer_profiles(record, expected),
@@ -344,7 +346,7 @@ def _findings(model, record, of_record, of_model):
         if diagnosis.causes.place_of(finding) not in told
     ]
     found = diagnosis.explained(measured + static, diagnosis.layers_of(record))
-    return diagnosis.in_order(found)
+    return diagnosis.Findings(diagnosis.in_order(found))
 
 
 def _chance(record):

@@ -24,6 +24,7 @@ class Contents:
         default_factory=dict
     )
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    findings: list[dict[str, Any]] | None = None
     thins: bool = True
     missing: list[Missing] = dataclasses.field(default_factory=list)
     _thinning: dict[str, Thinning] = dataclasses.field(

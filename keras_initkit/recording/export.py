@@ -19,6 +19,7 @@ from keras_initkit.recording.damage import RunDamagedError
 from keras_initkit.recording.kinds import KINDS
 from keras_initkit.recording.log import storage
 from keras_initkit.recording.series import SignalSeries
+from keras_initkit.report.finite import finite
 from keras_initkit_light.format import sealing
 
 # JSON has no such numbers; these are the words that protocol buffers use.
@@ -44,6 +45,7 @@ def write_json(record: Contents, path: str | os.PathLike[str]) -> None:
     """Writes everything recorded; see `RunRecord.to_json`."""
     content = {
         "metadata": record.metadata,
+        "findings": finite(record.findings),
         "scalars": {
             name: {"steps": steps, "values": [_number(value) for value in values]}
             for name, (steps, values) in record.scalars.items()
@@ -87,6 +89,8 @@ def read_json(record: Contents, path: str | os.PathLike[str]) -> None:
 def _take_in(record: Contents, content: dict[str, Any]) -> None:
     """Adds what an object holds; anything may be raised where that is no record."""
     record.metadata.update(dict(content["metadata"]))
+    findings = content.get("findings")  # older files have none
+    record.findings = None if findings is None else [dict(one) for one in findings]
     for kind, known in KINDS.items():
         for name, fields in content[known.store].items():
             record.store(kind)[name] = _from_dict(record, kind, fields)

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording import difference, export
+from keras_initkit.recording import difference, export, pictures
 from keras_initkit.recording.contents import Contents, names_in
 from keras_initkit.recording.log import reader, storage
 from keras_initkit.recording.log.runs import RunInfo, list_runs
 from keras_initkit.recording.series import SignalSeries
+from keras_initkit.report import record_plot, record_table
+from keras_initkit.report.tables import Printed
 
 
 @dataclasses.dataclass
-class RunRecord(Contents):
-    """Everything recorded of a run.
+class RunRecord(Printed, Contents):
+    """Everything recorded of a run. Printed, a table; in a notebook, HTML.
 
     Memory is bounded: beyond a bound (2,000 steps of statistics and metrics, 200 of
     histograms, 500 over time) the newest half is kept whole, and of the older steps,
@@ -38,6 +40,9 @@ class RunRecord(Contents):
         metadata: JSON-able facts about the run: `"layers"` (path, class, activation,
             weights and their roles of each layer), `"model"`, `"data_version"`,
             `"untapped"` (layer path and reason), `"run"` (the run's id on disk)...
+        findings: What the rules last said: dicts of the fields of a `Finding`, with the
+            step at which it had `"cleared"` (`None` if it stands) and the `"unit"` of
+            what was measured. `None` where no rules were asked.
         thins: Whether old steps thin out.
         missing: What a log has lost, of a record that was read from one: `Missing`,
             with the file, the place in it and what it was. Empty where all is there.
@@ -199,8 +204,8 @@ class RunRecord(Contents):
         steps, values}}`, the values in one list, row by row (C order of `(steps,
         tensors, columns)`), nine digits each, `"NaN"`, `"Infinity"` and `"-Infinity"`
         for what is not finite; `scalars` holds `{name: {steps, values}}`; beside them
-        stand `metadata`, the version `v` of the format and a checksum of all that
-        follows it, `crc32`.
+        stand `metadata` and `findings`, the version `v` of the format and a checksum of
+        all that follows it, `crc32`.
 
         Args:
             path: The file; one that is there is replaced when all is written.
@@ -262,6 +267,62 @@ class RunRecord(Contents):
         record = cls(thins=thin)
         reader.read_run(record, storage.checked(log_dir, "log_dir"), run)
         return record
+
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        signal: str | None = None,
+        statistic: str | None = None,
+    ) -> Any:
+        """Draws the run: signals against depth, over the steps, loss and findings.
+
+        Signals against depth are those of the first and the last monitored step; what
+        is exactly 0 stands on a line of its own. Of weights, kernels are drawn. The
+        loss is that of the batches since the monitored step before, where Keras's
+        running means can be taken apart; dotted lines tell since when the causes in
+        `findings` are there.
+
+        Args:
+            path: File to save the figure to as well (PNG, or what the suffix says).
+            signal: Name of a signal: the picture is of this one alone.
+            statistic: One of its statistics, `"rms"` by default.
+
+        Returns:
+            The `matplotlib` figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            KeyError: If the signal was not recorded, or has no such statistic.
+            ValueError: If nothing was recorded, or a statistic is named and no signal.
+
+        Example:
+        >>> import numpy as np
+        >>> from keras_initkit.schema import TensorKey, statistics_of
+        >>> record = RunRecord()
+        >>> values = np.ones((1, len(statistics_of("gradient"))), np.float32)
+        >>> _ = record.add("gradient", (TensorKey("dense", "kernel"),), 0, values)
+        >>> len(record.plot(signal="gradient", statistic="norm").axes)  # one a scale
+        3
+        """
+        for name, value in (("signal", signal), ("statistic", statistic)):
+            if value is not None:
+                _check_text(name, value)
+        title = pictures.title_of(self)
+        if signal is not None:
+            course = pictures.course_of(self, signal, statistic or "rms")
+            return record_plot.signal(title, course, path)
+        if statistic is not None:
+            raise ValueError(
+                "`statistic` needs the `signal` it is of, such as "
+                f"`plot(signal='gradient', statistic={statistic!r})`. "
+                "Received: signal=None"
+            )
+        profiles, heat = pictures.profiles_of(self), pictures.heat_of(self)
+        return record_plot.overview(title, profiles, heat, pictures.loss_of(self), path)
+
+    def __rich__(self) -> Any:
+        return record_table.render(pictures.title_of(self), pictures.facts_of(self))
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{n}: {len(s)} steps" for n, s in self.series.items())

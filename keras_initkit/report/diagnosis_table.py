@@ -54,18 +54,37 @@ def render(
     return rich.console.Group(*parts)
 
 
+def render_findings(
+    causes: Sequence[tuple[Any, str]], clean: str
+) -> rich.console.RenderableType:
+    """Returns findings: how many there are, and advice.
+
+    Args:
+        causes: As in `render`.
+        clean: What is said where there are none.
+    """
+    if not causes:
+        return rich.text.Text(clean, style="green")
+    counts = rich.text.Text("  ").join(_counts(causes))
+    return rich.console.Group(counts, *_advice(causes))
+
+
+def _counts(causes):
+    """Yields how many findings there are of each severity, the gravest first."""
+    severities = [finding.severity for finding, _ in causes]
+    for severity in reversed(SEVERITIES):
+        if count := severities.count(severity):
+            plural = "s" if count > 1 and severity != "info" else ""
+            yield rich.text.Text(f"{count} {severity}{plural}", _COLOURS[severity])
+
+
 def _headline(model, loss, chance, causes):
-    counts: dict[str, int] = {}
-    for finding, _ in causes:
-        counts[finding.severity] = counts.get(finding.severity, 0) + 1
     text = rich.text.Text()
     text.append(model, style="bold")
-    if not counts:
+    if not causes:
         text.append(": nothing found that would keep it from learning", style="green")
-    for severity in reversed(SEVERITIES):
-        if severity in counts:
-            plural = "s" if counts[severity] > 1 and severity != "info" else ""
-            text.append(f"  {counts[severity]} {severity}{plural}", _COLOURS[severity])
+    for count in _counts(causes):
+        text.append("  ").append(count)
     if loss is not None:
         text.append(f"  loss {loss:.4g}")
         if chance is not None:

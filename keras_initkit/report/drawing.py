@@ -232,9 +232,19 @@ def show_two_decades(axes: Any) -> None:
 
 
 def label_layers(
-    axes: Any, names: Sequence[str], label: str = "layer, from input to output"
+    axes: Any,
+    names: Sequence[str],
+    label: str = "layer, from input to output",
+    *,
+    upright: bool = False,
 ) -> list[int]:
     """Names the layers below axes, at most 16 of them, without the path they share.
+
+    Args:
+        axes: Axes of matplotlib.
+        names: Names, from input to output.
+        label: Label of the axis.
+        upright: Whether the layers stand beside the axes, not below.
 
     Returns:
         The numbers of the layers that are named.
@@ -242,8 +252,12 @@ def label_layers(
     ticks = list(range(0, len(names), -(-len(names) // _MOST_NAMES) or 1))
     shared = shared_prefix(names)
     shown = [names[tick].removeprefix(shared) for tick in ticks]
-    axes.set_xticks(ticks, shown, rotation=40, ha="right", fontsize=8)
-    axes.set_xlabel(label)
+    if upright:
+        axes.set_yticks(ticks, shown, fontsize=8)
+        axes.set_ylabel(label)
+    else:
+        axes.set_xticks(ticks, shown, rotation=40, ha="right", fontsize=8)
+        axes.set_xlabel(label)
     return ticks
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from keras_initkit.diagnosis._rule import Subject
 from keras_initkit.diagnosis.causes import explained, in_order
 from keras_initkit.diagnosis.finding import Finding
+from keras_initkit.diagnosis.findings import Findings
 from keras_initkit.diagnosis.linting import activations as activations
 from keras_initkit.diagnosis.linting import drift as drift
 from keras_initkit.diagnosis.linting import losses as losses
@@ -21,7 +22,7 @@ from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
 
 
-def lint(model: Any, *, rules: Rules = None) -> list[Finding]:
+def lint(model: Any, *, rules: Rules = None) -> Findings:
     """Checks a Keras model without data, before it is trained.
 
     Judges the structure: the last activation against the loss, activations inside, the
@@ -36,7 +37,8 @@ def lint(model: Any, *, rules: Rules = None) -> list[Finding]:
             `{rule: {threshold: value}}`, `None` to leave a rule out. All by default.
 
     Returns:
-        List of `Finding`, the gravest first; their `step` is `None`.
+        `Findings`, a list, the gravest first; their `step` is `None`. Printed, advice;
+        an empty one says that nothing was found.
 
     Raises:
         ValueError: If there is no rule or threshold of such a name.
@@ -60,7 +62,18 @@ def lint(model: Any, *, rules: Rules = None) -> list[Finding]:
         if thresholds is not None
         for finding in _found(name, subject, thresholds)
     ]
-    return in_order(explained(found, [path for path, _ in subject.layers]))
+    found = in_order(explained(found, [path for path, _ in subject.layers]))
+    count = sum(thresholds is not None for thresholds in asked.values())
+    return Findings(found, _clean(model, count))
+
+
+def _clean(model: Any, count: int) -> str:
+    """Says that checks found nothing, and what they have not looked at."""
+    checks = "1 check" if count == 1 else f"{count} checks"
+    text = f"{model.name}: {checks} without data found nothing"
+    if not model.built:
+        text += "; its weights are not built yet, and were not judged"
+    return f"{text}. `kik.diagnose(model, x, y)` looks at a batch as well."
 
 
 def _found(

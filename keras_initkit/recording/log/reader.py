@@ -175,6 +175,8 @@ class _Reading:
             content = sealing.unseal(text_of(value))
             if tag == schema.RUN_TAG:
                 self._record.metadata.update(content)
+            else:
+                self._record.findings = content.get("findings")
         else:
             self._take_chunk(value)
 
