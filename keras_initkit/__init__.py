@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from keras_initkit.diagnosis import lint as lint
     from keras_initkit.diagnosis import review as review
     from keras_initkit.experiments import compare as compare
+    from keras_initkit.inspection import activations as activations
     from keras_initkit.inspection import coordinate_check as coordinate_check
     from keras_initkit.inspection import diagnose as diagnose
+    from keras_initkit.inspection import gradients as gradients
     from keras_initkit.inspection import learning_rate_trial as learning_rate_trial
     from keras_initkit.inspection import over_draws as over_draws
     from keras_initkit.recording import RunRecord as RunRecord
@@ -88,6 +90,8 @@ _ROOM_OF = {
     "metainit": "reinit",
     "coordinate_check": "inspection",
     "over_draws": "inspection",
+    "activations": "inspection",
+    "gradients": "inspection",
     "learning_rate_trial": "inspection",
     "compare": "experiments",
 }

@@ -30,6 +30,8 @@ BY_PLACE = {
     "coordinate_check": ("build_model", "x", "y"),
     "over_draws": ("model", "x", "initializer"),
     "learning_rate_trial": ("model", "x", "y"),
+    "activations": ("model", "x"),
+    "gradients": ("model", "x", "y"),
     "compare": ("build_model", "data", "initializers"),
     "data.load": ("name", "source"),
     "models.build": ("name", "initializer"),
@@ -37,6 +39,7 @@ BY_PLACE = {
     "initializers.for_layer": ("layer", "identifier", "weight"),
     "diagnosis.judge": ("record", "rules"),
     "RunRecord.load": ("log_dir",),
+    "RunRecord.plot": ("self", "path"),
     "RunRecord.profile": ("self", "signal", "statistic"),
     "RunRecord.through_time": ("self", "signal", "layer"),
 }

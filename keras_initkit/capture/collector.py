@@ -345,7 +345,7 @@ def _row(signal, key, shape, reduction, initial):
 def _saturation(activation):
     """The magnitude beyond which one of Keras's activations saturates, if it does."""
     name = getattr(activation, "__name__", "")
-    known = name in theory.activations.names()
+    known = name in theory.activation_functions.names()
     if known and getattr(keras.activations, name, None) is activation:
         return theory.saturation(name)
     return None

@@ -1,8 +1,11 @@
-"""One step outside `fit`: measured as in training, and applied to copies only."""
+"""One step outside `fit`: measured as in training, or its values as they are."""
 
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_initkit import schema
@@ -14,6 +17,8 @@ from keras_initkit.capture.step_statistics import Reader
 from keras_initkit.structure.layers import weight_names
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.values import float8_as_tensors
+
+Arrays = dict[schema.TensorKey, np.ndarray]
 
 
 def observe(model, compute_loss, histograms=True):
@@ -83,3 +88,99 @@ def _copied_optimizer(model, copies):
         return copied(original, copies, gradient_accumulation_steps=None)
     except Exception:  # whatever a user's own optimizer raises
         return None
+
+
+class Seen(NamedTuple):
+    """What of a pass was seen.
+
+    Attributes:
+        arrays: `{signal: {key: array}}`, in forward order.
+        unseen: `{layer: why it, or a signal of it, was not}`.
+    """
+
+    arrays: dict[str, Arrays]
+    unseen: dict[str, str]
+
+
+class Keeper(Collector):
+    """Keeps the tensors of one eager step as they are."""
+
+    def add(self, signal, key, tensor, activation=None):
+        """Keeps a tensor."""
+        if signal in self.signals:
+            self._seen[signal][key] = tensor
+
+    def arrays(self, signal):
+        """Returns `{key: array}` of a signal, in forward order."""
+        kept = self._seen[signal]
+        return {
+            key: keras.ops.convert_to_numpy(kept[key])
+            for key in sorted(kept, key=self._depth)
+        }
+
+
+def outputs_of_layers(model: keras.Model, layers: Any, run: Callable[[], Any]) -> Seen:
+    """Returns the outputs of layers in one forward pass.
+
+    Args:
+        model: A built Keras model.
+        layers: What `Selection` takes.
+        run: Function without arguments: evaluates the model.
+    """
+    with _kept(model, layers, ("activation",)) as (keeper, unseen):
+        run()
+    return Seen({"activation": keeper.arrays("activation")}, unseen | keeper.unseen())
+
+
+def gradients_of_loss(
+    model: keras.Model, layers: Any, compute_loss: Callable[[], Any]
+) -> tuple[Seen, float]:
+    """Returns the gradients of a loss in one forward and backward pass.
+
+    Args:
+        model: A built Keras model.
+        layers: What `Selection` takes.
+        compute_loss: Function without arguments: evaluates the model and returns the
+            scalar loss.
+
+    Returns:
+        `Seen`, with respect to outputs of layers (`"backprop"`) and to their trainable
+        weights (`"gradient"`), those that the loss does not depend on unseen; the loss.
+    """
+    names = weight_names(model, Selection(layers))
+    weights = [v for v in model.trainable_variables if id(v) in names]
+    with _kept(model, layers, ("backprop", "gradient")) as (keeper, unseen):
+        with tf.GradientTape() as tape, float8_as_tensors(model):
+            loss = compute_loss()
+        found = tape.gradient(loss, [variable.value for variable in weights])
+    for variable, gradient in zip(weights, found, strict=True):
+        key = schema.TensorKey(*names[id(variable)])
+        if gradient is None:
+            reason = f"gradient: the loss does not depend on {key.tensor!r}"
+            keeper.note(key.layer, reason)
+        else:
+            keeper.add("gradient", key, tf.convert_to_tensor(gradient))
+    arrays = {signal: keeper.arrays(signal) for signal in ("backprop", "gradient")}
+    return Seen(arrays, unseen | keeper.unseen()), float(loss)
+
+
+@contextlib.contextmanager
+def _kept(
+    model: keras.Model, layers: Any, signals: tuple[str, ...]
+) -> Iterator[tuple[Keeper, dict[str, str]]]:
+    """Taps layers; yields what keeps their tensors, and which are not tapped and why.
+
+    Raises:
+        ValueError: If none of the layers can be tapped, or one is not there.
+    """
+    chosen, untapped = tapped_layers.choose_layers(model, Selection(layers))
+    reasons = {one.layer: one.reason for one in untapped}
+    if not chosen:
+        told = "; ".join(f"{layer!r} {reason}" for layer, reason in reasons.items())
+        raise ValueError(
+            f"`layers` must name a layer whose outputs can be looked at: {told}. "
+            f"Received: layers={layers!r}"
+        )
+    keeper = Keeper(signals)
+    with taps.installed(chosen, [], dict), keeper.listening():
+        yield keeper, reasons

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_initkit.theory import activations as theory_activations
+from keras_initkit.theory import activation_functions
 
 
 def to_theory(activation):
@@ -21,16 +21,16 @@ def to_theory(activation):
         ValueError: If it is unknown, or mixes the values of an axis (softmax).
     """
     if activation is None:
-        return theory_activations.resolve("linear")
-    if isinstance(activation, (str, theory_activations.Activation)):
-        return theory_activations.resolve(activation)
+        return activation_functions.resolve("linear")
+    if isinstance(activation, (str, activation_functions.Activation)):
+        return activation_functions.resolve(activation)
     if isinstance(activation, keras.layers.Layer):
         return _of_layer(activation)
     name = getattr(activation, "__name__", None)
     if name and getattr(keras.activations, name, None) is activation:
-        return theory_activations.resolve(name)
+        return activation_functions.resolve(name)
     if not callable(activation):
-        return theory_activations.resolve(activation)  # raises
+        return activation_functions.resolve(activation)  # raises
 
     def function(x):
         # 32 bits where the backend knows no 64 (JAX by default).
@@ -38,7 +38,7 @@ def to_theory(activation):
         return keras.ops.convert_to_numpy(activation(tensor))
 
     function.__name__ = name or type(activation).__name__
-    return theory_activations.resolve(function)
+    return activation_functions.resolve(function)
 
 
 def _float():
@@ -47,18 +47,18 @@ def _float():
 
 def _of_layer(layer):
     if isinstance(layer, keras.layers.LeakyReLU):
-        return theory_activations.leaky_relu(layer.negative_slope)
+        return activation_functions.leaky_relu(layer.negative_slope)
     if isinstance(layer, keras.layers.PReLU):
         # Its slopes start from `alpha_initializer`, zeros by default.
-        return theory_activations.resolve("relu")
+        return activation_functions.resolve("relu")
     if isinstance(layer, keras.layers.ELU):
-        return theory_activations.elu(layer.alpha)
+        return activation_functions.elu(layer.alpha)
     if isinstance(layer, keras.layers.ReLU):
-        return theory_activations.relu(
+        return activation_functions.relu(
             layer.negative_slope, layer.max_value, layer.threshold
         )
     if isinstance(layer, keras.layers.Softmax):
-        return theory_activations.resolve("softmax")
+        return activation_functions.resolve("softmax")
     if isinstance(layer, keras.layers.Activation):
         return to_theory(layer.activation)
     raise ValueError(

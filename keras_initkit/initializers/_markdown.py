@@ -9,7 +9,7 @@ import re
 from keras_initkit import theory
 from keras_initkit.initializers._base import KIT_CLASSES
 from keras_initkit.initializers._catalog import catalog
-from keras_initkit.theory import activations
+from keras_initkit.theory import activation_functions
 
 _HEAD = """\
 # Initializers
@@ -91,7 +91,7 @@ def markdown():
         "| phi | E[phi] | E[phi²] | forward | backward | variance | torch | χ₁ |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in activations.names():
+    for name in activation_functions.names():
         m = theory.moments(name)
         torch = theory.gains.TORCH_GAINS.get(name)
         numbers = (

@@ -11,8 +11,18 @@ from keras_initkit.inspection._learning_rate_trial import (
 )
 from keras_initkit.inspection.draws import DrawsResult, Estimate, over_draws
 from keras_initkit.inspection.trial_verdict import Tried
+from keras_initkit.inspection.values import (
+    GradientsResult,
+    Values,
+    activations,
+    gradients,
+)
 
 __all__ = [
+    "activations",
+    "gradients",
+    "Values",
+    "GradientsResult",
     "diagnose",
     "DiagnosisResult",
     "coordinate_check",

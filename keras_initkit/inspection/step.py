@@ -17,8 +17,14 @@ from keras_initkit.structure.needs import tensorflow as tf
 LARGEST_BATCH = 256
 
 
-def one_batch(x, y, notes):
+def one_batch(x, y, notes, most=LARGEST_BATCH):
     """Returns inputs, targets and sample weights of one batch, as tensors.
+
+    Args:
+        x: Inputs, or a data set whose first batch is taken.
+        y: Targets, or `None`.
+        notes: List that what is left out is told in.
+        most: Examples of longer arrays that make the batch; `None` for all.
 
     Raises:
         TypeError: If they are no arrays.
@@ -45,11 +51,11 @@ def one_batch(x, y, notes):
             f"Received: {tuple(sorted(sizes))} examples."
         )
     (size,) = sizes
-    if size > LARGEST_BATCH:
-        notes.append(f"The first {LARGEST_BATCH} of {size} examples are the batch.")
+    if most is not None and size > most:
+        notes.append(f"The first {most} of {size} examples are the batch.")
 
     def tensor(value):
-        return None if value is None else as_tensor(value[:LARGEST_BATCH])
+        return None if value is None else as_tensor(value[:most])
 
     return tuple(keras.tree.map_structure(tensor, one) for one in (x, y, weights))
 

@@ -5,8 +5,8 @@ Notation of Poole et al. 2016 and Schoenholz et al. 2017: weights of variance
 """
 
 from keras_initkit.theory._closed_forms import Moments as Moments
-from keras_initkit.theory.activations import Activation as Activation
-from keras_initkit.theory.activations import saturation as saturation
+from keras_initkit.theory.activation_functions import Activation as Activation
+from keras_initkit.theory.activation_functions import saturation as saturation
 from keras_initkit.theory.expectation import Expected as Expected
 from keras_initkit.theory.expectation import expect as expect
 from keras_initkit.theory.gains import gain as gain

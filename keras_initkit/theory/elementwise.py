@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from keras_initkit.structure.values import array
-from keras_initkit.theory import activations
+from keras_initkit.theory import activation_functions
 from keras_initkit.theory._quadrature import Array
-from keras_initkit.theory.activations import Activation
+from keras_initkit.theory.activation_functions import Activation
 from keras_initkit.theory.gains import moments
 from keras_initkit.theory.signals import (
     DRAWS,
@@ -86,16 +86,18 @@ def activation_of(layer: Any, arguments: tuple[Any, ...] = ()) -> Activation:
     """
     name = type(layer).__name__
     if name == "LeakyReLU":
-        return activations.leaky_relu(float(layer.negative_slope))
+        return activation_functions.leaky_relu(float(layer.negative_slope))
     if name == "PReLU":
         alpha = array(layer.alpha)
         if np.ptp(alpha) > 1e-6:
             raise Untreatable("its units have slopes of their own")
-        return activations.leaky_relu(float(np.mean(alpha)))
+        return activation_functions.leaky_relu(float(np.mean(alpha)))
     if name == "ELU":
-        return activations.elu(float(layer.alpha))
+        return activation_functions.elu(float(layer.alpha))
     if name == "ReLU":
-        return activations.relu(layer.negative_slope, layer.max_value, layer.threshold)
+        return activation_functions.relu(
+            layer.negative_slope, layer.max_value, layer.threshold
+        )
     if not hasattr(layer, "activation"):
         return _of_operation(layer, arguments)
     return resolve_function(layer.activation)
@@ -105,8 +107,8 @@ def _of_operation(operation: Any, arguments: tuple[Any, ...]) -> Activation:
     """Returns the activation of an operation, with all that it was made with."""
     name, further = type(operation).__name__.lower(), arguments[1:]
     made = _made_with(operation)
-    if not made and not further and name in activations.names():
-        return activations.resolve(name)
+    if not made and not further and name in activation_functions.names():
+        return activation_functions.resolve(name)
     key = f"{name} {sorted(made.items())} {further}"
     if key not in _OPERATIONS:
 
@@ -114,7 +116,7 @@ def _of_operation(operation: Any, arguments: tuple[Any, ...]) -> Activation:
             y = operation.call(keras.ops.convert_to_tensor(x), *further)
             return np.asarray(keras.ops.convert_to_numpy(y))
 
-        found = activations.resolve(function)
+        found = activation_functions.resolve(function)
         _OPERATIONS[key] = dataclasses.replace(found, name=key)
     return _OPERATIONS[key]
 
@@ -136,9 +138,9 @@ def resolve_function(function: Any) -> Activation:
     module = str(getattr(function, "__module__", "keras"))
     try:
         if function is None:
-            return activations.resolve("linear")
+            return activation_functions.resolve("linear")
         if module.partition(".")[0] == "keras" and isinstance(name, str):
-            return activations.resolve(name)
+            return activation_functions.resolve(name)
         return _own(function)
     except ValueError as error:
         raise Untreatable(str(error)) from error
@@ -148,7 +150,7 @@ def resolve_function(function: Any) -> Activation:
 def _own(function: Any) -> Activation:
     """Returns the activation of a user's own function."""
     _check_elementwise(function)
-    return activations.resolve(lambda x: np.asarray(function(x)))
+    return activation_functions.resolve(lambda x: np.asarray(function(x)))
 
 
 def _check_elementwise(function: Any) -> None:

@@ -6,7 +6,11 @@ import numpy as np
 
 from keras_initkit.theory._closed_forms import Moments
 from keras_initkit.theory._quadrature import expectation
-from keras_initkit.theory.activations import Activation, ActivationLike, resolve
+from keras_initkit.theory.activation_functions import (
+    Activation,
+    ActivationLike,
+    resolve,
+)
 
 # torch.nn.init.calculate_gain: what torch states, for whoever ports a model.
 TORCH_GAINS = {

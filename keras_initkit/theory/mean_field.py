@@ -15,7 +15,11 @@ import numpy as np
 from scipy.optimize import brentq
 
 from keras_initkit.theory._quadrature import expectation, expectation_pair
-from keras_initkit.theory.activations import Activation, ActivationLike, resolve
+from keras_initkit.theory.activation_functions import (
+    Activation,
+    ActivationLike,
+    resolve,
+)
 from keras_initkit.theory.gains import moments
 
 # |chi_1 - 1| below which a network counts as critical; quadrature is exact to 1e-13.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scipy.optimize import brentq
 
-from keras_initkit.theory.activations import ActivationLike, resolve
+from keras_initkit.theory.activation_functions import ActivationLike, resolve
 from keras_initkit.theory.gains import moments
 from keras_initkit.theory.mean_field import depth_scale
 

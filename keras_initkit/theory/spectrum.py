@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from keras_initkit.theory._quadrature import expectation
-from keras_initkit.theory.activations import ActivationLike, resolve
+from keras_initkit.theory.activation_functions import ActivationLike, resolve
 
 WEIGHTS = ("gaussian", "orthogonal")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_initkit.theory._quadrature import Array
-from keras_initkit.theory.activations import Activation
+from keras_initkit.theory.activation_functions import Activation
 from keras_initkit.theory.signals import Signal
 
 Shape = tuple[int | None, ...]

@@ -12,6 +12,7 @@ from keras_initkit import experiments, inspection, reinit
 from keras_initkit.diagnosis import Finding
 from keras_initkit.inspection.layer_profile import LayerProfile
 from keras_initkit.recording import RunRecord
+from keras_initkit.schema import TensorKey
 from keras_initkit.structure.in_place import Skipped
 from tests.experiments.results import result_of
 
@@ -83,6 +84,11 @@ RESULTS = {
             reinit.Drawn("a", "bias", "Zeros", 0.0),
         ),
         (),
+    ),
+    "gradients": inspection.GradientsResult(
+        inspection.Values("backprop", {TensorKey("a", "output"): np.ones((3, 2))}, {}),
+        inspection.Values("gradient", {TensorKey("a", "kernel"): np.ones((2, 2))}, {}),
+        1.0, (),
     ),
     "learning_rate_trial": inspection.LearningRateTrialResult(
         (
