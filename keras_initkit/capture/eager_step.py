@@ -105,7 +105,7 @@ class Seen(NamedTuple):
 class Keeper(Collector):
     """Keeps the tensors of one eager step as they are."""
 
-    def add(self, signal, key, tensor, activation=None):
+    def add(self, signal, key, tensor, activation=None, variable=None):
         """Keeps a tensor."""
         if signal in self.signals:
             self._seen[signal][key] = tensor
