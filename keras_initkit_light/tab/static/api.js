@@ -84,9 +84,9 @@ export class Api {
     return [...this._entries.values()].some((entry) => entry.loading);
   }
 
-  /** One column of all tensors: `Map(run -> {parts, notes})`. */
-  statistic(signal, column, kind = 'statistics') {
-    return this._get('statistic', { signal, column, kind }, { sampled: true, quickFirst: true });
+  /** One column of all tensors, of all runs or of one: `Map(run -> {parts, notes})`. */
+  statistic(signal, column, kind = 'statistics', run = null) {
+    return this._get('statistic', { signal, column, kind }, { run, sampled: true, quickFirst: run === null });
   }
 
   /** One tensor, of all runs or of one. */

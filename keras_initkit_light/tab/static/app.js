@@ -9,6 +9,7 @@ import { vectorsOf } from './model.js';
 import { State } from './state.js';
 import { CardView } from './views/card.js';
 import { CompareView } from './views/compare.js';
+import { DifferenceView } from './views/difference.js';
 import { faultsOf, findingsOf, FindingsView } from './views/findings.js';
 import { HeatView } from './views/heat.js';
 import { ProfileView } from './views/profile.js';
@@ -29,6 +30,7 @@ const VIEWS = [
   ['heat', 'Layer × step', HeatView, 'Every layer over the whole training, and histograms'],
   ['findings', 'Findings', FindingsView, 'What the rules found, in all runs'],
   ['compare', 'Compare', CompareView, 'Runs grouped by initializer or another hyperparameter'],
+  ['difference', 'Difference', DifferenceView, 'Two runs, or two steps of one, layer by layer, and where they part'],
   ['time', 'Through time', TimeView, 'Signals of sequence layers at each time step'],
   ['card', 'Run card', CardView, 'What a run is: model, layers, data, schedule'],
 ];
@@ -200,6 +202,7 @@ class App {
       h(
         'main',
         {},
+        h('h1.unseen', {}, 'InitKit'),
         h(
           'header',
           {},

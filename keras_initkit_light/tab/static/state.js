@@ -15,6 +15,7 @@ export const DEFAULTS = {
   theory: true,
   layer: '',
   run: '', // the one looked at
+  against: '', // the run it is compared with; '' the next one, '/' its own first step
   hidden: [],
   filter: '', // of the run list
   group: '',

@@ -49,9 +49,17 @@ def test_hostile_names_are_text(page, server):
     assert "<i>Rule</i>" in finding.inner_text()
     links = finding.locator("a").evaluate_all("all => all.map((a) => a.protocol)")
     assert set(links) == {"https:"}
-    for view in ("profile", "heat", "compare", "card"):
+    for view in ("profile", "heat", "compare", "difference", "card"):
         frame.get_by_role("tab").nth(
-            ["profile", "heat", "findings", "compare", "time", "card"].index(view)
+            [
+                "profile",
+                "heat",
+                "findings",
+                "compare",
+                "difference",
+                "time",
+                "card",
+            ].index(view)
         ).click()
         page.settle()
         assert frame.locator("main img, main script, main i, main b").count() == 0

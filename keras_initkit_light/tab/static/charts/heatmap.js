@@ -2,10 +2,11 @@
 
 import { h } from '../dom.js';
 import { commonPrefix, commonSuffix, shorten } from '../format.js';
+import { Behind } from './behind.js';
 import { everyNth, line, place, surface, themeColors, widest, write } from './canvas.js';
 import { colorOf, css, NONFINITE, ZERO } from './colors.js';
 import { stepScale } from './scale.js';
-import { hideTip, showTip } from './tooltip.js';
+import { hideTip, showTip, tellTip } from './tooltip.js';
 
 const RIGHT = 10;
 const BOTTOM = 22;
@@ -27,7 +28,8 @@ export class HeatMap {
   constructor({ label, onpick }) {
     this.canvas = h('canvas', {
       tabindex: 0,
-      role: 'img',
+      role: 'application',
+      'aria-roledescription': 'heat map',
       'aria-label': label,
       onmousemove: (event) => this._hover(event),
       onmouseleave: () => this._leave(),
@@ -38,13 +40,22 @@ export class HeatMap {
       onkeydown: (event) => this._key(event, onpick),
       onblur: () => this._leave(),
     });
-    this.element = h('div.chart', {}, this.canvas);
+    this._behind = new Behind(() => this._rows());
+    this.element = h('div.chart', {}, this.canvas, this._behind.element);
     this._cursor = null;
   }
 
   show(spec) {
     this.spec = spec;
     this._draw();
+    this._behind.update();
+  }
+
+  /** What is drawn, as a table: a row a name, a column a step. */
+  _rows() {
+    const { names, steps, value } = this.spec ?? { names: [], steps: [] };
+    const rows = names.map((name, row) => [name, steps.map((_, column) => value(column, row))]);
+    return { corner: 'step', columns: steps.map(String), rows };
   }
 
   _layout() {
@@ -173,7 +184,7 @@ export class HeatMap {
     ];
     this._draw();
     const box = this.canvas.getBoundingClientRect();
-    showTip(box.left + box.width / 2, box.top + 20, this.spec.tip(...this._cursor));
+    tellTip(box.left + box.width / 2, box.top + 20, this.spec.tip(...this._cursor));
     return undefined;
   }
 

@@ -1,10 +1,11 @@
 // Lines over layers or steps, with a lane for zeros and one for what is not finite.
 
 import { h } from '../dom.js';
-import { commonPrefix, commonSuffix, shorten } from '../format.js';
+import { commonPrefix, commonSuffix, short, shorten } from '../format.js';
+import { Behind } from './behind.js';
 import { everyNth, line, place, surface, themeColors, widest, write } from './canvas.js';
 import { makeScale, stepScale } from './scale.js';
-import { hideTip, showTip } from './tooltip.js';
+import { hideTip, showTip, tellTip } from './tooltip.js';
 
 const LEFT = 52;
 const RIGHT = 14;
@@ -19,7 +20,7 @@ const APART = 24; // pixels between slanted labels, of which none may touch the 
  * `show(spec)` draws:
  *   x: `{names}` (one place a name) or `{low, high, title}` (whole numbers);
  *   y: `{kind, range}` as `makeScale` takes them;
- *   lines: `[{color, dash, width, alpha, points: [[x, y]...], dots}]`, `y` being `null`
+ *   lines: `[{label, color, dash, width, alpha, points: [[x, y]...], dots}]`, `y` being `null`
  *     where there is no value (the line has a gap);
  *   bands: `[{color, points: [[x, low, high]...]}]`;
  *   marks: places on the x axis to mark;
@@ -29,7 +30,8 @@ export class LineChart {
   constructor({ label, onpick }) {
     this.canvas = h('canvas', {
       tabindex: 0,
-      role: 'img',
+      role: 'application',
+      'aria-roledescription': 'chart',
       'aria-label': label,
       onmousemove: (event) => this._hover(...place(this.canvas, event), event),
       onmouseleave: () => this._leave(),
@@ -40,7 +42,8 @@ export class LineChart {
       onkeydown: (event) => this._key(event, onpick),
       onblur: () => this._leave(),
     });
-    this.element = h('div.chart', {}, this.canvas);
+    this._behind = new Behind(() => this._rows());
+    this.element = h('div.chart', {}, this.canvas, this._behind.element);
     this._at = null;
     this._nearest = null;
   }
@@ -48,6 +51,21 @@ export class LineChart {
   show(spec) {
     this.spec = spec;
     this._draw();
+    this._behind.update();
+  }
+
+  /** What is drawn, as a table: a row a place, a column a line. */
+  _rows() {
+    const { x, lines } = this.spec ?? { lines: [] };
+    const named = lines.filter(({ label }) => label !== undefined);
+    const byPlace = named.map(({ points }) => new Map(points));
+    const rows = this._places(named).map((at) => [x.names?.[at] ?? short(at), byPlace.map((values) => values.get(at))]);
+    return { corner: x?.names ? 'layer' : (x?.title ?? ''), columns: named.map(({ label }) => label), rows };
+  }
+
+  /** All places of some lines on the x axis, ascending. */
+  _places(lines) {
+    return [...new Set(lines.flatMap(({ points }) => points.map(([at]) => at)))].sort((a, b) => a - b);
   }
 
   _layout() {
@@ -240,9 +258,7 @@ export class LineChart {
     const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     if (!move || !this.spec) return undefined;
     event.preventDefault();
-    const places = [
-      ...new Set(this.spec.lines.flatMap((one) => one.points.map((p) => p[0]))),
-    ].sort((a, b) => a - b);
+    const places = this._places(this.spec.lines);
     if (!places.length) return undefined;
     const next = Math.min(places.length - 1, Math.max(0, places.indexOf(this._at) + move));
     this._at = places[next];
@@ -250,7 +266,7 @@ export class LineChart {
     this._nearest = nearest;
     this._draw();
     const box = this.canvas.getBoundingClientRect();
-    showTip(box.left + this._geometry.x(this._at), box.top + box.height / 2, this.spec.tip(this._at, nearest));
+    tellTip(box.left + this._geometry.x(this._at), box.top + box.height / 2, this.spec.tip(this._at, nearest));
     return undefined;
   }
 

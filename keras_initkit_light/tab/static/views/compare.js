@@ -144,7 +144,7 @@ export class CompareView extends SignalView {
         .filter(({ members }) => members.length > 1)
         .map(({ color, at, spreads }) => ({ color, points: spreads.map((one, i) => [at[i], one.low, one.high]) })),
       lines: this._groups.map((group) => ({
-        group, color: group.color, dash: group.dash, width: 2.2, dots: group.names.length <= 60,
+        group, label: group.name, color: group.color, dash: group.dash, width: 2.2, dots: group.names.length <= 60,
         points: group.spreads.map((one, i) => [group.at[i], one.median]),
       })),
       marks: this._marks(app.values.layer),
@@ -214,7 +214,7 @@ export class CompareView extends SignalView {
         .filter(({ members }) => members.length > 1)
         .map(({ color, curve }) => ({ color, points: [...curve].map(([step, one]) => [step, one.low, one.high]) })),
       lines: this._groups.map((group) => ({
-        group, color: group.color, dash: group.dash, width: 2,
+        group, label: group.name, color: group.color, dash: group.dash, width: 2,
         points: [...group.curve].map(([step, one]) => [step, one.median]),
       })),
       marks: Number.isFinite(app.step) ? [app.step] : [],
@@ -239,7 +239,7 @@ export class CompareView extends SignalView {
         'table.summary',
         {},
         h('caption', {}, 'Medians over the runs of a group, at the chosen step'),
-        h('tr', {}, ['group', 'runs', 'first → last layer', '', 'last loss', 'errors', 'warnings'].map((text) => h('th', {}, text))),
+        h('tr', {}, ['group', 'runs', 'first → last layer', 'factor', 'last loss', 'errors', 'warnings'].map((text) => h('th', {}, text))),
         this._groups.map(({ name, members, color, spreads, curve }) => {
           const ends = throughDepth(spreads.map((one) => one.median));
           const count = (severity) => faults.filter((one) => members.includes(one.members[0].run) && one.severity === severity).length;

@@ -276,9 +276,9 @@ class Profile extends SignalView {
       const focused = run.name === focus;
       const alpha = focus && !focused && app.shown.some((r) => r.name === focus) ? 0.45 : 1;
       return [
-        first && { color: run.color, dash: [2, 3], width: 1.7, alpha, points: points(first), quiet: true },
-        theory && { color: run.color, dash: [9, 4], width: 1.4, alpha, points: points(theory), quiet: true },
-        { color: run.color, dash: run.dash, width: focused ? 3 : 2.2, alpha, points: points(values), dots, one },
+        first && { label: `${run.name}, first step`, color: run.color, dash: [2, 3], width: 1.7, alpha, points: points(first), quiet: true },
+        theory && { label: `${run.name}, theory`, color: run.color, dash: [9, 4], width: 1.4, alpha, points: points(theory), quiet: true },
+        { label: run.name, color: run.color, dash: run.dash, width: focused ? 3 : 2.2, alpha, points: points(values), dots, one },
       ].filter(Boolean);
     });
     const marks = this._marks(app.values.layer);
@@ -412,7 +412,7 @@ class LayerHistory {
         .map((name) => {
           const { steps, values } = history(parts, name);
           return {
-            run, name, color: run.color, dash: run.dash, width: 1.6,
+            run, name, label: `${run.name} ${display(name)}`, color: run.color, dash: run.dash, width: 1.6,
             points: steps.map((step, j) => [step, values[j]]),
           };
         });

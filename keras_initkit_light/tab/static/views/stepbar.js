@@ -186,6 +186,7 @@ export class StepBar {
     const focused = curves.find(({ run }) => run === app.focused);
     const near = focused?.steps.findLastIndex((step) => step <= this._at);
     this._canvas.title = near >= 0 ? `${focused.run.name}: ${metric} ${short(focused.values[near])}` : metric;
+    this._slider.setAttribute('aria-valuetext', `step ${this._at}, ${this._canvas.title}`);
   }
 
   /** Where findings begin. */

@@ -185,8 +185,8 @@ class Panel {
       if (!now) return [];
       const points = (frame) => [...frame.row.subarray(0, lengthOf(parts.at(-1)))].map((value, i) => [i, value]);
       return [
-        first.step < now.step && { color: run.color, dash: [1.5, 3], width: 1.4, points: points(first), quiet: true },
-        { run, step: now.step, color: run.color, dash: run.dash, width: 2.2, points: points(now) },
+        first.step < now.step && { label: `${run.name}, first step`, color: run.color, dash: [1.5, 3], width: 1.4, points: points(first), quiet: true },
+        { run, step: now.step, label: run.name, color: run.color, dash: run.dash, width: 2.2, points: points(now) },
       ].filter(Boolean);
     });
     const last = Math.max(1, ...lines.map(({ points }) => points.length - 1));
