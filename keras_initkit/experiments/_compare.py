@@ -26,6 +26,7 @@ from keras_initkit.experiments.jobs import (
 from keras_initkit.experiments.reuse import ReferenceBuilder
 from keras_initkit.experiments.run_result import RunResult
 from keras_initkit.recording.log import storage
+from keras_initkit.report.progress import tracked
 from keras_initkit.schedules import as_schedule
 from keras_initkit.structure.needs import check_backend
 
@@ -146,6 +147,8 @@ def compare(
         if alone
         else in_processes(jobs, n_jobs, callback_factory)
     )
+    if on_result is None:
+        results = _shown(results, len(jobs))
     _gather(results, comparison, on_result)
     return comparison
 
@@ -211,6 +214,16 @@ def _model_of(build_model: str | Callable[[Any, int], keras.Model]) -> _Model:
         "`build_model` must be the name of a reference model or a function "
         f"`(initializer, seed)`. Received: build_model={build_model!r}"
     )
+
+
+def _shown(results: Results, total: int) -> Results:
+    """Yields results, and shows how many have come."""
+
+    def told(run: RunResult) -> str:
+        return f"{run.initializer} seed {run.seed}, accuracy {run.accuracy:.4f}"
+
+    with contextlib.closing(results):
+        yield from tracked(results, "runs", total, told)
 
 
 def _gather(

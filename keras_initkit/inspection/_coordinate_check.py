@@ -16,6 +16,7 @@ from keras_initkit.arguments import (
     naming,
 )
 from keras_initkit.report import result_plots
+from keras_initkit.report.progress import tracked
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import forward, unchanged
 from keras_initkit.structure.layers import named_layers
@@ -97,7 +98,7 @@ def coordinate_check(
     check_examples("x", x)
     check_examples("y", y)
     rows = []
-    for width in widths:
+    for width in tracked(widths, "widths", len(widths)):
         model = build_model(width)
         for step in range(steps + 1):
             sizes = _sizes(model, x)

@@ -16,6 +16,7 @@ from keras_initkit.inspection.trial_verdict import Tried
 from keras_initkit.recording import RunRecord
 from keras_initkit.report import result_plots, trial_table
 from keras_initkit.report.finite import finite
+from keras_initkit.report.progress import tracked
 from keras_initkit.report.tables import Printed
 from keras_initkit.structure import description, keras_private
 from keras_initkit.structure.in_place import editing, forward, told, unchanged
@@ -264,7 +265,7 @@ def _measured(model, data, rates):
             shadowed(model, "compute_metrics", lambda *args, **kwargs: {}),
         ):
             before = State(model)
-            for rate in rates:
+            for rate in tracked(rates, "learning rates", len(rates)):
                 before.restore()
                 stepped.learning_rate.assign(rate)
                 try:

@@ -19,6 +19,7 @@ from keras_initkit.arguments import (
 )
 from keras_initkit.reinit._reinitialize import reinitialize
 from keras_initkit.report import result_plots
+from keras_initkit.report.progress import tracked
 from keras_initkit.structure import description
 from keras_initkit.structure.in_place import Skipped, editing, forward
 from keras_initkit.structure.needs import check_model
@@ -160,7 +161,7 @@ def over_draws(
         for owner in owners:
             call = _recording(owner.layer.call, owner.name, seen)
             stack.enter_context(shadowed(owner.layer, "call", call))
-        for number in range(draws):
+        for number in tracked(range(draws), "draws", draws):
             with naming("initializer", initializer, "be what `reinitialize` takes"):
                 drawn = reinitialize(model, initializer, seed=seed + number)
             seen.clear()
