@@ -31,6 +31,7 @@ READ = {
     # Its log is LevelDB's: records in parts, in blocks of 32 KiB, behind 7 bytes.
     "wandb": """
 import glob, struct
+wandb.teardown()  # waits until all is written
 from wandb.proto import wandb_internal_pb2
 (path,) = glob.glob("wandb/offline-run-*/run-*.wandb")
 data, at, parts, found = open(path, "rb").read(), 7, [], []
