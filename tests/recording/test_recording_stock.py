@@ -28,10 +28,11 @@ def keys_of(layers):
     }
 
 
-def written(directory, tensors, steps=(0, 10), counts=True):
+def written(directory, tensors, steps=(0, 10), counts=True, layers=()):
     """Writes steps of random matrices; returns them by step and signal."""
     rng = np.random.default_rng(1)
     record, writer, matrices = RunRecord(), RunWriter(directory), {}
+    record.metadata["layers"] = layers
     for step in steps:
         matrices[step] = {}
         for signal, keys in tensors.items():
@@ -147,7 +148,7 @@ def test_deep_models_show_fewer_statistics(layers, choice):
     assert shown == {signal: expected.get(signal, ()) for signal in tensors}
     tags = sum(map(len, stock.shown_cells(tensors, shown).values()))
     assert tags <= most
-    histograms = sum(len(tensors[s]) for s in stock.shown_histograms(tensors))
+    histograms = sum(map(len, stock.shown_histograms(tensors).values()))
     assert histograms <= stock.MAX_HISTOGRAMS
     board = stock.ScalarBoard(tensors, shown, {})
     assert len(board.scalars.tags) == tags + 3 * len(tensors)
@@ -232,7 +233,7 @@ FINDING = {
 }
 
 
-def test_findings_are_written_as_json_and_as_a_table(tmp_path):
+def test_findings_are_written_as_json_and_as_advice(tmp_path):
     writer = RunWriter(tmp_path)
     writer.write_findings(10, [FINDING])
     writer.write_findings(20, [{**FINDING, "layer": None, "cleared": 20}])
@@ -253,13 +254,49 @@ def test_findings_are_written_as_json_and_as_a_table(tmp_path):
         [{**FINDING, "measured": None, "layer": None, "cleared": 20}],
         [],
     ]
-    table, later, none = (
+    advice, later, none = (
         tensor_util.make_ndarray(v.tensor).item().decode()
         for v in shown["findings"].values()
     )
-    assert table.splitlines()[2] == (
-        r"| error | NoGradient | a\|b\<script\> | 10 to now | no \*gradient\* "
-        "| use another |"
-    )
-    assert "| the model | 10 to 20 |" in later
-    assert none == "Nothing found."
+    assert advice.splitlines() == [
+        r"### error: NoGradient in a\|b\<script\>, since step 10",
+        "",
+        r"no \*gradient\*",
+        "",
+        "**What to do:** use another",
+    ]
+    assert later.splitlines() == [
+        "**Nothing is wrong any more.**",
+        "",
+        "**No longer:**",
+        "",
+        "- NoGradient, since step 10, until step 20",
+    ]
+    assert none == "**The rules found nothing wrong.**"
+
+
+def test_advice_names_a_fault_once_with_what_follows_from_it():
+    found = [
+        FINDING | {"layer": "one"},
+        FINDING | {"layer": "two"},
+        FINDING | {"rule": "NoProgress", "because_of": "NoGradient"},
+        FINDING | {"rule": "Plateau", "because_of": "DeadRelu", "severity": "info"},
+    ]
+    text = stock.findings_text(found)
+    assert text.count("###") == 2
+    assert "The same in two." in text
+    assert "From it follow: NoProgress." in text
+    assert "It follows from DeadRelu." in text  # which has ceased
+    assert text.count("What to do") == 1
+
+
+def test_histograms_are_of_kernels_not_of_biases(tmp_path):
+    tensors = keys_of(2)
+    roles = {"kernel": "kernel", "bias": "offset"}
+    layers = [{"path": key.layer, "roles": roles} for key in tensors["activation"]]
+    written(tmp_path, tensors, steps=(0,), layers=layers)
+    _, plugins = read(tmp_path)
+    tags = {tag for tag, plugin in plugins.items() if plugin == "histograms"}
+    assert stock.histogram_tag("weight", tensors["weight"][0]) in tags
+    assert not [tag for tag in tags if tag.endswith(":bias")]
+    assert len(tags) == 2 * len(schema.ALL_SIGNALS)

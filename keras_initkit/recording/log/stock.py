@@ -1,7 +1,7 @@
 """What TensorBoard's own dashboards get: no more than a person can read.
 
 Scalars a layer, three over all layers (so that a deep model has charts that can be
-read), histograms, charts for Custom Scalars, and a table of findings as text.
+read), histograms, charts for Custom Scalars, and findings as advice.
 """
 
 import collections
@@ -115,11 +115,19 @@ def kernels(keys: Sequence[schema.TensorKey], roles: Roles) -> list[int]:
     ]
 
 
-def shown_histograms(tensors: Tensors) -> tuple[str, ...]:
-    """Returns the signals of which histograms are shown."""
+def shown_histograms(
+    tensors: Tensors, roles: Roles = types.MappingProxyType({})
+) -> dict[str, list[int]]:
+    """Returns which rows of which signals have histograms: none of vectors (biases).
+
+    Args:
+        tensors: `{signal: keys}` of what is recorded.
+        roles: `{(layer, weight): role}`.
+    """
+    rows = {signal: kernels(keys, roles) for signal, keys in tensors.items()}
     for choice in HISTOGRAMS:
-        shown = tuple(signal for signal in choice if signal in tensors)
-        if sum(len(tensors[signal]) for signal in shown) <= MAX_HISTOGRAMS:
+        shown = {signal: rows[signal] for signal in choice if signal in tensors}
+        if sum(map(len, shown.values())) <= MAX_HISTOGRAMS:
             break
     return shown
 
@@ -198,23 +206,28 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
 
 
 def histograms(
-    series: SignalSeries, counts: np.ndarray, known: Callable[[str], bool]
+    series: SignalSeries,
+    rows: Sequence[int],
+    counts: np.ndarray,
+    known: Callable[[str], bool],
 ) -> list[summary_pb2.Summary.Value]:
     """Makes the histograms of the newest step of a signal, one a tensor.
 
     Args:
         series: The statistics of the signal.
+        rows: Which of its tensors have one.
         counts: Counts by leading bits, shape `(tensors, bins)`.
         known: Whether the file has the metadata of a tag.
     """
     from keras_initkit import stats  # TensorFlow, which reading does without
 
     low, high = (series.statistics.index(name) for name in ("min", "max"))
+    matrix = series.last()
     values = []
-    for key, row, count in zip(series.tensors, series.last(), counts, strict=True):
-        tag = histogram_tag(series.signal, key)
+    for row in rows:
+        tag = histogram_tag(series.signal, series.tensors[row])
         about = None if known(tag) else "an evenly spaced sample of at most 131,072"
-        buckets = stats.buckets(count, row[low], row[high])
+        buckets = stats.buckets(counts[row], matrix[row, low], matrix[row, high])
         values.append(events.histogram(tag, buckets, about))
     return values
 
@@ -256,36 +269,67 @@ def charts(
     return events.layout(layout_pb2.Layout(category=categories))
 
 
-def findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
-    """Returns findings as a Markdown table.
+def findings_text(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Returns findings as advice in Markdown: what is wrong, and what to do about it.
+
+    A paragraph a fault: the layers that have it too, and what follows from it, in a
+    line each. What has ceased comes last.
 
     Args:
         findings: Dicts with the fields of `Finding` and `"cleared"`, consequences
             behind their causes.
     """
     if not findings:
-        return "Nothing found."
-    lines = [
-        "| severity | rule | layer | steps | what | remedy |",
-        "|---|---|---|---|---|---|",
-    ]
-    for one in findings:
-        until = "now" if one["cleared"] is None else one["cleared"]
-        steps = "" if one["step"] is None else f"{one['step']} to {until}"
-        layer = "the model" if one["layer"] is None else one["layer"]
-        cells = (one["severity"], one["rule"], layer, steps)
-        cause = one.get("because_of")
-        remedy = one["remedy"] if cause is None else f"follows from {cause}"
-        texts = (*cells, one["message"], remedy)
-        lines.append("| " + " | ".join(map(_cell, texts)) + " |")
-    return "\n".join(lines)
+        return "**The rules found nothing wrong.**"
+    standing = [one for one in findings if one["cleared"] is None]
+    ceased = [one for one in findings if one["cleared"] is not None]
+    causes = [one for one in standing if one.get("because_of") is None]
+    told = {one["rule"] for one in causes}
+    lone = [one for one in standing if one.get("because_of") not in {None, *told}]
+    parts = [] if standing else ["**Nothing is wrong any more.**"]
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for one in causes + lone:
+        groups.setdefault((one["rule"], one["severity"]), []).append(one)
+    for (rule, _), same in groups.items():
+        following = [one for one in standing if one.get("because_of") == rule]
+        parts.append(_paragraph(same, following))
+    if ceased:
+        lines = (f"- {_place(one)}, until step {one['cleared']}" for one in ceased)
+        parts.append("\n".join(["**No longer:**", "", *lines]))
+    return "\n\n".join(parts)
 
 
-# Characters that would end a cell, or be read as Markdown or HTML.
+def _paragraph(
+    same: Sequence[Mapping[str, Any]], following: Sequence[Mapping[str, Any]]
+) -> str:
+    """Returns one fault: its first place, the others, and what follows from it."""
+    first, *others = same
+    lines = [f"### {first['severity']}: {_place(first)}", _escaped(first["message"])]
+    if first.get("because_of") is None:
+        lines.append(f"**What to do:** {_escaped(first['remedy'])}")
+    else:
+        lines.append(f"It follows from {_escaped(first['because_of'])}.")
+    if others:
+        names = dict.fromkeys(one["layer"] or "the model" for one in others)
+        lines.append(f"The same in {_escaped(', '.join(names))}.")
+    if following:
+        rules = dict.fromkeys(one["rule"] for one in following)
+        lines.append(f"From it follow: {_escaped(', '.join(rules))}.")
+    return "\n\n".join(lines)
+
+
+def _place(finding: Mapping[str, Any]) -> str:
+    """Returns rule, layer and first step of a finding."""
+    layer = "" if finding["layer"] is None else f" in {_escaped(finding['layer'])}"
+    since = "" if finding["step"] is None else f", since step {finding['step']}"
+    return f"{_escaped(finding['rule'])}{layer}{since}"
+
+
+# Characters that would be read as Markdown or HTML.
 _SPECIAL = "\\`*_{}[]<>#|"
 
 
-def _cell(text: str) -> str:
+def _escaped(text: str) -> str:
     escaped = "".join(f"\\{c}" if c in _SPECIAL else c for c in str(text))
     return " ".join(escaped.split())
 

@@ -111,7 +111,7 @@ class RunWriter:
         self._stock.write_scalars(step, self._metrics[names], numbers[0])
 
     def write_findings(self, step: int, findings: Sequence[Mapping[str, Any]]) -> None:
-        """Writes all findings as they now stand, for our tab and as a table of text.
+        """Writes all findings as they now stand, for our tab and as advice in text.
 
         Args:
             step: Optimizer iteration.
@@ -123,8 +123,8 @@ class RunWriter:
             for finding in findings
         ]
         self._matrices.write_text(schema.FINDINGS_TAG, step, {"findings": current})
-        table = stock.findings_table(current)
-        self._stock.write(step, [events.markdown("findings", table)])
+        text = stock.findings_text(current)
+        self._stock.write(step, [events.markdown("findings", text)])
 
     def write_prediction(
         self,
@@ -190,10 +190,11 @@ class RunWriter:
         self._stock.write_scalars(step, board.scalars, board.numbers(matrices))
         if counts:
             values = []
-            for signal in stock.shown_histograms(tensors):
+            shown = stock.shown_histograms(tensors, record.roles())
+            for signal, rows in shown.items():
                 if signal in counts:
                     values += stock.histograms(
-                        series[signal], counts[signal], self._stock.describes
+                        series[signal], rows, counts[signal], self._stock.describes
                     )
             self._stock.write(step, values)
 
