@@ -25,6 +25,8 @@ const PICTURE = 'initkit: first picture';
 const DRAWN = 'initkit: draw';
 // Values of one reply, over all runs, that still arrive and draw quickly.
 const REPLY_VALUES = 1_000_000;
+// Rules whose faults are seen in the view of sequences.
+const THROUGH_TIME = ['VanishingThroughTime'];
 const VIEWS = [
   ['profile', 'Depth profile', ProfileView, 'Layers in forward order against any statistic'],
   ['heat', 'Layer × step', HeatView, 'Every layer over the whole training, and histograms'],
@@ -83,10 +85,25 @@ class App {
   }
 
   /** Shows a finding's layer and step in a view. */
-  open(view, { run, layer, step }) {
+  open(view, finding) {
+    this.set(this._placeOf(view, finding));
+  }
+
+  _placeOf(view, { run, layer, step }) {
     const hidden = this.values.hidden.filter((name) => name !== run);
     const at = step === null || step === undefined ? '' : String(step);
-    this.set({ view, run, hidden, layer: layer ?? '', step: at });
+    return { view, run, hidden, layer: layer ?? '', step: at };
+  }
+
+  /** Where nobody has chosen what to look at: opens the place of the gravest fault. */
+  _suggest() {
+    if (this._suggested || !this.index || !this.api.findings().data) return;
+    this._suggested = true;
+    const grave = faultsOf(findingsOf(this)).find(({ severity }) => severity !== 'info');
+    if (!grave || this.state.isChosen) return;
+    const [{ run, finding }] = grave.members;
+    const view = THROUGH_TIME.includes(finding.rule) ? 'time' : 'profile';
+    this.state.suggest(this._placeOf(view, { run: run.name, ...finding }));
   }
 
   /** The shown runs with their parts of a reply, those that have some. */
@@ -229,6 +246,7 @@ class App {
 
   _update() {
     const start = performance.now();
+    this._suggest();
     // A link may hold anything.
     this.api.at = /^\d{1,15}$/.test(this.values.step) ? this.values.step : '';
     this._draw();
@@ -298,10 +316,7 @@ class App {
 
   _link() {
     this.state.save();
-    const link = host.address();
-    const ask = () => window.prompt('Link to what is shown', link);
-    if (navigator.clipboard) navigator.clipboard.writeText(link).catch(ask);
-    else ask();
+    host.copy(host.address(), 'Link to what is shown');
   }
 }
 

@@ -14,15 +14,15 @@ export function exact(value) {
   return tidy(value.toPrecision(9));
 }
 
-/** Three digits. */
-export function short(value) {
+/** Three digits, or more where three do not tell values apart. */
+export function short(value, digits = 3) {
   if (value === null || value === undefined) return '—';
   if (typeof value === 'string') return value;
   if (!Number.isFinite(value)) return special(value);
   if (value === 0) return '0';
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return tidy(value.toExponential(1));
-  return tidy(value.toPrecision(3));
+  if (size >= 1e5 || size < 1e-3) return tidy(value.toExponential(digits > 3 ? digits - 1 : 1));
+  return tidy(value.toPrecision(digits));
 }
 
 function special(value) {

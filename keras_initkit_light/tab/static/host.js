@@ -22,6 +22,13 @@ export function address() {
   return AROUND.location.href;
 }
 
+/** Copies a text, or shows it to be copied where the browser does not let us. */
+export function copy(text, about) {
+  const ask = () => window.prompt(about, text);
+  if (navigator.clipboard) navigator.clipboard.writeText(text).catch(ask);
+  else ask();
+}
+
 /** Calls `onreload` when TensorBoard has reloaded its data. */
 export function connect(onreload) {
   const channel = new MessageChannel();

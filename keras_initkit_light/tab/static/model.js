@@ -248,6 +248,31 @@ export function spread(values) {
   return { median: quantile(sorted, 0.5), low: sorted[0], high: sorted.at(-1) };
 }
 
+const FORWARD = ['activation', 'preactivation', 'inference'];
+
+/**
+ * Which sizes are healthy, by the places of an axis: `[[x, level]...]`.
+ *
+ * In theory a signal keeps its size through the layers, from where it comes: the first
+ * layer or, backwards, the last. Of weights and their gradients no theory tells: the
+ * median of several runs whose layers have the same names.
+ */
+export function healthyLevels(signal, lines, byName) {
+  const places = [...new Set(lines.flatMap(({ at }) => at))].sort((a, b) => a - b);
+  if (places.length < 2) return [];
+  const median = (values) => {
+    const sizes = values.filter((value) => value !== null && Number.isFinite(value) && value > 0);
+    return quantile(sizes.sort((a, b) => a - b), 0.5);
+  };
+  if (FORWARD.includes(signal) || signal === 'backprop') {
+    const level = median(lines.map(({ values }) => values.at(signal === 'backprop' ? -1 : 0)));
+    return level === undefined ? [] : [places[0], places.at(-1)].map((x) => [x, level]);
+  }
+  if (!byName || lines.length < 2) return [];
+  const levels = places.map((x) => [x, median(lines.map(({ at, values }) => values[at.indexOf(x)] ?? null))]);
+  return levels.filter(([, level]) => level !== undefined);
+}
+
 /** First and last value of a profile, and their ratio. */
 export function throughDepth(values) {
   const there = values.filter((value) => value !== null);

@@ -28,15 +28,24 @@ export const DEFAULTS = {
 export class State {
   constructor(onchange) {
     this._onchange = onchange;
-    this.values = { ...DEFAULTS, ...parse(host.readHash()) };
+    const chosen = parse(host.readHash());
+    /** Whether the reader, or who gave the link, has chosen anything. */
+    this.isChosen = Object.keys(chosen).length > 0;
+    this.values = { ...DEFAULTS, ...chosen };
     host.followHash(() => {
       this.values = { ...DEFAULTS, ...parse(host.readHash()) };
       onchange();
     });
   }
 
+  /** Changes some of the values for who has chosen nothing; the URL stays as it is. */
+  suggest(patch) {
+    Object.assign(this.values, patch);
+  }
+
   /** Changes some of the values. */
   set(patch) {
+    this.isChosen = true;
     Object.assign(this.values, patch);
     this.save();
     this._onchange();

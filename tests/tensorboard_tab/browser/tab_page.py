@@ -54,8 +54,9 @@ class Page:
         self.faults.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def open(self, address, **state):
-        """Opens the tab inside TensorBoard."""
+    def open(self, address, view="profile", **state):
+        """Opens the tab inside TensorBoard, at a view that it chooses for `None`."""
+        state |= {} if view is None else {"view": view}
         query = "".join(f"&p.initkit.{key}={value}" for key, value in state.items())
         self.page.goto("about:blank")
         self.page.goto(f"{address}#initkit{query}")

@@ -167,6 +167,25 @@ def test_finding_is_a_card_that_can_be_read(faulty, page, width):
     page.page.set_viewport_size({"width": 1300, "height": 850})
 
 
+def test_tab_opens_at_the_gravest_cause(faulty, page):
+    frame = page.open(faulty, view=None)
+    assert frame.locator(".card figcaption strong").inner_text() == "dense"
+    assert frame.locator(".runs li.focused").inner_text().startswith("faulty")
+    # Nothing of it is the reader's choice; what is, stands.
+    assert "p.initkit" not in page.page.url
+    frame = page.open(faulty, view=None, signal="activation", run="fine")
+    assert not frame.locator(".card").is_visible()
+    assert frame.locator(".runs li.focused").inner_text().startswith("fine")
+
+
+def test_the_remedy_can_be_copied(faulty, page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    frame = page.open(faulty, view="findings")
+    frame.get_by_role("button", name="Copy the remedy").first.click()
+    text = frame.evaluate("navigator.clipboard.readText()")
+    assert text == "Use `he_normal` (https://example.org/a;b); or others"
+
+
 def test_a_run_has_one_colour_in_all_views(faulty, page):
     frame = page.open(faulty, view="compare", hidden='["faulty"]')
     color = "e => getComputedStyle(e).backgroundColor"

@@ -24,7 +24,7 @@ export function themeColors() {
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
   return {
     ink: read('ink'), muted: read('muted'), grid: read('grid'), paper: read('paper'),
-    bad: read('bad'), badSoft: read('bad-soft'), accent: read('accent'),
+    bad: read('bad'), badSoft: read('bad-soft'), accent: read('accent'), fine: read('fine'),
     zeroSoft: read('zero-soft'),
   };
 }

@@ -20,8 +20,10 @@ export function linearScale(low, high, count = 6) {
   }
   const step = niceStep((high - low) / count);
   const ticks = [];
+  const decades = Math.floor(Math.log10(Math.max(Math.abs(low), Math.abs(high)))) - Math.floor(Math.log10(step));
+  const digits = Math.min(9, Math.max(3, decades + 1));
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) {
-    ticks.push({ value: i * step, text: short(Number((i * step).toPrecision(12))) });
+    ticks.push({ value: i * step, text: short(Number((i * step).toPrecision(12)), digits) });
   }
   const at = (value) => (value - low) / (high - low);
   return { kind: 'linear', at, ticks, low, high };

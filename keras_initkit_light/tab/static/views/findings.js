@@ -2,6 +2,7 @@
 
 import { checkbox, fill, h, notice, select, swatch } from '../dom.js';
 import { short } from '../format.js';
+import { copy } from '../host.js';
 import { waiting } from './common.js';
 
 const SEVERITIES = ['error', 'warning', 'info'];
@@ -118,8 +119,8 @@ export function badge(severity) {
   return h('span', { class: `badge ${severity}` }, `${ICONS[severity]} ${severity}`);
 }
 
-/** A finding in one line that opens its place. */
-export function findingLine(app, { run, finding }) {
+/** A finding in one line that opens its place; `others`: names of runs that have it, too. */
+export function findingLine(app, { run, finding }, others = []) {
   const where = finding.layer === null ? '' : ` in ${finding.layer}`;
   const since = finding.step === null ? '' : `, since step ${finding.step}`;
   return h(
@@ -131,6 +132,7 @@ export function findingLine(app, { run, finding }) {
     badge(finding.severity),
     swatch(run.color),
     h('span.name', {}, run.name),
+    others.length > 0 && h('span.muted', { title: others.join('\n') }, `and ${others.length} more`),
     h('strong', {}, finding.rule),
     h('span.text', {}, `${where}${since}: `, prose(finding.message)),
   );
@@ -274,6 +276,7 @@ export class FindingsView {
         h('button.link', { onclick: () => this._open('profile', members[0]) }, 'Depth profile'),
         ' · ',
         h('button.link', { onclick: () => this._open('heat', members[0]) }, 'Layer × step'),
+        isCause(finding) && finding.remedy && [' · ', h('button.link', { onclick: () => copy(finding.remedy, 'What to do') }, 'Copy the remedy')],
         finding.reference && [' · ', prose(finding.reference)],
       ),
       this._folded(`${key} layers`, others, 'the same in'),

@@ -1,10 +1,11 @@
 // Depth profile: layers in forward order against a statistic, forward and backward.
 
+import { themeColors } from '../charts/canvas.js';
 import { LineChart } from '../charts/lines.js';
 import { checkbox, fill, h, notice, select, swatch } from '../dom.js';
 import { factor, short } from '../format.js';
 import {
-  depthAxis, display, emptyRange, frameAt, history, include, isWanted, layerOf, rangeOf, scaleKind, stepsOf,
+  depthAxis, display, emptyRange, frameAt, healthyLevels, history, include, isWanted, layerOf, rangeOf, scaleKind, stepsOf,
   throughDepth, valuesOf,
 } from '../model.js';
 import { SCALES, signalSelect, SignalView, statisticSelect, tipTable, WEIGHTS } from './common.js';
@@ -12,6 +13,9 @@ import { faultsOf, findingLine, findingsOf } from './findings.js';
 
 const MOST_PINNED = 12; // more runs than this: no lines for step 0 and theory
 const VERDICTS = 4;
+// A signal that keeps its size stays within ten times: `PoorWeightInitialization` calls a
+// drift of two decades poor, however slow.
+const KEPT = 10;
 
 export class ProfileView {
   constructor(app) {
@@ -29,12 +33,6 @@ export class ProfileView {
       this._controls,
       this._key,
       h('div.pair', {}, this._charts.map((chart) => chart.element)),
-      h(
-        'p.hint',
-        {},
-        'Flat lines pass a signal on at the same size. Whether one that sinks or climbs does harm is for the rules to say: ' +
-          'what they found stands above, and beside each run.',
-      ),
       this._layer.element,
       this._table,
     );
@@ -61,6 +59,7 @@ export class ProfileView {
     const few = app.shown.length <= MOST_PINNED;
     fill(
       this._key,
+      h('span', { title: 'Signals: up to 10 times more or less than where they come from, the first layer or, backwards, the last one. Weights and their gradients: than the median of the runs.' }, h('span.band'), 'healthy'),
       lineKey('now', 'solid', 3),
       pinned && few && lineKey('first step', 'dotted'),
       theory && few && app.signals('prediction').length > 0 && lineKey('theory, at the first step', 'dashed'),
@@ -87,17 +86,18 @@ export class ProfileView {
     );
   }
 
-  /** The worst finding of each run, in words. */
+  /** The worst finding of each run in words, once where several runs share it. */
   _updateVerdict() {
     const { app } = this;
     const faults = faultsOf(findingsOf(app)).filter(({ severity }) => severity !== 'info');
-    const worst = [];
-    for (const { members: [one] } of faults) if (!worst.some(({ run }) => run === one.run)) worst.push(one);
-    const shown = worst.slice(0, VERDICTS);
+    const worst = new Map();
+    for (const { members: [one] } of faults) if (!worst.has(one.run)) worst.set(one.run, one);
+    const alike = Map.groupBy(worst.values(), ({ finding }) => `${finding.severity} ${finding.rule}`);
+    const shown = [...alike.values()].slice(0, VERDICTS);
     this._verdict.hidden = !shown.length;
     fill(
       this._verdict,
-      shown.map((one) => findingLine(app, one)),
+      shown.map(([one, ...others]) => findingLine(app, one, others.map(({ run }) => run.name))),
       faults.length > shown.length &&
         h('button.link', { onclick: () => app.set({ view: 'findings' }) }, `all ${faults.length} findings`),
     );
@@ -281,16 +281,26 @@ class Profile extends SignalView {
         { label: run.name, color: run.color, dash: run.dash, width: focused ? 3 : 2.2, alpha, points: points(values), dots, one },
       ].filter(Boolean);
     });
+    const bands = kind === 'log' ? this._healthy() : [];
     const marks = this._marks(app.values.layer);
     const height = Math.max(260, Math.min(420, innerHeight - 420));
     this._chart.show({
       x: this._axis.x,
       y: { kind, range },
+      bands,
       lines,
       marks: marks.length > 4 ? [] : marks,
       height,
       tip: (at, nearest) => this._tip(at, nearest),
     });
+  }
+
+  /** The band in which values are healthy; of sequences, theory does not tell. */
+  _healthy() {
+    if (this.lines.some(({ run }) => run.series.some(({ kind }) => kind === 'time'))) return [];
+    const levels = healthyLevels(this.signal, this.lines, Boolean(this._axis.x.names));
+    if (!levels.length) return [];
+    return [{ color: themeColors().fine, points: levels.map(([x, level]) => [x, level / KEPT, level * KEPT]) }];
   }
 
   /** The places of a layer on the x axis. */
