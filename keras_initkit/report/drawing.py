@@ -101,6 +101,7 @@ def matplotlib_figure() -> Any:
 
 def save(figure: Any, path: str | os.PathLike[str]) -> pathlib.Path:
     """Writes a figure as what the suffix says, and returns the path."""
+    _take_literally(figure)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
@@ -109,9 +110,27 @@ def save(figure: Any, path: str | os.PathLike[str]) -> pathlib.Path:
 
 def kept(figure: Any, path: str | os.PathLike[str] | None) -> Any:
     """Returns a figure, which is saved where there is a path to save it to."""
+    _take_literally(figure)
     if path is not None:
         save(figure, path)
     return figure
+
+
+def _take_literally(figure: Any) -> None:
+    """Has texts mean what they say: a `$` in a name begins no formula."""
+    from matplotlib.text import Text
+
+    axes = [axis for one in figure.axes for axis in (one.xaxis, one.yaxis)]
+    ticks = [
+        tick
+        for axis in axes
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+    ]
+    # Powers of ten beside logarithmic axes are formulas; names there are escaped.
+    kept = {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
+    for text in figure.findobj(Text):
+        if id(text) not in kept:
+            text.set_parse_math(False)
 
 
 def draw_range(axes: Any, x: Any, low: Any, high: Any, style: dict[str, Any]) -> None:
@@ -251,7 +270,8 @@ def label_layers(
     """
     ticks = list(range(0, len(names), -(-len(names) // _MOST_NAMES) or 1))
     shared = shared_prefix(names)
-    shown = [names[tick].removeprefix(shared) for tick in ticks]
+    labels = (shortened(names[tick].removeprefix(shared)) for tick in ticks)
+    shown = [label.replace("$", r"\$") for label in labels]
     if upright:
         axes.set_yticks(ticks, shown, fontsize=8)
         axes.set_ylabel(label)
@@ -259,6 +279,19 @@ def label_layers(
         axes.set_xticks(ticks, shown, rotation=40, ha="right", fontsize=8)
         axes.set_xlabel(label)
     return ticks
+
+
+def shortened(name: str, most: int = 32) -> str:
+    """Returns a name, its middle cut out where it is too long.
+
+    Example:
+    >>> shortened("block_1/convolution", 12)
+    'bloc…olution'
+    """
+    if len(name) <= most:
+        return name
+    tail = -(-(most - 1) * 3 // 5)
+    return f"{name[: most - 1 - tail]}…{name[-tail:]}"
 
 
 def shared_prefix(names: Iterable[str]) -> str:

@@ -187,7 +187,12 @@ def _draw_loss(axes: Any, loss: Loss) -> None:
         axes.set_yscale("log")
     for mark in loss.marks[:_MOST_MARKS]:
         colour = _SEVERE.get(mark.severity, "0.5")
-        axes.axvline(mark.step, color=colour, linestyle=":", label=mark.text)
+        axes.axvline(
+            mark.step,
+            color=colour,
+            linestyle=":",
+            label=drawing.shortened(mark.text, 72),
+        )
     if more := len(loss.marks) - _MOST_MARKS:
         if more > 0:
             axes.plot([], [], " ", label=f"and {more} more")
@@ -199,6 +204,7 @@ def _draw_loss(axes: Any, loss: Loss) -> None:
 
 
 def _finished(figure: Any, title: str, path: Path) -> Any:
+    title = drawing.shortened(title, 100)
     figure.suptitle(title, fontweight="bold", x=0.01, ha="left")
     for axes in figure.axes:
         if axes.get_legend() is None and axes.get_legend_handles_labels()[1]:

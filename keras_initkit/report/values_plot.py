@@ -149,8 +149,8 @@ def _draw(figure: Any, axes: Any, picture: Picture) -> None:
 
 
 def _titled(label: str, values: np.ndarray) -> str:
-    """Returns the end of a label, and what of the values a map does not show."""
-    name = label if len(label) <= 30 else f"…{label[-29:]}"
+    """Returns a label, and what of the values a map does not show."""
+    name = drawing.shortened(label)
     if values.size and not values.any():
         return f"{name}: exactly 0"
     broken = int(values.size - np.isfinite(values).sum())

@@ -60,7 +60,9 @@ def taken_apart(steps: Array, means: Array, epochs: Epochs | None) -> "Array | N
         return None
     y = np.asarray(means, np.float64)
     epoch, seen = epochs.places(steps)
-    follows = np.append(False, epoch[1:] == epoch[:-1])
+    # Steps that go back begin anew: the model was compiled again.
+    goes_on = (epoch[1:] == epoch[:-1]) & (seen[1:] > seen[:-1])
+    follows = np.append(False, goes_on)
     before = np.where(follows, np.roll(seen, 1), 0)
     sums = np.where(follows, np.roll(y, 1), 0.0) * before
     with np.errstate(invalid="ignore"):

@@ -66,3 +66,30 @@ def test_complete_gives_a_legend_where_there_are_labels(tmp_path):
     assert [text.get_text() for text in named.get_legend().get_texts()] == ["theory"]
     assert bare.get_legend() is None
     assert own.get_legend() is kept
+
+
+@pytest.mark.parametrize("name", ["a$b$c", r"$\frac$", "$", "_hidden", "%s{}"])
+def test_names_are_no_formulas(name, tmp_path):
+    figure, ((axes,),) = drawing.new_figure(1, 1)
+    axes.plot([1e-30, 1e30], label=name)
+    axes.set_yscale("log")
+    axes.set_title(name)
+    axes.legend(["line"], title=name)
+    figure.suptitle(name)
+    drawing.label_layers(axes, ["first", name])
+    drawing.kept(figure, tmp_path / "picture.png")
+    ticks = [label.get_text() for label in axes.get_xticklabels()]
+    assert [tick.replace(r"\$", "$") for tick in ticks] == ["first", name]
+    # Powers of ten stay formulas.
+    powers = [one for one in axes.get_yticklabels() if "mathdefault" in one.get_text()]
+    assert powers
+    assert all(one.get_parse_math() for one in powers)
+
+
+def test_long_names_leave_room_for_the_picture():
+    figure, ((axes,),) = drawing.new_figure(1, 1)
+    drawing.label_layers(axes, ["a", f"{'x' * 200}last"])
+    short, long = (label.get_text() for label in axes.get_xticklabels())
+    assert short == "a"
+    assert len(long) == 32
+    assert long.endswith("xlast")

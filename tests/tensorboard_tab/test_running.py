@@ -43,6 +43,13 @@ def test_a_loss_may_be_negative_and_not_finite():
     np.testing.assert_array_equal(found, losses)
 
 
+def test_steps_that_go_back_begin_anew():
+    steps, means = np.array([0, 4, 2, 6, 6]), np.array([3.0, 2.0, 5.0, 4.0, 4.0])
+    found = taken_apart(steps, means, Epochs(0, 10))
+    # 5 batches with mean 2 hold 1 with mean 3; 7 with mean 4 hold 3 with mean 5.
+    np.testing.assert_allclose(found, [3, 7 / 4, 5, 13 / 4, 4])
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

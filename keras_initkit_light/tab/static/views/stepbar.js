@@ -152,13 +152,33 @@ export class StepBar {
     if (!names.length) return;
     const metric = this._metric.value;
     if (this._about.textContent !== aboutMetric(metric)) fill(this._about, aboutMetric(metric));
-    const curves = runs.map(({ run, parts }) => ({ run, ...history(parts, metric) }));
     const width = Math.max(200, this.element.clientWidth - 24);
+    this._paint(runs, metric, width);
     const context = surface(this._canvas, width, HEIGHT);
+    context.drawImage(this._painted, 0, 0, width, HEIGHT);
+    line(context, this._x(this._at), 0, this._x(this._at), HEIGHT, themeColors().ink, 1.5);
+    const focused = this._curves.find(({ run }) => run === app.focused);
+    const near = focused?.steps.findLastIndex((step) => step <= this._at);
+    this._canvas.title = near >= 0 ? `${focused.run.name}: ${metric} ${short(focused.values[near])}` : metric;
+    this._slider.setAttribute('aria-valuetext', `step ${this._at}, ${this._canvas.title}`);
+  }
+
+  /** Paints the curves, unless they are as they were: the slider moves over them. */
+  _paint(runs, metric, width) {
+    const { app } = this;
+    const [low, high] = [Number(this._slider.min), Number(this._slider.max)];
+    const theme = document.documentElement.dataset.theme;
+    const shown = JSON.stringify([metric, width, low, high, app.values.hidden, app.values.run, theme, window.devicePixelRatio]);
+    const key = [shown, app.runs, app.api.metrics().data, app.api.findings().data];
+    if (this._paintedKey && key.every((one, i) => one === this._paintedKey[i])) return;
+    this._paintedKey = key;
+    this._painted = document.createElement('canvas');
+    const curves = runs.map(({ run, parts }) => ({ run, ...history(parts, metric) }));
+    this._curves = curves;
+    const context = surface(this._painted, width, HEIGHT);
     const colors = themeColors();
     const range = robustRange(curves.map(({ values }) => values));
     const y = makeScale(metricScale(range), range, 3);
-    const [low, high] = [Number(this._slider.min), Number(this._slider.max)];
     const scale = linearScale(low, high);
     const [top, floor] = [8, HEIGHT - 8];
     this._x = (step) => LEFT + scale.at(step) * (width - LEFT - RIGHT);
@@ -182,11 +202,6 @@ export class StepBar {
       for (const step of broken) context.fillRect(this._x(step) - 1, 1, 3, 4);
     }
     this._triangles(context, colors);
-    line(context, this._x(this._at), 0, this._x(this._at), HEIGHT, colors.ink, 1.5);
-    const focused = curves.find(({ run }) => run === app.focused);
-    const near = focused?.steps.findLastIndex((step) => step <= this._at);
-    this._canvas.title = near >= 0 ? `${focused.run.name}: ${metric} ${short(focused.values[near])}` : metric;
-    this._slider.setAttribute('aria-valuetext', `step ${this._at}, ${this._canvas.title}`);
   }
 
   /** Where findings begin. */
