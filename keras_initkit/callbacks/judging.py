@@ -100,7 +100,9 @@ class Judge:
         """Says what it means that there is no finding."""
         if not self.has_rules:
             return "not judged: the monitor has no rules"
-        return "no finding" if self._has_asked else "not judged: no step was monitored yet"
+        return (
+            "no finding" if self._has_asked else "not judged: no step was monitored yet"
+        )
 
     @property
     def has_rules(self):

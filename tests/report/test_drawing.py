@@ -87,7 +87,7 @@ def test_names_are_no_formulas(name, tmp_path):
 
 
 def test_long_names_leave_room_for_the_picture():
-    figure, ((axes,),) = drawing.new_figure(1, 1)
+    _, ((axes,),) = drawing.new_figure(1, 1)
     drawing.label_layers(axes, ["a", f"{'x' * 200}last"])
     short, long = (label.get_text() for label in axes.get_xticklabels())
     assert short == "a"
