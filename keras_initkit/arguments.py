@@ -1,11 +1,12 @@
 """Checks of arguments: what they raise names the argument, the rule and the value."""
 
 import contextlib
+import difflib
 import math
 import numbers
 import operator
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,12 @@ def naming(name: str, value: Any, rule: str) -> Iterator[None]:
         raise ValueError(
             f"`{name}` must {rule}. Received: {name}={reprlib.repr(value)} ({error})"
         ) from error
+
+
+def did_you_mean(name: Any, names: Iterable[str]) -> str:
+    """Returns a question that names the likeliest of several names, or `""`."""
+    near = difflib.get_close_matches(str(name), names, 1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def is_integer(value: Any) -> bool:

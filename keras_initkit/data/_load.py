@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_initkit.arguments import did_you_mean
 from keras_initkit.data._arrays import RawArrays, balanced_part
 from keras_initkit.data._dataset import FIRST_WORD, OOV, PAD, Dataset
 from keras_initkit.data._errors import DataUnavailableError, StandInWarning
@@ -89,7 +90,10 @@ def load(
     ([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0])
     """
     if not isinstance(name, str) or name not in SPECS:
-        raise ValueError(f"`name` must be one of {NAMES}. Received: name={name!r}.")
+        raise ValueError(
+            f"`name` must be one of {NAMES}. Received: name={name!r}."
+            + did_you_mean(name, NAMES)
+        )
     vocabulary = _integer("vocabulary", vocabulary, FIRST_WORD + 1)
     maxlen = _integer("maxlen", maxlen, 1)
     seed = _integer("seed", seed, 0)

@@ -9,6 +9,7 @@ import numpy as np
 from keras_initkit import diagnosis
 from keras_initkit.diagnosis import Finding
 from keras_initkit.experiments.run_result import RunResult
+from keras_initkit.report.numbers import short
 
 
 def explain(runs: Sequence[RunResult]) -> str:
@@ -52,7 +53,7 @@ def explain(runs: Sequence[RunResult]) -> str:
 
 def factor(slope: float) -> str:
     """Returns a slope in decades a layer as a factor a layer: `"×0.41"`."""
-    return "n/a" if math.isnan(slope) else f"×{10**slope:.2g}"
+    return "n/a" if math.isnan(slope) else f"×{short(10**slope)}"
 
 
 def mean_slope(runs: Sequence[RunResult], name: str) -> float:

@@ -16,6 +16,7 @@ from keras_initkit.inspection.trial_verdict import Tried
 from keras_initkit.recording import RunRecord
 from keras_initkit.report import result_plots, trial_table
 from keras_initkit.report.finite import finite
+from keras_initkit.report.numbers import short
 from keras_initkit.report.progress import tracked
 from keras_initkit.report.tables import Printed
 from keras_initkit.structure import description, keras_private
@@ -81,9 +82,10 @@ class LearningRateTrialResult(Printed):
                 "`kik.reinitialize(model, kik.recommend(model))` draws them anew. "
                 "Where nothing is wrong with them, the model takes more steps to begin."
             )
+        rates = (self.proposal, self.low, self.high)
+        proposal, low, high = (short(rate) for rate in rates if rate is not None)
         return (
-            f"Learning rate {self.proposal:.2g}; {self.steps} steps learn from "
-            f"{self.low:.2g} to {self.high:.2g}."
+            f"Learning rate {proposal}; {self.steps} steps learn from {low} to {high}."
         )
 
     def __rich__(self):

@@ -19,6 +19,7 @@ from keras_initkit.arguments import (
 )
 from keras_initkit.reinit._reinitialize import reinitialize
 from keras_initkit.report import result_plots
+from keras_initkit.report.numbers import short
 from keras_initkit.report.progress import tracked
 from keras_initkit.structure import description
 from keras_initkit.structure.in_place import Skipped, editing, forward
@@ -50,7 +51,7 @@ class Estimate(NamedTuple):
         return abs(self.mean - expected) <= errors * self.standard_error
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g} ± {self.standard_error:.2g}"
+        return f"{self.mean:.4g} ± {short(self.standard_error)}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,8 @@ class LayerProfile:
 
     Attributes:
         layer: Name of the layer.
-        activation: Measured rms of its output.
+        activation: Measured rms of its output; `None` for probabilities (a softmax or
+            sigmoid in the last layer), whose scale says nothing.
         expected_activation: The rms that theory expects at these weights, `None`
             where it has no rule.
         backprop: Measured rms of the loss's gradient with respect to its output.
@@ -45,8 +46,10 @@ def layer_profiles(record, expected):
     ratios = _step_ratios(record)
     backs = _by_key(record, "backprop", "rms")
     dead = _by_key(record, "activation", "dead_fraction")
-    keys = [key for key in forwards.keys if key.tensor in ("output", "output_0")]
-    measured = _by_key(record, "activation", "rms")
+    own = {*forwards.keys, *_probabilities(record, forwards)}
+    seen = _by_key(record, "activation", "rms")
+    keys = [key for key in seen if key in own and key.tensor in ("output", "output_0")]
+    measured = {key: seen[key] for key in forwards.keys}
     forward = expected.second_moments("activation", dict.fromkeys(keys, math.nan))
     backward = expected.second_moments(
         "backprop", {key: backs.get(key, math.nan) for key in keys}
@@ -64,6 +67,15 @@ def layer_profiles(record, expected):
         )
         for key in keys
     ]
+
+
+def _probabilities(record, forwards):
+    """Yields the outputs of weight layers that a profile of signals leaves out."""
+    known = {key.layer for key in forwards.keys}
+    owners = set(diagnosis.weight_layers(record)) - known
+    for key in _by_key(record, "activation", "rms"):
+        if key.layer in owners:
+            yield key
 
 
 def _by_key(record, signal, statistic):

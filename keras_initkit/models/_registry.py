@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_initkit.arguments import check_positive, check_seed, naming
+from keras_initkit.arguments import check_positive, check_seed, did_you_mean, naming
 from keras_initkit.initializers import get
 from keras_initkit.models import _cnn, _mlp, _recurrent
 from keras_initkit.models._layers import LayerFactory
@@ -105,7 +105,10 @@ def spec_of(name: str) -> ModelSpec:
         ValueError: If there is no such model.
     """
     if not isinstance(name, str) or name not in SPECS:
-        raise ValueError(f"`name` must be one of {NAMES}. Received: name={name!r}.")
+        raise ValueError(
+            f"`name` must be one of {NAMES}. Received: name={name!r}."
+            + did_you_mean(name, NAMES)
+        )
     return SPECS[name]
 
 

@@ -6,19 +6,36 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import rich.console
+import rich.segment
 import rich.table
 import rich.text
 
 from keras_initkit.report import drawing
+from keras_initkit.report.numbers import short
 from keras_initkit_light.format.schema import SEVERITIES
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
-_COLUMNS = ("signal", "theory", "gradient", "theory", "kernel's", "step/weight", "dead")
-_LEGEND = (
-    "signal, gradient: rms of a layer's output and of the loss's gradient there; "
-    "theory: expected at these weights; kernel's: rms of its kernel's gradient; "
-    "step/weight: norm of the optimizer's first step over that of the kernel"
+# Titles of the columns, and what a row has in each; beside the width that it takes, and
+# when it goes where the terminal is narrow: the highest number first.
+_COLUMNS = (
+    ("signal", lambda row: _number(row.activation), 8, 0),
+    ("theory", lambda row: _number(row.expected_activation), 8, 2),
+    ("gradient", lambda row: _number(row.backprop), 8, 0),
+    ("theory", lambda row: _number(row.expected_backprop), 8, 3),
+    ("kernel's", lambda row: _number(row.gradient), 8, 4),
+    ("step/weight", lambda row: _number(row.update_ratio), 11, 5),
+    ("dead", lambda row: _percentage(row.dead), 4, 1),
 )
+# Between columns stand three characters; a name is cut in the middle to no less.
+_BETWEEN, _LEAST_NAME = 3, 16
+_MEANINGS = {
+    "signal": "signal, gradient: rms of a layer's output and of the loss's gradient "
+    "there",
+    "theory": "theory: expected at these weights",
+    "kernel's": "kernel's: rms of its kernel's gradient",
+    "step/weight": "step/weight: norm of the optimizer's first step over that of the "
+    "kernel",
+}
 # Rows of a longer profile that are shown: from both ends, and those at fault.
 _ROWS = 24
 # Names of layers in a list of those with the same fault.
@@ -48,7 +65,7 @@ def render(
     """
     parts: list[rich.console.RenderableType] = [_headline(model, loss, chance, causes)]
     if rows:
-        parts += [_profile(rows, at_fault), rich.text.Text(_LEGEND, style="dim")]
+        parts.append(_Profile(rows, at_fault))
     parts += _advice(causes)
     parts.append(rich.text.Text("\n".join(["", *small_print]), style="dim"))
     return rich.console.Group(*parts)
@@ -92,29 +109,48 @@ def _headline(model, loss, chance, causes):
     return text
 
 
-def _profile(rows, at_fault):
-    table = rich.table.Table(show_edge=False, pad_edge=False, header_style="bold")
-    table.add_column("layer", overflow="fold")
-    for title in _COLUMNS:
-        table.add_column(title, justify="right", no_wrap=True)
-    shared = drawing.shared_prefix([row.layer for row in rows])
-    for index in _shown(rows, at_fault):
-        if index is None:
-            table.add_row("…", style="dim")
-            continue
-        row = rows[index]
-        colour = _COLOURS.get(at_fault.get(row.layer, ""), "")
-        table.add_row(
-            rich.text.Text(row.layer.removeprefix(shared), style=colour),
-            _number(row.activation),
-            _number(row.expected_activation),
-            _number(row.backprop),
-            _number(row.expected_backprop),
-            _number(row.gradient),
-            _number(row.update_ratio),
-            "–" if row.dead is None or math.isnan(row.dead) else f"{row.dead:.0%}",
-        )
-    return table
+class _Profile:
+    """The table of layers, in as many columns as there is room for."""
+
+    def __init__(self, rows, at_fault):
+        self._rows, self._at_fault = rows, at_fault
+
+    def __rich_console__(self, console, options):
+        columns, room = _fitting(options.max_width)
+        table = rich.table.Table(show_edge=False, pad_edge=False, header_style="bold")
+        table.add_column("layer", no_wrap=True)
+        for title, *_ in columns:
+            table.add_column(title, justify="right", no_wrap=True)
+        shared = drawing.shared_prefix([row.layer for row in self._rows])
+        for index in _shown(self._rows, self._at_fault):
+            if index is None:
+                table.add_row("…", style="dim")
+                continue
+            row = self._rows[index]
+            colour = _COLOURS.get(self._at_fault.get(row.layer, ""), "")
+            name = drawing.shortened(row.layer.removeprefix(shared), room)
+            cells = [text_of(row) for _, text_of, *_ in columns]
+            table.add_row(rich.text.Text(name, style=colour), *cells)
+        yield table
+        yield rich.text.Text(_legend(columns), style="dim")
+
+
+def _fitting(width):
+    """Returns the columns that there is room for, and the room for names of layers."""
+    columns = list(_COLUMNS)
+    while True:
+        room = width - sum(size + _BETWEEN for _, _, size, _ in columns)
+        if room >= _LEAST_NAME or len(columns) <= 2:
+            return columns, max(room, 2)
+        columns.remove(max(columns, key=lambda column: column[3]))
+
+
+def _legend(columns):
+    titles = dict.fromkeys(title for title, *_ in columns)
+    meanings = "; ".join(_MEANINGS[title] for title in titles if title in _MEANINGS)
+    left_out = len(_COLUMNS) - len(columns)
+    plural = "s need" if left_out > 1 else " needs"
+    return meanings + (f" ({left_out} column{plural} more room)" if left_out else "")
 
 
 def _shown(rows, at_fault):
@@ -149,10 +185,10 @@ def _advice(causes):
             rest = len(others) - _NAMES
             more = f" and {rest} more" if rest > 0 else ""
             line = f"The same in {', '.join(others[:_NAMES])}{more}."
-            yield rich.text.Text(line)
+            yield _Indented(rich.text.Text(line))
         if following := consequences[first.rule]:
             if (first.rule, following) not in told:
-                yield rich.text.Text(following, style="dim")
+                yield _Indented(rich.text.Text(following, style="dim"))
             told.add((first.rule, following))
 
 
@@ -166,12 +202,30 @@ def _paragraph(finding, with_remedy):
     text.append(f"{finding.severity} {finding.rule}", _COLOURS[finding.severity])
     if finding.layer is not None:
         text.append(f" in {finding.layer}")
-    text.append(f"\n{finding.message[:1].upper()}{finding.message[1:]}")
+    body = rich.text.Text(f"{finding.message[:1].upper()}{finding.message[1:]}")
     if with_remedy:
-        text.append("\nWhat to do: ", style="bold")
-        text.append(finding.remedy)
-    return text
+        body.append("\nWhat to do: ", style="bold")
+        body.append(finding.remedy)
+    return rich.console.Group(text, _Indented(body))
+
+
+class _Indented:
+    """A paragraph, two columns to the right, without blanks behind its lines."""
+
+    def __init__(self, text):
+        self._text = text
+
+    def __rich_console__(self, console, options):
+        room = options.update(width=options.max_width - 2)
+        for line in console.render_lines(self._text, room, pad=False):
+            yield rich.segment.Segment("  ")
+            yield from line
+            yield rich.segment.Segment.line()
 
 
 def _number(value):
-    return "–" if value is None or math.isnan(value) else f"{value:.2g}"
+    return "–" if value is None or math.isnan(value) else f"{short(value)}"
+
+
+def _percentage(share):
+    return "–" if share is None or math.isnan(share) else f"{share:.0%}"

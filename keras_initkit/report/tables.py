@@ -1,6 +1,7 @@
 """Rich tables as plain text and as HTML."""
 
 import io
+import shutil
 from typing import Any
 
 import rich.console
@@ -9,8 +10,15 @@ import rich.segment
 _WIDTH = 120  # columns where there is no terminal to ask
 
 
-def to_text(renderable: Any, width: int = _WIDTH) -> str:
-    """Returns what a terminal of this width would show, without colours."""
+def to_text(renderable: Any, width: int | None = None) -> str:
+    """Returns what a terminal shows, without colours.
+
+    Args:
+        renderable: What rich can print.
+        width: Columns; by default those of the terminal, or of the environment variable
+            `COLUMNS`, 120 where neither says.
+    """
+    width = width or shutil.get_terminal_size((_WIDTH, 0)).columns
     console = _console(width, color_system=None)
     with console.capture() as captured:
         console.print(renderable)

@@ -7,6 +7,8 @@ import rich.console
 import rich.table
 import rich.text
 
+from keras_initkit.report.numbers import short
+
 _COLUMNS = ("learning rate", "loss", "with other targets")
 
 
@@ -32,6 +34,6 @@ def render(
         said = ["learns"] if one.learns else []
         said += [what for rate, what in marks.items() if rate == one.rate]
         losses = (f"{loss:.4g}" for loss in (one.loss, one.other_loss))
-        table.add_row(f"{one.rate:.2g}", *losses, ", ".join(said))
+        table.add_row(f"{short(one.rate)}", *losses, ", ".join(said))
     lines = rich.text.Text("\n".join(small_print), style="dim")
     return rich.console.Group(rich.text.Text(headline, style="bold"), table, lines)

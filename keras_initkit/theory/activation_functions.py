@@ -64,7 +64,7 @@ def resolve(activation: ActivationLike) -> Activation:
     if isinstance(activation, Activation):
         return activation
     if isinstance(activation, str):
-        if activation in _NOT_ELEMENTWISE:
+        if activation in NOT_ELEMENTWISE:
             raise ValueError(
                 "`activation` must act on each value alone. Received: "
                 f"activation={activation!r}, which mixes the values of an axis."
@@ -210,7 +210,7 @@ def _gelu_tanh_slope(x: Array) -> Array:
     )
 
 
-_NOT_ELEMENTWISE = ("glu", "log_softmax", "softmax", "sparsemax")
+NOT_ELEMENTWISE = ("glu", "log_softmax", "softmax", "sparsemax")
 
 _ROWS = (
     _polynomial("linear", (), ((0, 1),)),

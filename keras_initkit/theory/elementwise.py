@@ -136,6 +136,8 @@ def resolve_function(function: Any) -> Activation:
     """Returns the theory's activation for a Keras function, name or `None`."""
     name = getattr(function, "__name__", function)
     module = str(getattr(function, "__module__", "keras"))
+    if name in activation_functions.NOT_ELEMENTWISE:
+        raise Untreatable(f"{name} mixes the values of an axis")
     try:
         if function is None:
             return activation_functions.resolve("linear")

@@ -30,8 +30,12 @@ def stderr() -> rich.console.Console:
 
 
 def stdout() -> rich.console.Console:
-    """Returns a console on standard output; tables are not cut short in a pipe."""
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    """Returns a console on standard output, as wide as `COLUMNS` says, if it does.
+
+    Tables are not cut short in a pipe.
+    """
+    is_told = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    width = None if is_told else _PIPE_WIDTH
     return rich.console.Console(width=width, highlight=False, soft_wrap=False)
 
 

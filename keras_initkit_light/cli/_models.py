@@ -61,6 +61,7 @@ def load_batch(
     import numpy as np
 
     from keras_initkit import data as datasets
+    from keras_initkit.arguments import did_you_mean
 
     y: Any
     if data in datasets.NAMES:
@@ -71,7 +72,7 @@ def load_batch(
         if not path.is_file():
             raise ValueError(
                 f"--data must be one of {datasets.NAMES} or a .npz file. Received: "
-                f"{data!r}."
+                f"{data!r}." + did_you_mean(data, datasets.NAMES)
             )
         with np.load(path, allow_pickle=False) as arrays:
             x, y = _first(arrays, "x", "x_train"), _first(arrays, "y", "y_train")

@@ -48,11 +48,13 @@ def resolve(name: str, model: str | None) -> "ModelSpec":
         ValueError: If there is none, or it is for other data.
     """
     from keras_initkit import data, models
+    from keras_initkit.arguments import did_you_mean
 
     if name not in data.NAMES and name not in models.NAMES:
         raise ValueError(
             f"NAME must be a data set, one of {data.NAMES}, or a reference model, one "
             f"of {models.NAMES}. Received: {name!r}."
+            + did_you_mean(name, (*data.NAMES, *models.NAMES))
         )
     spec = models.default_for(name) if name in data.NAMES else models.spec_of(name)
     if model is not None:

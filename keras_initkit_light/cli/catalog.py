@@ -35,7 +35,7 @@ def catalog(json: Json = False) -> None:
         return
     table = rich.table.Table(title=f"{len(entries)} initializers", title_style="bold")
     for column in ("name", "family", "values", "good for", "bad for", "paper"):
-        table.add_column(column, no_wrap=column == "name")
+        table.add_column(column, no_wrap=column == "name", overflow="fold")
     for entry in entries:
         cells = [entry.name, entry.family, entry.formula]
         cells += [entry.good_for, entry.bad_for, entry.reference]

@@ -197,6 +197,30 @@ def test_catalog_lists_initializers(invoke):
     assert by_name["slide_he"]["class"] == "FanInUniform"
 
 
+@pytest.mark.parametrize("columns", [60, 100])
+def test_a_pipe_is_as_wide_as_columns_says_and_cuts_no_address(
+    invoke, monkeypatch, columns
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = invoke("catalog").stdout
+    assert max(map(len, text.splitlines())) == columns
+    assert "…" not in text
+    monkeypatch.setenv("COLUMNS", "")
+    assert max(map(len, invoke("catalog").stdout.splitlines())) == 160
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("train", "mnisst"), "mnist"),
+        (("compare", "cifar10mlp"), "cifar10_mlp"),
+        (("train", "imbd"), "imdb"),
+    ],
+)
+def test_a_slip_of_the_pen_is_told(invoke, arguments, name):
+    assert f"Did you mean {name!r}?" in invoke(*arguments).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -10,6 +10,7 @@ import numpy as np
 from keras_initkit.diagnosis._rule import Fault, Subject, Threshold
 from keras_initkit.diagnosis.linting.kernels import array
 from keras_initkit.diagnosis.registry import rule
+from keras_initkit.report.numbers import short
 from keras_initkit.structure import roles
 from keras_initkit.structure.roles import gates_of
 
@@ -43,9 +44,9 @@ def forget_bias(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault
                 step=None,
                 measured=forget,
                 threshold=limits["bias"],
-                message=f"the forget biases of {path!r} are {forget:.2g} on average: "
-                f"its memory keeps {1 / (1 + math.exp(-forget)):.0%} of itself from "
-                "one time step to the next.",
+                message=f"the forget biases of {path!r} are {short(forget)} on "
+                f"average: its memory keeps {1 / (1 + math.exp(-forget)):.0%} of "
+                "itself from one time step to the next.",
                 remedy="Use `keras.layers.LSTM(units)` with its default "
                 "`unit_forget_bias=True`, or, for long sequences, "
                 "`keras.layers.LSTM(units, unit_forget_bias=False, bias_initializer="
@@ -88,12 +89,14 @@ def recurrent_scale(subject: Subject, limits: Mapping[str, float]) -> Iterator[F
         if reach < limits["reach"] * length:
             measured, limit = reach, limits["reach"] * length
             what = (
-                f"forgets: within {reach:.2g} of {length} time steps less than "
+                f"forgets: within {short(reach)} of {length} time steps less than "
                 f"{left:g} is left of what came before"
             )
         elif grown > 1 / left:
             measured, limit = grown, 1 / left
-            what = f"makes states grow by a factor {grown:.2g} over {length} time steps"
+            what = (
+                f"makes states grow by a factor {short(grown)} over {length} time steps"
+            )
         else:
             continue
         yield Fault(

@@ -19,6 +19,7 @@ from keras_initkit.diagnosis.linting.kernels import (
 from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.diagnosis.sampling import moment_range
+from keras_initkit.report.numbers import short
 from keras_initkit.structure import roles
 from keras_initkit.structure.fans import compute_fans, fan_of_mode, layout_of
 from keras_initkit.structure.graph import Call, Graph
@@ -136,7 +137,7 @@ def initializer_mismatch(
                 measured=scaled,
                 threshold=most if scaled > 1 else 1 / most,
                 message=f"the variance of the weights of {path!r} times its fan-in is "
-                f"{scaled:.2g}; SELU keeps mean 0 and std 1 only at 1.",
+                f"{short(scaled)}; SELU keeps mean 0 and std 1 only at 1.",
                 remedy='Use `kernel_initializer="lecun_normal"` with '
                 '`activation="selu"`, and `keras.layers.AlphaDropout` for dropout.',
             )
@@ -175,8 +176,8 @@ def fan_defect(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]
             step=None,
             measured=factor,
             threshold=most if factor > 1 else 1 / most,
-            message=f"the {name} of {path!r}{more} has {factor:.2g} times the variance "
-            f"that its initializer means: Keras reads the fans of "
+            message=f"the {name} of {path!r}{more} has {short(factor)} times the "
+            f"variance that its initializer means: Keras reads the fans of "
             f"{kind.partition('/')[0]} kernels off a shape that does not tell them.",
             remedy="Use `kik.initializers.for_layer(layer, initializer, "
             f'"{name}")`, or `kik.reinitialize(model, kik.recommend(model))`.',
@@ -217,8 +218,8 @@ def dead_bias(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
                 threshold=limits["share"],
                 message=f"{share:.0%} of the biases of {path!r} lie more than "
                 f"{limits['stds']:g} standard deviations of what the ReLU gets "
-                f"({std:.2g} for inputs of rms 1) below 0: these units are dead from "
-                "the start.",
+                f"({short(std)} for inputs of rms 1) below 0: these units are dead "
+                "from the start.",
                 remedy='Use `bias_initializer="zeros"`.',
             )
 

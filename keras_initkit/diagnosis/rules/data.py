@@ -8,6 +8,7 @@ from keras_initkit.diagnosis.depth import tables_of, weight_layers
 from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
+from keras_initkit.report.numbers import short
 
 _LECUN = "LeCun et al., 1998, Efficient BackProp, section 4.3"
 _NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"
@@ -75,7 +76,7 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
             measured, limit, what = rms, limits["small"], f"have an rms of {rms:.1g}"
         elif offset > limits["offset"]:
             measured, limit = offset, limits["offset"]
-            what = f"have mean {mean:.3g} and std {std:.2g}"
+            what = f"have mean {mean:.3g} and std {short(std)}"
         else:
             continue
         yield Fault(

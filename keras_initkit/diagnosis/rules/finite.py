@@ -11,6 +11,7 @@ from keras_initkit.diagnosis.judging import layers_of
 from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
+from keras_initkit.report.numbers import short
 from keras_initkit_light.format.schema import TensorKey
 
 _MIXED = "Micikevicius et al., 2018, https://arxiv.org/abs/1710.03740"
@@ -202,8 +203,8 @@ def exploding_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
             measured=growth[row, column],
             threshold=limits["growth"],
             message=f"the rms of the {signal} of {_common.label(key)} is "
-            f"{rms[row, column]:.2g} at step {steps[row]}, {growth[row, column]:.2g} "
-            f"times that at step {steps[0]}.",
+            f"{short(rms[row, column])} at step {steps[row]}, "
+            f"{short(growth[row, column])} times that at step {steps[0]}.",
             remedy=_CALM,
         )
 

@@ -16,6 +16,7 @@ from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
 from keras_initkit.recording.series import SignalSeries
+from keras_initkit.report.numbers import short
 from keras_initkit_light.format.schema import TensorKey
 
 _PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
@@ -221,7 +222,8 @@ def exploding_gradient(
                 measured=growth[at],
                 threshold=limits["time"],
                 message=f"the gradient that reaches {_common.label(key)} grows by a "
-                f"factor {growth[at]:.2g} from the last time step back to the first.",
+                f"factor {short(growth[at])} from the last time step back to the "
+                "first.",
                 remedy="Clip the gradients, `keras.optimizers.Adam(1e-3, "
                 "global_clipnorm=1.0)`, and start the recurrent kernel orthogonal, "
                 '`recurrent_initializer="orthogonal"`.',
@@ -401,7 +403,7 @@ def _trend(
         measured=changes[row],
         threshold=limit,
         message=f"the gradient's rms {verb} by {changes[row]:.1f} decades from the "
-        f"last to the first weight layer (factor {10**-p.slope:.2g} a layer).",
+        f"last to the first weight layer (factor {short(10**-p.slope)} a layer).",
         remedy=remedy,
     )
 

@@ -11,6 +11,7 @@ from keras_initkit.diagnosis.curve import LossCurve, loss_curve
 from keras_initkit.diagnosis.registry import RULES, rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
+from keras_initkit.report.numbers import short
 
 _ZHANG = "Zhang et al., 2017, https://arxiv.org/abs/1611.03530"
 _KROGH = "Krogh & Hertz, 1992, A Simple Weight Decay Can Improve Generalization"
@@ -191,7 +192,7 @@ def over_regularization(
             step=_common.steps_of(record, "weight")[row],
             measured=ratio[row],
             threshold=limits["shrinkage"],
-            message=f"the kernels have shrunk to {ratio[row]:.2g} of their size "
+            message=f"the kernels have shrunk to {short(ratio[row])} of their size "
             "(median of the rms) under regularization.",
             remedy=f"{weaker}, `keras.optimizers.AdamW(1e-3, weight_decay=4e-3)`.",
         )

@@ -7,6 +7,7 @@ from typing import Any
 from keras_initkit.diagnosis._rule import Fault, Threshold
 from keras_initkit.diagnosis.registry import rule
 from keras_initkit.recording.record import RunRecord
+from keras_initkit.report.numbers import short
 
 
 @rule(
@@ -60,5 +61,5 @@ def _message(phase: Mapping[str, Any]) -> str:
         f"{phase['activation']} layers from {layers[0]!r} on, {alike}: with "
         f"weights of std {phase['sigma_w']:.3g}/√fan_in they are in the "
         f"{phase['phase']} phase, where gradients change by "
-        f"{math.sqrt(phase['chi_1']):.2g} a layer."
+        f"{short(math.sqrt(phase['chi_1']))} a layer."
     )

@@ -13,6 +13,7 @@ from keras_initkit.diagnosis.rules import _common
 from keras_initkit.diagnosis.rules.loss import constant_loss, needs_probabilities
 from keras_initkit.diagnosis.rules.weights import update_ratios
 from keras_initkit.recording.record import RunRecord
+from keras_initkit.report.numbers import short
 
 _SMITH = "Smith, 2017, https://arxiv.org/abs/1506.01186"
 _BENGIO = "Bengio, 2012, https://arxiv.org/abs/1206.5533"
@@ -63,10 +64,10 @@ def learning_rate_trial(
         step=None,
         measured=rate,
         threshold=limit,
-        message=f"the learning rate is {rate:.2g}; {trial['steps']} steps learn from "
-        f"{low:.2g} to {high:.2g}{_at_that_rate(trial)}.",
+        message=f"the learning rate is {short(rate)}; {trial['steps']} steps learn "
+        f"from {short(low)} to {short(high)}{_at_that_rate(trial)}.",
         remedy=f"{verb} the learning rate, `model.optimizer.learning_rate = "
-        f"{trial['proposal']:.2g}`.",
+        f"{short(trial['proposal'])}`.",
     )
 
 
@@ -136,7 +137,7 @@ def learning_rate_too_high(
         step=_common.steps_of(record, "update")[row],
         measured=ratios[row],
         threshold=limits["ratio"],
-        message=f"a step changes the kernels by {ratios[row]:.2g} of their norm "
+        message=f"a step changes the kernels by {short(ratios[row])} of their norm "
         f"(median) and the loss {how}: {curve.start:.3g} at first, "
         f"{curve.losses.max():.3g} at its highest, "
         f"{now if diverged else f'{curve.end:.3g} now'}.",

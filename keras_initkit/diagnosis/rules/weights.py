@@ -17,6 +17,7 @@ from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.diagnosis.sampling import moment_range
 from keras_initkit.recording.record import RunRecord
+from keras_initkit.report.numbers import short
 from keras_initkit_light.format.schema import TensorKey
 
 _START = Threshold(
@@ -109,7 +110,7 @@ def poor_weight_initialization(
                 step=steps[0],
                 measured=change if forward else -change,
                 threshold=np.copysign(decades, change if forward else -change),
-                message=f"{what} {verb} by a factor {factor:.2g} a layer"
+                message=f"{what} {verb} by a factor {short(factor)} a layer"
                 f"{'' if forward else ' on its way back'}, {abs(change):.1f} decades "
                 "in all, before training.",
                 remedy=remedy,
@@ -221,8 +222,9 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             measured=scaled,
             threshold=limits["small" if small else "large"],
             message=f"the variance of {_common.label(key)} times its "
-            f"{'larger fan' if small else 'fan-in'} is {scaled:.2g}, not about 1 or 2: "
-            f"each layer of this kind {'shrinks' if small else 'blows up'} the signal.",
+            f"{'larger fan' if small else 'fan-in'} is {short(scaled)}, not about 1 or "
+            f"2: each layer of this kind {'shrinks' if small else 'blows up'} the "
+            "signal.",
             remedy='Use `kernel_initializer="he_normal"` for ReLU or '
             '`"glorot_uniform"` for tanh and sigmoid in place of a fixed standard '
             "deviation.",
@@ -282,8 +284,8 @@ def weight_update_ratio(
                 measured=ratios[row, column],
                 threshold=limits[name],
                 message=f"a step changes {_common.label(key)} by "
-                f"{ratios[row, column]:.2g} of its norm, {relative[row, column]:.2g} "
-                "times as much as the median kernel.",
+                f"{short(ratios[row, column])} of its norm, "
+                f"{short(relative[row, column])} times as much as the median kernel.",
                 remedy=f"Bring its scale to that of the others "
                 '(`kernel_initializer="he_normal"`), or use an optimizer that scales '
                 f"each weight's step by itself, `keras.optimizers.Adam(1e-3)`, to "
