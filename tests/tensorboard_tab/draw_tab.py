@@ -1,17 +1,19 @@
-"""Draws the picture of the tab in the README: four networks of 30 layers on MNIST.
+"""Draws the pictures of the tab in the docs: four networks of 30 layers on MNIST.
 
-    python -m tests.tensorboard_tab.draw_tab [--log-dir ...] [--picture ...]
+    python -m tests.tensorboard_tab.draw_tab [--log-dir ...] [--pictures ...]
 
 Trains them for two epochs on 18,944 digits, starts TensorBoard over the runs, and takes
-a picture of the tab at step 0 (needs playwright, and a Chromium on the PATH).
+pictures of the tab (needs playwright, and a Chromium on the PATH).
 """
 
 import argparse
+import json
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
 
 import keras
 
@@ -25,6 +27,18 @@ RUNS = (
     ("exploding", "relu", keras.initializers.RandomNormal(stddev=0.35)),
     ("zero", "relu", "zeros"),
 )
+GLOROT, HEALTHY = RUNS[1][0], RUNS[0][0]
+# What each picture shows, as its link has it.
+PICTURES = {
+    "tensorboard_tab": {"step": "0"},
+    "tab_vanishing": {
+        "run": GLOROT,
+        "hidden": json.dumps([name for name, _, _ in RUNS if name != GLOROT]),
+        "layer": "sequential_1/hidden_30",
+        "step": "0",
+    },
+    "tab_difference": {"view": "difference", "run": GLOROT, "against": HEALTHY},
+}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -54,8 +68,8 @@ def train(log_dir):
         model.fit(x, y, 128, epochs=2, verbose=0, callbacks=[monitor])
 
 
-def draw(log_dir, picture):
-    """Takes the picture."""
+def draw(log_dir, folder):
+    """Takes the pictures."""
     from playwright import sync_api
 
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir)]
@@ -74,12 +88,18 @@ def draw(log_dir, picture):
                 executable_path=browser, args=["--no-sandbox"]
             )
             page = chromium.new_page(viewport={"width": 1280, "height": 860})
-            page.goto(f"{address}#initkit&p.initkit.step=0")
-            frame = page.frame_locator("iframe")
-            frame.locator(".runs li").nth(len(RUNS) - 1).wait_for()
-            frame.locator("#view[aria-busy=false] .verdict button").first.wait_for()
-            page.wait_for_timeout(2000)
-            page.screenshot(path=picture)
+            for name, state in PICTURES.items():
+                query = urllib.parse.urlencode(
+                    {f"p.initkit.{key}": value for key, value in state.items()},
+                    quote_via=urllib.parse.quote,
+                )
+                page.goto("about:blank")
+                page.goto(f"{address}#initkit&{query}")
+                frame = page.frame_locator("iframe")
+                frame.locator(".runs li").nth(len(RUNS) - 1).wait_for()
+                frame.locator("#view[aria-busy=false]").wait_for()
+                page.wait_for_timeout(2000)
+                page.screenshot(path=folder / f"{name}.png")
             chromium.close()
     finally:
         server.terminate()
@@ -88,12 +108,12 @@ def draw(log_dir, picture):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--log-dir", default="logdir/tensorboard_tab")
-    parser.add_argument("--picture", default="docs/tensorboard_tab.png")
+    parser.add_argument("--pictures", default="docs", help="folder of the pictures")
     args = parser.parse_args(argv)
     log_dir = pathlib.Path(args.log_dir)
     if not log_dir.exists():
         train(log_dir)
-    draw(log_dir, args.picture)
+    draw(log_dir, pathlib.Path(args.pictures))
 
 
 if __name__ == "__main__":

@@ -167,6 +167,28 @@ def test_finding_is_a_card_that_can_be_read(faulty, page, width):
     page.page.set_viewport_size({"width": 1300, "height": 850})
 
 
+@pytest.fixture
+def alike(tmp_path):
+    """The address of a TensorBoard over three runs of one fault."""
+    for name in ("one", "two", "three"):
+        run = logs.Run(tmp_path / name)
+        run.step(0)
+        run.writer.write_findings(0, [logs.finding(step=0)])
+        run.close()
+    process, address = tab_page.start_tensorboard(tmp_path)
+    yield address
+    process.terminate()
+    process.wait()
+
+
+def test_runs_with_the_same_fault_are_one_line(alike, page):
+    frame = page.open(alike)
+    (line,) = frame.locator(".verdict .finding").all()
+    assert "and 2 more" in line.inner_text()
+    assert line.get_by_text("and 2 more").get_attribute("title") == "three\ntwo"
+    assert frame.get_by_text("all 3 findings").is_visible()
+
+
 def test_tab_opens_at_the_gravest_cause(faulty, page):
     frame = page.open(faulty, view=None)
     assert frame.locator(".card figcaption strong").inner_text() == "dense"

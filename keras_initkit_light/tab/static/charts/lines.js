@@ -75,7 +75,9 @@ export class LineChart {
     const prefix = names ? commonPrefix(names) : '';
     const suffix = names ? commonSuffix(names) : '';
     const labels = names?.map((name) => shorten(name.slice(prefix.length, name.length - suffix.length), LONGEST));
-    const bottom = names ? 20 - widest(labels) * Math.sin(SLANT) : 26;
+    // A title that does not fit beside the ticks has a line of its own below them.
+    const isLong = !names && widest([spec.x.title]) > LEFT - 8;
+    const bottom = names ? 20 - widest(labels) * Math.sin(SLANT) : isLong ? 40 : 26;
     const { range, kind } = spec.y;
     const top = 8 + (range.nonfinite ? LANE : 0);
     const lower = kind === 'log' && range.zero ? LANE : 0;
@@ -98,7 +100,7 @@ export class LineChart {
     const x = names
       ? (i) => plot.left + margin + (names.length > 1 ? (i / (names.length - 1)) * inner : inner / 2)
       : (value) => plot.left + xScale.at(value) * plot.width;
-    return { width, plot, scale, floor, lower, x, y, xScale, labels };
+    return { width, plot, scale, floor, lower, x, y, xScale, labels, isLong };
   }
 
   _draw() {
@@ -134,7 +136,7 @@ export class LineChart {
 
   _axes(context, colors) {
     const { spec } = this;
-    const { plot, scale, floor, lower, x, y, xScale, labels } = this._geometry;
+    const { plot, scale, floor, lower, x, y, xScale, labels, isLong } = this._geometry;
     const right = plot.left + plot.width;
     if (spec.y.range.nonfinite) {
       context.fillStyle = colors.badSoft;
@@ -154,7 +156,8 @@ export class LineChart {
     line(context, plot.left, floor + lower, right, floor + lower, colors.muted);
     const base = floor + lower + 6;
     if (!labels) {
-      write(context, spec.x.title, plot.left - 6, base + 4, { color: colors.muted, align: 'right' });
+      const [at, below] = isLong ? [plot.left + plot.width / 2, 18] : [plot.left - 6, 4];
+      write(context, spec.x.title, at, base + below, { color: colors.muted, align: isLong ? 'center' : 'right' });
       for (const { value, text } of xScale.ticks) {
         write(context, text, x(value), base + 4, { color: colors.muted, align: 'center' });
       }
