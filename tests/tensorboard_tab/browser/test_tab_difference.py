@@ -94,25 +94,22 @@ MATCHED = """async ([ours, theirs]) => {
 }"""
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "pairs", "by_place"),
-    [
-        (["a", "b"], ["b", "a"], [[0, 1], [1, 0]], False),
-        (["a", "b"], ["b", "c"], [[1, 0]], False),
-        (["s/d", "s/d_1:k"], ["s_4/d_2", "s_4/d_3:k"], [[0, 0], [1, 1]], True),
-        (["d", "d_1"], ["d_2:k", "d_3:k"], [], False),
-        (["a"], [], [], False),
-    ],
-)
-def test_tensors_are_matched_as_record_diff_does(
-    pair, page, ours, theirs, pairs, by_place
-):
+SAME_TENSORS = [
+    (["a", "b"], ["b", "a"], [[0, 1], [1, 0]], False),
+    (["a", "b"], ["b", "c"], [[1, 0]], False),
+    (["s/d", "s/d_1:k"], ["s_4/d_2", "s_4/d_3:k"], [[0, 0], [1, 1]], True),
+    (["d", "d_1"], ["d_2:k", "d_3:k"], [], False),
+    (["a"], [], [], False),
+]
+
+
+def test_tensors_are_matched_as_record_diff_does(pair, page):
     frame = page.open(pair[1])
-    assert frame.evaluate(MATCHED, [ours, theirs]) == [pairs, by_place]
-    of_record = kik.recording.difference._matched(
-        *(tuple(map(schema.TensorKey.from_label, one)) for one in (ours, theirs))
-    )
-    assert [[list(pair) for pair in of_record[0]], of_record[1]] == [pairs, by_place]
+    for ours, theirs, pairs, by_place in SAME_TENSORS:
+        assert frame.evaluate(MATCHED, [ours, theirs]) == [pairs, by_place]
+        keys = (tuple(map(schema.TensorKey.from_label, one)) for one in (ours, theirs))
+        rows, told = kik.recording.difference._matched(*keys)
+        assert [[*map(list, rows)], told] == [pairs, by_place]
 
 
 # The first number that differs, of series of one tensor each at steps 0 and 5.
@@ -128,21 +125,28 @@ FIRST = """async (series) => {
 SAME = [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    ("series", "first"),
-    [
-        ([["weight", SAME, SAME], ["activation", SAME, SAME]], None),
-        # The earlier step, then what comes earlier in a step.
-        ([["weight", SAME, [1, 2, 9, 4]], ["update", SAME, [9, 2, 3, 4]]],
-         [0, "update", "a"]),
-        ([["update", SAME, [1, 9, 3, 4]], ["weight", SAME, [1, 9, 3, 4]]],
-         [0, "weight", "b"]),
-        # Forward from the first layer, backward from the last.
-        ([["activation", SAME, [9, 9, 3, 4]]], [0, "activation", "a"]),
-        ([["backprop", SAME, [9, 9, 3, 4]]], [0, "backprop", "b"]),
-        ([["activation", SAME, [9, 2, 3, 4]], ["preactivation", SAME, [9, 2, 3, 4]]],
-         [0, "preactivation", "a"]),
-    ],
-)  # fmt: skip
-def test_the_first_number_that_differs(pair, page, series, first):
-    assert page.open(pair[1]).evaluate(FIRST, series) == first
+FIRST_OF = [
+    ([["weight", SAME, SAME], ["activation", SAME, SAME]], None),
+    # The earlier step, then what comes earlier in a step.
+    (
+        [["weight", SAME, [1, 2, 9, 4]], ["update", SAME, [9, 2, 3, 4]]],
+        [0, "update", "a"],
+    ),
+    (
+        [["update", SAME, [1, 9, 3, 4]], ["weight", SAME, [1, 9, 3, 4]]],
+        [0, "weight", "b"],
+    ),
+    # Forward from the first layer, backward from the last.
+    ([["activation", SAME, [9, 9, 3, 4]]], [0, "activation", "a"]),
+    ([["backprop", SAME, [9, 9, 3, 4]]], [0, "backprop", "b"]),
+    (
+        [["activation", SAME, [9, 2, 3, 4]], ["preactivation", SAME, [9, 2, 3, 4]]],
+        [0, "preactivation", "a"],
+    ),
+]
+
+
+def test_the_first_number_that_differs(pair, page):
+    frame = page.open(pair[1])
+    for series, first in FIRST_OF:
+        assert frame.evaluate(FIRST, series) == first
