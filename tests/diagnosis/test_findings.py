@@ -8,6 +8,7 @@ import numpy as np
 
 import keras_initkit as kik
 from keras_initkit.diagnosis import Finding, Findings
+from keras_initkit.report.finite import finite
 
 
 def finding(rule, layer="dense", because_of=None):
@@ -72,3 +73,21 @@ def test_a_monitor_tells_no_finding_from_not_judged():
     model.fit(x, x[:, :1], verbose=0, callbacks=[monitor])
     assert str(monitor.findings) == "no finding"
     assert monitor.record.findings == []
+
+
+def test_findings_are_read_back_with_their_record(tmp_path):
+    keras.utils.set_random_seed(0)
+    stack = [
+        keras.layers.Dense(4, "relu", kernel_initializer="zeros"),
+        keras.layers.Dense(1),
+    ]
+    model = keras.Sequential([keras.layers.Input((4,)), *stack])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 4))
+    monitor = kik.SignalMonitor(tmp_path, every=1, on_finding=lambda finding: None)
+    model.fit(x, x[:, :1], verbose=0, callbacks=[monitor])
+    read = kik.RunRecord.load(tmp_path)
+    assert {one["rule"] for one in read.findings} >= {"SymmetricUnits"}
+    assert read.findings == finite(monitor.record.findings)
+    (title,) = (a for a in read.plot().axes if a.get_title().startswith("training"))
+    assert "SymmetricUnits" in title.get_title()
