@@ -196,6 +196,7 @@ class App {
   _build() {
     this.views = Object.fromEntries(VIEWS.map(([id, , View]) => [id, new View(this)]));
     this.sidebar = new Sidebar(this);
+    this.sidebar.element.prepend(h('button.skip', { onclick: () => this._main.focus() }, 'Skip the runs'));
     this.stepbar = new StepBar(this);
     this._tabs = VIEWS.map(([id, title, , hint]) =>
       h(

@@ -105,3 +105,12 @@ def test_tab_key_goes_from_the_runs_to_the_views_and_their_charts(page, server):
     places = [seen.index(name) for name in ("input", "tab", "select", "application")]
     assert places == sorted(places)
     assert seen.count("tab") == 1  # arrow keys go on from there
+
+
+def test_the_runs_can_be_skipped(page, server):
+    frame = page.open(server, run="trained")
+    frame.locator(".skip").focus()
+    page.page.keyboard.press("Enter")
+    assert frame.evaluate("document.activeElement.id") == "view"
+    page.page.keyboard.press("Tab")
+    assert frame.evaluate("document.activeElement.closest('#view') !== null")

@@ -102,10 +102,11 @@ def test_keyboard_moves_between_the_views(page, server):
     assert frame.locator("[role=tab][aria-selected=true]").inner_text() == "Run card"
 
 
-@pytest.fixture
-def faulty(tmp_path):
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
     """The address of a TensorBoard over a run of one fault and one that has none."""
-    run = logs.Run(tmp_path / "faulty")
+    root = tmp_path_factory.mktemp("faulty")
+    run = logs.Run(root / "faulty")
     run.step(0)
     cause = {
         "rule": "TensorVariance",
@@ -126,11 +127,11 @@ def faulty(tmp_path):
     ]
     run.writer.write_findings(0, found)
     run.close()
-    fine = logs.Run(tmp_path / "fine")
+    fine = logs.Run(root / "fine")
     fine.step(0)
     fine.writer.write_findings(0, [])
     fine.close()
-    process, address = tab_page.start_tensorboard(tmp_path)
+    process, address = tab_page.start_tensorboard(root)
     yield address
     process.terminate()
     process.wait()
