@@ -197,6 +197,22 @@ def test_forty_runs_of_two_hundred_layers(large, page):
     assert len(page.csv()) == 40 * 200 * 2
 
 
+# Whether all of the page and of its view lies within their widths.
+FITS = """() => [document.documentElement, document.querySelector('.view')]
+  .every((one) => one.scrollWidth <= one.clientWidth)"""
+
+
+@pytest.mark.parametrize("width", [800, 1920])
+def test_forty_runs_fit_into_narrow_and_wide_windows(large, page, width):
+    page.page.set_viewport_size({"width": width, "height": 900})
+    frame = page.open(large, run="run_39", layer="stage_9/block_199/conv")
+    for view in ("profile", "heat", "findings", "compare", "difference", "card"):
+        frame.locator(f"#tab-{view}").click()
+        page.settle()
+        assert frame.evaluate(FITS), view
+    page.page.set_viewport_size({"width": 1300, "height": 850})
+
+
 def test_ticks_over_steps_are_recorded_and_whole(page, server):
     frame = page.open(server)
     ticks = (
