@@ -1,49 +1,54 @@
 """`compare`: the same training from different initializers, over seeds."""
 
 import contextlib
+import dataclasses
+import inspect
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from keras_initkit import initializers as initializers_room
 from keras_initkit import models
-from keras_initkit.arguments import (
-    check_count,
-    check_function,
-    naming,
-)
+from keras_initkit.arguments import check_bool, check_count, check_function, naming
+from keras_initkit.experiments import grid as grid_room
+from keras_initkit.experiments import jobs, resuming, shown
 from keras_initkit.experiments.comparison import ComparisonResult
 from keras_initkit.experiments.data import as_data
-from keras_initkit.experiments.jobs import (
-    CallbackFactory,
-    Results,
-    check_jobs,
-    in_processes,
-    in_turn,
-)
+from keras_initkit.experiments.engines import Engine, engine_of
 from keras_initkit.experiments.reuse import ReferenceBuilder
-from keras_initkit.experiments.run_result import RunResult
+from keras_initkit.experiments.run_log import LogDirError
+from keras_initkit.experiments.run_result import Lost, RunResult
+from keras_initkit.experiments.starts import BASE, STARTS
+from keras_initkit.experiments.sweep import CallbackFactory, Cell, Sweep
+from keras_initkit.experiments.threads import threads_here
 from keras_initkit.recording.log import storage
-from keras_initkit.report.progress import tracked
+from keras_initkit.report import live_table
 from keras_initkit.schedules import as_schedule
 from keras_initkit.structure.needs import check_backend
 
 
 def compare(
-    build_model: str | Callable[[Any, int], keras.Model],
+    build_model: str | Callable[..., keras.Model],
     data: Any,
     initializers: Sequence[Any] | Mapping[str, Any],
     *,
     seeds: int | Sequence[int] = 3,
+    grid: Mapping[str, Any] | None = None,
     epochs: int | None = None,
     log_dir: str | os.PathLike[str] | None = None,
     n_jobs: int | None = None,
+    engine: str | None = None,
     batch_size: int | None = None,
     every: int = 10,
     callback_factory: CallbackFactory | None = None,
     on_result: Callable[[RunResult], None] | None = None,
+    fresh: bool = False,
+    progress: bool | None = None,
 ) -> ComparisonResult:
     """Trains a model from several initializers, over seeds, under the monitor.
 
@@ -51,30 +56,60 @@ def compare(
     the other and go through all initializers, so that Ctrl-C leaves something to
     compare: it ends the comparison, and what had finished is returned.
 
+    With `log_dir`, each finished run is kept there in a file of its own. The same call
+    again runs only what is missing, and what has changed: the initial weights and the
+    configuration of the model, the initializer, the seed, the data, the settings,
+    versions, and the source of `build_model`, of custom classes and of what they close
+    over. `kept` and `changed` of the result say what was done. Of each initializer, the
+    model of one kept seed is built to see whether it is still the same. No key sees the
+    files, environment variables and services that a run reads, what it reaches by names
+    made while it runs, the code of installed packages beyond their versions, and the
+    kind of processor.
+
     Args:
-        build_model: Name of a reference model, or a function `(initializer, seed)` that
-            gives a new compiled model. The function is given what `initializers`
-            holds, names of the kit made into something that every Keras layer takes.
+        build_model: Name of a reference model, or a function `(initializer, seed)`, and
+            of the arguments in `grid`, that gives a new compiled model. The function is
+            given what `initializers` holds, names of the kit made into something that
+            every Keras layer takes.
         data: Name of a data set, a `data.Dataset`, or
             `((x_train, y_train), (x_test, y_test))`.
         initializers: Sequence of identifiers that `initializers.get` takes, or
-            `{label: identifier}`.
+            `{label: identifier}`. Also `"recommended"`, `"lsuv"` and
+            `"preserve_signal"`: the model is built with `"glorot_uniform"`, and its
+            weights are drawn as `kik.recommend` says, or scaled by these functions.
         seeds: Number of seeds (0, 1, 2...), or the seeds themselves.
+        grid: `{argument: values}` of `build_model`, such as
+            `{"depth": [5, 30], "learning_rate": [0.01, 0.001]}`, of which all
+            combinations are run. Values without a short name need one,
+            `{"activation": {"mine": my_function}}`.
         epochs: Passes over the training set. Defaults to the reference model's own,
             and to 1 for a function.
-        log_dir: Directory of the runs: each goes to `<log_dir>/<label>-seed<n>`, and
-            replaces an earlier run there. Nothing is written if `None`.
+        log_dir: Directory of the runs: each goes to `<log_dir>/<label>-seed<n>`, with a
+            `grid` to `<log_dir>/<argument>=<value>,.../<label>-seed<n>`, and replaces
+            an earlier one there. A path that all processes see; where one on another
+            machine does not, the result comes back and is kept here, and the event
+            files stay there. Nothing is written if `None`.
         n_jobs: Number of processes, at least 1, or -1 for one per core. By default the
-            runs go one after the other in this process. Each process has its share of
-            the cores, so that the last digits may differ from those of a run alone.
+            runs go one after the other in this process, unless
+            `joblib.parallel_config` says otherwise.
+        engine: `"loky"` (processes of this machine), `"ray"` or `"dask"` (tasks of the
+            cluster that this process is connected to); by default the backend of
+            `joblib.parallel_config`, or loky. Each run computes with as many intra-op
+            threads as this process, whatever the engine, so that results agree to the
+            bit on one kind of processor: where many processes share a machine, call
+            `tf.config.threading.set_intra_op_parallelism_threads(1)` first.
         batch_size: Examples a step. Defaults to the reference model's own, and to 32
             for a function.
         every: Monitor every so many optimizer iterations, the first included.
         callback_factory: Function that is called with the initializer's label and the
             seed of each run, before it trains, and returns a list of Keras callbacks
-            for its `fit`: new ones, since callbacks remember. With `n_jobs` it is
-            called in the process of the run, and must be picklable.
-        on_result: Called with each `RunResult` when it is there.
+            for its `fit`: new ones, since callbacks remember. It is called in the
+            process of the run, and must be picklable for other processes.
+        on_result: Called with each `RunResult` when it is there, those kept from before
+            first.
+        fresh: Whether to run everything again, whatever is kept in `log_dir`.
+        progress: Whether to show a table of the runs while they go on; by default in
+            notebooks, and where standard error is a terminal.
 
     Returns:
         A `ComparisonResult`.
@@ -85,7 +120,7 @@ def compare(
             of callbacks, or something cannot be pickled, to be sent to a process.
         LogDirError: If a run's directory holds event files of another program, or
             cannot be written to.
-        ImportError: If `n_jobs` asks for processes and joblib is not installed.
+        ImportError: If joblib, Ray or Dask is asked for and is not installed.
 
     Example:
     >>> import keras_initkit as kik
@@ -93,10 +128,201 @@ def compare(
     >>> [(run.initializer, run.seed) for run in comparison.runs]
     [('zero', 0), ('zero', 1), ('he', 0), ('he', 1)]
     """
-    choices = labelled(initializers)
-    seed_list = _seed_list(seeds)
     check_backend("compare")
-    check_jobs(n_jobs)
+    choices = grid_room.labelled(initializers)
+    seed_list = grid_room.seed_list(seeds)
+    points = grid_room.points(grid)
+    _check(epochs, batch_size, every, callback_factory, on_result, fresh, progress)
+    with naming("data", data, "be a data set, or name one"):
+        split = as_data(data)
+    model = _model_of(build_model)
+    _check_options(model, points)
+    computing = engine_of(engine, n_jobs)
+    root = None if log_dir is None else storage.local(log_dir, "log_dir")
+    sweep = Sweep(
+        build_model=model.build,
+        data=split,
+        epochs=model.epochs if epochs is None else epochs,
+        batch_size=model.batch_size if batch_size is None else batch_size,
+        every=every,
+        callback_factory=callback_factory,
+        hyperparameters={"model": model.name},
+    )
+    cells = [
+        _cell(label, identifier, seed, point, root, model)
+        for seed in seed_list
+        for point in points
+        for label, identifier in choices.items()
+    ]
+    comparison = ComparisonResult(
+        model=model.name,
+        data=split.name,
+        origin=split.origin,
+        is_standin=split.is_standin,
+        initializers=tuple(choices),
+        seeds=seed_list,
+        log_dir=None if root is None else str(root),
+        grid=grid_room.axes(points),
+        call=_call(build_model, data, choices, seed_list, grid, sweep, log_dir),
+    )
+    table = live_table.LiveTable(
+        comparison.row_names(), len(seed_list), getattr(computing, "size", 1), progress
+    )
+    _carry_out(comparison, computing, sweep, cells, fresh, on_result, table)
+    return comparison
+
+
+def _carry_out(
+    comparison: ComparisonResult,
+    engine: Engine | None,
+    sweep: Sweep,
+    cells: list[Cell],
+    fresh: bool,
+    on_result: Callable[[RunResult], None] | None,
+    table: live_table.LiveTable,
+) -> None:
+    """Adds the runs to a comparison, those kept first, until the last or Ctrl-C."""
+
+    def take(result: RunResult | Lost, is_kept: bool = False) -> None:
+        name = grid_room.row_name(result.initializer, result.point)
+        if isinstance(result, Lost):
+            table.add(name, math.nan, 0.0)
+            comparison.lost.append(result)
+            return
+        table.add(name, result.accuracy, 0.0 if is_kept else result.seconds)
+        comparison.runs.append(result)
+        if on_result is not None:
+            on_result(result)
+
+    threads = threads_here()
+    try:
+        with table.shown():
+            if comparison.log_dir is not None:
+                resumed = resuming.resume(sweep, cells, threads, fresh)
+                cells = resumed.missing
+                comparison.kept = len(resumed.kept)
+                comparison.changed = resumed.changed
+                comparison.unseen = resumed.unseen
+                for kept in resumed.kept:
+                    take(kept, is_kept=True)
+            with _results(engine, sweep, cells, threads, comparison.log_dir) as results:
+                for one in results:
+                    take(one)
+    except KeyboardInterrupt:
+        comparison.interrupted = True
+    comparison.put_in_order()
+
+
+@contextlib.contextmanager
+def _results(
+    engine: Engine | None,
+    sweep: Sweep,
+    cells: list[Cell],
+    threads: int,
+    log_dir: str | None,
+) -> Iterator[jobs.Results]:
+    """Gives the results as they come; what still runs then is stopped."""
+    if engine is None or not cells:
+        with contextlib.closing(jobs.in_turn(sweep, cells)) as results:
+            yield results
+        return
+    with _token(log_dir) as token:
+        sweep = dataclasses.replace(sweep, token=token)
+        flow = jobs.by_engine(engine, sweep, cells, threads)
+        with contextlib.closing(flow) as results:
+            yield results
+
+
+@contextlib.contextmanager
+def _token(log_dir: str | None) -> Iterator[pathlib.Path | None]:
+    """Gives a file in the directory of a sweep, which is there while it goes on."""
+    if log_dir is None:
+        yield None
+        return
+    try:
+        os.makedirs(log_dir, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=log_dir, prefix=".sweep-") as file:
+            yield pathlib.Path(file.name)
+    except OSError as error:
+        raise LogDirError.of(log_dir, error) from error
+
+
+def _call(
+    build_model: Any,
+    data: Any,
+    choices: Mapping[str, Any],
+    seeds: tuple[int, ...],
+    grid: Mapping[str, Any] | None,
+    sweep: Sweep,
+    log_dir: Any,
+) -> str:
+    """Returns the code of a call that makes the same comparison."""
+    plain = all(label == identifier for label, identifier in choices.items())
+    settings = {
+        "initializers": list(choices) if plain else dict(choices),
+        "seeds": seeds,
+        **({} if grid is None else {"grid": dict(grid)}),
+        "epochs": sweep.epochs,
+        "batch_size": sweep.batch_size,
+        "every": sweep.every,
+        **({} if log_dir is None else {"log_dir": os.fspath(log_dir)}),
+    }
+    name = build_model if not isinstance(build_model, str) else repr(build_model)
+    named = name if isinstance(name, str) else grid_room.label_of(name)
+    return shown.call(named, repr(data) if isinstance(data, str) else "data", settings)
+
+
+class _Model(NamedTuple):
+    """What is trained, and for how long if nothing else is said."""
+
+    name: str
+    build: Callable[..., keras.Model]
+    epochs: int
+    batch_size: int
+    by_name: bool
+
+
+def _model_of(build_model: str | Callable[..., keras.Model]) -> _Model:
+    if isinstance(build_model, str):
+        spec = models.spec_of(build_model)
+        builder = ReferenceBuilder(spec.name)
+        return _Model(spec.name, builder, spec.epochs, spec.batch_size, by_name=True)
+    if callable(build_model):
+        name = grid_room.label_of(build_model)
+        return _Model(name, build_model, epochs=1, batch_size=32, by_name=False)
+    raise ValueError(
+        "`build_model` must be the name of a reference model or a function "
+        f"`(initializer, seed)`. Received: build_model={build_model!r}"
+    )
+
+
+def _cell(
+    label: str,
+    identifier: Any,
+    seed: int,
+    point: grid_room.Point,
+    root: pathlib.Path | None,
+    model: _Model,
+) -> Cell:
+    start = identifier if isinstance(identifier, str) and identifier in STARTS else None
+    initializer = identifier if start is None else BASE
+    if not model.by_name and isinstance(initializer, str):
+        # What a Keras layer takes, and makes a new initializer of each time.
+        known = initializers_room.get(initializer)
+        initializer = keras.initializers.serialize(known)
+    directory = None if root is None else root / point.name / f"{label}-seed{seed}"
+    return Cell(label, seed, initializer, start, point.shown, point.options, directory)
+
+
+def _check(
+    epochs: Any,
+    batch_size: Any,
+    every: Any,
+    callback_factory: Any,
+    on_result: Any,
+    fresh: Any,
+    progress: Any,
+) -> None:
     for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
         if value is not None:
             check_count(name, value)
@@ -107,165 +333,28 @@ def compare(
         if function is not None:
             check_function(name, function, of)
     as_schedule(every)
-    with naming("data", data, "be a data set, or name one"):
-        split = as_data(data)
-    model = _model_of(build_model)
-    if not isinstance(build_model, str):
-        choices = {label: _for_keras(value) for label, value in choices.items()}
-    root = None if log_dir is None else storage.local(log_dir, "log_dir")
-    shared = {
-        "build_model": model.build,
-        "data": split,
-        "epochs": model.epochs if epochs is None else epochs,
-        "batch_size": model.batch_size if batch_size is None else batch_size,
-        "every": every,
-        "hyperparameters": {"model": model.name},
-    }
-    jobs = [
-        {
-            **shared,
-            "initializer": choices[label],
-            "label": label,
-            "seed": seed,
-            "log_dir": None if root is None else root / f"{label}-seed{seed}",
-        }
-        for seed in seed_list
-        for label in choices
-    ]
-    comparison = ComparisonResult(
-        model=model.name,
-        data=split.name,
-        origin=split.origin,
-        is_standin=split.is_standin,
-        initializers=tuple(choices),
-        seeds=seed_list,
-        log_dir=None if root is None else str(root),
-    )
-    alone = n_jobs in (None, 1)
-    results = (
-        in_turn(jobs, callback_factory)
-        if alone
-        else in_processes(jobs, n_jobs, callback_factory)
-    )
-    if on_result is None:
-        results = _shown(results, len(jobs))
-    _gather(results, comparison, on_result)
-    return comparison
+    check_bool("fresh", fresh)
+    if progress is not None:
+        check_bool("progress", progress)
 
 
-def labelled(initializers: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `{label: identifier}`, each identifier checked.
-
-    Raises:
-        ValueError: If one is unknown or None, a label comes twice or cannot name a
-            directory, or there is none.
-    """
-    if isinstance(initializers, (str, keras.Initializer)):
-        initializers = [initializers]
-    if isinstance(initializers, Mapping):
-        pairs = list(initializers.items())
+def _check_options(model: _Model, points: list[grid_room.Point]) -> None:
+    """Raises a ValueError if the model is built without an argument of the grid."""
+    options = points[0].options
+    if not options:
+        return
+    if model.by_name:
+        known = models.options_of(model.name)
     else:
-        with naming("initializers", initializers, "be a list or a dict of them"):
-            pairs = [(_label(value), value) for value in initializers]
-    labels = [label for label, _ in pairs]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice or not pairs:
-        raise ValueError(
-            "`initializers` must hold at least one, each with a label of its own (give "
-            f"a dict `{{label: initializer}}`). Received: {labels}"
+        parameters = inspect.signature(model.build).parameters.values()
+        if any(one.kind is one.VAR_KEYWORD for one in parameters):
+            return
+        known = tuple(
+            one.name for one in parameters if one.kind is not one.VAR_POSITIONAL
         )
-    for label, value in pairs:
-        if not isinstance(label, str) or not _names_a_directory(label):
+    for name in options:
+        if name not in known:
             raise ValueError(
-                "`initializers` must have labels that can name a directory. "
-                f"Received: {label!r}"
+                f"`grid` must name arguments of `build_model`, which are {known}. "
+                f"Received: {name!r}"
             )
-        with naming("initializers", value, "hold what `initializers.get` takes"):
-            known = initializers_room.get(value)
-        if known is None:
-            raise ValueError(
-                f"`initializers` must not hold None. Received: {label!r}: None"
-            )
-    return dict(pairs)
-
-
-def _names_a_directory(label: str) -> bool:
-    return label not in ("", ".", "..") and not set(label) & set("/\\")
-
-
-class _Model(NamedTuple):
-    """What is trained, and for how long if nothing else is said."""
-
-    name: str
-    build: Callable[[Any, int], keras.Model]
-    epochs: int
-    batch_size: int
-
-
-def _model_of(build_model: str | Callable[[Any, int], keras.Model]) -> _Model:
-    if isinstance(build_model, str):
-        spec = models.spec_of(build_model)
-        builder = ReferenceBuilder(spec.name)
-        return _Model(spec.name, builder, spec.epochs, spec.batch_size)
-    if callable(build_model):
-        name = getattr(build_model, "__name__", type(build_model).__name__)
-        return _Model(name, build_model, epochs=1, batch_size=32)
-    raise ValueError(
-        "`build_model` must be the name of a reference model or a function "
-        f"`(initializer, seed)`. Received: build_model={build_model!r}"
-    )
-
-
-def _shown(results: Results, total: int) -> Results:
-    """Yields results, and shows how many have come."""
-
-    def told(run: RunResult) -> str:
-        return f"{run.initializer} seed {run.seed}, accuracy {run.accuracy:.4f}"
-
-    with contextlib.closing(results):
-        yield from tracked(results, "runs", total, told)
-
-
-def _gather(
-    results: Results,
-    comparison: ComparisonResult,
-    on_result: Callable[[RunResult], None] | None,
-) -> None:
-    """Adds the runs to a comparison as they finish, until the last one or Ctrl-C."""
-    try:
-        with contextlib.closing(results):
-            for result in results:
-                comparison.runs.append(result)
-                if on_result is not None:
-                    on_result(result)
-    except KeyboardInterrupt:
-        comparison.interrupted = True
-    names, seeds = comparison.initializers, comparison.seeds
-    order = [(name, seed) for name in names for seed in seeds]
-    comparison.runs.sort(key=lambda run: order.index((run.initializer, run.seed)))
-
-
-def _label(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return getattr(value, "__name__", type(value).__name__)
-
-
-def _for_keras(identifier: Any) -> Any:
-    """Returns what a Keras layer takes and makes a new initializer of each time."""
-    if not isinstance(identifier, str):
-        return identifier
-    return keras.initializers.serialize(initializers_room.get(identifier))
-
-
-def _seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    with naming("seeds", seeds, "be a positive number or different integers"):
-        found = tuple(range(seeds) if isinstance(seeds, int) else seeds)
-        for seed in found:
-            check_count("seeds", seed, minimum=0)
-    if not found or len(set(found)) < len(found):
-        raise ValueError(
-            "`seeds` must be a positive number or different integers. "
-            f"Received: seeds={seeds!r}"
-        )
-    return found

@@ -1,44 +1,21 @@
 """What came out of a comparison: its runs, ranked, in a table and in words."""
 
 import dataclasses
-import math
+import itertools
 import os
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from keras_initkit.experiments import shown as shown_room
 from keras_initkit.experiments import why as why_room
-from keras_initkit.experiments.run_result import METRICS, RunResult
-from keras_initkit.report import comparison_plot, drawing
-from keras_initkit.report.finite import finite
-from keras_initkit.report.mean_std import MeanStd
+from keras_initkit.experiments.grid import point_name, row_name
+from keras_initkit.experiments.rows import Row
+from keras_initkit.experiments.run_result import Lost, RunResult
+from keras_initkit.experiments.verdict import Verdict, verdict
+from keras_initkit.report import comparison_page, comparison_plot, drawing, export
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One initializer in the table of a comparison.
-
-    Attributes:
-        initializer: Its label.
-        accuracy, loss_initial, loss_final, activation_slope, gradient_slope: `MeanStd`s
-            of the attributes of `RunResult`.
-        nonfinite_step: First step with a NaN or Inf in any of the runs, or `None`.
-        seconds: Mean wall time of a run.
-        why: Why it ranks where it does, in one line.
-    """
-
-    initializer: str
-    accuracy: MeanStd
-    loss_initial: MeanStd
-    loss_final: MeanStd
-    activation_slope: MeanStd
-    gradient_slope: MeanStd
-    nonfinite_step: int | None
-    seconds: float
-    why: str
-
-
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class ComparisonResult:
     """Runs of the same training from different initializers.
 
@@ -49,10 +26,17 @@ class ComparisonResult:
         is_standin: Whether they are a stand-in for the real ones.
         initializers: Labels, in the order asked for.
         seeds: Seeds asked for.
-        runs: `RunResult`s of the runs that finished, in the order of `initializers`,
-            then of `seeds`.
+        runs: `RunResult`s of the runs that finished, in the order of the points of the
+            grid, then of `initializers`, then of `seeds`.
         log_dir: Directory above those of the runs, `None` if nothing was written.
         interrupted: Whether Ctrl-C ended it before all runs were done.
+        grid: `{argument: values}`, empty without a grid.
+        kept: How many of the runs were there from before.
+        changed: `{part of the key: runs that are run again because it differs}`, parts
+            as in `experiments.KEY_PARTS`.
+        lost: Runs without a result, because their process died twice.
+        unseen: What the keys could not look into: a change of it goes unnoticed.
+        call: Code that makes the same comparison, empty if that is not known.
     """
 
     model: str
@@ -64,36 +48,105 @@ class ComparisonResult:
     runs: list[RunResult] = dataclasses.field(default_factory=list)
     log_dir: str | None = None
     interrupted: bool = False
+    grid: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    kept: int = 0
+    changed: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    lost: list[Lost] = dataclasses.field(default_factory=list)
+    unseen: tuple[str, ...] = ()
+    call: str = ""
 
-    def of(self, initializer: str) -> list[RunResult]:
-        """Returns the runs of one initializer."""
-        return [run for run in self.runs if run.initializer == initializer]
+    def of(self, initializer: str, **point: Any) -> list[RunResult]:
+        """Returns the runs of one initializer, at all points that agree with `point`.
+
+        Example:
+        >>> import keras_initkit as kik
+        >>> grid = {"learning_rate": [0.1, 0.01]}
+        >>> found = kik.compare("xor_mlp", "xor", "he", seeds=1, epochs=1, grid=grid)
+        >>> len(found.of("he")), len(found.of("he", learning_rate=0.1))
+        (2, 1)
+        """
+        return [
+            run
+            for run in self.runs
+            if run.initializer == initializer
+            and all(run.point.get(name) == value for name, value in point.items())
+        ]
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """All points of the grid; one without arguments where there is no grid."""
+        return [
+            dict(zip(self.grid, values, strict=True))
+            for values in itertools.product(*self.grid.values())
+        ]
+
+    def row_names(self) -> list[str]:
+        """Returns the names of all rows that there may be, in the order asked for."""
+        return [
+            row_name(one, point) for point in self.points for one in self.initializers
+        ]
+
+    def put_in_order(self) -> None:
+        """Sorts the runs by points of the grid, initializers and seeds."""
+        names = {name: place for place, name in enumerate(self.row_names())}
+        seeds = {seed: place for place, seed in enumerate(self.seeds)}
+        self.runs.sort(
+            key=lambda run: (
+                names[row_name(run.initializer, run.point)],
+                seeds[run.seed],
+            )
+        )
+
+    def _groups(self) -> dict[str, list[RunResult]]:
+        """The finished runs by the names of their rows."""
+        groups: dict[str, list[RunResult]] = {}
+        for run in self.runs:
+            name = row_name(run.initializer, run.point)
+            groups.setdefault(name, []).append(run)
+        return groups
 
     @property
     def why(self) -> dict[str, str]:
-        """`{initializer: one line}`, for initializers with a finished run."""
-        return {
-            name: why_room.explain(self.of(name))
-            for name in self.initializers
-            if self.of(name)
-        }
+        """`{name of a row: one line}`, for those with a finished run."""
+        return {name: why_room.explain(runs) for name, runs in self._groups().items()}
+
+    @property
+    def verdict(self) -> Verdict:
+        """Who learned at all, and which differences between initializers are real.
+
+        Seeds are paired; initializers are compared at each point of a grid, and all
+        comparisons are corrected together.
+        """
+        families: dict[str, dict[str, list[RunResult]]] = {}
+        for name, runs in self._groups().items():
+            families.setdefault(point_name(runs[0].point), {})[name] = runs
+        tested = [run.tested for run in self.runs if run.tested]
+        return verdict(list(families.values()), 1 / min(tested) if tested else 0.0)
 
     def table(self) -> list[Row]:
         """Returns a `Row` per initializer with a finished run, the best first.
 
-        They are ranked by mean accuracy, then by mean final loss. Those whose final
-        loss is not finite in one of the runs come last.
+        At each point of a grid they are ranked by the share of runs that learned, then
+        by mean accuracy, then by mean final loss. Those whose final loss is not finite
+        in one of the runs come last.
         """
-        rows = [_row(name, self.of(name), why) for name, why in self.why.items()]
-        return sorted(rows, key=_rank)
+        order = {name: place for place, name in enumerate(self.row_names())}
+        count = len(self.initializers)
+        why = self.why
+        rows = [Row.of(runs, why[name]) for name, runs in self._groups().items()]
+        return sorted(rows, key=lambda row: (order[row.name] // count, *row.rank))
 
     @property
     def ranking(self) -> tuple[str, ...]:
-        """Labels of the initializers, the best first."""
-        return tuple(row.initializer for row in self.table())
+        """Labels of the initializers, the best first, over all points of a grid."""
+        groups = [self.of(name) for name in self.initializers]
+        rows = [Row.of(runs, "") for runs in groups if runs]
+        return tuple(row.initializer for row in sorted(rows, key=lambda row: row.rank))
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draws losses, accuracies, and signals and gradients against depth.
+
+        Of a grid: heat maps of the initializers against its values.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -107,25 +160,110 @@ class ComparisonResult:
         """
         if not self.runs:
             raise ValueError("`plot` needs at least one finished run. Received: none")
-        shown = [_shown(row, self.of(row.initializer)) for row in self.table()]
         styles = drawing.styles(self.initializers)
-        return comparison_plot.plot(self._title(), shown, styles, path)
+        if self.grid:
+            maps = self._heat_maps()
+            return comparison_plot.plot_maps(self.title, maps, path)
+        return comparison_plot.plot(self.title, self._shown_at({}), styles, path)
 
-    def _title(self) -> str:
+    def _shown_at(self, point: Mapping[str, Any]) -> list[comparison_plot.Initializer]:
+        """Returns what pictures show at a point of the grid, the best first."""
+        return [
+            shown_room.initializer(row.initializer, row.why, self._groups()[row.name])
+            for row in self.table()
+            if dict(row.point) == dict(point)
+        ]
+
+    def pictures(self) -> list[tuple[str, Any]]:
+        """Returns captions and figures: of a grid, its maps and one a point."""
+        styles = drawing.styles(self.initializers)
+        found = []
+        if self.grid:
+            maps = self._heat_maps()
+            found.append(
+                ("The grid", comparison_plot.plot_maps(self.title, maps, None))
+            )
+        for point in self.points:
+            shown = self._shown_at(point)
+            if shown:
+                name = point_name(point)
+                title = f"{self.title}{', ' * bool(name)}{name}"
+                figure = comparison_plot.plot(title, shown, styles, None)
+                found.append((name or "Curves and profiles", figure))
+        return found
+
+    def _heat_maps(self) -> list[comparison_plot.HeatMap]:
+        return shown_room.heat_maps(
+            self.grid, self.initializers, self.table(), self.verdict.measure
+        )
+
+    def _page(self, pictures: list[tuple[str, Any]]) -> comparison_page.Page:
+        """Returns what the page shows."""
+        judged = self.verdict
+        return comparison_page.Page(
+            title=self.title,
+            origin=self.origin,
+            is_standin=self.is_standin,
+            learned=[str(share) for share in judged.shares],
+            left_out=[f"{label}: {why}" for label, why in judged.left_out.items()],
+            differences=[(judged.tell(one), one.differs) for one in judged.differences],
+            table=shown_room.table(self.table()),
+            why=self.why,
+            notes=self.told(),
+            pictures=pictures,
+            again=self.call,
+            versions=shown_room.versions(self.runs),
+        )
+
+    @property
+    def title(self) -> str:
+        """What was compared, in a line."""
         seeds = len(self.seeds)
         data = f"{self.data}{' STAND-IN' if self.is_standin else ''}"
+        what = f"{self.model} on {data}: what the initializer does"
+        if not self.runs:
+            return what
         run = self.runs[0]
         return (
-            f"{self.model} on {data}: what the initializer does "
-            f"({seeds} seed{'s' * (seeds != 1)}, {run.steps} steps of {run.batch_size})"
+            f"{what} ({seeds} seed{'s' * (seeds != 1)}, {run.steps} steps of "
+            f"{run.batch_size})"
         )
+
+    def to_dataframe(self) -> Any:
+        """Returns a tidy `pandas.DataFrame`: one row per finished run.
+
+        Columns: `initializer, seed`, one for each argument of the grid, the attributes
+        of `RunResult` that are numbers, and `findings`, the rules that found something.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        return export.dataframe([run.to_row() for run in self.runs])
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Returns a page that tells all: it needs no other file and no network.
+
+        The verdict, the table, curves with bands, profiles against depth, heat maps of
+        a grid, and how to run it again.
+
+        Args:
+            path: File to write it to as well.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If no run has finished.
+        """
+        page = comparison_page.page(self._page(self.pictures()))
+        return export.written(page, path)
+
+    def _repr_html_(self) -> str:
+        return comparison_page.fragment(self._page([]))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything but the records as JSON takes it.
 
         What is not finite (NaN, Inf) becomes `None`, JSON's `null`.
         """
-        rows = self.table()
         return {
             "model": self.model,
             "data": self.data,
@@ -135,91 +273,44 @@ class ComparisonResult:
             "log_dir": self.log_dir,
             "initializers": list(self.initializers),
             "seeds": list(self.seeds),
-            "ranking": [row.initializer for row in rows],
+            "grid": {name: list(values) for name, values in self.grid.items()},
+            "kept": self.kept,
+            "changed": dict(self.changed),
+            "unseen": list(self.unseen),
+            "ranking": list(self.ranking),
             "why": self.why,
-            "table": [_row_dict(row) for row in rows],
+            "verdict": self.verdict.to_dict(),
+            "table": [row.to_dict() for row in self.table()],
             "runs": [run.to_dict() for run in self.runs],
+            "lost": [dataclasses.asdict(one) for one in self.lost],
         }
 
-    def __str__(self) -> str:
-        lines = [f"{self.model} on {self.data} ({self.origin})"]
-        width = max((len(name) for name in self.initializers), default=0)
+    def told(self) -> list[str]:
+        """Returns what was kept, run again and lost, a line each."""
+        lines = []
+        if self.kept:
+            lines.append(f"{self.kept} of {len(self.runs)} runs were kept from before")
         lines += [
-            f"{row.initializer:>{width}}  accuracy {row.accuracy.mean:.4f}  "
-            f"loss {row.loss_initial.mean:.4g} -> {row.loss_final.mean:.4g}  {row.why}"
-            for row in self.table()
+            f"{count} run again, because {shown_room.part(name)} changed"
+            for name, count in self.changed.items()
         ]
-        return "\n".join(lines)
+        lines += [
+            f"{row_name(one.initializer, one.point)}, seed {one.seed}: no result, "
+            f"because {one.reason}"
+            for one in self.lost
+        ]
+        lines += [f"a change of {what} goes unnoticed" for what in self.unseen]
+        return lines
 
+    def __str__(self) -> str:
+        rows = self.table()
+        width = max((len(row.name) for row in rows), default=0)
+        lines = [f"{self.model} on {self.data} ({self.origin})"]
+        lines += [
+            f"{row.name:>{width}}  accuracy {row.accuracy.mean:.4f}  "
+            f"loss {row.loss_initial.mean:.4g} -> {row.loss_final.mean:.4g}  {row.why}"
+            for row in rows
+        ]
+        return "\n".join([*lines, *self.verdict.lines(), *self.told()])
 
-def _shown(row: Row, runs: list[RunResult]) -> comparison_plot.Initializer:
-    """Returns what a picture shows of an initializer."""
-    curves = [run.loss_curve() for run in runs]
-    steps = min((x for x, _ in curves), key=len)
-    return comparison_plot.Initializer(
-        row.initializer,
-        steps,
-        np.stack([y[: len(steps)] for _, y in curves]),
-        [run.accuracy for run in runs],
-        _profiles(runs, "activation", "std"),
-        _profiles(runs, "gradient", "rms"),
-        row.why,
-    )
-
-
-def _profiles(
-    runs: list[RunResult], signal: str, statistic: str
-) -> comparison_plot.Profiles:
-    """Returns a statistic of each run over the weight layers at the first step.
-
-    Several kernels of one layer (a recurrent one has two) stand side by side.
-    """
-    profiles = [run.profile(signal, statistic) for run in runs]
-    keys = profiles[0].keys
-    if not keys or any(p.keys != keys for p in profiles):
-        return comparison_plot.Profiles(np.zeros(0), [], np.zeros((0, 0)))
-    depths = profiles[0].depths.astype(float)
-    kernels = np.array([np.sum(depths == d) for d in depths])
-    turn = np.array([np.sum(depths[:i] == d) for i, d in enumerate(depths)])
-    labels = [key.layer.rpartition("/")[2] for key in keys]
-    labels = [
-        f"{text}\n{key.tensor}" if n > 1 else text
-        for text, key, n in zip(labels, keys, kernels, strict=True)
-    ]
-    values = np.stack([p.values for p in profiles])
-    return comparison_plot.Profiles(depths + turn / kernels, labels, values)
-
-
-def _row(initializer: str, runs: list[RunResult], why: str) -> Row:
-    steps = [run.nonfinite_step for run in runs if run.nonfinite_step is not None]
-    return Row(
-        initializer=initializer,
-        **{name: MeanStd.of([getattr(run, name) for run in runs]) for name in METRICS},
-        nonfinite_step=min(steps, default=None),
-        seconds=float(np.mean([run.seconds for run in runs])),
-        why=why,
-    )
-
-
-def _row_dict(row: Row) -> dict[str, Any]:
-    spreads = {name: getattr(row, name) for name in METRICS}
-    return {
-        "initializer": row.initializer,
-        "runs": row.accuracy.runs,
-        **{
-            name: {"mean": finite(spread.mean), "std": finite(spread.std)}
-            for name, spread in spreads.items()
-        },
-        "nonfinite_step": row.nonfinite_step,
-        "seconds": round(row.seconds, 3),
-    }
-
-
-def _rank(row: Row) -> tuple[bool, float, float]:
-    accuracy, loss = row.accuracy.mean, row.loss_final.mean
-    diverged = not math.isfinite(loss)
-    return (
-        diverged,
-        math.inf if math.isnan(accuracy) else -accuracy,
-        math.inf if diverged else loss,
-    )
+    __repr__ = __str__

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any, Protocol
 
+import numpy as np
+
 from keras_initkit import data as data_room
 
 
@@ -43,6 +45,19 @@ def as_data(data: Any) -> Data:
             f"y_test)). Received: {type(data).__name__}"
         ) from error
     return _Arrays(x_train, y_train, x_test, y_test)
+
+
+def as_arrays(data: Data) -> Data:
+    """Returns data as arrays of numpy, which any process can read."""
+    return _Arrays(
+        np.asarray(data.x_train),
+        np.asarray(data.y_train),
+        np.asarray(data.x_test),
+        np.asarray(data.y_test),
+        data.name,
+        data.origin,
+        data.is_standin,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,96 +1,173 @@
-"""Training runs, one after the other here or several at once in processes."""
+"""Runs of a sweep: one after the other here, or several at once by an engine."""
 
-import contextlib
+import collections
+import concurrent.futures
+import dataclasses
+import functools
 import os
 import pickle
+import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-import keras
+from keras_initkit.experiments.data import Data, as_arrays
+from keras_initkit.experiments.engines import Engine
+from keras_initkit.experiments.run_result import Lost, RunResult
+from keras_initkit.experiments.store import finished
+from keras_initkit.experiments.sweep import Cell, Sweep
+from keras_initkit.experiments.threads import compute_with
 
-from keras_initkit.arguments import is_integer
-from keras_initkit.experiments.run import train_run
-from keras_initkit.experiments.run_result import RunResult
-
-Job = dict[str, Any]  # the arguments of `train_run`
-Results = Generator[RunResult, None, None]
-CallbackFactory = Callable[[str, int], Sequence[keras.callbacks.Callback]]
-
-
-def check_jobs(n_jobs: int | None) -> None:
-    """Raises a ValueError if `n_jobs` is no number of processes."""
-    if n_jobs is not None and not (is_integer(n_jobs) and (n_jobs == -1 or n_jobs > 0)):
-        raise ValueError(
-            "`n_jobs` must be at least 1, or -1 for a process per core. "
-            f"Received: n_jobs={n_jobs!r}"
-        )
+_WATCH = 0.5  # seconds between two looks at whether the parent lives
+_SENT_APART: Any = None  # stands for the data of a sweep on its way
+# A process trains one model at a time: the seeds of Keras are those of a process.
+_ONE_AT_A_TIME = threading.Lock()
 
 
-def in_turn(jobs: list[Job], callback_factory: CallbackFactory | None) -> Results:
-    """Yields the result of each job, run here one after the other."""
-    for job in jobs:
-        yield _run(job, callback_factory)
+Results = Generator[RunResult | Lost, None, None]
 
 
-def in_processes(
-    jobs: list[Job], n_jobs: int | None, callback_factory: CallbackFactory | None
+def in_turn(sweep: Sweep, cells: Sequence[Cell]) -> Results:
+    """Yields the result of each cell, run here one after the other."""
+    for cell in cells:
+        yield sweep.run(cell)
+
+
+def by_engine(
+    engine: Engine, sweep: Sweep, cells: Sequence[Cell], threads: int
 ) -> Results:
-    """Yields the results of jobs as they finish in processes.
+    """Yields results as they come from other processes.
+
+    Where a process dies, the runs that may have been its end run again, each alone; one
+    whose process dies then, too, is lost.
+
+    Args:
+        engine: Where runs are computed.
+        sweep: What they share.
+        cells: The runs.
+        threads: Intra-op threads of each.
 
     Raises:
-        ImportError: If joblib is not installed.
         ValueError: If something cannot be pickled, to be sent to a process.
     """
+    send = _sender(engine, sweep, threads)
+    waiting = collections.deque(cells)
+    suspects: collections.deque[Cell] = collections.deque()
+    flying: dict[concurrent.futures.Future[Any], Cell] = {}
+    died: set[tuple[str, str, int]] = set()
     try:
-        import joblib
-    except ImportError as error:
-        raise ImportError(
-            "`n_jobs` needs joblib: pip install 'keras-initkit[sweep]'"
-        ) from error
-    count = joblib.effective_n_jobs(n_jobs)
-    threads = max(1, (os.cpu_count() or 1) // count)
-    # A batch of runs to a process would be lost as a whole on Ctrl-C.
-    pool = joblib.Parallel(
-        n_jobs=n_jobs, batch_size=1, return_as="generator_unordered", max_nbytes="1M"
-    )
-    tasks = (
-        joblib.delayed(_run_in_process)(threads, job, callback_factory) for job in jobs
-    )
-    try:
-        yield from pool(tasks)
-    except pickle.PicklingError as error:
-        raise ValueError(
-            "`build_model`, `data` and `callback_factory` must be picklable where "
-            "`n_jobs` asks for processes, to which they are sent; what cannot be, such "
-            "as an open file, is to be made inside them. Received: "
-            f"callback_factory={callback_factory!r} ({error.__cause__ or error})"
-        ) from error
-
-
-def _run_in_process(
-    threads: int, job: Job, callback_factory: CallbackFactory | None
-) -> RunResult:
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # Too late, and then already done, if the process has had a run before.
-        with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-    return _run(job, callback_factory)
-
-
-def _run(job: Job, callback_factory: CallbackFactory | None) -> RunResult:
-    """Runs a job with callbacks of its own."""
-    made: Any = ()
-    if callback_factory is not None:
-        made = callback_factory(job["label"], job["seed"])
-        several = isinstance(made, list | tuple)
-        if not several or not all(
-            isinstance(c, keras.callbacks.Callback) for c in made
-        ):
-            raise ValueError(
-                "`callback_factory` must return a list of Keras callbacks. "
-                f"Received: {made!r} for {job['label']!r}, seed {job['seed']}."
+        while waiting or suspects or flying:
+            if suspects:
+                wanted = [] if flying else [suspects.popleft()]
+            elif any(cell.name in died for cell in flying.values()):
+                wanted = []  # it flies alone
+            else:
+                free = min(engine.size - len(flying), len(waiting))
+                wanted = [waiting.popleft() for _ in range(free)]
+            flying.update({send(cell): cell for cell in wanted})
+            done, _ = concurrent.futures.wait(
+                flying, return_when=concurrent.futures.FIRST_COMPLETED
             )
-    return train_run(**job, callbacks=made)
+            for future in done:
+                cell, error = flying.pop(future), future.exception()
+                if error is None:
+                    result, content = future.result()
+                    yield received(result, content, cell)
+                elif not engine.has_died(error):
+                    raise error
+                elif cell.name in died:
+                    reason = f"its process died twice ({_first_line(error)})"
+                    yield Lost(cell.label, cell.seed, dict(cell.shown), reason)
+                else:
+                    died.add(cell.name)
+                    suspects.append(cell)
+    finally:
+        if flying:
+            engine.stop(list(flying))
+        engine.close()
+
+
+def _sender(
+    engine: Engine, sweep: Sweep, threads: int
+) -> Callable[[Cell], concurrent.futures.Future[Any]]:
+    """Returns a function that has a cell run."""
+    import cloudpickle
+
+    bare = dataclasses.replace(sweep, data=_SENT_APART)
+    try:
+        packed = cloudpickle.dumps(bare)
+        data = as_arrays(sweep.data)
+    except Exception as error:  # what cannot be pickled raises what it likes
+        raise ValueError(
+            "`build_model`, `data` and `callback_factory` must be picklable where runs "
+            "go to other processes; what cannot be, such as an open file, is to be "
+            f"made inside them. Received: build_model={sweep.build_model!r}, "
+            f"callback_factory={sweep.callback_factory!r} ({error})"
+        ) from error
+    shared = engine.share((packed, data))
+    parent = os.getpid() if engine.watched else None
+    return lambda cell: engine.submit(
+        run_there, shared, cloudpickle.dumps(cell), threads, parent
+    )
+
+
+def run_there(
+    shared: Any, packed: bytes, threads: int, parent: int | None
+) -> tuple[RunResult, bytes | None]:
+    """Runs a cell in another process.
+
+    Args:
+        shared: The packed sweep and the data, or a function that gives them.
+        packed: The packed cell.
+        threads: Intra-op threads to compute with.
+        parent: Process without which this one is to end, `None` for none.
+
+    Returns:
+        The result; and its file, if whoever asked for it does not see it.
+    """
+    if parent is not None:
+        _end_with(parent)
+    compute_with(threads)
+    with _ONE_AT_A_TIME:
+        sweep = _unpacked(*(shared() if callable(shared) else shared))
+        cell: Cell = pickle.loads(packed)  # noqa: S301 (of this very program)
+        result = sweep.run(cell)
+    if cell.directory is None or sweep.root_is_shared():
+        return result, None
+    return result, finished.content(cell.directory)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(packed: bytes) -> Sweep:
+    """Returns a sweep without its data: the same for all runs in a process."""
+    return pickle.loads(packed)  # noqa: S301
+
+
+def _unpacked(packed: bytes, data: Data) -> Sweep:
+    return dataclasses.replace(_opened(packed), data=data)
+
+
+def received(result: RunResult, content: bytes | None, cell: Cell) -> RunResult:
+    """Returns a result, whose file is written here if its process could not."""
+    if content is None or cell.directory is None:
+        return result
+    finished.put(content, cell.directory)
+    found = finished.read(cell.directory)
+    return result if found is None else found[0]
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent has ended, even if it was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

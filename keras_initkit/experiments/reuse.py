@@ -19,43 +19,60 @@ class Reused:
     metrics are reset by Keras itself.
 
     Called like the `build_model` of `compare`, in whose place it stands. Only one of
-    its models is in use at a time.
+    its models is in use at a time. Other options, such as a depth, are another model.
+
+    Attributes:
+        fresh: The model as it was built last, whose configuration tells what the
+            initializers were; the model that is used again has those of its first run.
 
     Args:
-        build_model: Function `(initializer, seed)` that gives a compiled model. All its
-            models must be alike but for the values of their variables: same layers,
-            loss and optimizer, and nothing drawn from TensorFlow's generator.
+        build_model: Function `(initializer, seed, **options)` that gives a compiled
+            model. All its models of the same options must be alike but for the values
+            of their variables: same layers, loss and optimizer, and nothing drawn from
+            TensorFlow's generator.
     """
 
-    def __init__(self, build_model: Callable[[Any, int], keras.Model]) -> None:
+    def __init__(self, build_model: Callable[..., keras.Model]) -> None:
         self.__name__ = getattr(build_model, "__name__", type(build_model).__name__)
         self._build = build_model
-        self._model: keras.Model | None = None
-        self._optimizer: list[Any] = []
-        self._session: Any = None
+        self._kept: dict[str, _Kept] = {}
+        self.fresh: keras.Model | None = None
 
-    def __call__(self, initializer: Any, seed: int) -> keras.Model:
+    def __call__(self, initializer: Any, seed: int, **options: Any) -> keras.Model:
         """Returns the model with the initial weights of `(initializer, seed)`."""
-        fresh = self._build(initializer, seed)
-        if self._model is None:
-            fresh.optimizer.build(fresh.trainable_variables)
-            self._optimizer = [v.numpy() for v in fresh.optimizer.variables]
-            # Holds the instrumented function, which monitors hold for one run only.
-            from keras_initkit import capture
-
-            self._session = capture.Session.of(fresh)
-            self._model = fresh
-            return fresh
-        for kept, new in zip(self._model.variables, fresh.variables, strict=True):
-            kept.assign(new)
-        for variable, value in zip(
-            self._model.optimizer.variables, self._optimizer, strict=True
-        ):
-            variable.assign(value)
-        return self._model
+        fresh = self._build(initializer, seed, **options)
+        self.fresh = fresh
+        which = repr(sorted(options.items()))
+        kept = self._kept.get(which)
+        if kept is None:
+            kept = self._kept[which] = _Kept(fresh)
+        else:
+            kept.start_afresh(fresh)
+        return kept.model
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._build,)
+
+
+class _Kept:
+    """A model to be used again, and what its optimizer began with."""
+
+    def __init__(self, model: keras.Model) -> None:
+        # Holds the instrumented function, which monitors hold for one run only.
+        from keras_initkit import capture
+
+        self.model = model
+        model.optimizer.build(model.trainable_variables)
+        self._optimizer = [v.numpy() for v in model.optimizer.variables]
+        self._session = capture.Session.of(model)
+
+    def start_afresh(self, fresh: keras.Model) -> None:
+        """Takes the initial state of another model of its kind."""
+        for kept, new in zip(self.model.variables, fresh.variables, strict=True):
+            kept.assign(new)
+        variables = self.model.optimizer.variables
+        for variable, value in zip(variables, self._optimizer, strict=True):
+            variable.assign(value)
 
 
 class ReferenceBuilder(Reused):
@@ -73,8 +90,8 @@ class ReferenceBuilder(Reused):
         return _builder_of_process, (self.name,)
 
 
-def _build(name: str, initializer: Any, seed: int) -> keras.Model:
-    return models.build(name, initializer=initializer, seed=seed)
+def _build(name: str, initializer: Any, seed: int, **options: Any) -> keras.Model:
+    return models.build(name, initializer=initializer, seed=seed, **options)
 
 
 _BUILDERS: dict[str, ReferenceBuilder] = {}

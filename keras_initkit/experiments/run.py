@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,14 +18,20 @@ from keras_initkit.experiments.data import Data
 from keras_initkit.experiments.reuse import Reused
 from keras_initkit.experiments.run_log import RunLog
 from keras_initkit.experiments.run_result import METRICS, RunResult
+from keras_initkit.experiments.starts import start as start_from
+from keras_initkit.experiments.threads import threads_here
+from keras_initkit.experiments.verdict import Constant
 from keras_initkit.recording import RunRecord
 from keras_initkit.recording.log import hparams
+from keras_initkit.structure import description
 
 _EVALUATION_BATCH = 1000
+# What the names of metrics have in them of which more is better.
+_MORE_IS_BETTER = re.compile("acc|auc|precision|recall|f1|f_?beta|fbeta|iou|r2|score")
 
 
 def train_run(
-    build_model: Callable[[Any, int], keras.Model],
+    build_model: Callable[..., keras.Model],
     data: Data,
     initializer: Any,
     seed: int,
@@ -36,6 +43,10 @@ def train_run(
     every: int = 10,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     hyperparameters: Mapping[str, hparams.HParamValue] | None = None,
+    options: Mapping[str, Any] | None = None,
+    point: Mapping[str, Any] | None = None,
+    start: str | None = None,
+    on_model: Callable[[keras.Model], None] | None = None,
 ) -> RunResult:
     """Trains one model under the monitor, tests it and judges what was recorded.
 
@@ -48,7 +59,8 @@ def train_run(
     zigzag curve. Event files of other programs are never removed.
 
     Args:
-        build_model: Function `(initializer, seed)` that gives a compiled model.
+        build_model: Function `(initializer, seed, **options)` that gives a compiled
+            model.
         data: A `data.Dataset`, or anything with its attributes.
         initializer: Passed on to `build_model`.
         seed: Integer.
@@ -59,6 +71,11 @@ def train_run(
         every: Monitor every so many optimizer iterations, the first included.
         callbacks: More Keras callbacks.
         hyperparameters: More entries for the HParams dashboard.
+        options: More arguments of `build_model`.
+        point: The same as results and dashboards show them.
+        start: What changes the initial weights of the built model, one of
+            `starts.STARTS`.
+        on_model: Called with the model as it was built, ahead of that.
 
     Returns:
         A `RunResult`.
@@ -79,16 +96,22 @@ def train_run(
         "standin": bool(data.is_standin),
         "examples": len(data.x_train),
         **(hyperparameters or {}),
+        **(point or {}),
     }
-    log = RunLog(log_dir, facts, METRICS, data.origin, data.is_standin)
+    varied = ("initializer", "seed", *(point or {}))
+    log = RunLog(log_dir, facts, METRICS, data.origin, data.is_standin, varied)
     # What is found is told with the result.
     from keras_initkit.callbacks import SignalMonitor
 
     monitor = SignalMonitor(log.directory, every=every, on_finding=lambda finding: None)
     monitor.record.metadata.update(data=data.origin, standin=bool(data.is_standin))
     with _logged(log, monitor):
-        _seed_generators(seed, build_model)
-        model = build_model(initializer, seed)
+        seed_generators(seed, build_model)
+        model = build_model(initializer, seed, **(options or {}))
+        if on_model is not None:
+            on_model(as_built(build_model, model))
+        if start is not None:
+            start_from(start, model, data.x_train, batch_size, seed)
         model.fit(
             ShuffledBatches(data.x_train, data.y_train, batch_size, seed),
             shuffle=False,  # they are
@@ -96,21 +119,16 @@ def train_run(
             callbacks=[monitor, *callbacks],
             verbose=0,
         )
-        scores = model.evaluate(
-            data.x_test,
-            data.y_test,
-            batch_size=_EVALUATION_BATCH,
-            verbose=0,
-            return_dict=True,
-        )
-    loss_final = scores.pop("loss")
+        metric, accuracy, loss_final = _test(model, data)
     record = monitor.record
+    constant = Constant.of(data.y_test, _plain_loss(model), metric)
+    judgement = constant.judge(accuracy, loss_final)
     result = RunResult(
         initializer=label,
         seed=seed,
-        accuracy=float(next(iter(scores.values()), math.nan)),
+        accuracy=accuracy,
         loss_initial=_initial_loss(record),
-        loss_final=float(loss_final),
+        loss_final=loss_final,
         activation_slope=diagnosis.depth_profile(record, "activation", "std").slope,
         gradient_slope=diagnosis.depth_profile(record, "gradient", "rms").slope,
         nonfinite_step=_first_nonfinite(record),
@@ -122,9 +140,37 @@ def train_run(
         findings=diagnosis.judge(record),
         record=record,
         examples=len(data.x_train),
+        point=dict(point or {}),
+        threads=threads_here(),
+        learned=judgement.learned,
+        learned_reason=judgement.reason,
+        tested=len(data.x_test),
     )
     log.finish(result.to_dict(), result.steps)
     return result
+
+
+def _test(model: keras.Model, data: Data) -> tuple[str | None, float, float]:
+    """Returns name and value of the metric on the test set, and the loss there."""
+    scores = model.evaluate(
+        data.x_test,
+        data.y_test,
+        batch_size=_EVALUATION_BATCH,
+        verbose=0,
+        return_dict=True,
+    )
+    loss = float(scores.pop("loss"))
+    metric = next((one for one in scores if _MORE_IS_BETTER.search(one.lower())), None)
+    return metric, math.nan if metric is None else float(scores[metric]), loss
+
+
+def _plain_loss(model: keras.Model) -> str | None:
+    """Returns the name of a loss that is a mean over the examples and nothing more."""
+    loss = description.loss_of(model)
+    is_mean = loss is not None and loss["reduction"] == "sum_over_batch_size"
+    if not is_mean or loss["weighted"] or model.losses:
+        return None
+    return loss["name"]
 
 
 @contextlib.contextmanager
@@ -142,7 +188,13 @@ def _logged(log: RunLog, monitor: Any) -> Iterator[None]:
         raise
 
 
-def _seed_generators(seed: int, build_model: Any) -> None:
+def as_built(build_model: Any, model: keras.Model) -> keras.Model:
+    """Returns the model that a builder has built, where it gave one used before."""
+    return build_model.fresh if isinstance(build_model, Reused) else model
+
+
+def seed_generators(seed: int, build_model: Any) -> None:
+    """Seeds the global generators, from which a model may be drawn."""
     if isinstance(build_model, Reused):
         # These models draw nothing from TensorFlow's generator, and seeding it
         # throws away all that is compiled, the functions to be used again included.

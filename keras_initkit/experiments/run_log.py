@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_initkit.recording.log import hparams, locks, storage
@@ -18,6 +18,14 @@ _PROGRAM = "keras_initkit"
 
 class LogDirError(ValueError):
     """The log directory of a run belongs to something else, or cannot be written."""
+
+    @classmethod
+    def of(cls, directory: str | os.PathLike[str], error: OSError) -> "LogDirError":
+        """Returns the error of a directory that cannot be written to."""
+        return cls(
+            "`log_dir` must be a directory that can be made and written to; give "
+            f"another one. Received: log_dir={str(directory)!r} ({error})."
+        )
 
 
 class RunLog:
@@ -35,12 +43,14 @@ class RunLog:
         metrics: Mapping[str, str],
         origin: str,
         is_standin: bool,
+        varied: Sequence[str] = ("initializer", "seed"),
     ) -> None:
         self.directory = None if log_dir is None else storage.local(log_dir, "log_dir")
         self._facts = dict(facts)
         self._metrics = dict(metrics)
         self._origin = origin
         self._is_standin = is_standin
+        self._varied = varied
         self._claimed = False
 
     def start(self) -> None:
@@ -55,10 +65,7 @@ class RunLog:
         try:
             self._start(self.directory)
         except OSError as error:
-            raise LogDirError(
-                "`log_dir` must be a directory that can be made and written to; give "
-                f"another one. Received: log_dir={str(self.directory)!r} ({error})."
-            ) from error
+            raise LogDirError.of(self.directory, error) from error
 
     def _start(self, directory: pathlib.Path) -> None:
         _claim(directory)
@@ -74,7 +81,7 @@ class RunLog:
             self._facts,
             columns,
             {"data": text},
-            varied=("initializer", "seed"),
+            varied=self._varied,
         )
 
     def finish(self, results: Mapping[str, Any], step: int) -> None:

@@ -1,12 +1,15 @@
 """What came out of one training run: its numbers, its curve, its findings."""
 
 import dataclasses
+import functools
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from keras_initkit import diagnosis
+from keras_initkit.experiments.summary import PROFILES, Summary, summary
 from keras_initkit.recording import RunRecord
 from keras_initkit.report import result_plots
 from keras_initkit.report.finite import finite
@@ -31,8 +34,8 @@ class RunResult:
     Attributes:
         initializer: Label of the initializer.
         seed: Seed of the weights and of everything else.
-        accuracy: The model's first metric on the test set after training (accuracy for
-            the reference models); NaN if it has none.
+        accuracy: The model's first metric of which more is better (an accuracy, AUC,
+            F1...) on the test set after training; NaN if it has none.
         loss_initial: Training loss of the first batch, at the initial weights:
             iteration 0 of the monitor, with dropout and penalties if there are any.
         loss_final: Loss on the test set after training.
@@ -49,6 +52,13 @@ class RunResult:
         findings: What `diagnosis.judge` found in the record.
         record: Everything recorded.
         examples: Examples of an epoch; `None` stands for full batches only.
+        point: `{argument: value}` of a grid, as JSON takes it.
+        threads: Intra-op threads that it computed with, on which its last digits
+            depend; 0 if that is not known.
+        learned: Whether it is better than the best constant prediction; `None` where
+            that is not known.
+        learned_reason: The numbers that is judged by, or why it is not judged.
+        tested: Examples of the test set; `None` if that is not known.
     """
 
     initializer: str
@@ -67,9 +77,22 @@ class RunResult:
     findings: list[diagnosis.Finding]
     record: RunRecord = dataclasses.field(repr=False, compare=False)
     examples: int | None = None
+    point: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    threads: int = 0
+    learned: bool | None = None
+    learned_reason: str = ""
+    tested: int | None = None
+
+    @functools.cached_property
+    def summary(self) -> Summary:
+        """What tables and pictures show of the record."""
+        sizes = self.steps, self.epochs, self.batch_size, self.examples
+        return summary(self.record, *sizes)
 
     def profile(self, signal: str, statistic: str) -> diagnosis.Profile:
         """Returns a statistic over the weight layers at the first recorded step."""
+        if (signal, statistic) in PROFILES:
+            return self.summary.profiles[PROFILES.index((signal, statistic))]
         return diagnosis.depth_profile(self.record, signal, statistic)
 
     def loss_curve(self) -> tuple[np.ndarray, np.ndarray]:
@@ -82,19 +105,7 @@ class RunResult:
         Returns:
             Optimizer iterations, shape `(n,)`, and losses, shape `(n,)`.
         """
-        steps, means = self.record.scalars.get("loss", ([], []))
-        per_epoch = max(1, self.steps // max(1, self.epochs))
-        x = np.asarray(steps, np.int64)
-        y = np.asarray(means, np.float64)
-        # Examples of the epoch that the mean is over; its last batch may be smaller.
-        seen = (x % per_epoch + 1) * self.batch_size
-        if self.examples is not None:
-            seen = np.minimum(seen, self.examples)
-        same = np.zeros(len(x), bool)
-        same[1:] = x[1:] // per_epoch == x[:-1] // per_epoch
-        before = np.where(same, np.roll(seen, 1), 0)
-        sums = np.where(before > 0, np.roll(y, 1) * before, 0.0)
-        return x, (y * seen - sums) / (seen - before)
+        return self.summary.steps, self.summary.losses
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draws the training loss, and both signals against depth at the first step.
@@ -117,17 +128,40 @@ class RunResult:
         curve = self.loss_curve()
         return result_plots.run(title, self.initializer, curve, profiles, path)
 
+    def to_row(self) -> dict[str, Any]:
+        """Returns the numbers of the result, and which rules found something."""
+        rules = dict.fromkeys(finding.rule for finding in self.findings)
+        return {
+            "initializer": self.initializer,
+            "seed": self.seed,
+            **self.point,
+            **{name: getattr(self, name) for name in METRICS},
+            "learned": self.learned,
+            "nonfinite_step": self.nonfinite_step,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "threads": self.threads,
+            "seconds": self.seconds,
+            "log_dir": self.log_dir,
+            "findings": ", ".join(rules),
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the result as JSON takes it: `None` for what is not finite."""
         return finite(
             {
                 "initializer": self.initializer,
                 "seed": self.seed,
+                "point": dict(self.point),
+                "learned": self.learned,
+                "learned_reason": self.learned_reason,
                 **{name: getattr(self, name) for name in METRICS},
                 "nonfinite_step": self.nonfinite_step,
                 "epochs": self.epochs,
                 "steps": self.steps,
                 "batch_size": self.batch_size,
+                "threads": self.threads,
                 "seconds": round(self.seconds, 3),
                 "log_dir": self.log_dir,
                 "findings": [finding.to_dict() for finding in self.findings],
@@ -135,6 +169,23 @@ class RunResult:
                 "gradient_rms": _by_label(self.profile("gradient", "rms")),
             }
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Lost:
+    """A run without a result, because its process died twice.
+
+    Attributes:
+        initializer: Label of the initializer.
+        seed: Its seed.
+        point: The point of the grid.
+        reason: What the engine said.
+    """
+
+    initializer: str
+    seed: int
+    point: dict[str, Any]
+    reason: str
 
 
 def _by_label(profile: diagnosis.Profile) -> dict[str, float]:

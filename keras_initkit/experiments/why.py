@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_initkit import diagnosis
 from keras_initkit.diagnosis import Finding
 from keras_initkit.experiments.run_result import RunResult
 from keras_initkit.report.numbers import short
@@ -80,13 +79,12 @@ def _layers(findings, runs):
     wanted = set(map(id, findings))
     layers: dict[tuple[str, Any], str] = {}
     for run in runs:
-        owners = diagnosis.weight_layers(run.record)
-        others = [entry["path"] for entry in run.record.metadata.get("layers", ())]
+        owners, others = run.summary.weight_layers, run.summary.layers
         for finding in run.findings:
             if id(finding) in wanted and finding.layer is not None:
                 place = _place(finding.layer, owners, others)
                 layers.setdefault(place, finding.layer)
-    depth = len(diagnosis.weight_layers(runs[0].record))
+    depth = len(runs[0].summary.weight_layers)
     weighted = sum(kind == "weight layer" for kind, _ in layers)
     if depth > 1 and weighted == depth:
         return f"all {depth} weight layers"

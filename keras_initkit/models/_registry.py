@@ -1,5 +1,6 @@
 """The list of reference models, and `build`."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -110,6 +111,21 @@ def spec_of(name: str) -> ModelSpec:
             + did_you_mean(name, NAMES)
         )
     return SPECS[name]
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Returns the arguments of `build` that a model takes, besides its weights' own.
+
+    Example:
+    >>> "depth" in options_of("mnist_mlp"), "depth" in options_of("mnist_cnn")
+    (True, False)
+    """
+    spec = spec_of(name)
+    parameters = inspect.signature(build).parameters.values()
+    of_all = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    if not spec.recurrent:
+        of_all.remove("recurrent_initializer")
+    return (*spec.options, *(one for one in of_all if one != "seed"))
 
 
 def default_for(data: str) -> ModelSpec:

@@ -45,6 +45,74 @@ class Profiles(NamedTuple):
     values: np.ndarray
 
 
+class HeatMap(NamedTuple):
+    """A measure of initializers against an argument of a grid.
+
+    Attributes:
+        title: Values of the other arguments.
+        argument: The argument.
+        columns: Its values.
+        rows: Labels of the initializers.
+        measure: What the values are.
+        values: Shape `(rows, columns)`, NaN where no run has finished.
+        notes: What stands below each value.
+    """
+
+    title: str
+    argument: str
+    columns: Sequence[str]
+    rows: Sequence[str]
+    measure: str
+    values: np.ndarray
+    notes: Sequence[Sequence[str]]
+
+
+def plot_maps(
+    title: str, maps: Sequence[HeatMap], path: str | os.PathLike[str] | None
+) -> Any:
+    """Draws heat maps of initializers against the values of a grid.
+
+    Args:
+        title: Title of the figure.
+        maps: The maps, on one scale.
+        path: File to save the figure to as well.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    width = 2.5 + max(len(one.columns) for one in maps)
+    size = (max(6.0, width * len(maps)), 1.8 + 0.5 * len(maps[0].rows))
+    figure, (panels,) = drawing.new_figure(1, len(maps), size)
+    every = np.concatenate([one.values.ravel() for one in maps])
+    known = every[np.isfinite(every)]
+    # Accuracies have a scale of their own; of losses, the range that there is.
+    is_accuracy = maps[0].measure == "test accuracy"
+    low, high = (0.0, 1.0) if is_accuracy else (known.min(), known.max())
+    for axes, one in zip(panels, maps, strict=True):
+        image = axes.imshow(one.values, vmin=low, vmax=high, cmap="cividis")
+        axes.set(title=one.title, xlabel=one.argument, aspect="auto")
+        axes.set_xticks(range(len(one.columns)), one.columns)
+        axes.set_yticks(range(len(one.rows)), one.rows)
+        _write_cells(axes, one, (low + high) / 2)
+    figure.colorbar(image, ax=panels, label=f"{maps[0].measure} (mean over seeds)")
+    figure.suptitle(f"{title}\nbelow each mean: runs that learned", fontsize=10)
+    return drawing.kept(figure, path)
+
+
+def _write_cells(axes, one, middle):
+    for row, column in np.ndindex(one.values.shape):
+        value, note = one.values[row, column], one.notes[row][column]
+        axes.text(
+            column,
+            row,
+            "–" if np.isnan(value) else f"{value:.3g}\n{note}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="black" if value > middle else "white",
+        )
+
+
 def plot(
     title: str,
     ranked: Sequence[Initializer],
