@@ -1,8 +1,8 @@
 """Experiments: training several times, and comparing what came out."""
 
-from keras_initkit.experiments._compare import compare
+from keras_initkit.experiments._compare import check_grid, compare
 from keras_initkit.experiments.comparison import ComparisonResult, Row
-from keras_initkit.experiments.engines import ENGINES, check_jobs
+from keras_initkit.experiments.engines import ENGINES, check_engine, check_jobs
 from keras_initkit.experiments.grid import labelled
 from keras_initkit.experiments.reuse import Reused
 from keras_initkit.experiments.run import train_run
@@ -23,6 +23,8 @@ __all__ = [
     "Reused",
     "labelled",
     "check_jobs",
+    "check_engine",
+    "check_grid",
     "ENGINES",
     "KEY_PARTS",
     "LogDirError",

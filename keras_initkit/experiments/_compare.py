@@ -131,12 +131,11 @@ def compare(
     check_backend("compare")
     choices = grid_room.labelled(initializers)
     seed_list = grid_room.seed_list(seeds)
-    points = grid_room.points(grid)
     _check(epochs, batch_size, every, callback_factory, on_result, fresh, progress)
     with naming("data", data, "be a data set, or name one"):
         split = as_data(data)
+    points = check_grid(build_model, grid)
     model = _model_of(build_model)
-    _check_options(model, points)
     computing = engine_of(engine, n_jobs)
     root = None if log_dir is None else storage.local(log_dir, "log_dir")
     sweep = Sweep(
@@ -338,17 +337,25 @@ def _check(
         check_bool("progress", progress)
 
 
-def _check_options(model: _Model, points: list[grid_room.Point]) -> None:
-    """Raises a ValueError if the model is built without an argument of the grid."""
+def check_grid(
+    build_model: str | Callable[..., keras.Model], grid: Mapping[str, Any] | None
+) -> list[grid_room.Point]:
+    """Returns the points of a grid, one without arguments where there is none.
+
+    Raises:
+        ValueError: If it is no grid, or the model takes no such argument.
+    """
+    points = grid_room.points(grid)
+    model = _model_of(build_model)
     options = points[0].options
     if not options:
-        return
+        return points
     if model.by_name:
         known = models.options_of(model.name)
     else:
         parameters = inspect.signature(model.build).parameters.values()
         if any(one.kind is one.VAR_KEYWORD for one in parameters):
-            return
+            return points
         known = tuple(
             one.name for one in parameters if one.kind is not one.VAR_POSITIONAL
         )
@@ -358,3 +365,4 @@ def _check_options(model: _Model, points: list[grid_room.Point]) -> None:
                 f"`grid` must name arguments of `build_model`, which are {known}. "
                 f"Received: {name!r}"
             )
+    return points

@@ -134,7 +134,10 @@ def run_there(
         result = sweep.run(cell)
     if cell.directory is None or sweep.root_is_shared():
         return result, None
-    return result, finished.content(cell.directory)
+    try:
+        return result, finished.content(cell.directory)
+    except OSError:  # it could not be kept, which it has told
+        return result, None
 
 
 @functools.lru_cache(maxsize=1)

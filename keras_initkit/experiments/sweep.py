@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -105,7 +106,15 @@ class Sweep:
         )
         if cell.directory is None:
             return result
-        finished.write(result, parts, cell.directory)
+        try:
+            finished.write(result, parts, cell.directory)
+        except OSError as error:  # a full disk costs no training
+            warnings.warn(
+                f"The result in {str(cell.directory)!r} could not be kept ({error}); "
+                "the next call runs it again.",
+                stacklevel=2,
+            )
+            return result
         kept = finished.read(cell.directory)
         return result if kept is None else kept[0]
 

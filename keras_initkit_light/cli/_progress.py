@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import rich.markup
 import rich.progress
 
 from keras_initkit_light.cli import _console
@@ -58,13 +59,19 @@ class Progress:
         self._done += 1
         if self._total is not None:
             self._bars.update(self._total, completed=self._done)
-        self._console.print(
-            f"[dim]{self._done}/{self._runs}[/] {result.initializer} seed "
-            f"{result.seed}: accuracy {result.accuracy:.4f}, loss "
-            f"{result.loss_initial:.4g} → {result.loss_final:.4g} "
-            f"[dim]({result.seconds:.1f} s)[/]",
-            soft_wrap=True,
-        )
+        text = line_of(result, self._done, self._runs)
+        self._console.print(text, soft_wrap=True)
+
+
+def line_of(result: "RunResult", done: int, runs: int) -> str:
+    """Returns what came out of a run, as `rich` prints it."""
+    point = "".join(f" {name}={value}" for name, value in result.point.items())
+    name = rich.markup.escape(f"{result.initializer}{point}")
+    return (
+        f"[dim]{done}/{runs}[/] {name} seed {result.seed}: accuracy "
+        f"{result.accuracy:.4f}, loss {result.loss_initial:.4g} → "
+        f"{result.loss_final:.4g} [dim]({result.seconds:.1f} s)[/]"
+    )
 
 
 def _make_callback(

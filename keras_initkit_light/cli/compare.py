@@ -3,16 +3,15 @@
 import json as json_module
 import math
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import rich.markup
 import rich.table
 import typer
 
-from keras_initkit_light.cli import _console, _names
+from keras_initkit_light.cli import _console, _names, _sweeps
 from keras_initkit_light.cli._closing import closing_lines
-from keras_initkit_light.cli._options import BatchSize, Every, Json, Model, Name, Source
-from keras_initkit_light.cli._progress import Progress
+from keras_initkit_light.cli._options import BatchSize, Every, Json, Name, Source
 
 if TYPE_CHECKING:
     from keras_initkit.experiments import ComparisonResult, Row
@@ -61,50 +60,91 @@ def compare(
         ),
     ] = None,
     source: Source = "auto",
-    model: Model = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Another reference model for the same data, or a function "
+            "(initializer, seed, ...) of a file: path.py:build.",
+            show_default=False,
+        ),
+    ] = None,
     batch_size: BatchSize = None,
     every: Every = 10,
     jobs: Annotated[
         int,
         typer.Option(help="Processes; -1 for one per core. Needs joblib."),
     ] = 1,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ARGUMENT=VALUES",
+            help="Values of an argument of the model, with commas between: depth=5,30. "
+            "May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="loky (processes), ray or dask (the cluster of RAY_ADDRESS or "
+            "DASK_SCHEDULER_ADDRESS, or one of this machine).",
+            show_default=False,
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Run all again, whatever has finished before."),
+    ] = False,
+    report: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Write a page that tells all: report.html."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare initializers over seeds: a table, a picture, and why."""
     with _console.command():
         _console.import_keras()
         from keras_initkit import experiments
+        from keras_initkit.experiments import threads
 
         with _console.misuse():
-            spec = _names.resolve(name, model)
+            build, spec = _sweeps.model_of(name, model)
             names = _names.split_list(initializers)
             experiments.labelled(names)
             experiments.check_jobs(jobs)
+            experiments.check_engine(engine)
+            points = _sweeps.grid_of(grid or [])
+            experiments.check_grid(build, points or None)
             quick = None if limit == 0 else _QUICK.get(spec.data)
             task = _names.load(spec, source, limit or None, epochs, batch_size, quick)
-            directory = log_dir or task.directory
-        total = len(names) * seeds
-        _announce(task, len(names), seeds)
-        progress = Progress(runs=total)
+            directory = log_dir or _sweeps.directory(task, build)
+        total = len(names) * seeds * math.prod(len(one) for one in points.values())
+        _announce(task, build, names, seeds, points)
+        finished = _sweeps.Finished(total, quiet=json)
+        # One thread a run, whatever --jobs: results are the same to the bit.
+        threads.compute_with(1)
         try:
-            with progress.shown():
+            with _sweeps.connected(engine):
                 comparison = experiments.compare(
-                    spec.name,
+                    build,
                     task.data,
                     names,
                     seeds=seeds,
+                    grid=points or None,
                     epochs=task.epochs,
                     log_dir=directory,
-                    n_jobs=jobs,
+                    n_jobs=_sweeps.count_of(jobs, engine),
+                    engine=engine,
                     batch_size=task.batch_size,
                     every=every,
-                    callback_factory=progress.callbacks if jobs == 1 else None,
-                    on_result=progress.finished,
+                    on_result=finished.add,
+                    fresh=fresh,
+                    progress=False if json else None,
                 )
         except (experiments.LogDirError, ImportError) as error:
             _console.fail(str(error))
         try:
-            picture = _save(comparison, directory)
+            picture = _save(comparison, directory, report)
         except KeyboardInterrupt:
             picture, comparison.interrupted = None, True
     if json:
@@ -122,19 +162,29 @@ def compare(
         raise typer.Exit(_console.INTERRUPTED)
 
 
-def _announce(task: _names.Task, initializers: int, seeds: int) -> None:
+def _announce(
+    task: _names.Task,
+    build: Any,
+    names: list[str],
+    seeds: int,
+    points: dict[str, list[Any]],
+) -> None:
+    axes = "".join(f" × {len(values)} of {name}" for name, values in points.items())
     _console.stderr().print(
-        f"{task.spec.name} on {len(task.data.x_train):,} examples of "
-        f"{task.data.name}: {initializers} initializers × {seeds} "
-        f"seed{'s' * (seeds != 1)}, {task.epochs} epoch{'s' * (task.epochs != 1)} each",
+        f"{_sweeps.title(build)} on {len(task.data.x_train):,} examples of "
+        f"{task.data.name}: {len(names)} initializers × {seeds} "
+        f"seed{'s' * (seeds != 1)}{axes}, {task.epochs} "
+        f"epoch{'s' * (task.epochs != 1)} each",
         soft_wrap=True,
     )
 
 
 def _save(
-    comparison: "ComparisonResult", directory: pathlib.Path
+    comparison: "ComparisonResult",
+    directory: pathlib.Path,
+    report: pathlib.Path | None,
 ) -> pathlib.Path | None:
-    """Writes compare.json and compare.png beside the runs; returns the picture."""
+    """Writes compare.json, compare.png and the report; returns the picture."""
     if not comparison.runs:
         return None
     text = json_module.dumps(comparison.to_dict(), indent=1, allow_nan=False)
@@ -142,6 +192,10 @@ def _save(
     picture = directory / "compare.png"
     try:
         comparison.plot(picture)
+        if report is not None:
+            comparison.to_html(report)
+            shown = rich.markup.escape(str(report))
+            _console.stderr().print(f"Report: {shown}", soft_wrap=True)
     except ImportError as error:
         _console.stderr().print(f"[yellow]No picture:[/] {error}", soft_wrap=True)
         return None
@@ -155,10 +209,14 @@ def _print_table(comparison: "ComparisonResult") -> None:
         return
     rows = comparison.table()
     out.print(_table(comparison, rows))
-    width = max(len(name) for name in comparison.initializers)
+    for line in comparison.verdict.lines():
+        out.print(rich.markup.escape(line), soft_wrap=True)
+    width = max(len(row.name) for row in rows)
     for row in rows:
         why = rich.markup.escape(row.why)
-        out.print(f"[bold]{row.initializer:>{width}}[/]  {why}", soft_wrap=True)
+        out.print(f"[bold]{row.name:>{width}}[/]  {why}", soft_wrap=True)
+    for line in comparison.told():
+        _console.stderr().print(rich.markup.escape(line), soft_wrap=True)
 
 
 def _table(comparison: "ComparisonResult", rows: "list[Row]") -> rich.table.Table:
@@ -169,20 +227,29 @@ def _table(comparison: "ComparisonResult", rows: "list[Row]") -> rich.table.Tabl
         title=f"{comparison.model} on {comparison.data}, {_over(counts)}, "
         f"{run.steps} steps of {run.batch_size}",
         title_style="bold",
-        caption="loss start: first batch, initial weights; loss end: test set; signal "
-        "and gradient: factor from one weight layer to the next at step 0",
+        caption="learned: runs better than the best constant prediction; loss start: "
+        "first batch, initial weights; loss end: test set; signal and gradient: factor "
+        "from one weight layer to the next at step 0",
     )
     table.add_column("initializer")
     if uneven:
         table.add_column("seeds", justify="right")
-    for column in ("accuracy", "loss start", "loss end", "signal", "gradient"):
+    for column in (
+        "accuracy",
+        "learned",
+        "loss start",
+        "loss end",
+        "signal",
+        "gradient",
+    ):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("first NaN", justify="right")
     for row in rows:
         table.add_row(
-            row.initializer,
+            row.name,
             *([str(row.accuracy.runs)] if uneven else []),
             _mean_std(row.accuracy, ".3f"),
+            f"{row.learned}/{row.judged}" if row.judged else "–",
             _mean_std(row.loss_initial, ".3g"),
             _mean_std(row.loss_final, ".3g"),
             _factor(row.activation_slope),

@@ -500,3 +500,15 @@ def test_models_used_again_are_told_by_what_they_were_built_with(tmp_path):
     # Another process meets the initializers in another order.
     other = kik.experiments.Reused(small)
     assert compare(tmp_path, ["zeros", "he"], build=other).kept == 4
+
+
+# TensorFlow's own, which `pytest.warns` repeats in this module's name.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_full_disk_costs_no_training(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(finished, "write", full)
+    with pytest.warns(UserWarning, match="could not be kept .*No space left"):
+        found = compare(tmp_path, ["he"], seeds=1)
+    assert len(found.runs) == 1

@@ -25,6 +25,12 @@ def check_jobs(n_jobs: int | None) -> None:
         )
 
 
+def check_engine(engine: str | None) -> None:
+    """Raises a ValueError if there is no such engine."""
+    if engine is not None and engine not in ENGINES:
+        raise ValueError(f"`engine` must be one of {ENGINES}. Received: {engine!r}")
+
+
 def engine_of(engine: str | None, n_jobs: int | None) -> Engine | None:
     """Returns the engine that is asked for; `None` for this process.
 
@@ -38,8 +44,7 @@ def engine_of(engine: str | None, n_jobs: int | None) -> Engine | None:
         ImportError: If what it needs is not installed.
     """
     check_jobs(n_jobs)
-    if engine is not None and engine not in ENGINES:
-        raise ValueError(f"`engine` must be one of {ENGINES}. Received: {engine!r}")
+    check_engine(engine)
     if engine in (None, "loky"):
         joblib = _joblib(needed=engine is not None or n_jobs not in (None, 1))
         if joblib is None:

@@ -124,8 +124,12 @@ def read(directory: str | os.PathLike[str]) -> tuple[KeptResult, Key] | None:
 
 
 def remove(directory: str | os.PathLike[str]) -> None:
-    """Removes the finished run of a directory, if there is one."""
-    (pathlib.Path(directory) / FILE).unlink(missing_ok=True)
+    """Removes the finished run of a directory, if there is one.
+
+    Where that cannot be done, neither can the run be logged there, which tells it.
+    """
+    with contextlib.suppress(OSError):
+        (pathlib.Path(directory) / FILE).unlink()
 
 
 def _plain(value: Any) -> Any:
