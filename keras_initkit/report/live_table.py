@@ -2,9 +2,7 @@
 
 import contextlib
 import math
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import rich.console
 import rich.live
@@ -36,7 +34,6 @@ class LiveTable:
         self._at_once = at_once
         self._seconds: list[float] = []
         self._done = 0
-        self._live: Any = None
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -44,11 +41,13 @@ class LiveTable:
         if not self._wanted:
             yield
             return
-        sys.stderr.flush()
-        self._live = rich.live.Live(
-            self, console=self._console, refresh_per_second=2, transient=True
-        )
-        with self._live:
+        shows_live = self._console.is_terminal or self._console.is_jupyter
+        with rich.live.Live(
+            self,
+            console=self._console,
+            refresh_per_second=2,
+            transient=shows_live,  # elsewhere, what it ends with is all that is shown
+        ):
             yield
 
     def add(self, name: str, accuracy: float, seconds: float) -> None:
