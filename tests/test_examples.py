@@ -20,12 +20,16 @@ ARGUMENTS = {
     "use_with_applications.py": TINY,
     "use_with_custom_train_step.py": TINY,
     "use_with_keras_tuner.py": TINY,
+    "use_with_optuna.py": [*TINY, "--trials", "4"],
+    "use_with_ray_tune.py": TINY,
     "use_with_tensorboard_callback.py": TINY,
 }
 OWN_TESTS = {
     "use_saved_model.py",
     "use_with_applications.py",
     "use_with_keras_tuner.py",
+    "use_with_optuna.py",
+    "use_with_ray_tune.py",
     "use_with_tensorboard_callback.py",
 }
 # Run by a test of its own: tests/tensorboard_tab/test_tab_sample.py.
@@ -89,6 +93,33 @@ def test_keras_tuner_gives_each_initializer_a_run(tmp_path):
     } == initializers
     for name in initializers:
         assert kik.RunRecord.load(tmp_path / name).signal("gradient") is not None
+
+
+@pytest.mark.filterwarnings("ignore::keras_initkit.data.StandInWarning")
+def test_optuna_prunes_trials_by_their_faults(tmp_path):
+    pytest.importorskip("optuna")
+    study = run("use_with_optuna.py", tmp_path)
+    ends = {trial.params["initializer"]: trial.state.name for trial in study.trials}
+    assert ends["zero"] == "PRUNED"
+    assert ends["he_normal"] == "COMPLETE"
+    assert study.best_trial.params["initializer"] != "zero"
+
+
+# Two seconds of training, and half a minute of Ray's processes.
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_ray_tune_stops_trials_by_their_faults(tmp_path):
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.tune")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        results = run("use_with_ray_tune.py", tmp_path)
+    finally:
+        ray.shutdown()
+    found = {one.config["initializer"]: one.metrics for one in results}
+    assert "SymmetricUnits" in found["zero"]["faults"]
+    assert found["he_normal"]["faults"] == ""
+    assert found["zero"]["steps"] < found["he_normal"]["steps"]
 
 
 @pytest.mark.slow

@@ -246,9 +246,7 @@ def test_null_sweeps_of_three_seeds_tell_no_difference(draw):
 def test_null_sweeps_tell_no_difference(draw, initializers, seeds):
     share = share_of_false_differences(draw, initializers, seeds, 2000)
     print(f"{draw.__name__} {initializers} initializers {seeds} seeds: {share:.3f}")
-    # Two seldom values, at which runs stop halfway, are no normal distribution.
-    slack = 0.02 if draw is stuck_above_chance else 0.0
-    assert share <= most_by_chance(2000) + slack
+    assert share <= most_by_chance(2000)
 
 
 def test_a_plain_t_test_tells_false_differences_of_stuck_runs():
@@ -298,7 +296,7 @@ def test_power_is_as_published():
             gap = 2 * 0.01 * math.sqrt(2)
             share = power(gap, seeds, initializers, 500)
             print(f"{initializers} initializers, {seeds} seeds: power {share:.2f}")
-            assert seeds < 10 or share > 0.8
+            assert seeds < 20 or share > 0.8
 
 
 def test_no_test_takes_less_than_the_usual_scatter():
