@@ -2,11 +2,14 @@
 
 import contextlib
 import math
+import time
 from collections.abc import Iterator, Sequence
 
 import rich.console
 import rich.live
 import rich.table
+
+from keras_initkit.report import progress, tables
 
 _MOST_ROWS = 30  # those that are shown of a large grid
 
@@ -26,7 +29,8 @@ class LiveTable:
         self, rows: Sequence[str], seeds: int, at_once: int, wanted: bool | None
     ) -> None:
         self._console = rich.console.Console(stderr=True, highlight=False)
-        can = self._console.is_terminal or self._console.is_jupyter
+        self._cell = None if progress.kernel() is None else progress.CellOutput()
+        can = self._console.is_terminal or self._cell is not None
         self._wanted = can if wanted is None else wanted
         self._accuracies: dict[str, list[float]] = {name: [] for name in rows}
         self._total = len(rows) * seeds
@@ -38,17 +42,25 @@ class LiveTable:
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Shows the table while inside, if it is wanted."""
+        started = time.monotonic()
         if not self._wanted:
             yield
-            return
-        shows_live = self._console.is_terminal or self._console.is_jupyter
-        with rich.live.Live(
-            self,
-            console=self._console,
-            refresh_per_second=2,
-            transient=shows_live,  # elsewhere, what it ends with is all that is shown
-        ):
+        elif self._cell is not None:
+            self._put()
             yield
+            seconds = time.monotonic() - started
+            line = f"{self._done} of {self._total} runs in {seconds:.0f} s"
+            self._cell.put(line, line)
+        else:
+            # Where nobody looks, what it ends with is all that is shown.
+            transient = self._console.is_terminal
+            with rich.live.Live(self, console=self._console, transient=transient):
+                yield
+
+    def _put(self) -> None:
+        """Shows the table as it is in a notebook's cell."""
+        if self._wanted and self._cell is not None:
+            self._cell.put(tables.to_html(self), tables.to_text(self))
 
     def add(self, name: str, accuracy: float, seconds: float) -> None:
         """Counts a run.
@@ -62,6 +74,7 @@ class LiveTable:
         self._accuracies.setdefault(name, []).append(accuracy)
         if seconds > 0:
             self._seconds.append(seconds)
+        self._put()
 
     @property
     def left(self) -> float:

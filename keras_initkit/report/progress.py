@@ -48,13 +48,13 @@ def tracked(
 
 def _display(what: str, total: int) -> Any:
     """Returns what shows progress here, if anything does."""
-    if _kernel() is not None:
+    if kernel() is not None:
         return _Cell(what, total)
     console = rich.console.Console(stderr=True, highlight=False)
     return _Bar(what, total, console) if console.is_terminal else _Nothing()
 
 
-def _kernel() -> Any:
+def kernel() -> Any:
     """Returns the kernel of a notebook that this runs in, `None` elsewhere."""
     # Whoever runs in a kernel has IPython already.
     ipython = sys.modules.get("IPython")
@@ -98,12 +98,12 @@ class _Bar:
 
 
 class _Cell:
-    """One output of a notebook's cell, which is written anew."""
+    """A line in a notebook's cell."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what, self._total = what, total
         self._done = 0
-        self._id: str | None = None
+        self._output = CellOutput()
 
     def show(self, done: int, text: str) -> None:
         """Shows how many are done."""
@@ -111,14 +111,22 @@ class _Cell:
         count = f"{done} of {self._total} {self._what}"
         line = f"{count}: {text}" if text else count
         bar = f'<progress value="{done}" max="{self._total}"></progress> '
-        self._put(bar + html.escape(line), line)
+        self._output.put(bar + html.escape(line), line)
 
     def close(self, seconds: float) -> None:
         """Says how long it took."""
         line = f"{self._done} of {self._total} {self._what} in {seconds:.0f} s"
-        self._put(html.escape(line), line)
+        self._output.put(html.escape(line), line)
 
-    def _put(self, shown: str, text: str) -> None:
+
+class CellOutput:
+    """One output of a notebook's cell, which is written anew."""
+
+    def __init__(self) -> None:
+        self._id: str | None = None
+
+    def put(self, shown: str, text: str) -> None:
+        """Shows HTML, or a text where there is none, in place of what was there."""
         from IPython.display import display, update_display
 
         content = {"text/html": shown, "text/plain": text}

@@ -85,4 +85,4 @@ def test_outside_of_a_kernel_ipython_is_no_notebook(monkeypatch):
         get_ipython = staticmethod(Shell)
 
     monkeypatch.setitem(sys.modules, "IPython", IPython)
-    assert progress._kernel() is None
+    assert progress.kernel() is None
