@@ -62,6 +62,7 @@ def distinct(record):
 def draw(records, path):
     """Draws how many units differ, and by how much their gradients do."""
     figure, (panels,) = drawing.new_figure(1, 2, (11, 4))
+    figure.suptitle("Units that start alike stay alike", fontweight="bold")
     styles = drawing.styles(records)
     apart = {}
     for name, record in records.items():

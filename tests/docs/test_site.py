@@ -69,6 +69,34 @@ def test_a_page_asks_for_nothing_from_elsewhere(site):
         assert not FETCHED.search(page.read_text(encoding="utf-8")), page
 
 
+def rules_page():
+    """Returns the page of rules as the code would write it today."""
+    done = subprocess.run(
+        [sys.executable, "-m", "_generate.rules"],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{DOCS}"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_page_of_rules_is_up_to_date():
+    assert (DOCS / "rules.md").read_text(encoding="utf-8") == rules_page(), (
+        "run PYTHONPATH=docs python -m _generate.rules > docs/rules.md"
+    )
+
+
+def test_every_rule_has_a_place_and_no_text_is_left_over():
+    text = (DOCS / "rules.md").read_text(encoding="utf-8")
+    prose = (DOCS / "_generate" / "rules_prose.md").read_text(encoding="utf-8")
+    known = kik.diagnosis
+    names = {*known.RULES, *known.REVIEWS, *known.LINTS}
+    for page in (text, prose):
+        assert sorted(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == sorted(names)
+    assert text.count("**When it is wrong.**") == len(names)
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -1,0 +1,94 @@
+"""The page of rules: what the registry declares, and what `rules_prose.md` explains."""
+
+import itertools
+import pathlib
+import re
+import sys
+
+from keras_initkit.diagnosis import LINTS, REVIEWS, RULES
+
+PAGE = "rules.md"
+JUDGED = {
+    "record": "the record of a training, while it grows and afterwards",
+    "ended record": "the record of a training that has ended, by `kik.review`",
+    "model": "the model, without data, by `kik.lint`",
+}
+HEAD = """# Rules
+
+Every fault that is looked for, in alphabetical order, each under its name. Severity,
+causes and consequences are explained in [diagnosis](diagnosis.md), and so is how often
+the rules are right.
+
+`rules` changes a limit or leaves a rule out, in `SignalMonitor`, `judge`, `review`,
+`lint` and `diagnose`:
+
+    rules = {"DeadRelu": {"dead_fraction": 0.95}, "TooFewEpochs": None}
+
+`kik.diagnosis.RULES`, `REVIEWS` and `LINTS` hold what stands here. This page is written
+from them by `PYTHONPATH=docs python -m _generate.rules > docs/rules.md`.
+"""
+
+
+def prose():
+    """Returns `{name: Markdown}`: why a rule matters, what to do, when it is wrong."""
+    text = pathlib.Path(__file__).with_name("rules_prose.md").read_text("utf-8")
+    return dict(part.split("\n\n", 1) for part in text.split("\n## ")[1:])
+
+
+def named():
+    """Returns `{name: rules of that name}`, by name: one fault may have two rules."""
+    every = sorted(
+        itertools.chain(RULES.values(), REVIEWS.values(), LINTS.values()),
+        key=lambda rule: rule.name.lower(),
+    )
+    return {
+        name: list(rules)
+        for name, rules in itertools.groupby(every, key=lambda rule: rule.name)
+    }
+
+
+def page():
+    """Returns the page in Markdown.
+
+    Raises:
+        KeyError: If nothing is written about a rule.
+    """
+    return "\n".join([HEAD, *(entry(name, rules) for name, rules in named().items())])
+
+
+def entry(name, rules):
+    """Returns the section of one name."""
+    return "\n".join([f"## {name}\n", *map(declared, rules), prose()[name]])
+
+
+def declared(rule):
+    """Returns what a rule declares: what it looks for, in what, and its limits."""
+    lines = [f"{rule.summary}\n"]
+    needs = (" or " if rule.any_of else ", ").join(f"`{need}`" for need in rule.needs)
+    lines.append(f"- Severity: {rule.severity}, unless the finding says otherwise")
+    lines.append(
+        f"- Judges: {JUDGED[rule.judges]}" + (f"; needs {needs}" * bool(needs))
+    )
+    lines.append(f"- Reference: {linked(rule.reference)}\n")
+    if rule.thresholds:
+        lines += ["| limit | default | unit | what it limits |", "|---|---|---|---|"]
+        lines += [
+            f"| `{limit}` | {one.value:g} | {one.unit} | {escaped(one.meaning)} |"
+            for limit, one in rule.thresholds.items()
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def linked(text):
+    """Returns a reference with its addresses as links."""
+    return re.sub(r"(https?://[^\s;,]+)", r"<\1>", text)
+
+
+def escaped(text):
+    """Returns text for the cell of a table."""
+    return text.replace("|", r"\|").replace("*", r"\*")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
