@@ -6,7 +6,7 @@ import textwrap
 _LITERAL = re.compile(r"(?<![`\w])`((?:[^`\n]|\n(?!\s*\n))+)`(?!`)")
 _LINK = re.compile(r"\[([^\]\n]+)\]\((https?://[^)\s]+)\)")
 # Sections whose content is not indented, as in Keras.
-_FLAT = re.compile(r"^(References?:\n|Examples?:\n)((?:[-* >.].*\n?)+)", re.MULTILINE)
+_FLAT = re.compile(r"^((?:References?|Examples?):\n)([->].*(?:\n.+)*)", re.MULTILINE)
 _STAR = re.compile(r"(?<![`\w*])\*(?=\w+\b(?!\*))")
 
 
