@@ -78,7 +78,7 @@ PICTURES = {
 def recipes():
     """The code of the page: `{heading: code}`, the shared part under `""`."""
     parts = re.split(r"(?m)^## ", DOCS.read_text())
-    blocks = [re.search(r"```python\n(.*?)```", part, re.DOTALL)[1] for part in parts]
+    blocks = [re.search(r"```py\n(.*?)```", part, re.DOTALL)[1] for part in parts]
     packages = [re.findall(r"(?m)^import (\w+)$", block)[0] for block in blocks[1:]]
     return {"": blocks[0], **dict(zip(packages, blocks[1:], strict=True))}
 
