@@ -92,6 +92,12 @@ class Session:
             session = _SESSIONS[key] = cls(model, phase)
         return session
 
+    @classmethod
+    def discard(cls, model):
+        """Has the next training of a model be watched as if it were its first."""
+        for key in [key for key in _SESSIONS if key[0] == id(model)]:
+            _SESSIONS.pop(key, None)
+
     def listen(self, listener, signals, selection=None, histograms=False):
         """Registers what a listener wants, before training starts.
 

@@ -14,7 +14,8 @@ class Reused:
 
     What differs between two runs is the model's variables alone: each call builds the
     model anew, and from the second on copies its variables into the first model, whose
-    train, test and monitored functions are compiled already. Nothing of an earlier run
+    train and test functions are compiled already. The monitored step is traced again,
+    since it compares weights with what they were at first. Nothing of an earlier run
     is left: the variables of the optimizer go back to what they were, those of the
     metrics are reset by Keras itself.
 
@@ -58,16 +59,15 @@ class _Kept:
     """A model to be used again, and what its optimizer began with."""
 
     def __init__(self, model: keras.Model) -> None:
-        # Holds the instrumented function, which monitors hold for one run only.
-        from keras_initkit import capture
-
         self.model = model
         model.optimizer.build(model.trainable_variables)
         self._optimizer = [v.numpy() for v in model.optimizer.variables]
-        self._session = capture.Session.of(model)
 
     def start_afresh(self, fresh: keras.Model) -> None:
         """Takes the initial state of another model of its kind."""
+        from keras_initkit import capture
+
+        capture.Session.discard(self.model)
         for kept, new in zip(self.model.variables, fresh.variables, strict=True):
             kept.assign(new)
         variables = self.model.optimizer.variables

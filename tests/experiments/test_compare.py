@@ -256,7 +256,7 @@ def test_callback_factory_must_go_to_processes():
         return [lock]
 
     message = (
-        "`build_model`, `data` and `callback_factory` must be picklable where `n_jobs` "
+        "`build_model`, `data` and `callback_factory` must be picklable where runs go "
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         kik.compare("xor_mlp", "xor", ["he"], n_jobs=2, callback_factory=callbacks)
