@@ -20,6 +20,12 @@ def test_programs_run_and_print_what_the_page_shows(path, tmp_path, monkeypatch)
         assert (pages.DOCS / "images" / drawn.name).exists()
 
 
+@pytest.mark.parametrize("name", pages.ELSEWHERE)
+def test_a_page_that_is_left_out_is_run_by_another_test(name):
+    test = pages.DOCS.parent / pages.ELSEWHERE[name]
+    assert f"{name}.md" in test.read_text(encoding="utf-8")
+
+
 def test_there_are_pages_with_programs():
     assert {"not_learning", "choosing", "watching"} <= {path.stem for path in PAGES}
 
