@@ -75,12 +75,20 @@ def public_names(room):
 def directive(path, one):
     """Returns the lines by which autodoc documents one public object."""
     if isinstance(one, types.ModuleType):
-        return [f".. automodule:: {one.__name__}", "   :members:"]
+        members = [f".. automodule:: {one.__name__}", "   :members:"]
+        called = f"The module ``{one.__name__}``:"
+        return members if one.__name__ == path else [*data(path, called), "", *members]
     if inspect.isclass(one):
         return [f".. autoclass:: {path}", "   :members:"]
     if inspect.isroutine(one):
         return [f".. autofunction:: {path}"]
-    return [f".. py:data:: {path}", "", f"   {value(one)}"]
+    return data(path, value(one))
+
+
+def data(path, text):
+    """Returns the lines by which a name is documented that is no function or class."""
+    module, _, name = path.rpartition(".")
+    return [f".. py:data:: {name}", f"   :module: {module}", "", f"   {text}"]
 
 
 def value(one):
