@@ -52,8 +52,8 @@ LINKS = [
 
 @pytest.mark.parametrize(("page", "link"), LINKS, ids=map(str, LINKS))
 def test_links_lead_somewhere(page, link):
-    if link.startswith(("https://", "http://")):
-        return
+    if link.startswith(("https://", "http://", "api/")):
+        return  # what is written when the site is built is checked there
     file, _, anchor = link.partition("#")
     target = (ROOT / page).parent / file if file else ROOT / page
     assert target.exists()
