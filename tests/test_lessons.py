@@ -22,7 +22,6 @@ SHORT = {
     "compare": {"draws": 40, "cnn_draws": 2},
     "histograms": {"limit": 640},
     "xor": {"seeds": 3, "epochs": 300},
-    "text": {"limit": 128, "draws": 10},
     "references": {},
 }
 pytestmark = pytest.mark.filterwarnings("ignore::keras_initkit.data.StandInWarning")
@@ -142,6 +141,7 @@ def test_xor_from_zeros_stays_at_a_quarter(taught):
     assert result.figures["error_glorot_uniform"] < 0.2
 
 
+@pytest.mark.slow
 def test_recurrent_networks_of_zeros_answer_one_half(taught):
     result = taught("text")
     assert checks(result) == [True] * 3

@@ -262,6 +262,7 @@ def test_callback_factory_must_go_to_processes():
         kik.compare("xor_mlp", "xor", ["he"], n_jobs=2, callback_factory=callbacks)
 
 
+@pytest.mark.slow
 def test_runs_in_processes_agree_with_runs_here():
     pytest.importorskip("joblib")
     arguments = dict(data="xor", initializers=["he"], seeds=1, epochs=2)

@@ -136,12 +136,14 @@ def test_a_run_whose_process_dies_twice_is_told(tmp_path):
     assert found.to_dict()["lost"][0]["seed"] == 1
 
 
+@pytest.mark.slow
 def test_rays_tasks_that_die_are_told(tmp_path, ray_cluster):
     found = dying(tmp_path / "a", often=True, engine="ray")
     assert [run.seed for run in found.runs] == [0, 2]
     assert [one.seed for one in found.lost] == [1]
 
 
+@pytest.mark.slow
 def test_dasks_tasks_that_die_are_told(tmp_path, dask_cluster):
     found = dying(tmp_path / "a", often=False, engine="dask")
     assert [run.seed for run in found.runs] == [0, 1, 2]

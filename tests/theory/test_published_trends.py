@@ -50,6 +50,7 @@ def test_top_sigmoid_layer_saturates_and_normalized_tanh_leads_on_cifar10():
     assert errors["tanh", "glorot_uniform"] < errors["tanh", "slide_xavier"] - 0.02
 
 
+@pytest.mark.slow
 def test_networks_train_up_to_six_depth_scales():
     """Schoenholz et al. 2017, at three points of the map."""
     assert trends.depth_limit(1.0) < 22
@@ -112,6 +113,7 @@ def test_orthogonal_linear_nets_learn_mnist_in_a_time_that_depth_does_not_change
     assert np.all(normal[1:] > 10 * orthogonal[1:]), normal
 
 
+@pytest.mark.slow
 def test_tanh_cnn_of_100_layers_learns_by_delta_orthogonal_first():
     """Xiao et al. 2018, in 40 steps; deeper networks do not learn otherwise at all."""
     losses = trends.delta_against_glorot(100, 1000, 40, "standin", 0.02)

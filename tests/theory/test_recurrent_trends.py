@@ -25,6 +25,7 @@ def test_gradients_cross_200_steps_of_an_identity_recurrence():
     assert max(norms["orthogonal"], norms["normal"]) < 1e-3, norms
 
 
+@pytest.mark.slow
 def test_chrono_lstm_recalls_over_60_steps_what_the_default_forgets():
     """Tallec & Ollivier 2018. A forget gate at sigmoid(1) keeps 7e-9 of 60 steps ago.
 
