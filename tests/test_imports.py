@@ -111,6 +111,23 @@ def test_no_room_has_more_than_twenty_files():
     assert {str(room): size for room, size in sizes.items() if size > 20} == {}
 
 
+def lines_of_body(function):
+    """How many lines a function has below its signature and docstring."""
+    body = function.body[bool(ast.get_docstring(function)) :]
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_no_function_has_a_body_of_more_than_sixty_lines():
+    long = {
+        f"{name}.{node.name}": lines
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := lines_of_body(node)) > 60
+    }
+    assert long == {}
+
+
 def test_architecture_names_every_room_from_the_ground_up():
     text = (PACKAGE.parent / "docs" / "architecture.md").read_text()
     text = text.partition("## Rooms\n")[2].partition("\n## ")[0]

@@ -30,6 +30,14 @@ _EVALUATION_BATCH = 1000
 _MORE_IS_BETTER = re.compile("acc|auc|precision|recall|f1|f_?beta|fbeta|iou|r2|score")
 
 
+def _facts_of(data: Data) -> dict[str, Any]:
+    return {
+        "data": data.name,
+        "standin": bool(data.is_standin),
+        "examples": len(data.x_train),
+    }
+
+
 def train_run(
     build_model: Callable[..., keras.Model],
     data: Data,
@@ -87,17 +95,9 @@ def train_run(
     """
     started = time.perf_counter()
     label = str(initializer) if label is None else label
-    facts = {
-        "initializer": label,
-        "seed": seed,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "data": data.name,
-        "standin": bool(data.is_standin),
-        "examples": len(data.x_train),
-        **(hyperparameters or {}),
-        **(point or {}),
-    }
+    facts: dict[str, Any] = {"initializer": label, "seed": seed}
+    facts |= {"epochs": epochs, "batch_size": batch_size, **_facts_of(data)}
+    facts |= {**(hyperparameters or {}), **(point or {})}
     varied = ("initializer", "seed", *(point or {}))
     log = RunLog(log_dir, facts, METRICS, data.origin, data.is_standin, varied)
     # What is found is told with the result.

@@ -169,19 +169,7 @@ def metainit(
             forward(model, x)
         with unchanged(model):
             outputs = forward(model, x)
-    if y is None:
-        rng = np.random.default_rng(0)
-        y = rng.integers(0, outputs.shape[-1], outputs.shape[:-1])
-    elif loss is None:
-        loss = _compiled_loss(model, y)
-    y = tf.convert_to_tensor(y)
-    if y.shape[:1] != outputs.shape[:1]:
-        raise ValueError(
-            "`y` must hold as many examples as `x`. "
-            f"Received: {y.shape[0]} for {outputs.shape[0]}."
-        )
-    if loss is None:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    y, loss = _targets_and_loss(model, y, loss, outputs)
     learn_roles(model, x)
     weights = [w for _, w in _carriers(model)]
     if not weights:
@@ -216,6 +204,26 @@ def metainit(
         if norm > 0
     }
     return MetaInitResult(tuple(quotients), scales, _left_alone(model))
+
+
+def _targets_and_loss(model, y, loss, outputs):
+    """Returns targets as a tensor, and the loss, where none or one was given.
+
+    Raises:
+        ValueError: If there are not as many targets as outputs, or no loss for them.
+    """
+    if y is None:
+        rng = np.random.default_rng(0)
+        y = rng.integers(0, outputs.shape[-1], outputs.shape[:-1])
+    elif loss is None:
+        loss = _compiled_loss(model, y)
+    y = tf.convert_to_tensor(y)
+    if y.shape[:1] != outputs.shape[:1]:
+        raise ValueError(
+            "`y` must hold as many examples as `x`. "
+            f"Received: {y.shape[0]} for {outputs.shape[0]}."
+        )
+    return y, loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def _compiled_loss(model, y):
