@@ -48,6 +48,13 @@ class LossCurve:
         return float(np.median(self.losses[-max(1, len(self.losses) // 4) :]))
 
     @property
+    def best(self) -> float:
+        """Lowest median of a quarter of the losses, one behind the other."""
+        few = max(1, len(self.losses) // 4)
+        windows = np.lib.stride_tricks.sliding_window_view(self.losses, few)
+        return float(np.median(windows, axis=1).min())
+
+    @property
     def fall(self) -> float:
         """Share of the first loss by which the newest are below it, at most 1."""
         return 1 - self.end / self.start if self.start > 0 else np.nan

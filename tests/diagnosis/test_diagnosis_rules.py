@@ -808,6 +808,7 @@ NEAR_MISSES = {
         "DamagedTargets",
         loss(2.7, *np.linspace(2.42, 2.36, len(STEPS) - 1)),
     ),
+    "learned and lost again": ("DamagedTargets", loss(2.6, *[1.9] * 5, *[2.4] * 7)),
     "loss falls by steps": ("DamagedTargets", loss(*[2.3] * 7, *[2.0] * 6)),
     "pixels of a normalized model": ("UnscaledInput", both(PIXELS, normalized)),
     "words": ("UnscaledInput", both(PIXELS, embedded)),

@@ -210,6 +210,12 @@ def over_regularization(
             "by which the newest losses must be below it: a constant guess attains it "
             "without looking at the inputs",
         ),
+        "learned": Threshold(
+            0.1,
+            "share of the entropy of the labels",
+            "by which a quarter of all losses was below it once: what was learned and "
+            "lost again was there to be learned",
+        ),
         "steps": _STEPS,
         "recurrent_steps": Threshold(
             500,
@@ -241,7 +247,8 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     curve = _long_enough(record, steps)
     entropy = label_entropy(record) or math.nan
     gain = 1 - (curve.end - curve.penalty) / entropy
-    if gain >= limits["gain"] or curve.is_falling():
+    learned = 1 - (curve.best - curve.penalty) / entropy
+    if gain >= limits["gain"] or learned >= limits["learned"] or curve.is_falling():
         return
     # What else keeps a model from learning is told by the rules about it.
     if _common.gradient_is_at_fault(record) or _training_is_at_fault(record):
