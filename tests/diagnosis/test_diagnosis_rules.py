@@ -976,6 +976,20 @@ def test_nonfinite_gradient_starts_at_the_last_layer():
     assert (finding.layer, finding.step) == ("dense_2", 20)
 
 
+def test_nan_that_comes_into_the_first_layer_is_looked_for_in_the_data():
+    draft = Draft()
+    edit("activation", "nonfinite_count", slice(3, None), ALL, 5)(draft)
+    (finding,) = diagnosis.judge(draft.record(), ["NonFinite"])
+    assert (finding.layer, finding.step) == ("dense", 30)
+    assert "what comes in is not" in finding.message
+    assert "learning rate" not in finding.remedy
+    # Weights that are about to overflow bring it about themselves.
+    edit("weight", "rms", 3, ALL, 1e38)(draft)
+    (finding,) = diagnosis.judge(draft.record(), ["NonFinite"])
+    assert "what comes in" not in finding.message
+    assert "learning rate" in finding.remedy
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_rules_get_along_with_any_numbers(value):
     draft = Draft()

@@ -87,6 +87,12 @@ def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault
             "`keras.ops.clip(x, -1 + 1e-6, 1 - 1e-6)` ahead of acos. A `where` does "
             "not: the slope of the branch not taken is NaN all the same."
         )
+    elif _comes_in(record, signal, key, step):
+        message += ", though its weights are finite: what comes in is not"
+        remedy = (
+            "Look for NaN, Inf and huge numbers in all of the data, "
+            "`np.isfinite(x).all()`, and drop or fill them: `x = np.nan_to_num(x)`."
+        )
     yield Fault(
         layer=key.layer,
         step=step,
@@ -95,6 +101,26 @@ def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault
         message=f"{message}.",
         remedy=remedy,
     )
+
+
+def _comes_in(record: RunRecord, signal: str, key: TensorKey, step: int) -> bool:
+    """Whether NaN or Inf come into the first layer: its weights are finite and small.
+
+    A training that had begun before was healthy then.
+    """
+    places = {
+        one["path"]: one.get("place") for one in record.metadata.get("layers", ())
+    }
+    place = places.get(key.layer) or {}
+    if signal not in ("activation", "preactivation") or place.get("depth") != 0:
+        return False
+    values, steps = (
+        _common.statistic(record, "weight", "rms"),
+        _common.steps_of(record, "weight"),
+    )
+    if values is None or step not in steps:
+        return False
+    return bool((values[steps.index(step)] < _NEAR_OVERFLOW).all())
 
 
 def _first_of_all(
