@@ -211,12 +211,16 @@ def _print_table(comparison: "ComparisonResult") -> None:
     out.print(_table(comparison, rows))
     for line in comparison.verdict.lines():
         out.print(rich.markup.escape(line), soft_wrap=True)
-    width = max(len(row.name) for row in rows)
+    width = _widest(rows)
     for row in rows:
         why = rich.markup.escape(row.why)
         out.print(f"[bold]{row.name:>{width}}[/]  {why}", soft_wrap=True)
     for line in comparison.told():
         _console.stderr().print(rich.markup.escape(line), soft_wrap=True)
+
+
+def _widest(rows: "list[Row]") -> int:
+    return max(len(row.name) for row in rows)
 
 
 def _table(comparison: "ComparisonResult", rows: "list[Row]") -> rich.table.Table:
@@ -231,7 +235,7 @@ def _table(comparison: "ComparisonResult", rows: "list[Row]") -> rich.table.Tabl
         "first batch, initial weights; loss end: test set; signal and gradient: factor "
         "from one weight layer to the next at step 0",
     )
-    table.add_column("initializer")
+    table.add_column("initializer", no_wrap=True, min_width=_widest(rows))
     if uneven:
         table.add_column("seeds", justify="right")
     for column in (

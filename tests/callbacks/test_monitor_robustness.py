@@ -41,9 +41,9 @@ def small_files(path):
 
 @contextlib.contextmanager
 def small_disk(path):
-    """A file system of 100 kB."""
+    """A file system of 64 kB."""
     path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(path)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("file systems may not be mounted here")
     try:

@@ -260,7 +260,7 @@ def test_a_stand_in_gives_all_it_has_where_more_is_asked_for():
         (
             {"name": "cifar"},
             "`name` must be one of ('cifar10', 'imdb', 'mnist', 'xor'). "
-            "Received: name='cifar'.",
+            "Received: name='cifar'. Did you mean 'cifar10'?",
         ),
         (
             {"source": "fake"},

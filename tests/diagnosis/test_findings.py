@@ -33,9 +33,9 @@ def test_findings_are_a_list_that_prints_causes_with_remedies():
         "1 error",
         "",
         "error Dead in dense",
-        "It is Dead",
-        "What to do: mend Dead",
-        "And 1 more that follows from it: NoGradient.",
+        "  It is Dead",
+        "  What to do: mend Dead",
+        "  And 1 more that follows from it: NoGradient.",
     ]
     assert "mend Dead" in found._repr_html_()
 

@@ -26,7 +26,7 @@ FILLED = {
     "{rate}": "1e-3",
     "{int(high) + 1}": "3",
     "{4 * epochs}": "1",
-    "{trial['proposal']}": "1e-3",
+    "{short(trial['proposal'])}": "1e-3",
 }
 # Arguments of what each is an argument of.
 OWNERS = {
@@ -103,6 +103,8 @@ def namespace():
     return {
         "keras": keras,
         "kik": kik,
+        "diagnosis": kik.diagnosis,
+        "record": kik.RunRecord(),
         "np": np,
         "rng": rng,
         "Dense": k.Dense,

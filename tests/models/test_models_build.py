@@ -314,7 +314,7 @@ def test_spec_lists_the_options_of_its_builder():
             {"name": "mnist"},
             "`name` must be one of ('cifar10_cnn', 'cifar10_mlp', 'cifar10_resnet', "
             "'imdb_lstm', 'imdb_rnn', 'mnist_cnn', 'mnist_mlp', 'xor_mlp'). "
-            "Received: name='mnist'.",
+            "Received: name='mnist'. Did you mean 'mnist_mlp'?",
         ),
         (
             {"depht": 3},

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_initkit import theory
-from keras_initkit.theory import _quadrature, activations
+from keras_initkit.theory import _quadrature
+from keras_initkit.theory import activation_functions as activations
 
 CRITICAL_TANH = [
     (1e-5, 0.020338, 1.039521),
