@@ -6,6 +6,7 @@ import pathlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import rich.markup
+import rich.measure
 import rich.table
 import typer
 
@@ -208,19 +209,20 @@ def _print_table(comparison: "ComparisonResult") -> None:
         out.print("No run has finished.")
         return
     rows = comparison.table()
-    out.print(_table(comparison, rows))
+    table = _table(comparison, rows)
+    # Wider than the terminal rather than without figures.
+    room = out.options.update(max_width=1000)
+    natural = rich.measure.Measurement.get(out, room, table).maximum
+    out.width = max(out.width, natural)
+    out.print(table)
     for line in comparison.verdict.lines():
         out.print(rich.markup.escape(line), soft_wrap=True)
-    width = _widest(rows)
+    width = max(len(row.name) for row in rows)
     for row in rows:
         why = rich.markup.escape(row.why)
         out.print(f"[bold]{row.name:>{width}}[/]  {why}", soft_wrap=True)
     for line in comparison.told():
         _console.stderr().print(rich.markup.escape(line), soft_wrap=True)
-
-
-def _widest(rows: "list[Row]") -> int:
-    return max(len(row.name) for row in rows)
 
 
 def _table(comparison: "ComparisonResult", rows: "list[Row]") -> rich.table.Table:
@@ -235,7 +237,7 @@ def _table(comparison: "ComparisonResult", rows: "list[Row]") -> rich.table.Tabl
         "first batch, initial weights; loss end: test set; signal and gradient: factor "
         "from one weight layer to the next at step 0",
     )
-    table.add_column("initializer", no_wrap=True, min_width=_widest(rows))
+    table.add_column("initializer", no_wrap=True)
     if uneven:
         table.add_column("seeds", justify="right")
     for column in (

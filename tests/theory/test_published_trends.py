@@ -6,6 +6,7 @@ import trends
 from trends import LOG10
 
 
+@pytest.mark.slow
 def test_he_trains_30_relu_layers_where_glorot_stalls():
     """He et al. 2015: with Glorot's rule 30 layers stall completely."""
     nets = trends.he_against_glorot(30, 1000, 120, "standin")
