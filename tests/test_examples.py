@@ -45,7 +45,17 @@ def run(name, log_dir):
     return main([*ARGUMENTS[name], "--log-dir", str(log_dir)])
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() - OWN_TESTS))
+# Draws pictures of three trainings, a minute of work.
+SLOW = {"mend_a_model.py"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+        for name in sorted(ARGUMENTS.keys() - OWN_TESTS)
+    ],
+)
 @pytest.mark.filterwarnings("ignore::keras_initkit.data.StandInWarning")
 def test_example_runs(name, tmp_path, capsys):
     run(name, tmp_path / "log")

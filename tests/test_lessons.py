@@ -94,6 +94,7 @@ def test_from_zeros_only_the_output_bias_moves(taught):
     assert result.figures["moving_weights"] == 1
 
 
+@pytest.mark.slow
 def test_wide_random_weights_explode_with_relu_and_saturate_tanh(taught):
     result = taught("random")
     assert result.is_shown

@@ -73,7 +73,7 @@ def final_state(log_dir):
 @pytest.mark.parametrize(
     ("name", "stops"),
     [
-        ("train_mnist.py", [KILLED]),
+        pytest.param("train_mnist.py", [KILLED], marks=pytest.mark.slow),
         pytest.param("train_mnist.py", [CTRL_C], marks=pytest.mark.slow),
         pytest.param("train_cifar10.py", [KILLED, CTRL_C], marks=pytest.mark.slow),
         pytest.param("train_imdb.py", [KILLED, CTRL_C], marks=pytest.mark.slow),

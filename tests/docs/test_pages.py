@@ -7,7 +7,18 @@ from tests.docs import pages
 PAGES = pages.chosen()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+# Its programs are those of examples and of other tests, put together.
+SLOW = {"recipes"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] * (path.stem in SLOW))
+        for path in PAGES
+    ],
+    ids=lambda path: path.stem,
+)
 def test_programs_run_and_print_what_the_page_shows(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = path.read_text(encoding="utf-8")

@@ -23,7 +23,6 @@ DEFAULT = frozenset(
         "rematerialized",
         "layer_in_a_loop",
         "changing_and_zero_sizes",
-        "deep",
         "own_train_step",
         "no_optimizer",
         "residual_convolutional",

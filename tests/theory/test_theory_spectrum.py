@@ -50,7 +50,12 @@ def test_tanh_orthogonal_becomes_isometric_near_zero_as_relu_cannot():
 
 @pytest.mark.parametrize(
     ("weights", "width"),
-    [("gaussian", 100), ("gaussian", 250), ("orthogonal", 100), ("orthogonal", 250)],
+    [
+        ("gaussian", 100),
+        ("gaussian", 250),
+        ("orthogonal", 100),
+        pytest.param("orthogonal", 250, marks=pytest.mark.slow),
+    ],
 )
 def test_spectrum_agrees_with_finite_matrices(weights, width):
     """ReLU as random masks, depth 4; the finite-width bias is O(depth² / width)."""
