@@ -26,11 +26,14 @@ from keras_initkit_light.format import sealing
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
+# Those of a table of all statistics: which number, and one for each statistic.
+COLUMNS = ("step", "signal", "layer", "tensor", "call", *schema.STATISTICS)
+
+
 def write_csv(rows: Iterable[dict[str, Any]], path: str | os.PathLike[str]) -> None:
     """Writes `RunRecord.rows`; see `RunRecord.to_csv`."""
-    columns = ["step", "signal", "layer", "tensor", "call", *schema.STATISTICS]
     with _complete_or_not_at_all(path) as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow(

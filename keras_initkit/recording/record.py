@@ -15,6 +15,7 @@ from keras_initkit.recording.log import reader, storage
 from keras_initkit.recording.log.runs import RunInfo, list_runs
 from keras_initkit.recording.series import SignalSeries
 from keras_initkit.report import record_plot, record_table
+from keras_initkit.report.export import dataframe
 from keras_initkit.report.tables import Printed
 
 
@@ -177,14 +178,7 @@ class RunRecord(Printed, Contents):
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError(
-                "`to_dataframe()` needs pandas: pip install 'keras-initkit[frame]'"
-            ) from error
-        columns = ["step", "signal", "layer", "tensor", "call", *schema.STATISTICS]
-        return pd.DataFrame(list(self.rows()), columns=columns)
+        return dataframe(self.rows(), export.COLUMNS)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes the statistics as CSV, in the columns of `to_dataframe`.

@@ -2,12 +2,14 @@
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
-def dataframe(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Returns rows as a `pandas.DataFrame`.
+def dataframe(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None
+) -> Any:
+    """Returns rows as a `pandas.DataFrame`; by default with the columns they have.
 
     Raises:
         ImportError: If pandas is not installed.
@@ -18,7 +20,7 @@ def dataframe(rows: Sequence[Mapping[str, Any]]) -> Any:
         raise ImportError(
             "`to_dataframe()` needs pandas: pip install 'keras-initkit[frame]'"
         ) from error
-    return pd.DataFrame(list(rows))
+    return pd.DataFrame(list(rows), columns=columns)
 
 
 def written(text: str, path: str | os.PathLike[str] | None) -> str:
