@@ -22,8 +22,8 @@ def run(*arguments, cwd=None):
     [
         ("-um", "p.train"),
         ("-mp.train",),
-        ("-Wignore", "-mp.train"),
-        ("-m", "p.train"),
+        pytest.param(("-Wignore", "-mp.train"), marks=pytest.mark.slow),
+        pytest.param(("-m", "p.train"), marks=pytest.mark.slow),
         ("p/train.py",),
     ],
     ids=" ".join,
