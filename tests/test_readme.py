@@ -24,7 +24,7 @@ def test_the_session_of_the_readme_runs_and_prints_what_it_says(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     session, told = {}, []
     for code in re.findall(r"```python\n(.*?)```", README, re.S):

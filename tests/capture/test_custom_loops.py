@@ -25,7 +25,7 @@ class Classifier:
     """A training loop as people write them."""
 
     def __init__(self, optimizer="adam", **options):
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(1)
         self.model = small_model()
         self.optimizer = keras.optimizers.get(optimizer)
@@ -134,7 +134,7 @@ class Adversaries:
     """A generative adversarial network: two models, two optimizers, one step."""
 
     def __init__(self):
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(1)
         self.generator = small_model("generator")
         inputs = keras.layers.Input((3,))

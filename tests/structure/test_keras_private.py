@@ -28,7 +28,7 @@ def contract(function, *attributes):
 
 @pytest.fixture(autouse=True)
 def _clear_session():
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
 
 
 def functional():
