@@ -61,16 +61,7 @@ class Profile(NamedTuple):
             sign: 1 for a rise with depth: the largest of the shallower half and the
                 smallest of the deeper half; -1 for a fall, the other way round.
         """
-        middle = (self.depths.min(initial=0) + self.depths.max(initial=0)) / 2
-        kept = []
-        for depth in np.unique(self.depths):
-            here = np.flatnonzero(self.depths == depth)
-            values = np.where(self.values[here] > 0, self.values[here], np.nan)
-            if np.isnan(values).all():
-                kept.append(here[0])
-                continue
-            large = (depth < middle) == (sign > 0)
-            kept.append(here[np.nanargmax(values) if large else np.nanargmin(values)])
+        kept = _one_a_depth(self.depths, self.values[None], sign)
         mask = np.zeros(len(self.keys), bool)
         mask[kept] = True
         return self._of(mask)
@@ -86,6 +77,53 @@ class Profile(NamedTuple):
         if not len(self.depths):
             return float("nan")
         return self.slope * float(self.depths.max() - self.depths.min())
+
+
+def changes(profiles: Sequence[Profile], sign: float) -> np.ndarray:
+    """Returns `profile.alike(sign).change` of each of several, all at once.
+
+    Args:
+        profiles: Those of one series at several steps.
+        sign: As in `Profile.alike`.
+
+    Returns:
+        Float64 array of shape `(profiles,)`.
+    """
+    depths = profiles[0].depths
+    if not len(depths):
+        return np.full(len(profiles), np.nan)
+    values = np.stack([profile.values for profile in profiles])
+    kept = _one_a_depth(depths, values, sign)
+    values = np.take_along_axis(values, kept, axis=1)
+    usable = np.isfinite(values) & (values > 0)
+    x = np.unique(depths)
+    span = float(x[-1] - x[0])
+    logs = np.log10(values, where=usable, out=np.zeros_like(values))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle = (usable * x).sum(axis=1) / usable.sum(axis=1)
+        apart = np.where(usable, x - middle[:, None], 0.0)
+        slopes = (apart * logs).sum(axis=1) / (apart * apart).sum(axis=1)
+    return np.where(usable.sum(axis=1) < 2, np.nan, slopes * span)
+
+
+def _one_a_depth(depths: np.ndarray, values: np.ndarray, sign: float) -> np.ndarray:
+    """Returns which tensors `Profile.alike` keeps, int64 of shape `(steps, depths)`.
+
+    Args:
+        depths: As in `Profile`.
+        values: Float array of shape `(steps, tensors)`.
+        sign: As in `Profile.alike`.
+    """
+    middle = (depths.min(initial=0) + depths.max(initial=0)) / 2
+    kept = []
+    for depth in np.unique(depths):
+        here = np.flatnonzero(depths == depth)
+        large = (depth < middle) == (sign > 0)
+        there = np.where(
+            values[:, here] > 0, values[:, here], -np.inf if large else np.inf
+        )
+        kept.append(here[there.argmax(axis=1) if large else there.argmin(axis=1)])
+    return np.stack(kept, axis=1) if kept else np.zeros((len(values), 0), np.int64)
 
 
 def kernel_columns(record: RunRecord, signal: str) -> list[int]:

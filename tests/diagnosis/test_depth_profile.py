@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_initkit.diagnosis import depth_profile, depth_slope, weight_layers
-from keras_initkit.diagnosis.depth import kernel_columns
+from keras_initkit.diagnosis.depth import Profile, changes, kernel_columns
 from keras_initkit.recording.record import RunRecord
 from keras_initkit.recording.series import SignalSeries
 from keras_initkit_light.format.schema import TensorKey
@@ -143,3 +143,24 @@ def test_depth_slope_needs_two_usable_depths(values):
 def test_depth_slope_leaves_out_values_without_logarithm():
     values = np.array([1.0, np.nan, 0.01, 0.0, np.inf])
     assert depth_slope(np.arange(5), values) == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_changes_of_many_steps_are_those_of_each(sign):
+    rng = np.random.default_rng(0)
+    odd = [1, 1, 1, 0, np.nan, np.inf]
+    for _ in range(200):
+        size = rng.integers(0, 8)
+        depths = np.sort(rng.integers(0, 5, size))
+        profiles = [
+            Profile(
+                tuple(range(size)),
+                depths,
+                np.arange(size),
+                10.0 ** rng.normal(size=size) * rng.choice(odd, size),
+                np.zeros(size, int),
+            )
+            for _ in range(3)
+        ]
+        expected = [profile.alike(sign).change for profile in profiles]
+        np.testing.assert_allclose(changes(profiles, sign), expected, 1e-9, 1e-12)

@@ -7,6 +7,7 @@ import numpy as np
 from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
 from keras_initkit.diagnosis.depth import (
     Profile,
+    changes,
     depth_profile,
     on_branches,
     tables_of,
@@ -387,22 +388,22 @@ def _trend(
     On their way past `branches`. Where they are given `relative` to the weights as
     well, these must do so, too.
     """
-    profiles = [(step, p.without(branches).alike(sign)) for step, p in profiles]
-    changes = sign * np.array([p.change for _, p in profiles])
-    beyond = changes >= limit
+    past = [p.without(branches) for _, p in profiles]
+    found = sign * changes(past, sign)
+    beyond = found >= limit
     if relative is not None:
-        others = [p.without(branches).alike(sign).change for _, p in relative]
-        beyond &= sign * np.array(others) >= limit
+        others = [p.without(branches) for _, p in relative]
+        beyond &= sign * changes(others, sign) >= limit
     row = _common.persistent(beyond)
     if row is None:
         return
-    step, p = profiles[row]
+    p = past[row].alike(sign)
     yield Fault(
         layer=p.keys[0].layer,
-        step=step,
-        measured=changes[row],
+        step=profiles[row][0],
+        measured=found[row],
         threshold=limit,
-        message=f"the gradient's rms {verb} by {changes[row]:.1f} decades from the "
+        message=f"the gradient's rms {verb} by {found[row]:.1f} decades from the "
         f"last to the first weight layer (factor {short(10**-p.slope)} a layer).",
         remedy=remedy,
     )
