@@ -86,6 +86,11 @@ def as_schedule(value: "int | Function") -> Function:
     return value if callable(value) else _Every(_positive("every", value))
 
 
+def either(one: Function, other: Function) -> Schedule:
+    """Returns the schedule of the iterations that one of two functions accepts."""
+    return _Either(one, other)
+
+
 def _positive(name: str, n: int) -> int:
     if not isinstance(n, numbers.Integral) or isinstance(n, bool) or n < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={n!r}")

@@ -3,6 +3,7 @@
 from keras_initkit_light.format.schema import ALL_SIGNALS as ALL_SIGNALS
 from keras_initkit_light.format.schema import CARRIERS as CARRIERS
 from keras_initkit_light.format.schema import DATA_VERSION as DATA_VERSION
+from keras_initkit_light.format.schema import DETAILS as DETAILS
 from keras_initkit_light.format.schema import (
     EVALUATION_SIGNALS as EVALUATION_SIGNALS,
 )
@@ -41,6 +42,7 @@ from keras_initkit_light.format.schema import tag as tag
 __all__ = [
     "CARRIERS",
     "DATA_VERSION",
+    "DETAILS",
     "FILE_TAG",
     "FINDINGS_TAG",
     "FIRST_OCTAVE",

@@ -1,7 +1,13 @@
 """What a monitor is given, checked before it does anything."""
 
-from keras_initkit import schema
+from collections.abc import Mapping
 
+from keras_initkit import schedules, schema
+
+# Iterations between monitored steps.
+EVERY = 10
+# Signals that are not recorded where only norms are, unless they are asked for.
+_NOT_OF_NORMS = ("preactivation",)
 # Histograms are recorded at the first monitored step and every so many after it.
 HISTOGRAM_EVERY = 10
 
@@ -21,6 +27,62 @@ def checked_signals(signals):
             f"recorded by `evaluate=True`. Received: signals={others}"
         )
     return signals
+
+
+def signals_by_detail(signals, details):
+    """Returns `{detail: names}` of what is recorded in each.
+
+    Args:
+        signals: Names of signals; `None` for those that a detail has by itself.
+        details: Some of `schema.DETAILS`.
+
+    Raises:
+        TypeError, ValueError: As in `checked_signals`.
+    """
+    if signals is not None:
+        return dict.fromkeys(details, checked_signals(signals))
+    by_itself = {
+        "full": tuple(schema.SIGNALS),
+        "norms": tuple(one for one in schema.SIGNALS if one not in _NOT_OF_NORMS),
+    }
+    return {detail: by_itself[detail] for detail in details}
+
+
+def checked_detail(detail, every):
+    """Returns `{detail: schedule}`, the fullest detail first.
+
+    Args:
+        detail: One of `schema.DETAILS`, or a dict from some of them to numbers of
+            iterations or schedules.
+        every: The same for the steps that are monitored in one detail.
+
+    Raises:
+        TypeError: If `detail` is neither.
+        ValueError: If it names what is no detail, or a schedule is none; if there are
+            two schedules for one thing.
+    """
+    if not isinstance(detail, str | Mapping):
+        raise TypeError(
+            f"`detail` must be one of {schema.DETAILS}, or a dict of them with a "
+            "schedule for each, as in {'norms': every(1), 'full': every(100)}. "
+            f"Received: detail={detail!r} of type {type(detail).__name__}"
+        )
+    by_name = {detail: every} if isinstance(detail, str) else detail
+    if not by_name or not set(by_name) <= set(schema.DETAILS):
+        raise ValueError(
+            f"`detail` must be one of {schema.DETAILS}, or a dict of them with a "
+            f"schedule for each. Received: detail={detail!r}"
+        )
+    if by_name is detail and every != EVERY:
+        raise ValueError(
+            "`every` must be left out where `detail` has schedules of its own. "
+            f"Received: every={every!r}, detail={detail!r}"
+        )
+    return {
+        one: schedules.as_schedule(by_name[one])
+        for one in schema.DETAILS
+        if one in by_name
+    }
 
 
 def checked_histograms(histograms):

@@ -14,6 +14,7 @@ class Evaluations:
     Args:
         listener: The monitor.
         session: The session of the model's test steps.
+        detail: One of `schema.DETAILS`.
         look: Function without arguments, called ahead of each that is watched.
         deliver: Function of the iteration and `{signal: StepStatistics}`.
     """
@@ -22,11 +23,13 @@ class Evaluations:
         self,
         listener: Any,
         session: Any,
+        detail: str,
         look: Callable[[], None],
         deliver: Callable[[int, Mapping[str, Any]], None],
     ) -> None:
         self._listener = listener
         self._session = session
+        self._detail = detail
         self._look = look
         self._deliver = deliver
 
@@ -50,4 +53,5 @@ class Evaluations:
             deliver=lambda done, seen, logs: self._deliver(step, seen),
             on_batch=lambda batch: self._look(),
             failed=self._listener.give_up,
+            detail_at=lambda done: self._detail,
         )

@@ -65,12 +65,12 @@ class Fit:
         if predicts:
             self._expectation = Expectation(model, batch())
 
-    def describe(self, signals, schedule, seen):
+    def describe(self, signals, schedules, seen):
         """Returns the facts of the training, once the model is known to be built.
 
         Args:
-            signals: Names of what is recorded.
-            schedule: Which steps are.
+            signals: `{detail: names}` of what is recorded.
+            schedules: `{detail: schedule}`: which steps are.
             seen: `{signal: StepStatistics}` of the first of them.
         """
         self.is_described = True
@@ -81,10 +81,11 @@ class Fit:
             "model": model.name,
             "layers": description.of_layers(model),
             "untapped": [[one.layer, one.reason] for one in untapped],
-            "schedule": repr(schedule),
+            "schedule": " | ".join(map(repr, schedules.values())),
+            "detail": {detail: repr(one) for detail, one in schedules.items()},
             **self._facts,
         }
-        wanted = _OF_WEIGHTS & set(signals)
+        wanted = _OF_WEIGHTS.intersection(*signals.values())
         if wanted and model.trainable_variables and not _OF_WEIGHTS & seen.keys():
             why = "its weights: no optimizer of the model applies their gradients"
             facts["untapped"].append([model.name, why])

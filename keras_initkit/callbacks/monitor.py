@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import functools
 import logging
 import os
 import time
@@ -16,9 +17,11 @@ from keras_initkit import capture, schedules, schema
 from keras_initkit.arguments import check_bool
 from keras_initkit.callbacks import evaluating
 from keras_initkit.callbacks.arguments import (
+    EVERY,
+    checked_detail,
     checked_histograms,
-    checked_signals,
     listed,
+    signals_by_detail,
 )
 from keras_initkit.callbacks.counting import StepCount, iterations_of
 from keras_initkit.callbacks.fit import Fit, can_be_watched
@@ -34,6 +37,7 @@ from keras_initkit.structure.needs import check_backend, check_model
 
 logger = logging.getLogger(__name__)
 
+Detail = str | Mapping[str, int | schedules.Function]
 Rules = str | Sequence[str] | Mapping[str, Mapping[str, float] | None] | None
 
 # What a monitor holds of the training that it watches: no copy of it has it.
@@ -97,7 +101,8 @@ class SignalMonitor(keras.callbacks.Callback):
             under the first, with an entry of its weights for each (their `call`). A
             step that a `LossScaleOptimizer` skips is not recorded but counted in the
             scalar `schema.SKIPPED`; it is no iteration.
-        signals: Names out of `schema.SIGNALS`; all by default.
+        signals: Names out of `schema.SIGNALS`; all by default, but for
+            `"preactivation"` where only norms are recorded.
         layers: The layers to watch, with those inside them: names or shell patterns
             (`"block1/*"`), compiled regular expressions, layer classes, functions of a
             layer, layers, or a list of these; all by default. What cannot be tapped is
@@ -124,6 +129,12 @@ class SignalMonitor(keras.callbacks.Callback):
             trains, such as moving averages. They go to signals of their own,
             `schema.EVALUATION_SIGNALS`, at the iteration that the weights are of; the
             first evaluation of an iteration counts.
+        detail: What is recorded of each tensor: `"full"`, all statistics; or `"norms"`,
+            root mean square, norm, how many entries are not finite and the ratio of
+            update to weight, with no histograms: cheap enough for every step. Or both,
+            each at steps of its own, in place of `every`: `{"norms": every(1), "full":
+            every(100)}`. Norms are then in `record.norms`, of steps of full detail,
+            too.
 
     Attributes:
         record: `RunRecord` of all that was recorded. It grows with each `fit`.
@@ -131,18 +142,18 @@ class SignalMonitor(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `log_dir`, `every`, `signals`, `layers`, `exclude`, `histograms`,
-            `rules`, `on_finding` or `severity` is not as said, or Keras runs on another
-            backend than TensorFlow.
-        TypeError: If `log_dir`, `signals`, `layers`, `exclude`, `rules` or `evaluate`
-            is of another kind.
+            `rules`, `on_finding`, `severity` or `detail` is not as said, or Keras runs
+            on another backend than TensorFlow.
+        TypeError: If `log_dir`, `signals`, `layers`, `exclude`, `rules`, `evaluate` or
+            `detail` is of another kind.
     """
 
     def __init__(
         self,
         log_dir: str | os.PathLike[str] | None = None,
-        every: int | schedules.Function = 10,
+        every: int | schedules.Function = EVERY,
         *,
-        signals: Iterable[str] = tuple(schema.SIGNALS),
+        signals: Iterable[str] | None = None,
         layers: Any = None,
         histograms: bool | int | schedules.Function = True,
         exclude: Any = None,
@@ -150,19 +161,21 @@ class SignalMonitor(keras.callbacks.Callback):
         on_finding: str | Callable[[Finding], object] = "warn",
         severity: str = "warning",
         evaluate: bool = False,
+        detail: Detail = "full",
     ) -> None:
         check_backend(type(self).__name__)
         super().__init__()
         if log_dir is not None:
             log_dir = storage.checked(log_dir, "log_dir")
         self.log_dir = log_dir
-        self.signals = checked_signals(signals)
+        self._schedules = checked_detail(detail, every)
+        self._signals = signals_by_detail(signals, self._schedules)
         check_bool("evaluate", evaluate)
         self.evaluate = evaluate
         self.selection = capture.Selection(layers, exclude)
         self.histograms = checked_histograms(histograms)
         self.record = RunRecord()
-        self._schedule = schedules.as_schedule(every)
+        self._schedule = functools.reduce(schedules.either, self._schedules.values())
         self._judge = Judge(rules, on_finding, severity)
         self._begin_fresh()
 
@@ -173,9 +186,20 @@ class SignalMonitor(keras.callbacks.Callback):
         self._log = GuardedLog()
         self._meter = OverheadMeter()
         self.guard = Guard(type(self).__name__)
-        self._monitored = 0
+        # Steps that were monitored, and those of them in full detail.
+        self._monitored = self._monitored_in_full = 0
         self._evaluated_at: int | None = None
         self._is_fitting = self._may_arm = False
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the signals that are recorded."""
+        return self._signals[self._fullest]
+
+    @property
+    def _fullest(self) -> str:
+        """That of the monitor's details which records the most."""
+        return next(iter(self._schedules))
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
@@ -287,13 +311,21 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _watch_evaluations(self):
         session = capture.Session.of(self.model, capture.TEST)
-        session.listen(self, evaluating.SIGNALS, self.selection)
+        self._listen(session, {self._fullest: evaluating.SIGNALS}, histograms=False)
         self._fit.evaluations = evaluating.Evaluations(
-            self, session, self._tell_budget, self._receive_evaluation
+            self,
+            session,
+            self._fullest,
+            self._tell_budget,
+            self._receive_evaluation,
         )
+
+    def _listen(self, session, signals, histograms):
+        session.listen(self, signals, self.selection, histograms)
 
     def _begin(self, session, training, first_step, signals=None):
         """Begins to watch a training, told from others by an object."""
+        by_detail = {self._fullest: signals} if signals else self._signals
         signals = signals or self.signals
         if self._fit is not None and self._fit.session.model is not self.model:
             self.record.begin_anew()
@@ -305,7 +337,7 @@ class SignalMonitor(keras.callbacks.Callback):
         except ValueError as error:
             raise RefusedError(str(error)) from None
         self._fit = Fit(self, session, first_step)
-        session.listen(self, signals, self.selection, bool(self.histograms))
+        self._listen(session, by_detail, bool(self.histograms))
         self._judge.begin(training)
         self._tell_budget()
 
@@ -336,14 +368,20 @@ class SignalMonitor(keras.callbacks.Callback):
     def _request(self, first, updates_per_batch=1):
         """Asks for the steps of an execution, which begins with iteration `first`."""
 
-        def plan(done):
+        def due(done, schedule):
             begin = first + done * updates_per_batch
-            return any(map(self._is_due, range(begin, begin + updates_per_batch)))
+            steps = range(begin, begin + updates_per_batch)
+            return any(self._is_due(step, schedule) for step in steps)
+
+        def detail_at(done):
+            both = self._schedules.items()
+            return next(one for one, schedule in both if due(done, schedule))
 
         return capture.StepRequest(
             listener=self,
-            plan=plan,
+            plan=lambda done: due(done, self._schedule),
             count=lambda done: self._wants_histograms(first + done * updates_per_batch),
+            detail_at=detail_at,
             deliver=lambda done, *seen: self._receive(
                 first + done * updates_per_batch, *seen
             ),
@@ -351,10 +389,11 @@ class SignalMonitor(keras.callbacks.Callback):
             failed=self.give_up,
         )
 
-    def _is_due(self, iteration):
+    def _is_due(self, iteration, schedule=None):
+        schedule = schedule or self._schedule
         if self._fit.count is None:
-            return self._schedule(iteration)
-        return self._fit.count.is_due(self._schedule, iteration)
+            return schedule(iteration)
+        return self._fit.count.is_due(schedule, iteration)
 
     def give_up(self, error: Exception, doing: str) -> None:
         """Ends the watching of this training, which goes on; tells why, once."""
@@ -460,7 +499,7 @@ class SignalMonitor(keras.callbacks.Callback):
     def _wants_histograms(self, step):
         if callable(self.histograms):
             return bool(self.histograms(step))
-        return self.histograms > 0 and self._monitored % self.histograms == 0
+        return self.histograms > 0 and self._monitored_in_full % self.histograms == 0
 
     def _note_batch(self, batch):
         """Gathers what is known ahead of the first monitored step of a `fit`."""
@@ -475,7 +514,9 @@ class SignalMonitor(keras.callbacks.Callback):
             self._budget_for(*expected)
 
     def _budget_for(self, tensors, sequences):
-        estimate = budget.estimate(tensors, sequences, bool(self.histograms))
+        estimate = budget.estimate(
+            tensors, sequences, bool(self.histograms), tuple(self._schedules)
+        )
         self.record.metadata["budget"] = estimate
         if self._log.is_open:
             self._log.show(estimate["statistics"])
@@ -491,6 +532,7 @@ class SignalMonitor(keras.callbacks.Callback):
         if not fit.is_described:
             self._describe(step, seen)
         self._monitored += 1
+        self._monitored_in_full += is_full(seen)
         fit.last_step = step
         self._record_step(step, seen)
         metrics = _numbers(logs)
@@ -511,6 +553,11 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _record_step(self, step, seen):
         """Records what a step showed, in memory and in the log."""
+        if len(self._schedules) > 1:
+            self.record.add_norms(step, seen)
+            self._log.write_norms(step, self.record, tuple(seen))
+            if not is_full(seen):
+                return
         self.record.add_step(step, seen)
         counts = {
             signal: one.histogram
@@ -521,7 +568,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _describe(self, step, seen):
         """Says what is recorded, once the model is known to be built."""
-        facts = self._fit.describe(self.signals, self._schedule, seen)
+        facts = self._fit.describe(self._signals, self._schedules, seen)
         self.record.metadata.update(facts)
         tensors, sequences = self._fit.expected
         if any(len(one.keys) > len(tensors.get(s, ())) for s, one in seen.items()):
@@ -534,6 +581,13 @@ class SignalMonitor(keras.callbacks.Callback):
 
 class _Training:
     """Stands for a training that Keras has no history of."""
+
+
+def is_full(seen):
+    """Whether a step, `{signal: StepStatistics}`, was recorded in full detail."""
+    return any(
+        one.columns == schema.statistics_of(signal) for signal, one in seen.items()
+    )
 
 
 def _numbers(logs):

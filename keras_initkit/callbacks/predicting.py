@@ -5,7 +5,7 @@ import logging
 import keras
 import numpy as np
 
-from keras_initkit import schema, theory
+from keras_initkit import theory
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +37,13 @@ class Expectation:
         found = {}
         for signal in ("activation", "preactivation", "backprop"):
             if signal in seen and self._expected is not None:
-                measured = _rms(signal, seen[signal])
+                measured = _rms(seen[signal])
                 known = self._expected.second_moments(signal, measured)
                 if known:
                     found[signal] = tuple(known), np.sqrt(list(known.values()))
         return found
 
 
-def _rms(signal, seen):
-    column = schema.statistics_of(signal).index("rms")
+def _rms(seen):
+    column = seen.columns.index("rms")
     return dict(zip(seen.keys, seen.statistics[:, column].tolist(), strict=True))

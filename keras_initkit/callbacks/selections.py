@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_initkit import schedules
-from keras_initkit.callbacks.monitor import Rules, SignalMonitor
+from keras_initkit.callbacks.arguments import EVERY
+from keras_initkit.callbacks.monitor import Detail, Rules, SignalMonitor
 from keras_initkit.diagnosis import Finding
 
 
@@ -17,7 +18,7 @@ class _OneKind(SignalMonitor):
     def __init__(
         self,
         log_dir: str | os.PathLike[str] | None = None,
-        every: int | schedules.Function = 10,
+        every: int | schedules.Function = EVERY,
         *,
         layers: Any = None,
         histograms: bool | int | schedules.Function = True,
@@ -26,6 +27,7 @@ class _OneKind(SignalMonitor):
         on_finding: str | Callable[[Finding], object] = "warn",
         severity: str = "warning",
         evaluate: bool = False,
+        detail: Detail = "full",
     ) -> None:
         super().__init__(
             log_dir,
@@ -38,6 +40,7 @@ class _OneKind(SignalMonitor):
             on_finding=on_finding,
             severity=severity,
             evaluate=evaluate,
+            detail=detail,
         )
 
 
@@ -50,8 +53,8 @@ class ActivationMonitor(_OneKind):
     Args:
         log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        layers, histograms, exclude, rules, on_finding, severity, evaluate: As in
-            `SignalMonitor`.
+        layers, histograms, exclude, rules, on_finding, severity, evaluate,
+            detail: As in `SignalMonitor`.
     """
 
     kind = ("activation", "preactivation")
@@ -63,8 +66,8 @@ class GradientMonitor(_OneKind):
     Args:
         log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        layers, histograms, exclude, rules, on_finding, severity, evaluate: As in
-            `SignalMonitor`.
+        layers, histograms, exclude, rules, on_finding, severity, evaluate,
+            detail: As in `SignalMonitor`.
     """
 
     kind = ("backprop", "gradient")
@@ -76,8 +79,8 @@ class WeightMonitor(_OneKind):
     Args:
         log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        layers, histograms, exclude, rules, on_finding, severity, evaluate: As in
-            `SignalMonitor`.
+        layers, histograms, exclude, rules, on_finding, severity, evaluate,
+            detail: As in `SignalMonitor`.
     """
 
     kind = ("weight", "update")

@@ -59,6 +59,10 @@ class GuardedLog:
         """Writes what a step showed."""
         self._write("write_step", step, record, signals, counts)
 
+    def write_norms(self, step, record, signals):
+        """Writes the norms of a step that may show no more."""
+        self._write("write_norms", step, record, signals)
+
     def write_metrics(self, step, metrics, part):
         """Writes the metrics of a step."""
         self._write("write_metrics", step, metrics, part)

@@ -85,6 +85,7 @@ class Collector:
             their own name.
         initial: `initial.InitialValues`, what weights are compared with; `None` for
             nothing.
+        detail: One of `schema.DETAILS`.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class Collector:
         compiled=False,
         names=_AS_TAPPED,
         initial=None,
+        detail="full",
     ):
+        self._detail = detail
         self.signals = frozenset(signals)
         self._names = names
         self._initial = initial
@@ -163,12 +166,16 @@ class Collector:
         if signal not in self.signals or self.failure is not None:
             return
         source = schema.ALL_SIGNALS[signal].source
-        if source == "layer" and tensor.shape.rank == 1:
+        if source == "layer" and tensor.shape.rank == 1 and self._detail == "full":
             with keras_private.marked():
                 tensor = tensor[:, None]  # one unit: its values are the examples'
         part = replicas.number() if source == "layer" else 0
         reduction = stats.reduction_of(
-            signal, tensor.shape.rank or 0, _saturation(activation), part
+            signal,
+            tensor.shape.rank or 0,
+            _saturation(activation),
+            part,
+            self._detail,
         )
         initial = self._initial_of(variable, signal)
         row = _row(signal, key, tensor.shape, reduction, initial)
@@ -185,7 +192,7 @@ class Collector:
         """Returns the `initial.Initial` that a tensor is compared with, or `None`."""
         if self._initial is None or variable is None:
             return None
-        wanted = stats.is_compared_with_initial(signal)
+        wanted = stats.is_compared_with_initial(signal, self._detail)
         return self._initial.of(variable) if wanted else None
 
     def _reduce_held(self):

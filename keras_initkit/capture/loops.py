@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.capture.building import is_built
+from keras_initkit.capture.requests import Watch, details_of, fullest
 from keras_initkit.capture.session import Session
 from keras_initkit.capture.twin.first_trace import FirstTrace
 from keras_initkit.structure import keras_private
@@ -67,29 +68,33 @@ class Loop(Session):
 
     def __call__(self, *args, **kwargs):
         done = self.calls
-        due = [request for request in self._requests if request.wants(done)]
+        due = details_of(self._requests, done)
         if due:
-            count = any(request.wants_histograms(done) for request in due)
-            outputs, seen = self._monitored_call(args, kwargs, count)
+            watch = Watch.of(due, done)
+            outputs, seen = self._monitored_call(args, kwargs, watch)
         else:
             outputs = self._step(*args, **kwargs)
         self.calls += 1
-        for request in due:
-            counted = count and request.wants_histograms(done)
-            self._give(request, done, seen, _logs(outputs), counted)
+        for request, detail in due.items():
+            counted = request in watch.counting
+            self._give(request, detail, done, seen, _logs(outputs), counted)
         return outputs
 
-    def _monitored_call(self, args, kwargs, count):
+    def _monitored_call(self, args, kwargs, watch):
         """Runs the twin; returns the step's outputs and `{signal: StepStatistics}`."""
         self.failure = None
-        if self._wants_another():
-            self._twin = self._with_outlet(self._step)
+        count = bool(watch.counting)
+        twin = self._current(fullest(watch.details.values()))
+        if twin.step is None:
+            twin.step = self._with_outlet(self._step, twin)
         with (
             self._as_at_first(args, kwargs),
-            self._tapping(count, self._optimizers),
+            self._tapping(twin, count, self._optimizers),
         ):
-            outputs, parts = self._twin(*args, **kwargs)
-        seen = [self._read(number, values, count) for number, values in parts.items()]
+            outputs, parts = twin.step(*args, **kwargs)
+        seen = [
+            self._read(twin, number, values, count) for number, values in parts.items()
+        ]
         return outputs, _joined(seen)
 
     def _as_at_first(self, args, kwargs):
@@ -109,7 +114,7 @@ class Loop(Session):
             return contextlib.nullcontext()
         return self._first.again(self._step.get_concrete_function(*args, **kwargs))
 
-    def _with_outlet(self, function, autograph=False):
+    def _with_outlet(self, function, twin, autograph=False):
         """Returns the twin of a function: it also returns what the taps saw.
 
         That is a dict from number of layout to values, one for the function itself and
@@ -123,20 +128,22 @@ class Loop(Session):
         if autograph:
             # As `tf.function` does itself, unless our own code lies between.
             body = keras_private.converted(body, self._conversion)
-        watched = self._watched(body, self._optimizers, compiled)
+        watched = twin.function(body, self._optimizers, compiled)
 
         @_as_it_is
         @functools.wraps(body)
-        def twin(*args, **kwargs):
-            with self._tapped_replicas(autograph) as parts:
+        def with_outlet(*args, **kwargs):
+            with self._tapped_replicas(twin, autograph) as parts:
                 outputs, number, values = watched(*args, **kwargs)
             parts[number] = values
             return outputs, parts
 
-        return keras_private.function_like(function, twin) if traced else twin
+        if not traced:
+            return with_outlet
+        return keras_private.function_like(function, with_outlet)
 
     @contextlib.contextmanager
-    def _tapped_replicas(self, autograph):
+    def _tapped_replicas(self, twin, autograph):
         """Has `strategy.run` leave what its replicas see in the dict given."""
         parts: dict = {}
         strategy = self._strategy
@@ -147,8 +154,8 @@ class Loop(Session):
 
         @_as_it_is
         def run(fn, args=(), kwargs=None, options=None):
-            twin = self._with_outlet(fn, autograph)
-            outputs, seen = original(twin, args, kwargs, options)
+            with_outlet = self._with_outlet(fn, twin, autograph)
+            outputs, seen = original(with_outlet, args, kwargs, options)
             # The same leaves every replica.
             local = strategy.experimental_local_results
             parts.update(tf.nest.map_structure(lambda value: local(value)[0], seen))

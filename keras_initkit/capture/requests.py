@@ -22,6 +22,8 @@ class StepRequest:
             returns its data.
         failed: Function of an exception and of what failed by it: nothing is delivered
             any more.
+        detail_at: Function of the number of steps done that says in what detail the
+            next is recorded, one of `schema.DETAILS`.
     """
 
     listener: typing.Hashable
@@ -30,6 +32,7 @@ class StepRequest:
     deliver: typing.Callable[[int, dict, dict], None]
     on_batch: typing.Callable[[typing.Callable[[], typing.Any]], None]
     failed: typing.Callable[[Exception, str], None]
+    detail_at: typing.Callable[[int], str] = lambda done: "full"
 
     def wants(self, done):
         """Whether a step is to be monitored; `False` once that cannot be told."""
@@ -38,6 +41,10 @@ class StepRequest:
     def wants_histograms(self, done):
         """Whether values of a step are to be counted."""
         return bool(self._guarded("the schedule of histograms", self.count, done))
+
+    def detail(self, done):
+        """In what detail a step is recorded."""
+        return self._guarded("the schedule", self.detail_at, done) or "full"
 
     def show(self, batch):
         """Shows the data of a step."""
@@ -59,12 +66,16 @@ class StepRequest:
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
-    """What a listener wants to be tapped: signals, `(name, layer)`s, weights by id."""
+    """What a listener wants to be tapped: signals, `(name, layer)`s, weights by id.
+
+    And what of each tensor: histograms or not, one of `schema.DETAILS`.
+    """
 
     signals: tuple
     layers: tuple
     weights: dict
     histograms: bool
+    detail: str = "full"
 
     def owners(self):
         """Returns the names of layers and of the owners of weights."""
@@ -80,18 +91,41 @@ class Wish:
         """Returns what of `{signal: StepStatistics}` was wished for."""
         wanted = {"layer": self._names(), "weight": self._weight_owners()}
         return {
-            signal: one.part(wanted[schema.ALL_SIGNALS[signal].source], histograms)
+            signal: one.part(
+                wanted[schema.ALL_SIGNALS[signal].source],
+                histograms,
+                schema.statistics_of(signal, self.detail),
+            )
             for signal, one in seen.items()
             if signal in self.signals
         }
 
 
 class Watch(typing.NamedTuple):
-    """A step that is watched: the requests for it, those that want histograms."""
+    """A step that is watched.
 
-    requests: list
+    Attributes:
+        details: `{request for it: what it is to be recorded in}`.
+        counting: Those requests that want histograms.
+        done: How many steps of the execution are done before it.
+    """
+
+    details: dict
     counting: list
+    done: int
 
     @classmethod
-    def of(cls, requests, done):
-        return cls(requests, [one for one in requests if one.wants_histograms(done)])
+    def of(cls, details, done):
+        return cls(
+            details, [one for one in details if one.wants_histograms(done)], done
+        )
+
+
+def details_of(requests, done):
+    """Returns `{request: detail}` of those requests that want a step."""
+    return {one: one.detail(done) for one in requests if one.wants(done)}
+
+
+def fullest(details):
+    """Returns the one of `schema.DETAILS` that holds all of some, `None` for none."""
+    return next((one for one in schema.DETAILS if one in details), None)

@@ -1,33 +1,33 @@
 """A session: the instrumented twin of a model's train function and its listeners."""
 
+import collections
 import contextlib
 import functools
 import gc
 import threading
 import typing
 import weakref
+from collections.abc import Mapping
 
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.capture import building, replicas, taps
+from keras_initkit.capture import building, taps
 from keras_initkit.capture import layers as tapped_layers
-from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.expected import expected_tensors
-from keras_initkit.capture.guard import RefusedError, attempt, tried
+from keras_initkit.capture.guard import RefusedError, attempt
 from keras_initkit.capture.initial import InitialValues
 from keras_initkit.capture.phases import TRAIN
-from keras_initkit.capture.requests import Watch, Wish
+from keras_initkit.capture.requests import Watch, Wish, details_of, fullest
 from keras_initkit.capture.step_statistics import Reader
 from keras_initkit.capture.twin import settings, single_step, streams
 from keras_initkit.capture.twin.first_trace import FirstTrace
-from keras_initkit.structure import keras_private, uses
-from keras_initkit.structure.layers import named_layers
+from keras_initkit.capture.watched import NOTHING, Watched
+from keras_initkit.structure import keras_private
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.shadowing import shadowed
 
-# In place of the number of a layout, where a step could not be watched.
-_NOTHING = "nothing"
+_FULL = "full"
 _SESSIONS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
@@ -42,40 +42,40 @@ class Session:
     runs. Nothing else is ever put on the model, and taps are on its layers only while
     the armed step runs. With `steps_per_execution`, the steps of an execution that
     holds a monitored one are run one by one.
+
+    Attributes:
+        phase: `phases.Phase`: whether it is about steps that train or that test.
+        streams: `streams.Streams`, random numbers that steps draw from their graphs.
+        initial: `initial.InitialValues`, what weights were at first.
+        counting: Bool variable, whether the values of the present step are counted.
+        failure: What broke the watching of the present step; `None` for nothing.
     """
 
     def __init__(self, model, phase=TRAIN):
         self._model: typing.Any = weakref.ref(model)
-        self._phase = phase
+        self.phase = phase
         self._attribute = phase.function
         # By listener: what it said, what that means in this model, what is not tapped.
         self._heard: dict = {}
         self._wishes: dict = {}
         self._untapped: dict = {}
-        # The layers that were called, and what was not seen of them: `{layer: reason}`.
-        self._called: set = set()
-        self._unseen: dict = {}
         self._readers: list = []
-        # What the twin taps, the function it is the twin of, one step of it, the twin.
-        self._tapped: typing.Any = None
+        # The function of a bare training, one step of it, and its twins by their
+        # detail.
         self._plain: typing.Any = None
         self._plain_step: typing.Any = None
         self._plain_is_whole = False
         self._first: typing.Any = None
-        self._twin: typing.Any = None
-        self._streams = streams.Streams(None)
-        self._initial = InitialValues()
+        self._twins: dict[str, Watched] = {}
+        self.streams = streams.Streams(None)
+        self.initial = InitialValues()
         # What the plain step raised when it was traced.
         self._raised: typing.Any = None
-        # What broke the watching of the twin, and of the present step; names that an
-        # eager step has given to layers while it built them.
-        self._broken: typing.Any = None
+        # What broke the watching of the present step.
         self.failure: typing.Any = None
-        self._settled = True
-        self._named_at_first: tuple = ()
         self._lock = threading.Lock()
         with tf.init_scope():
-            self._counting = tf.Variable(False, trainable=False)
+            self.counting = tf.Variable(False, trainable=False)
         self._counts = False
 
     @property
@@ -106,7 +106,8 @@ class Session:
 
         Args:
             listener: Hashable; stands for the monitor.
-            signals: Names of signals.
+            signals: Names of signals; or `{detail: names}`, for each of the
+                `schema.DETAILS` that its requests may name.
             selection: `Selection` of layers, all by default.
             histograms: Whether it may ask for histograms.
 
@@ -114,7 +115,9 @@ class Session:
             RefusedError: If the selection names what a built model does not have.
         """
         self._wishes.pop(listener, None)
-        self._heard[listener] = (tuple(signals), selection or Selection(), histograms)
+        selection = selection or Selection()
+        by_detail = signals if isinstance(signals, Mapping) else {_FULL: signals}
+        self._heard[listener] = (by_detail, selection, histograms)
         if building.is_built(self._model()):
             try:
                 self._understand()
@@ -124,29 +127,32 @@ class Session:
 
     def begin_fit(self):
         """Takes in the train function of a `fit` that begins, before it runs."""
-        self._meet(self._phase.function_of(self._model()))
+        self._meet(self.phase.function_of(self._model()))
         self.expect_first_trace()
         self._stay()
 
     def expect_first_trace(self):
         """Keeps what the first trace of the step may change, if that is yet to come."""
         model = self._model()
-        function = self._phase.function_of(model)
+        function = self.phase.function_of(model)
         if self._first is None or self._first.function is not function:
             unfinished = building.is_unfinished(model)
             self._first = FirstTrace(model, function) if unfinished else None
 
     def untapped(self, listener):
         """Lists the `layers.Untapped` among a listener's layers, after a step."""
-        wish = self._wishes[listener]
+        wishes = self._wishes[listener]
+        wish = wishes[fullest(wishes)]
         own = wish.owners()
+        called = set().union(*(one.called for one in self._twins.values()))
+        reasons = collections.ChainMap(*(one.unseen for one in self._twins.values()))
         unseen = {
             **{
                 name: "is not called in the train step"
                 for name, _ in wish.layers
-                if name not in self._called
+                if name not in called
             },
-            **{layer: why for layer, why in self._unseen.items() if layer in own},
+            **{layer: why for layer, why in reasons.items() if layer in own},
         }
         return [
             *self._untapped[listener],
@@ -159,33 +165,67 @@ class Session:
         Returns:
             What `expected_tensors` tells, or `None`.
         """
-        wish = self._wishes.get(listener)
-        if wish is None:
+        wishes = self._wishes.get(listener)
+        if wishes is None:
             return None
-        model = self._model()
+        wish, model = wishes[fullest(wishes)], self._model()
         return expected_tensors(model, wish.signals, wish.layers, wish.weights)
 
     def _understand(self):
         """Looks up what the listeners named, in a built model."""
         model = self._model()
         for listener in self._heard.keys() - self._wishes.keys():
-            signals, selection, histograms = self._heard[listener]
+            by_detail, selection, histograms = self._heard[listener]
             chosen, self._untapped[listener] = tapped_layers.choose_layers(
                 model, selection
             )
-            weights = self._phase.weights(model, selection)
-            wish = Wish(signals, tuple(chosen), weights, histograms)
-            self._wishes[listener] = wish
+            weights = self.phase.weights(model, selection)
+            self._wishes[listener] = {
+                detail: Wish(
+                    tuple(signals),
+                    tuple(chosen),
+                    weights,
+                    histograms and detail == _FULL,
+                    detail,
+                )
+                for detail, signals in by_detail.items()
+            }
+
+    def wish_of_all(self, detail, anew=False):
+        """Returns what all listeners wish for together, where a detail is recorded.
+
+        In full detail, those who only want norms, too, get theirs.
+
+        Args:
+            detail: One of `schema.DETAILS`.
+            anew: Whether names of layers are to be looked up again.
+        """
+        if anew:
+            self._wishes.clear()
+        self._understand()
+        wishes = [
+            wish
+            for by_detail in self._wishes.values()
+            for wish in by_detail.values()
+            if detail in (_FULL, wish.detail)
+        ]
+        return Wish(
+            _tapped_signals(signal for wish in wishes for signal in wish.signals),
+            tuple({layer: None for wish in wishes for layer in wish.layers}),
+            {k: v for wish in wishes for k, v in wish.weights.items()},
+            any(wish.histograms for wish in wishes),
+            detail,
+        )
 
     def forget(self, listener):
         """Takes a listener off, and what it had armed."""
         self._let_go(listener)
         model = self._model()
-        armed = self._phase.function_of(model)
+        armed = self.phase.function_of(model)
         if isinstance(armed, _Armed) and armed.session is self:
             armed.requests = [o for o in armed.requests if o.listener is not listener]
             if not armed.requests:
-                self._phase.put(model, self._plain)
+                self.phase.put(model, self._plain)
 
     def _let_go(self, listener):
         for by_listener in (self._heard, self._wishes, self._untapped):
@@ -198,15 +238,15 @@ class Session:
             Whether it was not one already: the one that was armed has not come.
         """
         model = self._model()
-        self._phase.make(model)
-        current = self._phase.function_of(model)
+        self.phase.make(model)
+        current = self.phase.function_of(model)
         if isinstance(current, _Armed) and current.session is self:
             if all(one.listener is not request.listener for one in current.requests):
                 current.requests.append(request)
                 return True
             return False
         self._meet(current)
-        self._phase.put(model, _Armed(self, [request], _training(model)))
+        self.phase.put(model, _Armed(self, [request], _training(model)))
         return True
 
     def _meet(self, train_function):
@@ -214,10 +254,10 @@ class Session:
         if train_function in (None, self._plain) or type(train_function) is _Armed:
             return
         model = self._model()
-        self._plain, self._twin = train_function, None
+        self._plain, self._twins = train_function, {}
         self._plain_step = single_step.of(train_function, model.steps_per_execution)
         self._plain_is_whole = False
-        self._streams = streams.Streams(train_function)
+        self.streams = streams.Streams(train_function)
         if not keras_private.was_traced(train_function):
             settings.remember(train_function, model)
 
@@ -243,7 +283,7 @@ class Session:
                 raise first or raised from None
             attempt(requests, "telling so", self._tell, due, error)
             return logs
-        logs, model = None, self._model()
+        logs, model, twins = None, self._model(), self._twins
         for done in range(model.steps_per_execution):
             optional = iterator.get_next_as_optional()
             if not bool(optional.has_value()):
@@ -252,84 +292,103 @@ class Session:
                 break
             batch = functools.cache(optional.get_value)
             given = single_step.arguments(iterator, optional, batch, model.run_eagerly)
-            wanting = due.get(done, ())
-            watch = attempt(wanting, "the schedule", Watch.of, wanting, done)
+            wanting = due.get(done, {})
+            watch = None
+            if wanting:
+                watch = attempt(wanting, "the schedule", Watch.of, wanting, done)
             if watch is None and not draws:
                 logs = self._plain_step(*given)
                 continue
+            twin = twins[self._detail_of_twin(wanting.values())]
             with contextlib.ExitStack() as taps_in:
-                attempt(requests, "tapping", self._tap, taps_in, watch, batch)
-                outputs = self._twin(*given)
+                attempt(requests, "tapping", self._tap, taps_in, twin, watch, batch)
+                outputs = twin.step(*given)
             logs = outputs["logs"]
             if watch is not None:
+                seen = outputs["seen"]
                 attempt(
-                    requests, "recording a step", self._finish, watch, done, outputs
+                    requests, "recording a step", self._finish, twin, watch, seen, logs
                 )
         attempt(requests, "waiting for the next step", self._stay)
         return logs
 
-    def _tap(self, taps_in, watch, batch):
-        """Has a step that the twin runs tapped, and shown to those who watch it."""
+    def _tap(self, taps_in, twin, watch, batch):
+        """Has a step that a twin runs tapped, and shown to those who watch it."""
         if watch is not None:
-            for request in watch.requests:
+            for request in watch.details:
                 request.show(batch)
         count = watch is not None and bool(watch.counting)
-        taps_in.enter_context(self._tapping(count))
-        self._streams.begin(self._twin)
+        taps_in.enter_context(self._tapping(twin, count))
+        self.streams.begin(twin)
 
     def _stay(self):
         """Has the twin run the next execution, too, if none but the twin can."""
         model = self._model()
-        if self._twin_draws() and self._phase.function_of(model) is self._plain:
-            self._phase.put(model, _Armed(self, [], _training(model)))
+        if self._twin_draws() and self.phase.function_of(model) is self._plain:
+            self.phase.put(model, _Armed(self, [], _training(model)))
 
     def _twin_draws(self):
         """Whether steps that are not watched, too, are to be run by the twin."""
-        return self._streams.hold(self._twin)
+        return self.streams.hold(self._twins.get(self._fullest_detail()))
+
+    def _fullest_detail(self):
+        """Returns the detail in which everything that listeners want is there."""
+        return fullest({one for wishes in self._wishes.values() for one in wishes})
+
+    def _detail_of_twin(self, wanted):
+        """Returns the detail of the twin that runs a step of which some are wanted."""
+        if self.streams.are_there:
+            return self._fullest_detail()  # none but one twin may draw
+        return fullest(wanted)
 
     def _ready(self, requests, iterator):
         """Makes ready what the steps of an execution take.
 
         Returns:
-            By the numbers of the steps that are due, the requests for them;
+            By the numbers of the steps that are due, `{request: detail}`;
             whether other steps, too, are the twin's; and what stands against watching.
         """
         steps = range(self._model().steps_per_execution)
-        due = {
-            done: [request for request in requests if request.wants(done)]
-            for done in steps
-        }
+        due = {done: details_of(requests, done) for done in steps}
         due = {done: wanting for done, wanting in due.items() if wanting}
-        error = self._prepare(iterator) if due else None
-        return due, self._twin_draws(), error
+        details = dict.fromkeys(fullest(one.values()) for one in due.values())
+        error = self._prepare(iterator, details) if due else None
+        # A twin that draws in one step of the execution does in all.
+        draws = self._twin_draws() or (bool(due) and self.streams.are_there)
+        return due, draws, error
 
     def _tell(self, due, error):
         """Tells those who waited for a step why it was not watched."""
         for request in (request for wanting in due.values() for request in wanting):
             request.failed(error, "tracing a watched step")
 
-    def _finish(self, watch, done, outputs):
+    def _finish(self, twin, watch, outputs, logs):
         """Delivers what left a watched step."""
         self.failure = None
-        ((number, values),) = outputs["seen"].items()
-        seen = self._read(number, values, bool(watch.counting))
-        for request in watch.requests:
+        ((number, values),) = outputs.items()
+        seen = self._read(twin, number, values, bool(watch.counting))
+        for request, detail in watch.details.items():
             counted = request in watch.counting
-            self._give(request, done, seen, outputs["logs"], counted)
+            self._give(request, detail, watch.done, seen, logs, counted)
 
-    def _give(self, request, done, seen, logs, counted):
+    def _give(self, request, detail, done, seen, logs, counted):
         """Delivers what a request asks for of a step."""
         if self.failure is not None:
-            self._twin = None  # a later training tries again
+            self._twins = {}  # a later training tries again
             request.failed(*self.failure)
             return
-        wish = self._wishes.get(request.listener)
-        if wish is None:
+        wishes = self._wishes.get(request.listener)
+        if wishes is None:
             return  # it has given up meanwhile
+        wish = wishes[detail]
         request.give(done, wish.part_of(seen, counted), logs)
 
-    def _prepare(self, iterator):
-        """Has the model made as by a bare `fit`, and the twin traced for its batches.
+    def _prepare(self, iterator, details):
+        """Has the model made as by a bare `fit`, and twins traced for its batches.
+
+        Args:
+            iterator: Where the batches come from.
+            details: Those that twins are needed for.
 
         Returns:
             What was raised by it: the user's own if the plain step raises it, too.
@@ -342,22 +401,26 @@ class Session:
                     if self._first is not None:
                         self._trace_plain(iterator)
                     self._plain_is_whole = True
-                self._make_twin()
-                if not model.run_eagerly:
-                    self._check_settings(iterator)
-                    with self._tapping(self._counts):
-                        self._trace_twin(iterator)
-            self._streams.check(self._twin)
+                for detail in details:
+                    self._make_ready(detail, iterator)
+                if self.streams.are_there:
+                    self._make_ready(self._fullest_detail(), iterator)
+            self.streams.check(self._twins[self._detail_of_twin(details)])
         except Exception as error:
             return error
         return None
 
-    def _check_settings(self, iterator):
-        """Raises where a step that is not traced yet would heed other settings."""
-        if not self._twin.is_traced(iterator):
-            changed = settings.changed(self._plain, self._model())
-            if changed is not None:
-                raise RuntimeError(changed)
+    def _make_ready(self, detail, iterator):
+        """Has the twin of a detail made and traced, where it is not."""
+        twin, model = self._made_twin(detail), self._model()
+        if model.run_eagerly or twin.step.is_traced(iterator):
+            return
+        # Traced now, it would heed other settings than the plain step did.
+        changed = settings.changed(self._plain, model)
+        if changed is not None:
+            raise RuntimeError(changed)
+        with self._tapping(twin, self._counts):
+            self._trace_twin(twin, iterator)
 
     def _trace_plain(self, iterator):
         """Traces the plain step ahead of its twin."""
@@ -368,41 +431,41 @@ class Session:
             raise
         self._first.end(self._model(), iterator.element_spec, graph)
 
-    def _trace_twin(self, iterator):
-        """Traces the twin, so that it changes what the plain step changes."""
+    def _trace_twin(self, twin, iterator):
+        """Traces a twin, so that it changes what the plain step changes."""
         if self._first is None:
-            self._twin.trace(iterator)
+            twin.step.trace(iterator)
             return
         specification = iterator.element_spec
         with self._first.again(specification):
-            graph = self._twin.trace(iterator)
+            graph = twin.step.trace(iterator)
         if self._first.differs(specification, graph):
             # TensorFlow has traced the plain step twice, for a reason not known here.
             self._first.ignore()
-            self._twin = None
-            self._make_twin()
-            self._first.check(specification, self._twin.trace(iterator))
+            twin.step = self._step_of(twin)
+            self._first.check(specification, twin.step.trace(iterator))
 
     @contextlib.contextmanager
-    def _tapping(self, count, optimizers=None):
-        """Has the taps in and, if need be, values counted, while the twin runs.
+    def _tapping(self, twin, count, optimizers=None):
+        """Has the taps in and, if need be, values counted, while a twin runs.
 
         Args:
+            twin: Its `Watched`.
             count: Whether values are counted.
             optimizers: The optimizers that the step may apply; the model's by default.
         """
         if optimizers is None:
-            optimizers = self._phase.optimizers_of(self._model())
+            optimizers = self.phase.optimizers_of(self._model())
         if self._counts != count:
-            self._counting.assign(count)
+            self.counting.assign(count)
             self._counts = count
-        with taps.installed(self._tapped.layers, optimizers, self._weight_names):
+        with taps.installed(twin.wish.layers, optimizers, twin.weight_names):
             yield
 
-    def _read(self, number, values, count):
+    def _read(self, twin, number, values, count):
         """Returns `{signal: StepStatistics}` of what left a step, by its layout."""
-        if number == _NOTHING:
-            self.failure = self._broken
+        if number == NOTHING:
+            self.failure = twin.broken
             return {}
         try:
             return self._readers[int(number)].read(values, count)
@@ -410,140 +473,35 @@ class Session:
             self.failure = error, "finishing the statistics of a step"
             return {}
 
-    def _make_twin(self):
-        """Makes the twin where there is none for what is wanted now."""
-        if not self._wants_another():
-            return
+    def _made_twin(self, detail):
+        """Returns the twin of a detail, made where another one is wanted now."""
+        twin = self._current(detail)
+        if twin.step is None:
+            twin.step = self._step_of(twin)
+        return twin
+
+    def _current(self, detail):
+        """Returns the `Watched` of a detail: another, where another wish is."""
+        twin = self._twins.get(detail)
+        if twin is None or twin.wish != self.wish_of_all(detail):
+            twin = self._twins[detail] = Watched(self, detail)
+        return twin
+
+    def _step_of(self, twin):
+        """Returns a step of a train function that is made of a twin's train step."""
         model = self._model()
-        step = self._instrumented_step(model)
+        optimizers = self.phase.optimizers_of(model)
+        plain = getattr(model, self.phase.step)
+        step = twin.train_step(plain, optimizers, bool(model.jit_compile))
         with (
-            shadowed(model, self._phase.function, None),
-            shadowed(model, self._phase.step, step),
+            shadowed(model, self.phase.function, None),
+            shadowed(model, self.phase.step, step),
         ):
-            self._phase.make(model, force=True)
-            made = self._phase.function_of(model)
-            self._twin = single_step.of(made, model.steps_per_execution)
+            self.phase.make(model, force=True)
+            made = self.phase.function_of(model)
+            return single_step.of(made, model.steps_per_execution)
 
-    def _wants_another(self):
-        """Looks up what is wanted now; returns whether that takes another twin."""
-        self._understand()
-        wanted = self._all_wishes()
-        if self._twin is not None and wanted == self._tapped:
-            return False
-        self._tapped, self._twin, self._broken = wanted, None, None
-        self._called, self._unseen = set(), {}
-        self._settled = building.is_built(self._model())
-        self._named_at_first = wanted.layers
-        return True
-
-    def _all_wishes(self):
-        """Returns what all listeners wish for together."""
-        wishes = self._wishes.values()
-        return Wish(
-            _tapped_signals(signal for wish in wishes for signal in wish.signals),
-            tuple({layer: None for wish in wishes for layer in wish.layers}),
-            {k: v for wish in wishes for k, v in wish.weights.items()},
-            any(wish.histograms for wish in wishes),
-        )
-
-    def _instrumented_step(self, model):
-        optimizers = self._phase.optimizers_of(model)
-        plain = getattr(model, self._phase.step)
-        step = self._watched(plain, optimizers, bool(model.jit_compile))
-
-        def instrumented(data):
-            logs, number, values = step(data)
-            values = tf.nest.map_structure(replicas.averaged, values)
-            return {"logs": logs, "seen": {number: values}}
-
-        return instrumented
-
-    def _watched(self, function, optimizers, compiled):
-        """Returns a function that also returns what the taps saw, behind its number.
-
-        It is to be called where the step runs: in each replica, in the graph traced.
-        """
-        wanted = self._tapped
-
-        def broken(error):
-            self._broken = error, "watching a step"
-
-        @functools.wraps(function)
-        def watched(*args, **kwargs):
-            collector = tried(broken, self._collector, wanted, optimizers, compiled)
-            if collector is None:
-                return function(*args, **kwargs), _NOTHING, ()
-            with contextlib.ExitStack() as stack:
-                tried(broken, stack.enter_context, collector.listening())
-                outputs = function(*args, **kwargs)
-                if "state" in wanted.signals:
-                    tried(broken, self._add_states, collector)
-            packed = tried(broken, self._packed, collector, outputs)
-            return outputs, *(packed or (_NOTHING, ()))
-
-        return watched
-
-    def _collector(self, wanted, optimizers, compiled):
-        """Returns what gathers the tensors of a step."""
-        scales = [taps.loss_scale(optimizer) for optimizer in optimizers]
-        return Collector(
-            wanted.signals,
-            next((scale for scale in scales if scale is not None), None),
-            self._counting if wanted.histograms else None,
-            compiled,
-            self._phase.signals,
-            self._initial,
-        )
-
-    def _add_states(self, collector):
-        """Notes the weights that an evaluation finds, which no gradient trains."""
-        for variable in self._model().non_trainable_variables:
-            names = self._tapped.weights.get(id(variable))
-            if names is not None:
-                value = tf.convert_to_tensor(variable.value)
-                collector.add("state", schema.TensorKey(*names), value)
-
-    def _packed(self, collector, outputs):
-        """Returns number and values of what a collector has seen of a step."""
-        if collector.failure is not None:
-            self._broken = collector.failure
-            return _NOTHING, ()
-        if not tf.executing_eagerly():
-            graph = tf.compat.v1.get_default_graph()
-            uses.learn(self.model, graph)
-            self._streams.look(graph)
-        renamed = self._settle_names()
-        self._settled = True
-        self._called.update(renamed.get(name, name) for name in collector.calls)
-        for name, reason in collector.unseen().items():
-            self._unseen[renamed.get(name, name)] = reason
-        collector.rename(renamed)
-        layout, values = collector.packed(outputs)
-        return self._number(layout), _of_all_replicas(layout, values)
-
-    def _weight_names(self):
-        self._settle_names()
-        return self._tapped.weights
-
-    def _settle_names(self):
-        """Looks names up again that layers have got while an eager step built them.
-
-        Returns:
-            `{name by which a layer was tapped: its name}`, of those that differ.
-        """
-        if self._settled or not tf.executing_eagerly():
-            return {}
-        self._wishes.clear()
-        self._understand()
-        self._tapped = self._all_wishes()
-        names = {id(layer): name for name, layer in named_layers(self._model())}
-        return {
-            old: names[id(layer)]
-            for old, layer in self._named_at_first
-            if names.get(id(layer), old) != old
-        }
-
-    def _number(self, layout):
+    def number_of(self, layout):
         """Returns the name by which the host knows the layout of a trace's values."""
         with self._lock:
             layouts = [reader.layouts for reader in self._readers]
@@ -575,17 +533,6 @@ def _tapped_signals(signals):
     return schema.check_signals(
         (*signals, "weight") if "update" in signals else tuple(signals)
     )
-
-
-def _of_all_replicas(layout, values):
-    """Returns packed values, those of signals of layers with a part a replica."""
-    everything = []
-    for rows, by_name in zip(layout, values, strict=True):
-        arrays = list(by_name.values())
-        if schema.ALL_SIGNALS[rows[0].signal].source == "layer":
-            arrays = replicas.gathered(arrays)
-        everything.append(dict(zip(by_name, arrays, strict=True)))
-    return tuple(everything)
 
 
 # What `fit` gives a train function; `train_on_batch` gives a Python iterator.

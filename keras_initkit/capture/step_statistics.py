@@ -13,7 +13,8 @@ class StepStatistics(typing.NamedTuple):
 
     Attributes:
         keys: Tuple of `schema.TensorKey`, the rows, in forward order.
-        statistics: Float64 array of shape `(keys, statistics)`.
+        columns: Tuple of names of statistics.
+        statistics: Float64 array of shape `(keys, columns)`.
         histogram: Int32 array of shape `(keys, stats.BINS)`, or `None`.
         time: The keys of sequences and a float64 array of shape
             `(sequences, schema.TIME_STEPS)`, the rms of each time step; `None` where
@@ -21,6 +22,7 @@ class StepStatistics(typing.NamedTuple):
     """
 
     keys: tuple
+    columns: tuple
     statistics: np.ndarray
     histogram: np.ndarray | None
     time: tuple | None
@@ -30,14 +32,24 @@ class StepStatistics(typing.NamedTuple):
         """The histogram as shares of the values by octave, or `None`."""
         return None if self.histogram is None else stats.magnitudes(self.histogram)
 
-    def part(self, layers, histograms):
-        """Returns the rows that belong to a set of layers, with histograms or not."""
+    def part(self, layers, histograms, columns):
+        """Returns what of a step belongs to some.
+
+        Args:
+            layers: Set of names of layers, whose rows they are.
+            histograms: Whether they have histograms.
+            columns: Names of their statistics; fewer than all, and there is no profile
+                over time.
+        """
         rows = [row for row, key in enumerate(self.keys) if key.layer in layers]
+        cut = np.ix_(rows, [self.columns.index(name) for name in columns])
+        whole = columns == self.columns
         return StepStatistics(
             tuple(self.keys[row] for row in rows),
-            self.statistics[rows],
+            columns,
+            self.statistics[cut],
             self.histogram[rows] if histograms and self.histogram is not None else None,
-            None if self.time is None else _rows_of(layers, *self.time),
+            _rows_of(layers, *self.time) if self.time is not None and whole else None,
         )
 
     def then(self, later):
@@ -50,6 +62,7 @@ class StepStatistics(typing.NamedTuple):
             time = _numbered(time[0], later.time[0]), rows
         return StepStatistics(
             _numbered(self.keys, later.keys),
+            self.columns,
             np.concatenate([self.statistics, later.statistics]),
             histogram,
             time or later.time,
@@ -125,6 +138,7 @@ class Reader:
         return {
             signal: StepStatistics(
                 place.keys,
+                place.columns,
                 statistics[place.cut],
                 None if histogram is None else histogram[place.rows],
                 (place.timed, time[place.times]) if place.timed else None,
@@ -137,6 +151,7 @@ class _Place(typing.NamedTuple):
     """Where among all rows those of a signal lie, and its statistics."""
 
     keys: tuple
+    columns: tuple
     rows: list
     cut: tuple
     timed: tuple
@@ -144,12 +159,12 @@ class _Place(typing.NamedTuple):
 
     @classmethod
     def of(cls, rows, own, signal):
-        columns = [
-            list(schema.STATISTICS).index(n) for n in schema.statistics_of(signal)
-        ]
+        names = schema.statistics_of(signal)
+        columns = [list(schema.STATISTICS).index(name) for name in names]
         timed = [number for number in own if rows[number].timed]
         return cls(
             tuple(rows[number].key for number in own),
+            names,
             own,
             np.ix_(own, columns),
             tuple(rows[number].key for number in timed),

@@ -18,6 +18,7 @@ class Contents:
     """What a record holds; `RunRecord` describes it, and shows it."""
 
     series: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
+    norms: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
     histograms: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
     time_steps: dict[str, SignalSeries] = dataclasses.field(default_factory=dict)
     scalars: dict[str, tuple[list[int], list[float]]] = dataclasses.field(
@@ -96,21 +97,25 @@ class Contents:
         tensors: tuple[schema.TensorKey, ...],
         step: int,
         values: np.ndarray,
+        columns: tuple[str, ...] | None = None,
     ) -> str:
         """Adds one matrix and returns the name of the series it went to.
 
-        That is the signal's latest, unless its rows or its steps do not go on from it.
+        That is the signal's latest, unless its rows, its columns or its steps do not go
+        on from it.
         """
-        name = _name_for(self.series, signal, tensors, step)
+        columns = columns or schema.statistics_of(signal)
+        name = _name_for(self.series, signal, tensors, step, columns)
         if name not in self.series:
-            self.series[name] = self.new_series("statistics", signal, tensors)
+            self.series[name] = self.new_series("statistics", signal, tensors, columns)
         self.series[name].append(step, values)
         return name
 
     def begin_anew(self) -> None:
         """Has what is added from now on go to new series: that of another model."""
-        for series in (*self.series.values(), *self.time_steps.values()):
-            series.close()
+        for store in (self.series, self.norms, self.time_steps):
+            for series in store.values():
+                series.close()
 
     def add_histogram(self, signal: str, step: int, values: np.ndarray) -> None:
         """Adds one matrix of shares by octave beside the signal's newest matrix."""
@@ -136,7 +141,8 @@ class Contents:
             values: Float array of shape `(tensors, schema.TIME_STEPS)`, NaN behind
                 the end of shorter sequences.
         """
-        name = _name_for(self.time_steps, signal, tensors, step)
+        columns = schema.TIME_COLUMNS
+        name = _name_for(self.time_steps, signal, tensors, step, columns)
         if name not in self.time_steps:
             self.time_steps[name] = self.new_series("time", signal, tensors)
         self.time_steps[name].append(step, values)
@@ -147,15 +153,32 @@ class Contents:
 
         Args:
             step: Optimizer iteration.
-            seen: `{signal: what was seen of it}`, each with `keys`, `statistics`,
-                `shares` (by octave, or `None`) and `time` (keys and rms, or `None`).
+            seen: `{signal: what was seen of it}`, each with `keys`, `columns`,
+                `statistics`, `shares` (by octave, or `None`) and `time` (keys and rms,
+                or `None`).
         """
         for signal, one in seen.items():
-            self.add(signal, one.keys, step, one.statistics)
+            self.add(signal, one.keys, step, one.statistics, one.columns)
             if one.shares is not None:
                 self.add_histogram(signal, step, one.shares)
             if one.time is not None:
                 self.add_time_steps(signal, step, *one.time)
+
+    def add_norms(self, step: int, seen: Mapping[str, Any]) -> None:
+        """Adds the norms of what a step showed, in full detail or not.
+
+        Args:
+            step: Optimizer iteration.
+            seen: `{signal: what was seen of it}`, each with `keys`, `columns` and
+                `statistics`.
+        """
+        for signal, one in seen.items():
+            names = schema.statistics_of(signal, "norms")
+            columns = [one.columns.index(name) for name in names]
+            name = _name_for(self.norms, signal, one.keys, step, names)
+            if name not in self.norms:
+                self.norms[name] = self.new_series("norms", signal, one.keys)
+            self.norms[name].append(step, one.statistics[:, columns])
 
     def add_scalars(self, step: int, values: dict[str, float]) -> int:
         """Adds the metrics of a step; returns how often steps have gone back so far."""
@@ -189,9 +212,10 @@ def _name_for(
     signal: str,
     tensors: tuple[schema.TensorKey, ...],
     step: int,
+    columns: tuple[str, ...],
 ) -> str:
     """The name of the series that a matrix belongs to, an unused one if to none."""
     names = names_in(store, signal)
-    if names and store[names[-1]].continued_by(tensors, step):
+    if names and store[names[-1]].continued_by(tensors, columns, step):
         return names[-1]
     return f"{signal}#{len(names)}" if names else signal

@@ -95,7 +95,9 @@ def _take_in(record: Contents, content: dict[str, Any]) -> None:
     findings = content.get("findings")  # older files have none
     record.findings = None if findings is None else [dict(one) for one in findings]
     for kind, known in KINDS.items():
-        for name, fields in content[known.store].items():
+        # Files of before norms were recorded apart have none.
+        held = content.get("norms", {}) if kind == "norms" else content[known.store]
+        for name, fields in held.items():
             record.store(kind)[name] = _from_dict(record, kind, fields)
     for name, scalar in content["scalars"].items():
         for step, value in zip(scalar["steps"], scalar["values"], strict=True):

@@ -1,5 +1,6 @@
 """The kinds of matrices that a record holds: one table that all who store them read."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ class Kind(NamedTuple):
 
 KINDS = {
     "statistics": Kind("series", 2000, schema.statistics_of),
+    "norms": Kind(
+        "norms", 2000, functools.partial(schema.statistics_of, detail="norms")
+    ),
     "histogram": Kind("histograms", 200, lambda signal: schema.HISTOGRAM_COLUMNS),
     "time": Kind("time_steps", 500, lambda signal: schema.TIME_COLUMNS),
 }

@@ -32,6 +32,8 @@ class RunRecord(Printed, Contents):
         series: `{signal name: SignalSeries}`. Where the tapped tensors changed during
             the run (another model, layers frozen) or steps began anew (a model compiled
             again), the later part stands under `"<signal>#1"`, `"<signal>#2"`...
+        norms: The statistics of `schema.statistics_of(signal, "norms")` alone, named in
+            the same manner, at more steps: of a monitor that records in both details.
         histograms: Magnitude histograms under the same names: shares of the values by
             octave, columns as in `schema.HISTOGRAM_COLUMNS`, at fewer steps.
         time_steps: The rms of each time step, of the tensors of rank 3, named in the
@@ -156,18 +158,15 @@ class RunRecord(Printed, Contents):
         return difference.difference(self, other, tolerance)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yields one dict per step, signal and tensor, with a key per statistic."""
+        """Yields one dict per step, signal and tensor, with a key per statistic.
+
+        Of steps of which norms alone were recorded, with keys for these.
+        """
         for series in self.series.values():
-            for step, matrix in zip(series.steps.tolist(), series.values, strict=True):
-                for key, values in zip(series.tensors, matrix, strict=True):
-                    yield {
-                        "step": step,
-                        "signal": series.signal,
-                        "layer": key.layer,
-                        "tensor": key.tensor,
-                        "call": key.call,
-                        **dict(zip(series.statistics, values.tolist(), strict=True)),
-                    }
+            yield from _rows_of(series)
+        for name, series in self.norms.items():
+            whole = self.series.get(name)
+            yield from _rows_of(series, () if whole is None else whole.steps)
 
     def to_dataframe(self) -> Any:
         """Returns a tidy `pandas.DataFrame`: one row per step, signal and tensor.
@@ -347,3 +346,19 @@ def _check_text(name: str, value: Any) -> None:
             f"`{name}` must be a string. "
             f"Received: {name}={value!r} of type {type(value).__name__}"
         )
+
+
+def _rows_of(series: SignalSeries, but: Any = ()) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a series, without those of some steps."""
+    left_out = set(np.asarray(but).tolist())
+    for step, matrix in zip(series.steps.tolist(), series.values, strict=True):
+        for key, values in zip(series.tensors, matrix, strict=True):
+            if step not in left_out:
+                yield {
+                    "step": step,
+                    "signal": series.signal,
+                    "layer": key.layer,
+                    "tensor": key.tensor,
+                    "call": key.call,
+                    **dict(zip(series.statistics, values.tolist(), strict=True)),
+                }

@@ -58,11 +58,17 @@ class SignalSeries:
             self._length = len(kept)
             self._steps, self._values = self._steps[kept], self._values[kept]
 
-    def continued_by(self, tensors: tuple[schema.TensorKey, ...], step: int) -> bool:
-        """Whether a matrix with these rows, of this step, belongs behind the last."""
+    def continued_by(
+        self,
+        tensors: tuple[schema.TensorKey, ...],
+        columns: tuple[str, ...],
+        step: int,
+    ) -> bool:
+        """Whether a matrix of these rows and columns belongs behind the last."""
         return (
             not self._closed
             and self.tensors == tuple(tensors)
+            and self.statistics == tuple(columns)
             and (self._length == 0 or step > self._steps[self._length - 1])
         )
 

@@ -54,7 +54,7 @@ def groups(tensors, reductions, together, alone=False):
     made: list = []
     open_groups: dict = {}
     for number, (tensor, reduction) in enumerate(zip(tensors, reductions, strict=True)):
-        entries = _entries(tensor.shape)
+        entries = entries_of(tensor.shape)
         is_large = entries >= (_LARGE_COPY if together else _LARGE)
         are_vectors = tensor.shape.rank == 1 and reduction.is_of_entries
         kind = tensor.dtype, reduction, _likeness(tensor.shape, reduction)
@@ -84,7 +84,8 @@ def _likeness(shape, reduction):
     return rank, tuple(shape[1:] if rank > 1 else shape), rows
 
 
-def _entries(shape):
+def entries_of(shape):
+    """Returns how many entries a shape has, about."""
     return math.prod(_UNKNOWN_LENGTH if length is None else length for length in shape)
 
 

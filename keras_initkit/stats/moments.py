@@ -143,13 +143,13 @@ def compiled_moments(x):
     total, square = tf.reduce_sum(apart), tf.reduce_sum(tf.square(apart))
     count = tf.cast(tf.size(x), tf.float64)
     mean = tf.math.divide_no_nan(total, count)
-    nonfinite = _nonfinite(x)
+    others = nonfinite(x)
     # Extremes pass over NaN. Squares of infinities are infinite: their sum is NaN where
     # an entry is.
     nan = tf.where(tf.math.is_nan(square), square, 0.0)
     low, high = (tf.cast(f(x), tf.float64) + nan for f in _EXTREMES)
     m2 = square - total * mean
-    return [count, shift + mean, m2, low, high, tf.cast(nonfinite, tf.float64)]
+    return [count, shift + mean, m2, low, high, tf.cast(others, tf.float64)]
 
 
 def _of_one_with_care(middle, settled, sizes, values):
@@ -188,8 +188,8 @@ def _careful_moments(x):
     What rounding leaves of the mean of the centred values corrects both, the
     two-pass algorithm of Chan, Golub and LeVeque (1983), equation 1.7.
     """
-    nonfinite = _nonfinite(x)
-    scale = _power_of_two(tf.reduce_max(tf.abs(x)))
+    others = nonfinite(x)
+    scale = power_of_two(tf.reduce_max(tf.abs(x)))
     scaled = x / scale
     count = tf.cast(tf.maximum(tf.size(x), 1), tf.float64)
     centre = tf.reduce_sum(scaled) / tf.cast(count, tf.float32)
@@ -200,14 +200,15 @@ def _careful_moments(x):
     rest = tf.where(tf.math.is_finite(centre), rest, 0.0)
     mean = scale * (centre + rest / count)
     m2 = scale * scale * (2.0 * half_square - rest * rest / count)
-    return tf.stack([mean, m2, tf.cast(nonfinite, tf.float64)])
+    return tf.stack([mean, m2, tf.cast(others, tf.float64)])
 
 
-def _nonfinite(x):
+def nonfinite(x):
+    """Returns how many entries are NaN or infinite."""
     return tf.reduce_sum(tf.cast(~tf.math.is_finite(x), tf.int32))
 
 
-def _power_of_two(peak):
+def power_of_two(peak):
     """Returns the power of two at or below a number, which divides without rounding.
 
     1 for 0 and what is not finite.

@@ -19,6 +19,7 @@ from keras_initkit.stats.kinds import (
     reduced,
     reduced_vectors,
 )
+from keras_initkit.stats.norms import norms
 from keras_initkit.stats.shared import flat, sharing
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; the last
@@ -66,7 +67,7 @@ def reduce(
     Args:
         tensors: List of float tensors of any shape with a static last axis; half
             precision is computed in float32. Entries of the last axis are the units.
-        reductions: List of as many `Reduction`s.
+        reductions: List of as many `Reduction`s, of all or of none only norms.
         histograms: Scalar bool tensor, whether values are counted by their leading
             bits this time; `None` where they never are.
         compiled: Whether XLA compiles the step.
@@ -96,8 +97,27 @@ def reduce(
     # they reduce, which they cannot from there.
     apart = tf.executing_eagerly() and gathered is None
     with tf.init_scope() if apart else contextlib.nullcontext(), sharing():
+        if reductions[0].only_norms:
+            return {"scalars": _scalars(norms(tensors, compiled))}
         found = _reduce(tensors, reductions, histograms, compiled, gathered)
         return found | _moved(tensors, initial)
+
+
+def _scalars(found):
+    """Returns the partials of which `Norms` are all that is known."""
+    zero = tf.zeros_like(found.count)
+    unknown, missing = zero + np.nan, zero + _MISSING
+    by_name = {
+        "count": found.count,
+        "mean": zero,
+        "m2": found.square,
+        "min": unknown,
+        "max": unknown,
+        "nonfinite": found.nonfinite,
+        "gram_trace": missing,
+        "gram_norm_squared": missing,
+    }
+    return tf.stack([by_name[name] for name in PARTIALS], axis=1)
 
 
 def _moved(tensors, initial):

@@ -24,6 +24,7 @@ class Reduction:
             are added up: each is projected on directions of its own.
         ranked: Whether the effective rank is computed.
         timed: Whether the tensor is a sequence, of shape `(batch, time, units)`.
+        only_norms: Whether no moments are computed either, but the sum of squares.
     """
 
     counted_above: float | None = None
@@ -31,6 +32,7 @@ class Reduction:
     part: int = 0
     ranked: bool = False
     timed: bool = False
+    only_norms: bool = False
 
     @property
     def is_of_entries(self):
@@ -38,7 +40,7 @@ class Reduction:
         return not (self.projected_rows or self.ranked or self.timed)
 
 
-def reduction_of(signal, rank, saturated_above=None, part=0):
+def reduction_of(signal, rank, saturated_above=None, part=0, detail="full"):
     """Returns what is to be computed of a tensor.
 
     Args:
@@ -47,10 +49,13 @@ def reduction_of(signal, rank, saturated_above=None, part=0):
         saturated_above: Magnitude beyond which the activation that it is the input of
             saturates; `None` where it does not, or is not known to.
         part: Number of this replica, where each has rows of the tensor.
+        detail: One of `schema.DETAILS`.
 
     Returns:
         `Reduction`.
     """
+    if detail == "norms":
+        return Reduction(only_norms=True)
     needs, has_units = _needs_of(signal), rank > 1
     rows = PROJECTED_ROWS[schema.ALL_SIGNALS[signal].source]
     return Reduction(
@@ -62,9 +67,9 @@ def reduction_of(signal, rank, saturated_above=None, part=0):
     )
 
 
-def is_compared_with_initial(signal):
+def is_compared_with_initial(signal, detail="full"):
     """Whether tensors of a signal are compared with what they were at first."""
-    return definition.INITIAL in _needs_of(signal)
+    return detail == "full" and definition.INITIAL in _needs_of(signal)
 
 
 @functools.cache

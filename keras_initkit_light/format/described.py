@@ -7,7 +7,7 @@ from typing import Any
 from keras_initkit_light.format import schema, sealing
 
 # Kinds of matrices whose rows are tensors.
-KINDS = ("statistics", "histogram", "time", "prediction")
+KINDS = ("statistics", "norms", "histogram", "time", "prediction")
 METRICS = "metrics"
 
 

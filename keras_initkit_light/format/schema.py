@@ -69,10 +69,24 @@ CARRIERS = ("kernel", "recurrent_kernel", "table")
 VECTORS = ("scale", "offset")
 
 
-def statistics_of(signal: str) -> tuple[str, ...]:
-    """Returns the names of the statistics computed for a signal, in stored order."""
+# How much is recorded of a tensor: all statistics, or those that take no more of it
+# than the sum of its squares.
+DETAILS = ("full", "norms")
+
+
+def statistics_of(signal: str, detail: str = "full") -> tuple[str, ...]:
+    """Returns the names of the statistics computed for a signal, in stored order.
+
+    Args:
+        signal: Name of the signal.
+        detail: One of `DETAILS`.
+    """
     check_signals((signal,))
-    return tuple(s.name for s in STATISTICS.values() if signal in s.signals)
+    return tuple(
+        one.name
+        for one in STATISTICS.values()
+        if signal in one.signals and (detail == "full" or not one.needs)
+    )
 
 
 def check_names(argument: str, names: Any) -> tuple[str, ...]:
@@ -184,7 +198,7 @@ def matrix_tag(series: str, kind: str = "statistics") -> str:
 
     Args:
         series: Name of the signal, with `"#<n>"` behind where its rows changed.
-        kind: `"statistics"`, `"histogram"` or `"time"`.
+        kind: `"statistics"`, `"norms"`, `"histogram"` or `"time"`.
     """
     return f"{PLUGIN_NAME}/{series}" + ("" if kind == "statistics" else f"/{kind}")
 

@@ -8,8 +8,9 @@ from numpy import typing as npt
 
 Array = npt.NDArray[typing.Any]
 
-# What the device computes of a tensor only where a statistic needs it. The rest of
-# `Partials`, the moments, is there for every tensor.
+# What the device computes of a tensor only where a statistic needs it. Sum of squares,
+# number of entries and number of those that are not finite are there for every tensor.
+MOMENTS = "mean, squared deviations from it and extremes of the entries"
 NONZERO = "entries of each unit that are not 0"
 SATURATED = "entries of each unit at which the activation saturates"
 PROJECTIONS = "projections of the units on two directions"
@@ -24,10 +25,10 @@ class Partials:
     Attributes:
         count: Float64 of shape `(tensors,)`, as all up to `gram_norm_squared`: how many
             entries they have, NaN for none.
-        mean: Mean of the entries.
-        m2: Sum of squared deviations from the mean.
-        min: Smallest entries.
-        max: Largest entries.
+        mean: Mean of the entries; 0 without `MOMENTS`.
+        m2: Sum of squared deviations from `mean`.
+        min: Smallest entries; NaN without `MOMENTS`.
+        max: Largest entries; NaN without `MOMENTS`.
         nonfinite: How many entries are NaN or infinite.
         gram_trace: Trace of the Gram matrix of sampled, centred rows, up to a factor;
             negative where it is not computed.
@@ -77,8 +78,9 @@ class Statistic:
         finish: Function of `Partials` that returns the value of each tensor, float64 of
             shape `(tensors,)`: NaN where it is not defined. NaN and infinite entries of
             a tensor propagate.
-        needs: What the device is to compute for it: of `NONZERO`, `SATURATED`,
-            `PROJECTIONS`, `GRAM`, `INITIAL`.
+        needs: What the device is to compute for it: of `MOMENTS`, `NONZERO`,
+            `SATURATED`, `PROJECTIONS`, `GRAM`, `INITIAL`. What has none is recorded
+            where only norms are.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 import math
 
-from keras_initkit_light.stats.definition import Array, Partials, Statistic
+from keras_initkit_light.stats.definition import MOMENTS, Array, Partials, Statistic
 from keras_initkit_light.stats.signals import EVERY
 
 
@@ -18,5 +18,6 @@ STATISTIC = Statistic(
     maximum=math.inf,
     signals=EVERY,
     description="smallest entry",
+    needs=(MOMENTS,),
     finish=minimum,
 )

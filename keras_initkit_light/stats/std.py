@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_initkit_light.stats.definition import Array, Partials, Statistic
+from keras_initkit_light.stats.definition import MOMENTS, Array, Partials, Statistic
 from keras_initkit_light.stats.signals import EVERY
 
 
@@ -25,5 +25,6 @@ STATISTIC = Statistic(
     maximum=math.inf,
     signals=EVERY,
     description="population standard deviation (1/n)",
+    needs=(MOMENTS,),
     finish=std,
 )

@@ -96,10 +96,19 @@ class Logs:
     def statistic(
         self, runs: list[Run], kind: str, signal: str, column: str, sampling: Sampling
     ) -> list[tuple[Run, list[Part]]]:
-        """Reads one column of all tensors of a signal, a part per set of tensors."""
+        """Reads one column of all tensors of a signal, a part per set of tensors.
+
+        A statistic that was also recorded at steps that show norms alone is that of
+        all these.
+        """
 
         def choose(run: Run) -> list[Series]:
-            return [s for s in _of(run, kind, signal) if column in s.columns]
+            kinds = ("norms", kind) if kind == "statistics" else (kind,)
+            there = (
+                [s for s in _of(run, one, signal) if column in s.columns]
+                for one in kinds
+            )
+            return next(filter(None, there), [])
 
         def cut(series: Series) -> Cut:
             return Cut(series.tensors, column=series.columns.index(column))

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
+from keras_initkit.capture.twin import first_trace
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(48, 4)).astype("float32")
@@ -202,3 +203,22 @@ def test_a_loop_of_ones_own_does_what_its_first_trace_did(every):
     monitor = kik.SignalMonitor(None, every=every, rules=None)
     assert looped(monitor) == looped()
     assert monitor.record.signal("update").steps.tolist() == [*range(0, 6, every)]
+
+
+def test_a_graph_is_looked_at_when_it_is_traced_and_not_at_each_step(monkeypatch):
+    looked = []
+    of_graph = first_trace.changes
+    monkeypatch.setattr(
+        first_trace, "changes", lambda graph: looked.append(1) or of_graph(graph)
+    )
+    counts = []
+    for steps in (3, 30):
+        looked.clear()
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+        model.compile("adam", "mse", metrics=["mae"])
+        x = np.ones((4 * steps, 4), "float32")
+        monitor = kik.SignalMonitor(None, 1, rules=None)
+        model.fit(x, x[:, :1], 4, verbose=0, callbacks=[monitor])
+        counts.append(len(looked))
+    assert counts[0] == counts[1] > 0

@@ -62,6 +62,8 @@ class Recipe:
     # an "unknown" number.
     fed: str
     evaluates: bool
+    # "full", "norms", or "both": norms at every step, all else at every second.
+    detail: str
 
     def __str__(self):
         blocks = " ".join(f"{kind}:{act}" for kind, act in self.blocks)
@@ -70,6 +72,7 @@ class Recipe:
             f"{self.optimizer[0]} {dict(self.optimizer[1])} {self.loss} "
             f"frozen={self.frozen} eager={self.eager} spe={self.execution} "
             f"batch={self.batch} fed={self.fed} evaluates={self.evaluates} "
+            f"detail={self.detail} "
             f"{','.join(self.signals)}"
         )
 
@@ -120,6 +123,7 @@ def draw(seed):
         bool(rng.random() < 0.2),
         ("arrays", "arrays", "unknown", "dataset", "dataset")[seed % 5],
         seed % 3 == 1,
+        ("full", "full", "norms", "both")[seed % 4],
     )
 
 

@@ -25,9 +25,13 @@ def run(recipe):
         bare = _trained(recipe)
     except Exception as error:  # no model of Keras's: nothing to compare
         return Outcome("", f"no bare run: {type(error).__name__} {error}"[:150])
+    both = {"norms": 1, "full": 2}
+    how = {"detail": both} if recipe.detail == "both" else {"every": 1}
+    if recipe.detail == "norms":
+        how["detail"] = "norms"
     monitor = kik.SignalMonitor(
         None,
-        every=1,
+        **how,
         signals=recipe.signals,
         histograms=recipe.histograms,
         rules=None,
@@ -100,7 +104,7 @@ def _missing(monitor, recipe):
     owned = {layer for layer, _ in monitor.record.metadata.get("untapped", ())}
     wanted = seen = 0
     for signal, keys in told.items():
-        series = monitor.record.signal(signal)
+        series = _of_each_step(monitor.record, signal)
         have = set() if series is None else set(series.tensors)
         keys = [key for key in keys if key.layer not in owned]
         if recipe.frozen and signal in ("gradient", "weight", "update"):
@@ -113,6 +117,13 @@ def _missing(monitor, recipe):
     if recipe.policy == "mixed_float16" and not seen:
         return ""  # each step was skipped
     return f"{seen} of {wanted} tensors" if seen < 0.95 * wanted else ""
+
+
+def _of_each_step(record, signal):
+    """Returns the series of a signal that has the most steps, `None` for none."""
+    stored = record.norms or record.series
+    found = [one for one in stored.values() if one.signal == signal]
+    return found[-1] if found else None
 
 
 def shrunk(recipe):
@@ -145,6 +156,7 @@ def _smaller(recipe):
         "loss": "mse",
         "fed": "arrays",
         "evaluates": False,
+        "detail": "full",
     }
     for name, value in plain.items():
         if getattr(recipe, name) != value:

@@ -70,11 +70,32 @@ def number(value):
     return tensor_util.make_ndarray(value.tensor).item()
 
 
+def columns_of(signals, detail="full"):
+    return {signal: schema.statistics_of(signal, detail) for signal in signals}
+
+
+def test_of_norms_those_are_shown_that_are_there():
+    tensors, columns = keys_of(4), columns_of(keys_of(4), "norms")
+    shown = stock.shown_statistics(tensors, columns)
+    assert shown["activation"] == shown["gradient"] == ("rms",)
+    board = stock.ScalarBoard(tensors, shown, {}, columns)
+    assert "over_layers/log10_activation_rms/median" in board.scalars.tags
+    values = {
+        signal: np.full((len(keys), len(columns[signal])), 10.0)
+        for signal, keys in tensors.items()
+    }
+    values["activation"][:, columns["activation"].index("rms")] = 100.0
+    numbers = dict(zip(board.scalars.tags, board.numbers(values), strict=True))
+    assert numbers["over_layers/log10_activation_rms/median"] == 2.0
+    charts = stock.charts(columns, (), shown)
+    assert b"activation_rms" in charts.SerializeToString()
+
+
 def test_scalars_are_the_numbers_of_the_record(tmp_path):
     tensors = keys_of(3)
     matrices = written(tmp_path, tensors)
     found, plugins = read(tmp_path)
-    shown = stock.shown_statistics(tensors)
+    shown = stock.shown_statistics(tensors, columns_of(tensors))
     assert {s: n for s, n in shown.items() if n} == stock.STATISTICS[0][1]
     expected = {
         schema.tag(signal, key, name)
@@ -84,7 +105,11 @@ def test_scalars_are_the_numbers_of_the_record(tmp_path):
     }
     assert len(expected) == 3 * stock.MOST_A_LAYER
     scalars = {tag for tag, plugin in plugins.items() if plugin == "scalars"}
-    quantiles = {stock.over_layers_tag(s, q) for s in tensors for q in stock.QUANTILES}
+    quantiles = {
+        stock.over_layers_tag(s, names, q)
+        for s, names in columns_of(tensors).items()
+        for q in stock.QUANTILES
+    }
     assert scalars == expected | quantiles | {"metrics/loss"}
     for tag in expected:
         signal, key, name = schema.parse_tag(tag)
@@ -107,7 +132,12 @@ def test_over_layers_are_quantiles_of_the_finite_values_of_kernels(tmp_path):
     values[::2, rms], values[1::2, rms] = kernels, 99.0
     known = {"kernel": "kernel", "bias": "offset"}
     roles = {(key.layer, key.tensor): known[key.tensor] for key in keys}
-    board = stock.ScalarBoard({"gradient": keys}, {"gradient": ("rms",)}, roles)
+    board = stock.ScalarBoard(
+        {"gradient": keys},
+        {"gradient": ("rms",)},
+        roles,
+        columns_of(("gradient",)),
+    )
     numbers = dict(
         zip(board.scalars.tags, board.numbers({"gradient": values}), strict=True)
     )
@@ -123,8 +153,10 @@ def test_a_layer_shows_no_more_than_a_person_reads_and_no_vectors():
     weights = tuple(schema.TensorKey("attention", name) for name in names)
     calls = tuple(schema.TensorKey("attention", "output", n) for n in range(3))
     tensors = {"activation": calls, "gradient": weights, "weight": weights}
-    shown = stock.shown_statistics(tensors)
-    board = stock.ScalarBoard(tensors, shown, {("attention", "query"): "offset"})
+    shown = stock.shown_statistics(tensors, columns_of(tensors))
+    board = stock.ScalarBoard(
+        tensors, shown, {("attention", "query"): "offset"}, columns_of(tensors)
+    )
     tags = [tag for tag in board.scalars.tags if not tag.startswith("over_layers")]
     assert len(tags) == stock.MOST_A_LAYER
     assert tags[6:] == [
@@ -143,14 +175,14 @@ def test_a_layer_shows_no_more_than_a_person_reads_and_no_vectors():
 )
 def test_deep_models_show_fewer_statistics(layers, choice):
     tensors = keys_of(layers)
-    shown = stock.shown_statistics(tensors)
+    shown = stock.shown_statistics(tensors, columns_of(tensors))
     most, expected = stock.STATISTICS[choice]
     assert shown == {signal: expected.get(signal, ()) for signal in tensors}
     tags = sum(map(len, stock.shown_cells(tensors, shown).values()))
     assert tags <= most
     histograms = sum(map(len, stock.shown_histograms(tensors).values()))
     assert histograms <= stock.MAX_HISTOGRAMS
-    board = stock.ScalarBoard(tensors, shown, {})
+    board = stock.ScalarBoard(tensors, shown, {}, columns_of(tensors))
     assert len(board.scalars.tags) == tags + 3 * len(tensors)
 
 

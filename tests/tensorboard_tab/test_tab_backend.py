@@ -71,6 +71,33 @@ def test_statistic_equals_the_record(tab, log_dir, statistic):
     np.testing.assert_array_equal(values, record.statistic(statistic))
 
 
+def test_statistic_of_norms_has_all_their_steps(tmp_path, reader):
+    run = logs.Run(tmp_path / "both")
+    tensors = logs.keys(*logs.LAYERS)
+    full = schema.statistics_of("activation")
+    for step in logs.STEPS:
+        values = logs.matrix(len(tensors), step)
+        seen = types.SimpleNamespace(keys=tensors, columns=full, statistics=values)
+        run.record.add_norms(step, {"activation": seen})
+        run.writer.write_norms(step, run.record, ("activation",))
+        if step % 10 == 0:
+            run.step(step, tensors)
+    record = run.close()
+    with reader(tmp_path, plugin.KEPT_CHUNKS) as provider:
+        tab = Tab(provider)
+        found = {
+            name: tab.values("/statistic", signal="activation", column=name)["both"]
+            for name in ("rms", "std")
+        }
+    ((_, steps, values),) = found["rms"]
+    assert steps == list(logs.STEPS)
+    norms = record.norms["activation"]
+    np.testing.assert_array_equal(values, norms.statistic("rms"))
+    ((_, steps, values),) = found["std"]
+    assert steps == [0, 10, 20, 30, 40]
+    np.testing.assert_array_equal(values, record.signal("activation").statistic("std"))
+
+
 def test_steps_of_a_chunk_come_apart_again(tab, log_dir):
     record = RunRecord.load(log_dir / "deep").signal("activation")
     expected = np.stack([logs.matrix(len(logs.DEEP), step) for step in logs.STEPS])

@@ -84,12 +84,14 @@ class Step:
             The graph.
         """
         specification = iterator.element_spec
-        if specification not in self._known:
-            self._known.append(specification)
         if isinstance(iterator, tf.data.Iterator):
             optional = tf.OptionalSpec(specification)
-            return self._traced.get_concrete_function(optional).graph
-        return self._specified(specification).get_concrete_function().graph
+            traced = self._traced.get_concrete_function(optional)
+        else:
+            traced = self._specified(specification).get_concrete_function()
+        if specification not in self._known:
+            self._known.append(specification)
+        return traced.graph
 
     def is_traced(self, iterator):
         """Whether the step was traced for the batches of an iterator."""

@@ -19,16 +19,19 @@ class Streams:
 
     Args:
         plain: The train function of a bare `fit`.
+
+    Attributes:
+        are_there: Whether a step draws from streams, as far as was looked.
     """
 
     def __init__(self, plain):
         self._plain = plain
-        self._are_there = False
+        self.are_there = False
         self._drawn_by: typing.Any = None
 
     def look(self, graph):
         """Looks for streams in the graph of a step."""
-        self._are_there = self._are_there or is_drawn_from(graph)
+        self.are_there = self.are_there or is_drawn_from(graph)
 
     def begin(self, twin):
         """Notes that a twin runs."""
@@ -36,7 +39,7 @@ class Streams:
 
     def hold(self, twin):
         """Whether a twin has to run all further steps."""
-        return self._are_there and self._drawn_by is twin is not None
+        return self.are_there and self._drawn_by is twin is not None
 
     def check(self, twin):
         """Raises `RuntimeError` where another function than a twin has drawn."""
@@ -44,7 +47,7 @@ class Streams:
             elsewhere = keras_private.was_traced(self._plain)
         else:
             elsewhere = self._drawn_by is not twin
-        if self._are_there and elsewhere:
+        if self.are_there and elsewhere:
             raise RuntimeError(
                 "the train step draws from a seeded stateful generator of TensorFlow "
                 "(such as `tf.random.normal`), which counts on in the graph of steps "

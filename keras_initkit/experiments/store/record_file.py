@@ -7,10 +7,11 @@ import numpy as np
 
 from keras_initkit import schema
 from keras_initkit.recording import RunRecord
+from keras_initkit.recording.kinds import KINDS
 from keras_initkit_light.format import npz, sealing
 
 _MEMBER = "record.json"
-_STORES = {"statistics": "series", "histogram": "histograms", "time": "time_steps"}
+_STORES = {kind: known.store for kind, known in KINDS.items()}
 
 
 def write(record: RunRecord, archive: zipfile.ZipFile) -> None:

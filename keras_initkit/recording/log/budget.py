@@ -24,6 +24,7 @@ def estimate(
     tensors: stock.Tensors,
     sequences: Sequence[schema.TensorKey] = (),
     histograms: bool = True,
+    details: Sequence[str] = ("full",),
 ) -> dict[str, Any]:
     """Returns an upper bound of what a run writes.
 
@@ -34,20 +35,24 @@ def estimate(
         tensors: `{signal: keys}`, the rows of the matrices.
         sequences: Those keys of layers whose tensors have time steps.
         histograms: Whether there are histograms.
+        details: What is recorded of tensors, of `schema.DETAILS`.
 
     Returns:
         A JSON-able dict: `"scalar_tags"` and `"histogram_tags"` (in stock dashboards,
         metrics of `fit` apart), `"bytes_per_step"`, `"bytes_per_histogram_step"` and
         `"statistics"`, `{signal: names}` of those shown of each layer.
     """
-    statistics = stock.shown_statistics(tensors)
+    detail = next(one for one in schema.DETAILS if one in details)
+    histograms = histograms and detail == "full"
+    columns = {signal: schema.statistics_of(signal, detail) for signal in tensors}
+    statistics = stock.shown_statistics(tensors, columns)
     shown = [
         schema.tag(signal, tensors[signal][row], name)
         for signal, cells in stock.shown_cells(tensors, statistics).items()
         for row, name in cells
     ]
     shown += [
-        stock.over_layers_tag(signal, quantile)
+        stock.over_layers_tag(signal, columns[signal], quantile)
         for signal in tensors
         for quantile in stock.QUANTILES
     ]
@@ -55,11 +60,16 @@ def estimate(
         stock.MAX_HISTOGRAMS if histograms else 0,
         [stock.histogram_tag(s, key) for s, keys in tensors.items() for key in keys],
     )
-    matrices = [_size(s, "statistics", keys) for s, keys in tensors.items()]
+    kinds = {"full": "statistics", "norms": "norms"}
+    matrices = [
+        _size(signal, kinds[one], keys)
+        for one in details
+        for signal, keys in tensors.items()
+    ]
     matrices += [
         _size(signal, "time", sequences)
         for signal in schema.TIME_SIGNALS
-        if sequences and signal in tensors
+        if sequences and signal in tensors and detail == "full"
     ]
     plain = 4 * _EVENT + _METRICS + sum(matrices) + sum(_bytes(tag, 4) for tag in shown)
     counted = [_size(s, "histogram", keys) for s, keys in tensors.items()]

@@ -57,26 +57,50 @@ OVER_LAYERS = {
     "inference": "std",
     "state": "rms",
 }
+# What is shown in place of a statistic that is not recorded.
+_INSTEAD = {"std": "rms"}
 QUANTILES = {"p5": 0.05, "median": 0.5, "p95": 0.95}
 _SHARES = np.array(list(QUANTILES.values()))
 # Zero, and what is smaller, counts as this.
 SMALLEST = 1e-20
 
 Tensors = Mapping[str, Sequence[schema.TensorKey]]
+Columns = Mapping[str, Sequence[str]]
 Roles = Mapping[tuple[str, str], str]
 
 
-def shown_statistics(tensors: Tensors) -> dict[str, tuple[str, ...]]:
+def shown_statistics(tensors: Tensors, columns: Columns) -> dict[str, tuple[str, ...]]:
     """Returns the statistics that are shown of each layer, by signal.
 
     Args:
         tensors: `{signal: keys}` of what is recorded.
+        columns: `{signal: names}` of the statistics that are recorded.
     """
     for most, choice in STATISTICS:
-        shown = {signal: choice.get(signal, ()) for signal in tensors}
+        shown = {
+            signal: recorded(choice.get(signal, ()), columns[signal])
+            for signal in tensors
+        }
         if sum(map(len, shown_cells(tensors, shown).values())) <= most:
             break
     return shown
+
+
+def recorded(names: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
+    """Returns those of some statistics that are recorded, or what stands in for them.
+
+    Args:
+        names: Their names.
+        columns: Names of those that are recorded.
+    """
+    there = [one if one in columns else _INSTEAD.get(one, one) for one in names]
+    return tuple(dict.fromkeys(one for one in there if one in columns))
+
+
+def _over_layers(signal: str, columns: Sequence[str]) -> str:
+    """Returns the statistic of a signal that is told over all layers."""
+    (name,) = recorded([OVER_LAYERS[signal]], columns)
+    return name
 
 
 def shown_cells(
@@ -139,6 +163,7 @@ class ScalarBoard:
         tensors: `{signal: keys}` of what is recorded.
         shown: `{signal: names}` of the statistics shown of each layer.
         roles: `{(layer, weight): role}`, as a record tells them.
+        columns: `{signal: names}` of the statistics that are recorded.
     """
 
     def __init__(
@@ -146,6 +171,7 @@ class ScalarBoard:
         tensors: Tensors,
         shown: Mapping[str, Sequence[str]],
         roles: Roles,
+        columns: Columns,
     ):
         self.tensors = {signal: tuple(keys) for signal, keys in tensors.items()}
         descriptions: dict[str, str] = {}
@@ -155,17 +181,17 @@ class ScalarBoard:
         self._kernels: dict[str, tuple[list[int], int]] = {}
         cells = shown_cells(self.tensors, shown, roles)
         for signal, keys in self.tensors.items():
-            statistics = schema.statistics_of(signal)
+            statistics = columns[signal]
             rows = [row for row, _ in cells[signal]]
-            columns = [statistics.index(name) for _, name in cells[signal]]
-            self._cells[signal] = rows, columns
+            places = [statistics.index(name) for _, name in cells[signal]]
+            self._cells[signal] = rows, places
             for row, name in cells[signal]:
                 text = schema.STATISTICS[name].description
                 descriptions[schema.tag(signal, keys[row], name)] = text
-            name = OVER_LAYERS[signal]
+            name = _over_layers(signal, statistics)
             self._kernels[signal] = kernels(keys, roles), statistics.index(name)
             for quantile in QUANTILES:
-                descriptions[over_layers_tag(signal, quantile)] = (
+                descriptions[over_layers_tag(signal, statistics, quantile)] = (
                     f"{quantile} over the layers of log10 of the {name}, at least "
                     f"{math.log10(SMALLEST):.0f}; vectors (biases) and values that "
                     "are not finite are left out"
@@ -187,9 +213,15 @@ class ScalarBoard:
         return np.concatenate(parts)
 
 
-def over_layers_tag(signal: str, quantile: str) -> str:
-    """Returns the tag of a quantile of a signal over all layers."""
-    return f"over_layers/log10_{signal}_{OVER_LAYERS[signal]}/{quantile}"
+def over_layers_tag(signal: str, columns: Sequence[str], quantile: str) -> str:
+    """Returns the tag of a quantile of a signal over all layers.
+
+    Args:
+        signal: Name of the signal.
+        columns: Names of the statistics that are recorded of it.
+        quantile: One of `QUANTILES`.
+    """
+    return f"over_layers/log10_{signal}_{_over_layers(signal, columns)}/{quantile}"
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:
@@ -238,7 +270,7 @@ def histogram_tag(signal: str, key: schema.TensorKey) -> str:
 
 
 def charts(
-    signals: Sequence[str],
+    columns: Columns,
     vectors: Sequence[str],
     shown: Mapping[str, Sequence[str]],
 ) -> summary_pb2.Summary.Value:
@@ -248,22 +280,23 @@ def charts(
     the dashboard draws equal charts once, with a curve for each run.
 
     Args:
-        signals: Names of the signals.
+        columns: `{signal: names}` of the statistics that are recorded.
         vectors: Names of weights that are left out (biases).
         shown: `{signal: names}` of the statistics that are shown of each layer.
     """
     spread = layout_pb2.Category(title="log10 over all layers: median, 5% to 95%")
     each = layout_pb2.Category(title="every layer", closed=True)
-    for signal in signals:
-        title = f"{signal} {OVER_LAYERS[signal]}"
-        low, middle, high = (over_layers_tag(signal, name) for name in QUANTILES)
+    for signal, statistics in columns.items():
+        name = _over_layers(signal, statistics)
+        title = f"{signal} {name}"
+        low, middle, high = (over_layers_tag(signal, statistics, q) for q in QUANTILES)
         spread.chart.add(title=title).margin.series.add(
             value=middle, lower=low, upper=high
         )
-        if OVER_LAYERS[signal] not in shown[signal]:
+        if name not in shown[signal]:
             continue
-        no_vectors = "".join(f"(?!.*:{name}/)" for name in vectors)
-        pattern = f"^{signal}/{no_vectors}.*/{OVER_LAYERS[signal]}$"
+        no_vectors = "".join(f"(?!.*:{vector}/)" for vector in vectors)
+        pattern = f"^{signal}/{no_vectors}.*/{name}$"
         each.chart.add(title=title).multiline.tag.append(pattern)
     categories = [spread, each] if each.chart else [spread]
     return events.layout(layout_pb2.Layout(category=categories))

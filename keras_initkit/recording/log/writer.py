@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_initkit import schema
+from keras_initkit.recording.contents import names_in
 from keras_initkit.recording.log import events, stock
 from keras_initkit.recording.log.chunks import ChunkFile
 from keras_initkit.recording.log.places import Place, RunIdentity
@@ -34,6 +35,7 @@ class RunWriter:
         self._matrices = ChunkFile(self._stock)
         self._shown: dict[str, Sequence[str]] = {}
         self._boards: dict[tuple[str, ...], stock.ScalarBoard] = {}
+        self._columns: dict[str, tuple[str, ...]] = {}
         self._metrics: dict[tuple[str, ...], events.Scalars] = {}
         self._metrics_steps: dict[tuple[str, ...], int] = {}
 
@@ -86,6 +88,20 @@ class RunWriter:
                 self._add("time", name, series, step, record)
         newest = {signal: series for signal, (_, series) in latest.items()}
         self._write_stock(step, newest, counts, record)
+
+    def write_norms(
+        self, step: int, record: RunRecord, signals: tuple[str, ...]
+    ) -> None:
+        """Writes the newest norms of a record.
+
+        Args:
+            step: Optimizer iteration.
+            record: A record whose newest norms are those of this step.
+            signals: The signals that were recorded at this step.
+        """
+        for signal in signals:
+            name = names_in(record.norms, signal)[-1]
+            self._add("norms", name, record.norms[name], step, record)
 
     def write_metrics(
         self, step: int, metrics: Mapping[str, float], part: int = 0
@@ -177,14 +193,19 @@ class RunWriter:
         tensors = {signal: one.tensors for signal, one in series.items()}
         board = self._boards.get(tuple(series))
         if board is None or board.tensors != tensors:
-            for signal, names in stock.shown_statistics(tensors).items():
+            columns = {signal: one.statistics for signal, one in series.items()}
+            for signal, names in stock.shown_statistics(tensors, columns).items():
                 self._shown.setdefault(signal, names)
-            board = stock.ScalarBoard(tensors, self._shown, record.roles())
+            board = stock.ScalarBoard(tensors, self._shown, record.roles(), columns)
             self._boards[tuple(series)] = board
-            signals = {signal for signals in self._boards for signal in signals}
-            ordered = schema.check_signals(tuple(signals))
+            self._columns.update(columns)
+            ordered = schema.check_signals(tuple(self._columns))
             vectors = names_in_table(*schema.VECTORS)
-            charts = stock.charts(ordered, vectors, self._shown)
+            charts = stock.charts(
+                {signal: self._columns[signal] for signal in ordered},
+                vectors,
+                self._shown,
+            )
             self._stock.write(step, [charts], lasting=True)
         matrices = {signal: one.last() for signal, one in series.items()}
         self._stock.write_scalars(step, board.scalars, board.numbers(matrices))
