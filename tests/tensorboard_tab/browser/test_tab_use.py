@@ -137,6 +137,25 @@ def faulty(tmp_path_factory):
     process.wait()
 
 
+def test_keys_faster_than_the_page_draws_are_all_heeded(page, server):
+    frame = page.open(server)
+    keys = ["Home", "ArrowRight", "ArrowRight"]
+    page.key("input[type=range]", *keys)
+    slowly = page.step()
+    page.key("input[type=range]", "End")
+    assert page.step() != slowly
+    frame.evaluate(
+        """(keys) => {
+          const slider = document.querySelector('input[type=range]');
+          for (const key of keys)
+            slider.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+        }""",
+        keys,
+    )
+    page.settle()
+    assert page.step() == slowly
+
+
 @pytest.mark.parametrize("width", [800, 1280])
 def test_finding_is_a_card_that_can_be_read(faulty, page, width):
     page.page.set_viewport_size({"width": width, "height": 850})

@@ -89,8 +89,10 @@ export class StepBar {
   }
 
   _go(at) {
-    const last = at >= this._steps.length - 1;
-    this.app.set({ step: last ? '' : String(this._steps[Math.max(0, at)]) });
+    const last = this._steps.length - 1;
+    // Known at once: further keys may come before the step is drawn.
+    this._at = this._steps[Math.min(last, Math.max(0, at))];
+    this.app.set({ step: at >= last ? '' : String(this._at) });
   }
 
   /** The place of the step nearest to a number. */
