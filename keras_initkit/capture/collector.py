@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_initkit import schema, stats, theory
 from keras_initkit.capture import replicas
 from keras_initkit.capture.fusion import reading
+from keras_initkit.capture.initial import Initial
 from keras_initkit.structure import keras_private
 
 _LOCAL = threading.local()
@@ -42,8 +43,8 @@ class Row(typing.NamedTuple):
         projected: How many columns of the projections are its own.
         timed: How many of the matrices over time are its own, 0 or 1.
         has_units: Whether the last axis of the tensor is one of several.
-        initial_norm: Euclidean norm of what the tensor is compared with: of what it
-            was at first; `None` for nothing.
+        initial: `initial.Initial`, what the tensor was at first and is compared with;
+            `None` for nothing.
     """
 
     signal: str
@@ -52,7 +53,7 @@ class Row(typing.NamedTuple):
     projected: int
     timed: int
     has_units: bool
-    initial_norm: float | None
+    initial: Initial | None
 
     def named(self, names):
         """Returns the row under another name of its layer, where there is one."""
@@ -324,11 +325,11 @@ def _split(values, rows):
             part["projections"] = values["projections"][:, columns]
         if row.timed:
             part["time"] = values["time"][timed : timed + 1]
-        if row.initial_norm is not None:
+        if row.initial is not None:
             part["moved"] = values["moved"][moved : moved + 1]
         counted, projected = counted + row.counted, projected + row.projected
         timed += row.timed
-        moved += row.initial_norm is not None
+        moved += row.initial is not None
         yield part
 
 
@@ -344,7 +345,7 @@ def _row(signal, key, shape, reduction, initial):
         projected=units if reduction.projected_rows else 0,
         timed=int(reduction.timed),
         has_units=(shape.rank or 0) > 1,
-        initial_norm=None if initial is None else initial.norm,
+        initial=initial,
     )
 
 

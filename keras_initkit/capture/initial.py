@@ -1,21 +1,42 @@
 """What weights were when they were first watched: what they are compared with later."""
 
-import typing
 import weakref
 
 import tensorflow as tf
 
 
-class Initial(typing.NamedTuple):
+class Initial:
     """A weight as it was first watched.
 
     Attributes:
-        value: Float32 tensor that belongs to no graph.
+        value: Float32 variable that steps read; under a distribution strategy, whose
+            replicas make no variables of their own, a tensor that belongs to no graph.
         norm: Its Euclidean norm, a float.
     """
 
-    value: tf.Tensor
-    norm: float
+    def __init__(self, variable):
+        self._of = weakref.ref(variable)
+        with tf.init_scope():
+            now = _now(variable)
+            apart = tf.distribute.has_strategy()
+            self.value = now if apart else tf.Variable(now, trainable=False)
+            self.norm = _norm(now)
+
+    def is_of(self, variable):
+        """Whether it is that of a variable."""
+        return self._of() is variable
+
+    def renew(self):
+        """Takes in what the weight is now; returns whether that is possible."""
+        variable = self._of()
+        if variable is None:
+            return True
+        if not isinstance(self.value, tf.Variable):
+            return False
+        now = _now(variable)
+        self.value.assign(now)
+        self.norm = _norm(now)
+        return True
 
 
 class InitialValues:
@@ -26,15 +47,19 @@ class InitialValues:
 
     def of(self, variable):
         """Returns the `Initial` of a variable: what it is now, where it is new."""
-        known, initial = self._kept.get(id(variable), (None, None))
-        if known is None or known() is not variable:
-            initial = _now(variable)
-            self._kept[id(variable)] = weakref.ref(variable), initial
-        return initial
+        known = self._kept.get(id(variable))
+        if known is None or not known.is_of(variable):
+            known = self._kept[id(variable)] = Initial(variable)
+        return known
+
+    def renew(self):
+        """Takes in what weights are now; returns whether that is possible."""
+        return all(initial.renew() for initial in self._kept.values())
 
 
 def _now(variable):
-    with tf.init_scope():
-        value = tf.cast(tf.convert_to_tensor(variable.value), tf.float32)
-        norm = float(tf.norm(tf.cast(value, tf.float64)))
-    return Initial(value, norm)
+    return tf.cast(tf.convert_to_tensor(variable.value), tf.float32)
+
+
+def _norm(value):
+    return float(tf.norm(tf.cast(value, tf.float64)))

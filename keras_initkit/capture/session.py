@@ -93,10 +93,12 @@ class Session:
         return session
 
     @classmethod
-    def discard(cls, model):
-        """Has the next training of a model be watched as if it were its first."""
+    def begin_anew(cls, model):
+        """Has a model be compared with what it is now, as if it were new."""
         for key in [key for key in _SESSIONS if key[0] == id(model)]:
-            _SESSIONS.pop(key, None)
+            session = _SESSIONS.get(key)
+            if session is not None and not session.initial.renew():
+                _SESSIONS.pop(key, None)
 
     def listen(self, listener, signals, selection=None, histograms=False):
         """Registers what a listener wants, before training starts.

@@ -90,13 +90,14 @@ class Reader:
     def __init__(self, layouts):
         self.layouts = layouts
         rows = [row for layout in layouts for row in layout]
+        self._initials = [row.initial for row in rows]
         weights = {row.key: i for i, row in enumerate(rows) if row.signal == "weight"}
         self._layout = stats.Layout(
             has_units=np.array([row.has_units for row in rows]),
             counted=np.array([row.counted for row in rows]),
             projected=np.array([row.projected for row in rows]),
-            compared=np.array([row.initial_norm is not None for row in rows]),
-            initial_norm=np.array([row.initial_norm for row in rows], np.float64),
+            compared=np.array([initial is not None for initial in self._initials]),
+            initial_norm=np.full(len(rows), np.nan),
             weights=np.array(
                 [weights.get(r.key, -1) if r.signal == "update" else -1 for r in rows]
             ),
@@ -124,9 +125,11 @@ class Reader:
         values = [
             {name: np.asarray(value) for name, value in one.items()} for one in values
         ]
+        # They may have been renewed since.
+        norms = [None if one is None else one.norm for one in self._initials]
         statistics = stats.finalize(
             np.concatenate([stats.merge(one["scalars"]) for one in values]),
-            self._layout,
+            self._layout._replace(initial_norm=np.array(norms, np.float64)),
             counts=_summed("counts", values, axis=0),
             projections=_summed("projections", values, axis=1),
             moved=_summed("moved", values, axis=0),
