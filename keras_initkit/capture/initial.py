@@ -9,17 +9,18 @@ class Initial:
     """A weight as it was first watched.
 
     Attributes:
-        value: Float32 variable that steps read; under a distribution strategy, whose
-            replicas make no variables of their own, a tensor that belongs to no graph.
+        value: Float32 variable that steps read. Where it is first asked for in a graph
+            that is being traced, which must make none, and in replicas, a tensor that
+            belongs to no graph.
         norm: Its Euclidean norm, a float.
     """
 
     def __init__(self, variable):
         self._of = weakref.ref(variable)
+        may_be_made = not (tf.inside_function() or tf.distribute.has_strategy())
         with tf.init_scope():
             now = _now(variable)
-            apart = tf.distribute.has_strategy()
-            self.value = now if apart else tf.Variable(now, trainable=False)
+            self.value = tf.Variable(now, trainable=False) if may_be_made else now
             self.norm = _norm(now)
 
     def is_of(self, variable):
@@ -51,6 +52,11 @@ class InitialValues:
         if known is None or not known.is_of(variable):
             known = self._kept[id(variable)] = Initial(variable)
         return known
+
+    def prepare(self, variables):
+        """Keeps the values of variables ahead of a trace."""
+        for variable in variables:
+            self.of(variable)
 
     def renew(self):
         """Takes in what weights are now; returns whether that is possible."""

@@ -87,10 +87,8 @@ class Loop(Session):
         twin = self._current(fullest(watch.details.values()))
         if twin.step is None:
             twin.step = self._with_outlet(self._step, twin)
-        with (
-            self._as_at_first(args, kwargs),
-            self._tapping(twin, count, self._optimizers),
-        ):
+        self._count(count)
+        with self._as_at_first(args, kwargs), self._tapping(twin, self._optimizers):
             outputs, parts = twin.step(*args, **kwargs)
         seen = [
             self._read(twin, number, values, count) for number, values in parts.items()

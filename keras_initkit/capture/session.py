@@ -320,7 +320,9 @@ class Session:
             for request in watch.details:
                 request.show(batch)
         count = watch is not None and bool(watch.counting)
-        taps_in.enter_context(self._tapping(twin, count))
+        self._count(count)
+        if self._model().run_eagerly:  # else they were in when it was traced
+            taps_in.enter_context(self._tapping(twin))
         self.streams.begin(twin)
 
     def _stay(self):
@@ -421,7 +423,7 @@ class Session:
         changed = settings.changed(self._plain, model)
         if changed is not None:
             raise RuntimeError(changed)
-        with self._tapping(twin, self._counts):
+        with self._tapping(twin):
             self._trace_twin(twin, iterator)
 
     def _trace_plain(self, iterator):
@@ -448,21 +450,23 @@ class Session:
             self._first.check(specification, twin.step.trace(iterator))
 
     @contextlib.contextmanager
-    def _tapping(self, twin, count, optimizers=None):
-        """Has the taps in and, if need be, values counted, while a twin runs.
+    def _tapping(self, twin, optimizers=None):
+        """Has the taps in while a twin is traced, or runs eagerly.
 
         Args:
             twin: Its `Watched`.
-            count: Whether values are counted.
             optimizers: The optimizers that the step may apply; the model's by default.
         """
         if optimizers is None:
             optimizers = self.phase.optimizers_of(self._model())
+        with taps.installed(twin.wish.layers, optimizers, twin.weight_names):
+            yield
+
+    def _count(self, count):
+        """Says whether the values of the next step are counted."""
         if self._counts != count:
             self.counting.assign(count)
             self._counts = count
-        with taps.installed(twin.wish.layers, optimizers, twin.weight_names):
-            yield
 
     def _read(self, twin, number, values, count):
         """Returns `{signal: StepStatistics}` of what left a step, by its layout."""
@@ -487,6 +491,7 @@ class Session:
         twin = self._twins.get(detail)
         if twin is None or twin.wish != self.wish_of_all(detail):
             twin = self._twins[detail] = Watched(self, detail)
+            twin.keep_initial_values()
         return twin
 
     def _step_of(self, twin):

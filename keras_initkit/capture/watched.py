@@ -6,7 +6,7 @@ import typing
 
 import tensorflow as tf
 
-from keras_initkit import schema
+from keras_initkit import schema, stats
 from keras_initkit.capture import building, replicas, taps
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.guard import tried
@@ -88,6 +88,17 @@ class Watched:
         """Returns `{id(weight): (owner's name, weight's name)}` of what is tapped."""
         self._settle_names()
         return self.wish.weights
+
+    def keep_initial_values(self):
+        """Keeps what the weights are that will be compared with it."""
+        if any(
+            stats.is_compared_with_initial(s, self._detail) for s in self.wish.signals
+        ):
+            self._session.initial.prepare(
+                variable
+                for variable in self._session.model.trainable_variables
+                if id(variable) in self.wish.weights
+            )
 
     def _collector(self, optimizers, compiled):
         """Returns what gathers the tensors of a step."""

@@ -66,16 +66,23 @@ class Step:
             return train_function([batch])
 
         self._of_batch = of_batch
-        self._traced = tf.function(of_optional, autograph=False)
+        self._of_optional = tf.function(of_optional, autograph=False)
         self._by_specification: dict = {}
-        self._known: list = []
+        # Pairs of what tells batches apart and the function that was traced for it:
+        # such a one is called as it is, which takes less time and traces nothing.
+        self._traced: list = []
 
     def __call__(self, batch, specification=None):
         if isinstance(batch, tf.experimental.Optional):
-            return self._traced(batch)
+            return self._for(batch.element_spec, self._of_optional)(batch)
         if specification is None:
             return self._of_batch(batch)
-        return self._specified(specification)(batch)
+        return self._for(specification, self._specified(specification))(batch)
+
+    def _for(self, specification, function):
+        """Returns what was traced for batches, else what traces it."""
+        traced = (one for known, one in self._traced if known == specification)
+        return next(traced, function)
 
     def trace(self, iterator):
         """Traces the step for the batches of an iterator, unless it was.
@@ -86,16 +93,16 @@ class Step:
         specification = iterator.element_spec
         if isinstance(iterator, tf.data.Iterator):
             optional = tf.OptionalSpec(specification)
-            traced = self._traced.get_concrete_function(optional)
+            traced = self._of_optional.get_concrete_function(optional)
         else:
             traced = self._specified(specification).get_concrete_function()
-        if specification not in self._known:
-            self._known.append(specification)
+        if not self.is_traced(iterator):
+            self._traced.append((specification, traced))
         return traced.graph
 
     def is_traced(self, iterator):
         """Whether the step was traced for the batches of an iterator."""
-        return iterator.element_spec in self._known
+        return any(known == iterator.element_spec for known, _ in self._traced)
 
     def _specified(self, specification):
         if specification not in self._by_specification:
