@@ -77,18 +77,17 @@ def log_spaced(per_decade: int = 10) -> Schedule:
     return _LogSpaced(_positive("per_decade", per_decade))
 
 
-def as_schedule(value: "int | Function") -> Function:
+def as_schedule(value: "int | Function", argument: str = "every") -> Function:
     """Returns a schedule or function as it is, and `every(value)` for an integer.
+
+    Args:
+        value: What was given.
+        argument: As what it was given.
 
     Raises:
         ValueError: If it is neither.
     """
-    return value if callable(value) else _Every(_positive("every", value))
-
-
-def either(one: Function, other: Function) -> Schedule:
-    """Returns the schedule of the iterations that one of two functions accepts."""
-    return _Either(one, other)
+    return value if callable(value) else _Every(_positive(argument, value))
 
 
 def _positive(name: str, n: int) -> int:

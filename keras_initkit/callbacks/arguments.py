@@ -73,13 +73,15 @@ def checked_detail(detail, every):
             f"`detail` must be one of {schema.DETAILS}, or a dict of them with a "
             f"schedule for each. Received: detail={detail!r}"
         )
-    if by_name is detail and every != EVERY:
+    if by_name is detail and (not isinstance(every, int) or every != EVERY):
         raise ValueError(
             "`every` must be left out where `detail` has schedules of its own. "
             f"Received: every={every!r}, detail={detail!r}"
         )
     return {
-        one: schedules.as_schedule(by_name[one])
+        one: schedules.as_schedule(
+            by_name[one], f"detail[{one!r}]" if by_name is detail else "every"
+        )
         for one in schema.DETAILS
         if one in by_name
     }

@@ -48,10 +48,9 @@ class Evaluations:
     def _request(self, step):
         return capture.StepRequest(
             listener=self._listener,
-            plan=lambda done: done == 0,
+            plan=lambda done: None if done else self._detail,
             count=lambda done: False,
             deliver=lambda done, seen, logs: self._deliver(step, seen),
             on_batch=lambda batch: self._look(),
             failed=self._listener.give_up,
-            detail_at=lambda done: self._detail,
         )

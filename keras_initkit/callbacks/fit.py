@@ -1,5 +1,6 @@
 """`Fit`: what a monitor learns of one training, from its begin to its end."""
 
+import functools
 import warnings
 from typing import Any
 
@@ -9,6 +10,8 @@ from keras_initkit import schema
 from keras_initkit.callbacks.predicting import Expectation
 from keras_initkit.structure import description, keras_private
 
+# Iterations of which a schedule's answers are remembered.
+_ANSWERS = 4096
 _OF_WEIGHTS = {"gradient", "weight", "update"}
 
 
@@ -19,6 +22,7 @@ class Fit:
         listener: The monitor, as sessions know it.
         session: The `capture.Session` of the model, or `capture.Loop`.
         first_step: The iteration that it begins with.
+        schedules: `{detail: schedule}`, the fullest first: which steps are recorded.
 
     Attributes:
         session: As given.
@@ -30,9 +34,16 @@ class Fit:
         is_described: Whether it is known, and said, what is recorded.
         expected: Tensors and sequences that steps will show, by signal; `None` before
             the model is built.
+        schedules: As given, but that each iteration is asked of once: what a function
+            of the user's says of it may change.
     """
 
-    def __init__(self, listener, session, first_step):
+    def __init__(self, listener, session, first_step, schedules):
+        self._schedules = schedules
+        self.schedules = {
+            detail: functools.lru_cache(_ANSWERS)(schedule)
+            for detail, schedule in schedules.items()
+        }
         self._listener = listener
         self.session = session
         self.count: Any = None
@@ -65,12 +76,11 @@ class Fit:
         if predicts:
             self._expectation = Expectation(model, batch())
 
-    def describe(self, signals, schedules, seen):
+    def describe(self, signals, seen):
         """Returns the facts of the training, once the model is known to be built.
 
         Args:
             signals: `{detail: names}` of what is recorded.
-            schedules: `{detail: schedule}`: which steps are.
             seen: `{signal: StepStatistics}` of the first of them.
         """
         self.is_described = True
@@ -81,8 +91,8 @@ class Fit:
             "model": model.name,
             "layers": description.of_layers(model),
             "untapped": [[one.layer, one.reason] for one in untapped],
-            "schedule": " | ".join(map(repr, schedules.values())),
-            "detail": {detail: repr(one) for detail, one in schedules.items()},
+            "schedule": " | ".join(map(repr, self._schedules.values())),
+            "detail": {name: repr(one) for name, one in self._schedules.items()},
             **self._facts,
         }
         wanted = _OF_WEIGHTS.intersection(*signals.values())

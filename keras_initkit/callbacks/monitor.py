@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import dataclasses
-import functools
 import logging
 import os
 import time
@@ -94,12 +93,12 @@ class SignalMonitor(keras.callbacks.Callback):
         every: Monitor optimizer iterations 0, n, 2n, … (iteration 0 is the step from
             the initial weights), or a schedule: one of `schedules`, such as
             `log_spaced()` or `first(20) | every(100)`, or any function from iteration
-            to bool. Where gradients are accumulated, each batch counts as one; for one
-            that is due and only keeps its gradients, that which applies them is
-            monitored, unless both are due. A train step that applies the optimizer
-            several times is monitored if one of its iterations is due, and recorded
-            under the first, with an entry of its weights for each (their `call`). A
-            step that a `LossScaleOptimizer` skips is not recorded but counted in the
+            to bool, which is asked once of each. Where gradients are accumulated, each
+            batch counts as one; for one that is due and only keeps its gradients, that
+            which applies them is monitored, unless both are due. A train step that
+            applies the optimizer several times is monitored if one of its iterations is
+            due, and recorded under the first, with an entry of its weights for each
+            (their `call`). A step that a `LossScaleOptimizer` skips is not recorded but counted in the
             scalar `schema.SKIPPED`; it is no iteration.
         signals: Names out of `schema.SIGNALS`; all by default, but for
             `"preactivation"` where only norms are recorded.
@@ -131,10 +130,12 @@ class SignalMonitor(keras.callbacks.Callback):
             first evaluation of an iteration counts.
         detail: What is recorded of each tensor: `"full"`, all statistics; or `"norms"`,
             root mean square, norm, how many entries are not finite and the ratio of
-            update to weight, with no histograms: cheap enough for every step. Or both,
-            each at steps of its own, in place of `every`: `{"norms": every(1), "full":
-            every(100)}`. Norms are then in `record.norms`, of steps of full detail,
-            too.
+            update to weight, with no histograms: cheap enough for every step. Norms
+            equal those of full detail to 1e-6 but for tensors of millions of entries
+            that hardly differ. Or both, each at steps of its own, in place of `every`:
+            `{"norms": every(1), "full": every(100)}`. Norms of all steps are then in
+            `record.norms`, those of evaluations in full, and rules read from either
+            what has more steps.
 
     Attributes:
         record: `RunRecord` of all that was recorded. It grows with each `fit`.
@@ -175,7 +176,6 @@ class SignalMonitor(keras.callbacks.Callback):
         self.selection = capture.Selection(layers, exclude)
         self.histograms = checked_histograms(histograms)
         self.record = RunRecord()
-        self._schedule = functools.reduce(schedules.either, self._schedules.values())
         self._judge = Judge(rules, on_finding, severity)
         self._begin_fresh()
 
@@ -333,10 +333,11 @@ class SignalMonitor(keras.callbacks.Callback):
             self._evaluated_at = None
         written = (*signals, *evaluating.SIGNALS) if self.evaluate else signals
         try:
-            self._log.begin(self.log_dir, training, written, self.model)
+            details = tuple(self._schedules)
+            self._log.begin(self.log_dir, training, written, self.model, details)
         except ValueError as error:
             raise RefusedError(str(error)) from None
-        self._fit = Fit(self, session, first_step)
+        self._fit = Fit(self, session, first_step, self._schedules)
         self._listen(session, by_detail, bool(self.histograms))
         self._judge.begin(training)
         self._tell_budget()
@@ -358,7 +359,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._ask_rules()
         fit = self._fit
         expected = fit.count.begin_batch(batch)
-        due = self._may_arm and any(map(self._is_due, expected))
+        due = self._may_arm and self._detail_of(expected) is not None
         self._meter.begin(monitored=due)
         if due:
             request = self._request(fit.count.ask(batch), fit.count.updates_per_batch)
@@ -368,20 +369,14 @@ class SignalMonitor(keras.callbacks.Callback):
     def _request(self, first, updates_per_batch=1):
         """Asks for the steps of an execution, which begins with iteration `first`."""
 
-        def due(done, schedule):
+        def plan(done):
             begin = first + done * updates_per_batch
-            steps = range(begin, begin + updates_per_batch)
-            return any(self._is_due(step, schedule) for step in steps)
-
-        def detail_at(done):
-            both = self._schedules.items()
-            return next(one for one, schedule in both if due(done, schedule))
+            return self._detail_of(range(begin, begin + updates_per_batch))
 
         return capture.StepRequest(
             listener=self,
-            plan=lambda done: due(done, self._schedule),
+            plan=plan,
             count=lambda done: self._wants_histograms(first + done * updates_per_batch),
-            detail_at=detail_at,
             deliver=lambda done, *seen: self._receive(
                 first + done * updates_per_batch, *seen
             ),
@@ -389,8 +384,14 @@ class SignalMonitor(keras.callbacks.Callback):
             failed=self.give_up,
         )
 
-    def _is_due(self, iteration, schedule=None):
-        schedule = schedule or self._schedule
+    def _detail_of(self, iterations):
+        """Returns the fullest detail that is due in iterations, `None` for none."""
+        for detail, schedule in self._fit.schedules.items():
+            if any(self._is_due(schedule, iteration) for iteration in iterations):
+                return detail
+        return None
+
+    def _is_due(self, schedule, iteration):
         if self._fit.count is None:
             return schedule(iteration)
         return self._fit.count.is_due(schedule, iteration)
@@ -568,7 +569,7 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _describe(self, step, seen):
         """Says what is recorded, once the model is known to be built."""
-        facts = self._fit.describe(self._signals, self._schedules, seen)
+        facts = self._fit.describe(self._signals, seen)
         self.record.metadata.update(facts)
         tensors, sequences = self._fit.expected
         if any(len(one.keys) > len(tensors.get(s, ())) for s, one in seen.items()):

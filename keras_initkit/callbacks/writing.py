@@ -26,7 +26,7 @@ class GuardedLog:
         """Whether what is written now goes to a log."""
         return self._share is not None
 
-    def begin(self, log_dir, training, signals, model):
+    def begin(self, log_dir, training, signals, model, details):
         """Opens the log of a training.
 
         Args:
@@ -34,6 +34,7 @@ class GuardedLog:
             training: An object that tells the training from others.
             signals: Names of what is recorded.
             model: The model that is trained.
+            details: What is recorded of its tensors, some of `schema.DETAILS`.
 
         Raises:
             ValueError: If there can be no log in this directory.
@@ -43,7 +44,7 @@ class GuardedLog:
         writes = model.distribute_strategy.extended.should_save_summary
         if log_dir is not None and writes:
             self._share = self._last = RunShare(
-                log_dir, training, signals, model, self._last
+                log_dir, training, signals, model, self._last, details
             )
 
     def begin_anew(self):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.capture.building import is_built
+from keras_initkit.capture.guard import attempt
 from keras_initkit.capture.requests import Watch, details_of, fullest
 from keras_initkit.capture.session import Session
 from keras_initkit.capture.twin.first_trace import FirstTrace
@@ -69,25 +70,29 @@ class Loop(Session):
     def __call__(self, *args, **kwargs):
         done = self.calls
         due = details_of(self._requests, done)
-        if due:
-            watch = Watch.of(due, done)
-            outputs, seen = self._monitored_call(args, kwargs, watch)
+        watch = due and attempt(due, "the schedule", Watch.of, due, done)
+        twin = watch and attempt(due, "preparing a step", self._prepared, watch)
+        if twin:
+            outputs, seen = self._monitored_call(args, kwargs, twin, watch)
         else:
-            outputs = self._step(*args, **kwargs)
+            due, outputs = {}, self._step(*args, **kwargs)
         self.calls += 1
         for request, detail in due.items():
             counted = request in watch.counting
             self._give(request, detail, done, seen, _logs(outputs), counted)
         return outputs
 
-    def _monitored_call(self, args, kwargs, watch):
-        """Runs the twin; returns the step's outputs and `{signal: StepStatistics}`."""
-        self.failure = None
-        count = bool(watch.counting)
+    def _prepared(self, watch):
+        """Returns the twin of a step that is watched."""
         twin = self._current(fullest(watch.details.values()))
         if twin.step is None:
             twin.step = self._with_outlet(self._step, twin)
-        self._count(count)
+        self._count(bool(watch.counting))
+        return twin
+
+    def _monitored_call(self, args, kwargs, twin, watch):
+        """Runs a twin; returns the step's outputs and `{signal: StepStatistics}`."""
+        self.failure, count = None, bool(watch.counting)
         with self._as_at_first(args, kwargs), self._tapping(twin, self._optimizers):
             outputs, parts = twin.step(*args, **kwargs)
         seen = [

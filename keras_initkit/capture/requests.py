@@ -14,7 +14,8 @@ class StepRequest:
     Attributes:
         listener: As given to `Session.listen`.
         plan: Function of the number of steps done in this execution (0 for the first)
-            that says whether the next is to be monitored.
+            that says in what detail the next is to be recorded, one of
+            `schema.DETAILS`; `None` if it is not to be monitored.
         count: The same for histograms.
         deliver: Function called after each monitored step with the number of steps done
             before it, `{signal: StepStatistics}` and the step's logs.
@@ -22,29 +23,22 @@ class StepRequest:
             returns its data.
         failed: Function of an exception and of what failed by it: nothing is delivered
             any more.
-        detail_at: Function of the number of steps done that says in what detail the
-            next is recorded, one of `schema.DETAILS`.
     """
 
     listener: typing.Hashable
-    plan: typing.Callable[[int], bool]
+    plan: typing.Callable[[int], str | None]
     count: typing.Callable[[int], bool]
     deliver: typing.Callable[[int, dict, dict], None]
     on_batch: typing.Callable[[typing.Callable[[], typing.Any]], None]
     failed: typing.Callable[[Exception, str], None]
-    detail_at: typing.Callable[[int], str] = lambda done: "full"
 
-    def wants(self, done):
-        """Whether a step is to be monitored; `False` once that cannot be told."""
-        return bool(self._guarded("the schedule", self.plan, done))
+    def detail(self, done):
+        """In what detail a step is to be recorded; `None` for not, or not known."""
+        return self._guarded("the schedule", self.plan, done)
 
     def wants_histograms(self, done):
         """Whether values of a step are to be counted."""
         return bool(self._guarded("the schedule of histograms", self.count, done))
-
-    def detail(self, done):
-        """In what detail a step is recorded."""
-        return self._guarded("the schedule", self.detail_at, done) or "full"
 
     def show(self, batch):
         """Shows the data of a step."""
@@ -123,7 +117,8 @@ class Watch(typing.NamedTuple):
 
 def details_of(requests, done):
     """Returns `{request: detail}` of those requests that want a step."""
-    return {one: one.detail(done) for one in requests if one.wants(done)}
+    asked = ((request, request.detail(done)) for request in requests)
+    return {request: detail for request, detail in asked if detail is not None}
 
 
 def fullest(details):

@@ -118,6 +118,7 @@ class Rule:
             ValueError: If the rule has no threshold of such a name.
         """
         check_thresholds(self.name, thresholds, self.thresholds)
+        subject = self._telling_most(subject)
         if lacking := self.missing(subject):
             joint = " or " if self.any_of else ", "
             return [], f"does not hold {joint.join(lacking)}"
@@ -130,6 +131,14 @@ class Rule:
         except NotJudged as reason:
             return [], str(reason)
         return [self._finding(fault) for fault in faults], None
+
+    def _telling_most(self, subject: Any) -> Any:
+        """Returns the norms of a record alone, where these are enough and beside it.
+
+        They are those of more steps.
+        """
+        norms = getattr(subject, "of_norms", None)
+        return subject if norms is None or self.missing(norms) else norms
 
     def unit_of(self, threshold: float, **thresholds: float) -> str | None:
         """Returns the unit of what a finding of this rule was compared with.

@@ -37,10 +37,31 @@ class Contents:
     _restarts: int = dataclasses.field(default=0, init=False, repr=False, compare=False)
 
     def signal(self, name: str) -> SignalSeries | None:
-        """Returns the latest series of a signal, `None` where it was not recorded."""
+        """Returns the latest series of a signal, `None` where it was not recorded.
+
+        Where all statistics are recorded at some steps and norms at more, that of all
+        statistics, if there is one; `norms` has the other.
+        """
         schema.check_signals((name,))
-        names = names_in(self.series, name)
-        return self.series[names[-1]] if names else None
+        for store in (self.series, self.norms):
+            if names := names_in(store, name):
+                return store[names[-1]]
+        return None
+
+    @property
+    def of_norms(self) -> "Contents | None":
+        """What there is without all statistics: norms of all steps, metrics and facts.
+
+        `None` where norms were not recorded beside them.
+        """
+        if not self.norms:
+            return None
+        return type(self)(
+            series=self.norms,
+            scalars=self.scalars,
+            metadata=self.metadata,
+            thins=self.thins,
+        )
 
     def roles(self) -> dict[tuple[str, str], str]:
         """Returns `{(layer, weight): role}`, roles as in `schema.ROLES`.
@@ -66,6 +87,27 @@ class Contents:
                 f"Received: signal={signal!r}"
             )
         return names[-1], self.series[names[-1]]
+
+    def most_of(self, signal: str, statistic: str) -> SignalSeries:
+        """Returns the series of a signal that has a statistic at the most steps.
+
+        Raises:
+            KeyError: If the signal was not recorded.
+        """
+        names = names_in(self.norms, signal)
+        has_no_other = not names_in(self.series, signal)
+        if names and (has_no_other or statistic in self.norms[names[-1]].statistics):
+            return self.norms[names[-1]]
+        return self.latest(signal)[1]
+
+    def signals(self) -> list[str]:
+        """Returns the names of the signals that were recorded."""
+        stores = (self.series, self.norms)
+        return [
+            name
+            for name in schema.ALL_SIGNALS
+            if any(names_in(store, name) for store in stores)
+        ]
 
     def new_series(
         self,

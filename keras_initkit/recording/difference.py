@@ -324,6 +324,9 @@ def _pairs(record: Contents, other: Contents) -> Iterator[_Pair]:
     order = _forward_order(record)
     for kind in KINDS:
         ones, twos = record.store(kind), other.store(kind)
+        if kind == "norms" and (ones or twos):
+            # What one has apart, the other may have among all its statistics.
+            ones, twos = ones or record.series, twos or other.series
         for signal in _signals_of(ones):
             held = _at_times(twos, signal)
             together: dict[tuple[str, str], list[tuple[_Time, int, int]]] = {}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_initkit import schema
-from keras_initkit.recording.contents import Contents, names_in
+from keras_initkit.recording.contents import Contents
 from keras_initkit.report.record_plot import Course, Loss, Mark
 from keras_initkit_light.format import running
 
@@ -21,7 +21,7 @@ def course_of(record: Contents, signal: str, statistic: str) -> Course:
     Raises:
         KeyError: If the signal was not recorded, or has no such statistic.
     """
-    _, series = record.latest(signal)
+    series = record.most_of(signal, statistic)
     if statistic not in series.statistics:
         raise KeyError(
             f"`statistic` must be one of {signal!r}, {series.statistics}. "
@@ -81,7 +81,8 @@ def verdict_of(record: Contents) -> str:
 
 def title_of(record: Contents) -> str:
     """Returns the name of the model, and between which steps it was watched."""
-    steps = [step for series in record.series.values() for step in series.steps]
+    stores = (record.series, record.norms)
+    steps = [step for one in stores for held in one.values() for step in held.steps]
     name = record.metadata.get("model") or "a run"
     return f"{name}, steps {min(steps)} to {max(steps)}" if steps else f"{name}, empty"
 
@@ -91,8 +92,9 @@ def facts_of(record: Contents) -> list[tuple[str, str]]:
     loss = loss_of(record)
     finite = np.isfinite(loss.losses)
     facts = [
-        (name, f"{len(series)} steps of {len(series.tensors)} tensors")
-        for name, series in record.series.items()
+        (name, f"{what}{len(series)} steps of {len(series.tensors)} tensors")
+        for what, store in (("", record.series), ("norms of ", record.norms))
+        for name, series in store.items()
     ]
     if len(loss.losses):
         text = f"{loss.losses[0]:.4g} at step {loss.steps[0]}, "
@@ -106,7 +108,7 @@ def facts_of(record: Contents) -> list[tuple[str, str]]:
 
 def _there(record: Contents, wanted: Sequence[str]) -> list[str]:
     """Returns those of some signals that were recorded, else the others that were."""
-    recorded = [name for name in schema.ALL_SIGNALS if names_in(record.series, name)]
+    recorded = record.signals()
     if not recorded:
         raise ValueError(
             "There is nothing to draw: the record holds no monitored step. A monitor "

@@ -1,5 +1,6 @@
 """`RunRecord`: everything recorded of a run, in memory (numpy only)."""
 
+import collections
 import dataclasses
 import numbers
 import os
@@ -114,7 +115,7 @@ class RunRecord(Printed, Contents):
         """
         _check_text("signal", signal)
         _check_text("statistic", statistic)
-        _, series = self.latest(signal)
+        series = self.most_of(signal, statistic)
         return series.tensors, series.statistic(statistic)[_position(series, step)]
 
     def diff(
@@ -162,11 +163,12 @@ class RunRecord(Printed, Contents):
 
         Of steps of which norms alone were recorded, with keys for these.
         """
+        whole: collections.Counter[tuple[str, int]] = collections.Counter()
         for series in self.series.values():
+            whole.update((series.signal, step) for step in series.steps.tolist())
             yield from _rows_of(series)
-        for name, series in self.norms.items():
-            whole = self.series.get(name)
-            yield from _rows_of(series, () if whole is None else whole.steps)
+        for series in self.norms.values():
+            yield from _rows_of(series, whole)
 
     def to_dataframe(self) -> Any:
         """Returns a tidy `pandas.DataFrame`: one row per step, signal and tensor.
@@ -193,9 +195,9 @@ class RunRecord(Printed, Contents):
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes the whole record as one JSON object.
 
-        `series`, `histograms` and `time_steps` hold `{name: {signal, tensors, columns,
-        steps, values}}`, the values in one list, row by row (C order of `(steps,
-        tensors, columns)`), nine digits each, `"NaN"`, `"Infinity"` and `"-Infinity"`
+        `series`, `norms`, `histograms` and `time_steps` hold `{name: {signal, tensors,
+        columns, steps, values}}`, the values in one list, row by row (C order of
+        `(steps, tensors, columns)`), nine digits each, `"NaN"`, `"Infinity"` and `"-Infinity"`
         for what is not finite; `scalars` holds `{name: {steps, values}}`; beside them
         stand `metadata` and `findings`, the version `v` of the format and a checksum of
         all that follows it, `crc32`.
@@ -318,7 +320,12 @@ class RunRecord(Printed, Contents):
         return record_table.render(pictures.title_of(self), pictures.facts_of(self))
 
     def __repr__(self) -> str:
-        inner = ", ".join(f"{n}: {len(s)} steps" for n, s in self.series.items())
+        stores = {"": self.series, "norms of ": self.norms}
+        inner = ", ".join(
+            f"{what}{name}: {len(series)} steps"
+            for what, store in stores.items()
+            for name, series in store.items()
+        )
         return f"<RunRecord {inner or 'empty'}>"
 
 
@@ -348,17 +355,26 @@ def _check_text(name: str, value: Any) -> None:
         )
 
 
-def _rows_of(series: SignalSeries, but: Any = ()) -> Iterator[dict[str, Any]]:
-    """Yields the rows of a series, without those of some steps."""
-    left_out = set(np.asarray(but).tolist())
+def _rows_of(
+    series: SignalSeries, known: "collections.Counter[tuple[str, int]] | None" = None
+) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a series.
+
+    Args:
+        series: The series.
+        known: How often steps of signals have been told already: as many are left out,
+            and taken off.
+    """
     for step, matrix in zip(series.steps.tolist(), series.values, strict=True):
+        if known is not None and known[series.signal, step] > 0:
+            known[series.signal, step] -= 1
+            continue
         for key, values in zip(series.tensors, matrix, strict=True):
-            if step not in left_out:
-                yield {
-                    "step": step,
-                    "signal": series.signal,
-                    "layer": key.layer,
-                    "tensor": key.tensor,
-                    "call": key.call,
-                    **dict(zip(series.statistics, values.tolist(), strict=True)),
-                }
+            yield {
+                "step": step,
+                "signal": series.signal,
+                "layer": key.layer,
+                "tensor": key.tensor,
+                "call": key.call,
+                **dict(zip(series.statistics, values.tolist(), strict=True)),
+            }

@@ -31,6 +31,8 @@ class RunShare:
         model: What is trained, for `continuing`.
         before: The monitor's share in an earlier `fit` of this model, whose run then
             goes on.
+        details: What is recorded of tensors, some of `schema.DETAILS`: a run of other
+            details is not resumed.
 
     Raises:
         ValueError: If another monitor of the `fit` writes one of the signals there.
@@ -43,6 +45,7 @@ class RunShare:
         signals: tuple[str, ...],
         model: Any = None,
         before: "RunShare | None" = None,
+        details: tuple[str, ...] = ("full",),
     ):
         self.signals = signals
         log_dir = os.fspath(log_dir)
@@ -50,7 +53,7 @@ class RunShare:
         _close_left_open(self._key, fit)
         run = _RUNS.get(self._key)
         if run is None:
-            run = _RUNS[self._key] = _Run(log_dir, fit, model)
+            run = _RUNS[self._key] = _Run(log_dir, fit, model, details)
         taken = [s for share in run.shares for s in share.signals if s in signals]
         if taken:
             raise ValueError(
@@ -95,7 +98,7 @@ class RunShare:
             metadata: What this monitor knows; the id of the run, `"run"`, is put in.
         """
         identity = self.writer.begin()
-        continuing.note(self._run.model(), self._key[0], identity)
+        continuing.note(self._run.model(), self._key[0], identity, self._run.details)
         metadata["run"] = identity.run
         self._run.known[self] = dict(metadata)
         self.writer.write_run(step, merged(list(self._run.known.values())))
@@ -140,7 +143,8 @@ def _close_left_open(key: tuple[str, threading.Thread], fit: Any) -> None:
 
 
 class _Run:
-    def __init__(self, log_dir: str, fit: Any, model: Any):
+    def __init__(self, log_dir: str, fit: Any, model: Any, details: tuple[str, ...]):
+        self.details = details
         self.writer = RunWriter(log_dir, self.continued)
         self.model = weakref.ref(fit if model is None else model)
         self._key = storage.resolved(log_dir)
@@ -156,7 +160,7 @@ class _Run:
 
     def continued(self) -> RunIdentity | None:
         """The run that this one continues, `None` for a new one."""
-        resumed = continuing.resumed(self.model(), self._key)
+        resumed = continuing.resumed(self.model(), self._key, self.details)
         if resumed is not None:
             self.before.insert(0, resumed)
         return self.before[0] if self.before else None

@@ -46,7 +46,7 @@ def test_copy_has_the_settings_and_the_record(way, used, tmp_path):
     if used:
         fitted(monitor)
     other = WAYS[way](monitor)
-    for name in ("log_dir", "signals", "histograms", "_schedule"):
+    for name in ("log_dir", "signals", "histograms", "_schedules"):
         assert getattr(other, name) == getattr(monitor, name)
     assert other.model is None
     assert other.record is not monitor.record

@@ -227,15 +227,165 @@ def test_nan_is_counted():
     assert np.isnan(series.statistic("rms")[0])
 
 
+class Once:
+    """A schedule that says yes to one iteration, the first time it is asked."""
+
+    def __init__(self, iteration):
+        self._left = {iteration}
+
+    def __call__(self, iteration):
+        due = iteration in self._left
+        self._left.discard(iteration)
+        return due
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_a_schedule_is_asked_once_of_an_iteration(eagerly):
+    schedules = {"norms": every(2), "full": Once(3)}
+    monitor = kik.SignalMonitor(None, detail=schedules, rules=None)
+    fit(monitor, run_eagerly=eagerly)
+    assert monitor.record.signal("weight").steps.tolist() == [3]
+    assert monitor.record.norms["weight"].steps.tolist() == [0, 2, 3, 4, 6, 8]
+    monitor = kik.SignalMonitor(None, Once(1), rules=None)
+    weight = keras.Variable(1.0)
+    model = keras.Sequential([layers.Input((1,)), layers.Dense(1)])
+    optimizer = keras.optimizers.SGD(0.1)
+
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(tf.ones((2, 1)))) * weight
+        weights = model.trainable_variables
+        optimizer.apply(tape.gradient(loss, weights), weights)
+        return loss
+
+    watched = monitor.instrument(
+        step if eagerly else tf.function(step), model, optimizer
+    )
+    for _ in range(4):
+        watched()
+    assert monitor.record.signal("weight").steps.tolist() == [1]
+
+
+def test_a_loop_goes_on_where_a_step_cannot_be_prepared(monkeypatch):
+    model = keras.Sequential([layers.Input((1,)), layers.Dense(1)])
+    optimizer = keras.optimizers.SGD(0.1)
+    calls = []
+    monitor = kik.SignalMonitor(None, 1, rules=None)
+    watched = monitor.instrument(lambda: calls.append(1), model, optimizer)
+
+    def broken(detail):
+        raise ZeroDivisionError("injected")
+
+    monkeypatch.setattr(watched, "_current", broken)
+    with pytest.warns(UserWarning, match="preparing a step failed .*injected"):
+        watched()
+    watched()
+    assert len(calls) == 2
+
+
+def test_a_run_is_not_resumed_in_another_detail(tmp_path):
+    def train(detail, epochs):
+        point = kik.ResumePoint(tmp_path / "point.npz")
+        how = {"detail": detail} | ({} if detail is BOTH else {"every": 1})
+        monitor = kik.SignalMonitor(tmp_path / "log", rules=None, **how)
+        model = build()
+        model.fit(X, Y, 8, epochs, verbose=0, callbacks=[monitor, point])
+
+    for epochs, detail in enumerate(["full", "full", "norms", BOTH, BOTH], 1):
+        train(detail, epochs)
+    records = [
+        kik.RunRecord.load(tmp_path / "log", run=run)
+        for run in kik.RunRecord.runs(tmp_path / "log")
+    ]
+    found = sorted(
+        (tuple(record.metadata["detail"]), len(record.scalars["loss"][0]))
+        for record in records
+    )
+    assert found == [(("full",), 10), (("full", "norms"), 10), (("norms",), 5)]
+    assert not any(record.missing for record in records)
+
+
+def test_rules_read_norms_where_they_have_more_steps():
+    x = X.copy()
+    x[20] = np.nan
+    schedules = {"norms": 1, "full": 100}
+    monitor = kik.SignalMonitor(None, detail=schedules, on_finding=lambda _: None)
+    build().fit(x, Y, 4, 2, verbose=0, callbacks=[monitor], shuffle=False)
+    steps = {one.rule: one.step for one in kik.review(monitor.record)}
+    assert steps["NonFinite"] == 5
+    never = {"norms": 1, "full": lambda step: False}
+    monitor = kik.SignalMonitor(None, detail=never, rules=None)
+    build().fit(X, Y, 4, 2, verbose=0, callbacks=[monitor])
+    reasons = kik.diagnosis.not_judged(monitor.record)
+    assert "VanishingGradient" not in reasons
+    assert reasons["AllZero"] == "does not hold activation/zero_fraction"
+
+
+@pytest.mark.parametrize("full", [3, lambda step: False], ids=["full", "never"])
+def test_a_record_shows_its_norms(full):
+    monitor = kik.SignalMonitor(None, detail={"norms": 1, "full": full}, rules=None)
+    fit(monitor)
+    record = monitor.record
+    assert "norms of gradient: 10 steps" in repr(record)
+    assert "steps 0 to 9" in str(record)
+    assert "norms of 10 steps" in str(record)
+    keys, values = record.profile("gradient", "rms", step=1)
+    series = record.norms["gradient"]
+    assert keys == series.tensors
+    np.testing.assert_array_equal(values, series.statistic("rms")[1])
+    assert record.signal("gradient") is not None
+    with pytest.raises(KeyError, match="statistic"):
+        record.profile("gradient", "nothing")
+
+
+def test_norms_are_compared_with_those_among_all_statistics():
+    full = kik.SignalMonitor(None, 1, rules=None)
+    both = kik.SignalMonitor(None, detail={"norms": 1, "full": 3}, rules=None)
+    for monitor in (full, both):
+        fit(monitor)
+    tolerance = 1e-6
+    for one, other in ((full, both), (both, full)):
+        assert one.record.diff(other.record, tolerance=tolerance).first is None
+    both.record.norms["gradient"]._values[1] *= 2
+    for one, other in ((full, both), (both, full)):
+        first = one.record.diff(other.record, tolerance=tolerance).first
+        assert (first.step, first.signal) == (1, "gradient")
+
+
+def test_rows_are_there_once_where_steps_begin_anew():
+    schedules = {"norms": 1, "full": lambda step: step == 3}
+    monitor = kik.SignalMonitor(None, detail=schedules, rules=None)
+    model = build()
+    for examples in (10, 4, 10):
+        model.compile("adam", CLASSES)
+        model.fit(X[:examples], Y[:examples], 2, verbose=0, callbacks=[monitor])
+    steps = [
+        row["step"]
+        for row in monitor.record.rows()
+        if (row["signal"], row["layer"], row["tensor"])
+        == ("weight", "small/out", "kernel")
+    ]
+    assert sorted(steps) == sorted([*range(5), *range(2), *range(5)])
+
+
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
         ({"detail": "all"}, ValueError, "`detail` must be one of ('full', 'norms')"),
         ({"detail": {}}, ValueError, "Received: detail={}"),
         ({"detail": {"half": 3}}, ValueError, "Received: detail={'half': 3}"),
-        ({"detail": {"norms": 0}}, ValueError, "`every` must be a positive integer"),
+        (
+            {"detail": {"norms": 0}},
+            ValueError,
+            "`detail['norms']` must be a positive integer",
+        ),
         ({"detail": 3}, TypeError, "of type int"),
         ({"detail": BOTH, "every": 3}, ValueError, "`every` must be left out"),
+        (
+            {"detail": BOTH, "every": np.array([1, 2])},
+            ValueError,
+            "`every` must be left out",
+        ),
     ],
 )
 def test_bad_details_are_named(given, error, message):
