@@ -98,8 +98,8 @@ class SignalMonitor(keras.callbacks.Callback):
             which applies them is monitored, unless both are due. A train step that
             applies the optimizer several times is monitored if one of its iterations is
             due, and recorded under the first, with an entry of its weights for each
-            (their `call`). A step that a `LossScaleOptimizer` skips is not recorded but counted in the
-            scalar `schema.SKIPPED`; it is no iteration.
+            (their `call`). A step that a `LossScaleOptimizer` skips is not recorded but
+            counted in the scalar `schema.SKIPPED`; it is no iteration.
         signals: Names out of `schema.SIGNALS`; all by default, but for
             `"preactivation"` where only norms are recorded.
         layers: The layers to watch, with those inside them: names or shell patterns

@@ -197,10 +197,10 @@ class RunRecord(Printed, Contents):
 
         `series`, `norms`, `histograms` and `time_steps` hold `{name: {signal, tensors,
         columns, steps, values}}`, the values in one list, row by row (C order of
-        `(steps, tensors, columns)`), nine digits each, `"NaN"`, `"Infinity"` and `"-Infinity"`
-        for what is not finite; `scalars` holds `{name: {steps, values}}`; beside them
-        stand `metadata` and `findings`, the version `v` of the format and a checksum of
-        all that follows it, `crc32`.
+        `(steps, tensors, columns)`), nine digits each, `"NaN"`, `"Infinity"` and
+        `"-Infinity"` for what is not finite; `scalars` holds `{name: {steps, values}}`;
+        beside them stand `metadata` and `findings`, the version `v` of the format and a
+        checksum of all that follows it, `crc32`.
 
         Args:
             path: The file; one that is there is replaced when all is written.
