@@ -109,9 +109,13 @@ class Fit:
         """
         return {} if self._expectation is None else self._expectation.of_signals(seen)
 
-    def end(self):
-        """Takes the monitor off the model."""
-        self.session.forget(self._listener)
+    def end(self, goes_on=False):
+        """Takes the monitor off the model.
+
+        Args:
+            goes_on: Whether the training does.
+        """
+        self.session.forget(self._listener, goes_on)
         if self.evaluations is not None:
             self.evaluations.end()
 

@@ -399,9 +399,10 @@ class SignalMonitor(keras.callbacks.Callback):
     def give_up(self, error: Exception, doing: str) -> None:
         """Ends the watching of this training, which goes on; tells why, once."""
         self.guard.keep(error, doing)
-        for part in (self._fit, self._meter):
-            with contextlib.suppress(Exception):
-                part.end()
+        with contextlib.suppress(Exception):
+            self._fit.end(goes_on=True)
+        with contextlib.suppress(Exception):
+            self._meter.end()
         self._log.abandon()
 
     def close(self) -> None:

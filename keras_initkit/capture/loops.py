@@ -62,7 +62,7 @@ class Loop(Session):
         """Takes a standing request: the calls that are done count as its steps."""
         self._requests.append(request)
 
-    def forget(self, listener):
+    def forget(self, listener, goes_on=False):
         """Takes a listener and its requests off."""
         self._let_go(listener)
         self._requests = [one for one in self._requests if one.listener is not listener]

@@ -219,8 +219,13 @@ class Session:
             detail,
         )
 
-    def forget(self, listener):
-        """Takes a listener off, and what it had armed."""
+    def forget(self, listener, goes_on=False):
+        """Takes a listener off, and what it had armed.
+
+        Args:
+            listener: The listener.
+            goes_on: Whether the training does, for others or for nobody.
+        """
         self._let_go(listener)
         model = self._model()
         armed = self.phase.function_of(model)
@@ -228,6 +233,12 @@ class Session:
             armed.requests = [o for o in armed.requests if o.listener is not listener]
             if not armed.requests:
                 self.phase.put(model, self._plain)
+        if goes_on:
+            self._stay()
+
+    def hears(self, request):
+        """Whether the listener of a request has not been taken off."""
+        return request.listener in self._heard
 
     def _let_go(self, listener):
         for by_listener in (self._heard, self._wishes, self._untapped):
@@ -301,7 +312,7 @@ class Session:
             if watch is None and not draws:
                 logs = self._plain_step(*given)
                 continue
-            twin = twins[self._detail_of_twin(wanting.values())]
+            twin = self._twin_for(wanting.values(), twins)
             with contextlib.ExitStack() as taps_in:
                 attempt(requests, "tapping", self._tap, taps_in, twin, watch, batch)
                 outputs = twin.step(*given)
@@ -333,17 +344,24 @@ class Session:
 
     def _twin_draws(self):
         """Whether steps that are not watched, too, are to be run by the twin."""
-        return self.streams.hold(self._twins.get(self._fullest_detail()))
+        return any(map(self.streams.hold, self._twins.values()))
 
     def _fullest_detail(self):
         """Returns the detail in which everything that listeners want is there."""
         return fullest({one for wishes in self._wishes.values() for one in wishes})
 
-    def _detail_of_twin(self, wanted):
-        """Returns the detail of the twin that runs a step of which some are wanted."""
-        if self.streams.are_there:
-            return self._fullest_detail()  # none but one twin may draw
-        return fullest(wanted)
+    def _twin_for(self, wanted, twins):
+        """Returns the twin that runs a step.
+
+        Args:
+            wanted: The details that are wanted of it.
+            twins: Those of the execution, by detail.
+        """
+        if not self.streams.are_there:
+            return twins[fullest(wanted)]
+        # None but one may draw.
+        holding = (twin for twin in twins.values() if self.streams.hold(twin))
+        return next(holding, None) or twins[self._fullest_detail()]
 
     def _ready(self, requests, iterator):
         """Makes ready what the steps of an execution take.
@@ -354,6 +372,11 @@ class Session:
         """
         steps = range(self._model().steps_per_execution)
         due = {done: details_of(requests, done) for done in steps}
+        # Some may have given up meanwhile.
+        due = {
+            done: {one: detail for one, detail in wanting.items() if self.hears(one)}
+            for done, wanting in due.items()
+        }
         due = {done: wanting for done, wanting in due.items() if wanting}
         details = dict.fromkeys(fullest(one.values()) for one in due.values())
         error = self._prepare(iterator, details) if due else None
@@ -409,7 +432,7 @@ class Session:
                     self._make_ready(detail, iterator)
                 if self.streams.are_there:
                     self._make_ready(self._fullest_detail(), iterator)
-            self.streams.check(self._twins[self._detail_of_twin(details)])
+            self.streams.check(self._twin_for(details, self._twins))
         except Exception as error:
             return error
         return None

@@ -42,6 +42,20 @@ def test_all_steps_of_a_training_draw_from_one_stream(steps):
     assert monitor.record.signal("weight").steps.tolist() == list(range(0, 40, 3))
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("fails_at", [4, 6])
+def test_a_monitor_that_gives_up_leaves_the_drawing_where_it_was(steps, fails_at):
+    def schedule(step):
+        if step >= fails_at:
+            raise ZeroDivisionError("no schedule")
+        return step % 3 == 0
+
+    monitor = kik.SignalMonitor(None, schedule, rules=None)
+    with pytest.warns(UserWarning, match="no schedule"):
+        watched = weights([[monitor]], steps)
+    assert watched == weights([[]], steps)
+
+
 @pytest.mark.parametrize(
     ("every", "before"), [(3, [[]]), (lambda step: step > 5, [])], ids=["fit", "step"]
 )
