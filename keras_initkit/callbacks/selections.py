@@ -53,8 +53,8 @@ class ActivationMonitor(_OneKind):
     Args:
         log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        layers, histograms, exclude, rules, on_finding, severity, evaluate,
-            detail: As in `SignalMonitor`.
+        layers, histograms, exclude, rules, on_finding: As in `SignalMonitor`.
+        severity, evaluate, detail: As in `SignalMonitor`.
     """
 
     kind = ("activation", "preactivation")
@@ -66,8 +66,8 @@ class GradientMonitor(_OneKind):
     Args:
         log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        layers, histograms, exclude, rules, on_finding, severity, evaluate,
-            detail: As in `SignalMonitor`.
+        layers, histograms, exclude, rules, on_finding: As in `SignalMonitor`.
+        severity, evaluate, detail: As in `SignalMonitor`.
     """
 
     kind = ("backprop", "gradient")
@@ -79,8 +79,8 @@ class WeightMonitor(_OneKind):
     Args:
         log_dir: Directory of the run, or `None`.
         every: Monitor every so many optimizer iterations, or a schedule.
-        layers, histograms, exclude, rules, on_finding, severity, evaluate,
-            detail: As in `SignalMonitor`.
+        layers, histograms, exclude, rules, on_finding: As in `SignalMonitor`.
+        severity, evaluate, detail: As in `SignalMonitor`.
     """
 
     kind = ("weight", "update")

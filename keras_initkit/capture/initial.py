@@ -27,17 +27,18 @@ class Initial:
         """Whether it is that of a variable."""
         return self._of() is variable
 
+    @property
+    def may_be_renewed(self):
+        """Whether graphs read a value that can be another one."""
+        return isinstance(self.value, tf.Variable)
+
     def renew(self):
-        """Takes in what the weight is now; returns whether that is possible."""
+        """Takes in what the weight is now, if it is still there."""
         variable = self._of()
-        if variable is None:
-            return True
-        if not isinstance(self.value, tf.Variable):
-            return False
-        now = _now(variable)
-        self.value.assign(now)
-        self.norm = _norm(now)
-        return True
+        if variable is not None:
+            now = _now(variable)
+            self.value.assign(now)
+            self.norm = _norm(now)
 
 
 class InitialValues:
@@ -45,6 +46,7 @@ class InitialValues:
 
     def __init__(self):
         self._kept = {}
+        self._renews = False
 
     def of(self, variable):
         """Returns the `Initial` of a variable: what it is now, where it is new."""
@@ -58,9 +60,17 @@ class InitialValues:
         for variable in variables:
             self.of(variable)
 
-    def renew(self):
-        """Takes in what weights are now; returns whether that is possible."""
-        return all(initial.renew() for initial in self._kept.values())
+    def renew_at_begin(self):
+        """Has them renewed when a training begins; returns whether that is possible."""
+        self._renews = all(one.may_be_renewed for one in self._kept.values())
+        return self._renews
+
+    def begin(self):
+        """A training begins: takes in what weights are now, where that is wanted."""
+        if self._renews:
+            self._renews = False
+            for initial in self._kept.values():
+                initial.renew()
 
 
 def _now(variable):

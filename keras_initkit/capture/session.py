@@ -94,10 +94,10 @@ class Session:
 
     @classmethod
     def begin_anew(cls, model):
-        """Has a model be compared with what it is now, as if it were new."""
+        """Has a model be compared with what it is when it is trained next."""
         for key in [key for key in _SESSIONS if key[0] == id(model)]:
             session = _SESSIONS.get(key)
-            if session is not None and not session.initial.renew():
+            if session is not None and not session.initial.renew_at_begin():
                 _SESSIONS.pop(key, None)
 
     def listen(self, listener, signals, selection=None, histograms=False):
@@ -129,6 +129,7 @@ class Session:
 
     def begin_fit(self):
         """Takes in the train function of a `fit` that begins, before it runs."""
+        self.initial.begin()
         self._meet(self.phase.function_of(self._model()))
         self.expect_first_trace()
         self._stay()

@@ -35,6 +35,7 @@ def own_model(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_function_of_a_file_over_a_grid_gives_a_report(invoke, own_model):
     arguments = [
         "compare", "xor", "--model", f"{own_model}:mine", "--initializers=he,zero",
