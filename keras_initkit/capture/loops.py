@@ -93,7 +93,11 @@ class Loop(Session):
     def _monitored_call(self, args, kwargs, twin, watch):
         """Runs a twin; returns the step's outputs and `{signal: StepStatistics}`."""
         self.failure, count = None, bool(watch.counting)
-        with self._as_at_first(args, kwargs), self._tapping(twin, self._optimizers):
+        with (
+            self._as_at_first(args, kwargs),
+            self._tapping(twin, self._optimizers),
+            keras_private.collectives_apart(self._strategy),
+        ):
             outputs, parts = twin.step(*args, **kwargs)
         seen = [
             self._read(twin, number, values, count) for number, values in parts.items()

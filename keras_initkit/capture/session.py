@@ -333,7 +333,10 @@ class Session:
                 request.show(batch)
         count = watch is not None and bool(watch.counting)
         self._count(count)
-        if self._model().run_eagerly:  # else they were in when it was traced
+        model = self._model()
+        apart = keras_private.collectives_apart(model.distribute_strategy)
+        taps_in.enter_context(apart)
+        if model.run_eagerly:  # else they were in when it was traced
             taps_in.enter_context(self._tapping(twin))
         self.streams.begin(twin)
 

@@ -430,3 +430,36 @@ def runs_in_workers(strategy: Any) -> bool:
     No public way: it may also stand for a single process.
     """
     return strategy.extended._in_multi_worker_mode()
+
+
+# Where the numbers of collectives begin that are told apart: TensorFlow's begin at 100.
+_FIRST_APART = 2**30
+_next_apart = _FIRST_APART
+
+
+@contextlib.contextmanager
+def collectives_apart(strategy: Any) -> Iterator[None]:
+    """Has what replicas exchange meanwhile be numbered apart from all that was before.
+
+    `MirroredExtended._collective_keys`, `_instance_key_table`; no public way. Each
+    strategy numbers its collectives from the same number on, a call of a function at a
+    time, and TensorFlow ends a program in which a number stands for a sum in one
+    strategy and for a gathering in another of the same devices. Several processes must
+    agree in their numbers: those of strategies with workers stay.
+    """
+    import tensorflow as tf
+
+    global _next_apart
+    alone = type(strategy) is tf.distribute.MirroredStrategy
+    keys = getattr(strategy.extended, "_collective_keys", None) if alone else None
+    tables = getattr(keys, "_instance_key_table", {})
+    before = {group: dict(numbers) for group, numbers in tables.items()}
+    for group in before:
+        tables[group].update(dict.fromkeys(tables[group], _next_apart))
+    try:
+        yield
+    finally:
+        used = [number for group in before for number in tables[group].values()]
+        _next_apart = max([_next_apart, *used])
+        for group, numbers in before.items():
+            tables[group].update(numbers)

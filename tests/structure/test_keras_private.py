@@ -565,6 +565,25 @@ def check_runs_in_workers():
     assert private.runs_in_workers(alone) is False
 
 
+@contract(private.collectives_apart, "MirroredExtended._collective_keys")
+def check_collectives_apart():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    keys = strategy.extended._collective_keys
+    group = keys.get_group_key(["/device:CPU:0"])
+    numbers = [keys.get_instance_key(group, "/device:CPU:0")]
+    apart = []
+    for _ in range(2):
+        with private.collectives_apart(strategy):
+            apart.append(keys.get_instance_key(group, "/device:CPU:0"))
+        numbers.append(keys.get_instance_key(group, "/device:CPU:0"))
+    assert numbers == [100, 101, 102]
+    assert apart[1] == apart[0] + 1 > 2**30
+    with private.collectives_apart(tf.distribute.get_strategy()):
+        pass
+    with private.collectives_apart(None):
+        pass
+
+
 @contract(
     single_step.of, "Trainer.make_train_function", "TensorFlowTrainer.train_function"
 )
