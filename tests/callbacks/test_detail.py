@@ -60,7 +60,10 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=[pytest.mark.slow] * (way == "xla")) for way in WAYS],
+)
 def test_norms_equal_those_of_full_detail_and_change_no_bit(way):
     full = kik.SignalMonitor(None, 1, rules=None)
     norms = kik.SignalMonitor(None, 1, detail="norms", rules=None)
