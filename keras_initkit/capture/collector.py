@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_initkit import schema, stats, theory
-from keras_initkit.capture import replicas
+from keras_initkit.capture import optimizers, replicas
 from keras_initkit.capture.fusion import reading
 from keras_initkit.capture.initial import Initial
 from keras_initkit.structure import keras_private
@@ -30,7 +30,19 @@ def active():
 
     Thread by thread, because `tf.distribute` traces each replica in one of its own.
     """
-    return getattr(_LOCAL, "collector", None)
+    collector = getattr(_LOCAL, "collector", None)
+    return None if collector is None else collector.present()
+
+
+@contextlib.contextmanager
+def listening(collector):
+    """Makes a collector that of this thread for the duration of a `with`."""
+    outer = getattr(_LOCAL, "collector", None)
+    _LOCAL.collector = collector
+    try:
+        yield collector
+    finally:
+        _LOCAL.collector = outer
 
 
 class Row(typing.NamedTuple):
@@ -70,6 +82,21 @@ class _Noted(typing.NamedTuple):
     tensor: typing.Any
     reduction: stats.Reduction
     initial: typing.Any
+
+
+class Applied(typing.NamedTuple):
+    """A weight that an optimizer is given a gradient for.
+
+    Attributes:
+        key: `schema.TensorKey` of this update of it.
+        variable: The weight, a Keras variable.
+        gradient: Tensor or `IndexedSlices`; `None` where the loss does not depend on
+            it.
+    """
+
+    key: schema.TensorKey
+    variable: typing.Any
+    gradient: typing.Any
 
 
 class Collector:
@@ -118,6 +145,10 @@ class Collector:
         self._graph = _current_graph()
         # What ended the watching of this step, and during what; `None` if nothing did.
         self.failure: tuple | None = None
+
+    def present(self):
+        """Returns what notes what is computed now: this, or `None` for nothing."""
+        return self
 
     def reachable(self, tensor):
         """Whether a tensor may be used here: dense, float, of the graph being traced.
@@ -207,12 +238,51 @@ class Collector:
             reduced = noted._replace(tensor=part)
             self._seen[noted.row.signal][noted.row.key] = reduced
 
-    def awaits(self, key):
-        """Whether the gradient of an output is to be tapped; if so, it is awaited."""
+    def awaits(self, key, tensor, is_passed_on=False):
+        """Whether the gradient of an output is to be tapped; if so, it is awaited.
+
+        Args:
+            key: `schema.TensorKey` of the output.
+            tensor: The output.
+            is_passed_on: Whether it is an input of its layer, as it is.
+        """
         wanted = "backprop" in self.signals
         if wanted:
             self._awaited.append(key)
         return wanted
+
+    def begin_update(self, optimizer, applied):
+        """Notes weights and their gradients ahead of an update.
+
+        Args:
+            optimizer: The one that is given the gradients.
+            applied: List of `Applied`.
+
+        Returns:
+            What `end_update` is to be called with behind it.
+        """
+        before = [
+            (one.key, one.variable, tf.convert_to_tensor(one.variable.value))
+            for one in applied
+        ]
+        for key, variable, value in before:
+            self.add("weight", key, value, variable=variable)
+        for key, _, gradient in applied:
+            if gradient is None:
+                reason = f"gradient: the loss does not depend on {key.tensor!r}"
+                self.note(key.layer, reason)
+        if "gradient" in self.signals:
+            known = {k: gradient for k, _, gradient in applied if gradient is not None}
+            for key, gradient in optimizers.global_gradients(optimizer, known).items():
+                self.add("gradient", key, gradient)
+        return before
+
+    def end_update(self, begun):
+        """Notes what an update has changed weights by."""
+        if "update" in self.signals:
+            for key, variable, value in begun:
+                after = tf.convert_to_tensor(variable.value)
+                self.add("update", key, after - value)
 
     def note(self, layer, reason):
         """Notes why something of a layer, or of a weight's owner, is not seen."""
@@ -302,12 +372,10 @@ class Collector:
     @contextlib.contextmanager
     def listening(self):
         """Makes this the collector of this thread for the duration of a `with`."""
-        outer = active()
-        _LOCAL.collector = self
         try:
-            yield self
+            with listening(self):
+                yield self
         finally:
-            _LOCAL.collector = outer
             if self._graph is not None:
                 keras_private.forget_gradients(self._graph)
 

@@ -12,7 +12,7 @@ from keras_initkit import schema
 from keras_initkit.capture import layers as tapped_layers
 from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector
-from keras_initkit.capture.optimizers import copied
+from keras_initkit.capture.optimizers import copied, loss_scale
 from keras_initkit.capture.step_statistics import Reader
 from keras_initkit.structure.layers import weight_names
 from keras_initkit.structure.selection import Selection
@@ -56,7 +56,7 @@ def observe(model, compute_loss, histograms=True):
         for variable, copy in zip(trainable, copies, strict=True)
         if id(variable) in names
     }
-    scale = taps.loss_scale(optimizer)
+    scale = loss_scale(optimizer)
     counting = tf.constant(True) if histograms else None
     collector = Collector(signals, scale, counting)
     with contextlib.ExitStack() as stack:

@@ -127,7 +127,8 @@ def watching(original, look, failed):
 
     Args:
         original: The function.
-        look: Function of the outputs that returns them, or what stands for them.
+        look: Function of the outputs, and of the arguments behind them, that returns
+            the outputs, or what stands for them.
         failed: Function of the exception, if `look` raises one.
     """
 
@@ -135,7 +136,7 @@ def watching(original, look, failed):
     def call(*args, **kwargs):
         outputs = original(*args, **kwargs)
         try:
-            return look(outputs)
+            return look(outputs, *args, **kwargs)
         except Exception as error:
             failed(error)
             return outputs

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.capture import building, taps
+from keras_initkit.capture import building, replay, taps
 from keras_initkit.capture import layers as tapped_layers
 from keras_initkit.capture.expected import expected_tensors
-from keras_initkit.capture.guard import RefusedError, attempt
+from keras_initkit.capture.guard import RefusedError, attempt, logger, tried
 from keras_initkit.capture.initial import InitialValues
+from keras_initkit.capture.notes import Notes
 from keras_initkit.capture.phases import TRAIN
 from keras_initkit.capture.requests import Watch, Wish, details_of, fullest
 from keras_initkit.capture.step_statistics import Reader
@@ -66,6 +67,8 @@ class Session:
         self._plain_step: typing.Any = None
         self._plain_is_whole = False
         self._first: typing.Any = None
+        # What was noted of the plain step when it was traced.
+        self._notes: typing.Any = None
         self._twins: dict[str, Watched] = {}
         self.streams = streams.Streams(None)
         self.initial = InitialValues()
@@ -271,6 +274,7 @@ class Session:
         self._plain, self._twins = train_function, {}
         self._plain_step = single_step.of(train_function, model.steps_per_execution)
         self._plain_is_whole = False
+        self._notes = None
         self.streams = streams.Streams(train_function)
         if not keras_private.was_traced(train_function):
             settings.remember(train_function, model)
@@ -352,7 +356,9 @@ class Session:
 
     def _fullest_detail(self):
         """Returns the detail in which everything that listeners want is there."""
-        return fullest({one for wishes in self._wishes.values() for one in wishes})
+        return fullest(
+            {one for by_detail, *_ in self._heard.values() for one in by_detail}
+        )
 
     def _twin_for(self, wanted, twins):
         """Returns the twin that runs a step.
@@ -428,9 +434,7 @@ class Session:
         try:
             with _no_collections():
                 if not (self._plain_is_whole or model.run_eagerly):
-                    self.expect_first_trace()
-                    if self._first is not None:
-                        self._trace_plain(iterator)
+                    self._trace_plain(iterator)
                     self._plain_is_whole = True
                 for detail in details:
                     self._make_ready(detail, iterator)
@@ -446,24 +450,69 @@ class Session:
         twin, model = self._made_twin(detail), self._model()
         if model.run_eagerly or twin.step.is_traced(iterator):
             return
-        # Traced now, it would heed other settings than the plain step did.
-        changed = settings.changed(self._plain, model)
-        if changed is not None:
-            raise RuntimeError(changed)
         with self._tapping(twin):
-            self._trace_twin(twin, iterator)
+            if self._notes is None:
+                self._trace_twin(twin, iterator)
+                return
+            try:
+                twin.step.trace(iterator)
+            except Exception as error:
+                logger.debug("a step cannot be copied", exc_info=error)
+                self._notes, twin.broken = None, None
+                twin.step = self._step_of(twin)
+                self._trace_twin(twin, iterator)
 
     def _trace_plain(self, iterator):
-        """Traces the plain step ahead of its twin."""
-        try:
-            graph = self._plain_step.trace(iterator)
-        except Exception as error:
-            self._raised = error
-            raise
-        self._first.end(self._model(), iterator.element_spec, graph)
+        """Traces the plain step ahead of its twin, if bare it would be traced now."""
+        self.expect_first_trace()
+        model = self._model()
+        if self._first is None and keras_private.was_traced(self._plain):
+            return
+        with contextlib.ExitStack() as tapping:
+            notes = tried(_not_noted, self._noted, tapping)
+            try:
+                graph = self._plain_step.trace(iterator)
+            except Exception as error:
+                self._raised = error
+                raise
+        if notes is not None and tried(_not_noted, self._is_whole, notes, graph):
+            self._notes = notes
+        if self._first is not None:
+            self._first.end(model, iterator.element_spec, graph)
+
+    def _noted(self, tapping):
+        """Begins to note the plain step, where no replicas run it.
+
+        Args:
+            tapping: `ExitStack` of the time in which it is traced.
+
+        Returns:
+            `Notes`, or `None`.
+        """
+        model = self._model()
+        if model.distribute_strategy.num_replicas_in_sync > 1:
+            return None
+        wish_of_all = functools.partial(self.wish_of_all, self._fullest_detail())
+        is_built = building.is_built(model)
+        notes = Notes(
+            wish_of_all(anew=not is_built),
+            self.phase.optimizers_of(model),
+            None if is_built else functools.partial(wish_of_all, True),
+        )
+        tapping.enter_context(notes.tapping())
+        return notes
+
+    def _is_whole(self, notes, graph):
+        """Whether a twin can be made of what was noted of a graph."""
+        notes.settle(self.phase.optimizers_of(self._model()))
+        return notes.is_whole(graph)
 
     def _trace_twin(self, twin, iterator):
-        """Traces a twin, so that it changes what the plain step changes."""
+        """Traces a twin by Python, so that it changes what the plain step changes."""
+        # Traced now, it would heed other settings than the plain step did.
+        changed = settings.changed(self._plain, self._model())
+        if changed is not None:
+            raise RuntimeError(changed)
         if self._first is None:
             twin.step.trace(iterator)
             return
@@ -526,6 +575,8 @@ class Session:
         model = self._model()
         optimizers = self.phase.optimizers_of(model)
         plain = getattr(model, self.phase.step)
+        if self._notes is not None and replay.covers(self._notes, twin.wish):
+            plain = replay.step_of(self._notes, twin.wish, plain)
         step = twin.train_step(plain, optimizers, bool(model.jit_compile))
         with (
             shadowed(model, self.phase.function, None),
@@ -543,6 +594,11 @@ class Session:
                 self._readers.append(Reader(layout))
                 layouts.append(layout)
             return str(layouts.index(layout))
+
+
+def _not_noted(error):
+    """Tells that a step cannot be noted: its twin is traced by Python."""
+    logger.debug("the plain step cannot be noted", exc_info=error)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from keras_initkit import schema
 from keras_initkit.capture import collector as collecting
-from keras_initkit.capture import replicas
 from keras_initkit.capture.guard import seeing, watching
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.shadowing import shadowed
@@ -57,7 +56,7 @@ def _failed_at(layer):
     return failed
 
 
-def _look_at_outputs(name, outputs):
+def _look_at_outputs(name, outputs, *args, **kwargs):
     """Notes the outputs of a layer; returns what its caller gets in their place."""
     collector = collecting.active()
     if collector is None:
@@ -74,7 +73,13 @@ def _look_at_outputs(name, outputs):
         schema.TensorKey(name, f"output_{i}" if several else "output", number)
         for i in range(len(flat))
     ]
-    tapped = [_tapped_output(collector, *pair) for pair in zip(keys, flat, strict=True)]
+    given = set(map(id, keras.tree.flatten([args, kwargs])))
+    tapped = [
+        _tapped_output(collector, key, tensor, id(tensor) in given)
+        for key, tensor in zip(keys, flat, strict=True)
+    ]
+    if all(one is output for one, output in zip(tapped, flat, strict=True)):
+        return outputs
     return keras.tree.pack_sequence_as(outputs, tapped)
 
 
@@ -90,11 +95,12 @@ def _why_unreachable(outputs):
     return "runs in a graph of its own (the body of a loop or of a function)"
 
 
-def _tapped_output(collector, key, tensor):
+def _tapped_output(collector, key, tensor, is_passed_on):
+    """Notes an output; returns what stands for it where its gradient is awaited."""
     if not collector.reachable(tensor):
         return tensor
     collector.add("activation", key, tensor)
-    if not collector.awaits(key):
+    if not collector.awaits(key, tensor, is_passed_on):
         return tensor
 
     @tf.custom_gradient
@@ -137,17 +143,15 @@ def _tapped_apply(optimizer, weight_names):
         grads = list(grads)
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
-        before = None
+        begun = None
         try:
-            before = _before_update(
-                optimizer, grads, trainable_variables, weight_names()
-            )
+            begun = _begin_update(optimizer, grads, trainable_variables, weight_names())
         except Exception as error:
             _note_of_weights(error)
         result = original(grads, trainable_variables)
         try:
-            if before is not None:
-                _after_update(before)
+            if begun is not None:
+                collecting.active().end_update(begun)
         except Exception as error:
             _note_of_weights(error)
         return result
@@ -162,55 +166,18 @@ def _note_of_weights(error):
         collector.fail(error, "reading gradients and weights")
 
 
-def _before_update(optimizer, grads, variables, weight_names):
-    """Notes weights and gradients; returns key, variable and value of each weight."""
+def _begin_update(optimizer, grads, variables, weight_names):
+    """Notes weights and gradients; returns what is known of the update by now."""
     collector = collecting.active()
     if collector is None or not collector.is_here():
         return None
     if variables is None:
         variables = keras_private.optimized(optimizer)
-    pairs = [
-        (collector.apply_of(schema.TensorKey(*weight_names[id(v)])), v, g)
+    applied = [
+        collecting.Applied(
+            collector.apply_of(schema.TensorKey(*weight_names[id(v)])), v, g
+        )
         for v, g in zip(variables, grads, strict=True)
         if id(v) in weight_names
     ]
-    before = [(key, v, tf.convert_to_tensor(v.value)) for key, v, _ in pairs]
-    for key, variable, value in before:
-        collector.add("weight", key, value, variable=variable)
-    for key, _, gradient in pairs:
-        if gradient is None:
-            reason = f"gradient: the loss does not depend on {key.tensor!r}"
-            collector.note(key.layer, reason)
-    if "gradient" in collector.signals:
-        known = {key: gradient for key, _, gradient in pairs if gradient is not None}
-        for key, gradient in _global_gradients(optimizer, known).items():
-            collector.add("gradient", key, gradient)
-    return before
-
-
-def _after_update(before):
-    """Notes what a step has changed weights by."""
-    collector = collecting.active()
-    if "update" in collector.signals:
-        for key, variable, value in before:
-            after = tf.convert_to_tensor(variable.value)
-            collector.add("update", key, after - value)
-
-
-def _global_gradients(optimizer, gradients):
-    """Returns gradients of the global batch's loss, loss scale undone."""
-    scale = loss_scale(optimizer)
-    dense = [tf.convert_to_tensor(gradient) for gradient in gradients.values()]
-    if scale is not None:
-        dense = [gradient / tf.cast(scale, gradient.dtype) for gradient in dense]
-    return dict(zip(gradients, replicas.summed(dense), strict=True))
-
-
-def loss_scale(optimizer):
-    """Returns the factor by which an optimizer now scales the loss, `None` for one."""
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        if not optimizer.built:
-            return tf.constant(optimizer.initial_scale, tf.float32)
-        return tf.convert_to_tensor(optimizer.dynamic_scale.value)
-    factor = getattr(optimizer, "loss_scale_factor", None)
-    return None if factor is None else tf.constant(factor, tf.float32)
+    return collector.begin_update(optimizer, applied)

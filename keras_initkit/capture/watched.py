@@ -7,9 +7,10 @@ import typing
 import tensorflow as tf
 
 from keras_initkit import schema, stats
-from keras_initkit.capture import building, replicas, taps
+from keras_initkit.capture import building, replicas
 from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.guard import tried
+from keras_initkit.capture.optimizers import loss_scale
 from keras_initkit.structure import uses
 from keras_initkit.structure.layers import named_layers
 
@@ -102,7 +103,7 @@ class Watched:
 
     def _collector(self, optimizers, compiled):
         """Returns what gathers the tensors of a step."""
-        scales = [taps.loss_scale(optimizer) for optimizer in optimizers]
+        scales = [loss_scale(optimizer) for optimizer in optimizers]
         return Collector(
             self.wish.signals,
             next((scale for scale in scales if scale is not None), None),

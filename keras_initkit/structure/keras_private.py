@@ -8,8 +8,9 @@ by a function that says what it gives and why no public way gives it; one contra
 import contextlib
 import functools
 import inspect
-from collections.abc import Iterator
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import keras
 from keras.src.backend.common import global_state
@@ -18,6 +19,8 @@ from keras.src.backend.common import global_state
 _CALLED = ("body", "f", "then_branch", "else_branch")
 # How the types of such operations end; to look at the attributes of others takes long.
 _CALLING = ("While", "If", "Call", "MapDefun")
+# The function in which Keras's trainer runs one step on a batch.
+_ONE_STEP = "one_step_on_data"
 
 # Layers and their variables.
 
@@ -390,6 +393,165 @@ def graphs_called_by(op: Any) -> list[Any]:
     called = [name for name in _CALLED if name in attributes]
     functions = (op.graph._get_function(op.get_attr(name).name) for name in called)
     return [getattr(function, "graph", None) for function in functions]
+
+
+def step_graph() -> Any:
+    """Returns the graph of one step of Keras's that is being traced, `None` for none.
+
+    That of `one_step_on_data` in `TensorFlowTrainer._make_function`, by its name, also
+    while a loop or a branch within it is traced; no public way.
+    """
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return None
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None and getattr(graph, "name", None) != _ONE_STEP:
+        graph = getattr(graph, "outer_graph", None)
+    return graph
+
+
+def calls_graph(graph: Any, called: Any) -> bool:
+    """Whether a graph, or one that it calls, calls another."""
+    inner = [one for op in graph.get_operations() for one in graphs_called_by(op)]
+    return called in inner or any(
+        calls_graph(one, called) for one in filter(None, inner)
+    )
+
+
+def copy_functions(graph: Any, target: Any) -> None:
+    """Has a graph know the functions that ops of another call.
+
+    `Graph._functions`, `_add_function_recursive`; no public way.
+    """
+    for function in graph._functions.values():
+        target._add_function_recursive(function)
+
+
+def copy_op(op: Any, inputs: list[Any], after: list[Any], graph: Any) -> Any:
+    """Makes an op in a graph that is being traced as one of another graph.
+
+    `Graph._create_op_internal` with the whole of a `node_def`, `_set_device` and
+    `_add_control_inputs`; no public way.
+
+    Args:
+        op: The op.
+        inputs: What it reads there.
+        after: The ops that it waits for there.
+        graph: The graph.
+
+    Returns:
+        The new op, of the same name where that is free.
+    """
+    attributes = dict(op.node_def.attr)
+    # Where it is put, by names of the other graph; and which registered gradient it
+    # has, which is not ours to forget (`forget_gradients`).
+    for name in ("_class", "_gradient_op_type"):
+        attributes.pop(name, None)
+    kinds = [output.dtype for output in op.outputs]
+    copy = graph._create_op_internal(
+        op.type, inputs, kinds, name=op.name, attrs=attributes, compute_device=False
+    )
+    if op.device:
+        copy._set_device(op.device)
+    if after:
+        copy._add_control_inputs(after)
+    for output, made in zip(op.outputs, copy.outputs, strict=True):
+        made.set_shape(output.shape)
+    return copy
+
+
+def is_recorded(tensor: Any) -> bool:
+    """Whether a `GradientTape` that is active on this thread records what reads it.
+
+    `record.should_record_backprop`; no public way.
+    """
+    from tensorflow.python.eager import record
+
+    return bool(record.should_record_backprop([tensor]))
+
+
+class _Asking(NamedTuple):
+    """What tapes are asked for: functions as `gradients_also` takes them."""
+
+    of: Callable[[], list[Any]]
+    found: Callable[[list[Any], list[Any]], None]
+
+
+class _Thread(threading.local):
+    """Who asks tapes of this thread for more gradients."""
+
+    asking: _Asking | None = None
+
+
+_THREAD = _Thread()
+_LOCK = threading.Lock()
+_asking = 0
+
+
+@contextlib.contextmanager
+def gradients_also(
+    of: Callable[[], list[Any]], found: Callable[[list[Any], list[Any]], None]
+) -> Iterator[None]:
+    """Has tapes of this thread tell gradients of what lies on their way, too.
+
+    `imperative_grad.imperative_grad`, by which `GradientTape.gradient` asks a tape: an
+    intermediate result among its sources adds no op. No public way: only who has the
+    tape can ask it.
+
+    Args:
+        of: Function that returns the tensors, recorded by the tape.
+        found: Function that is given the tensors and as many gradients, `None` for
+            none.
+    """
+    from tensorflow.python.eager import imperative_grad as module
+
+    global _asking
+    with _LOCK:
+        if _asking == 0:
+            module.imperative_grad = _also(module.imperative_grad)
+        _asking += 1
+    before, _THREAD.asking = _THREAD.asking, _Asking(of, found)
+    try:
+        yield
+    finally:
+        _THREAD.asking = before
+        with _LOCK:
+            _asking -= 1
+            if _asking == 0:
+                module.imperative_grad = module.imperative_grad.__wrapped__
+
+
+def _also(original: Any) -> Any:
+    """Returns a function that asks a tape for more gradients, where one asks for it."""
+
+    @functools.wraps(original)
+    def imperative_grad(
+        tape,
+        target,
+        sources,
+        output_gradients=None,
+        sources_raw=None,
+        unconnected_gradients="none",
+    ):
+        asking = _THREAD.asking
+        # Where zeros are to be made for what is not connected, none for our sources.
+        kind = getattr(unconnected_gradients, "value", unconnected_gradients)
+        more = asking.of() if asking is not None and kind == "none" else []
+        gradients = original(
+            tape,
+            target,
+            [*sources, *more],
+            output_gradients,
+            sources_raw and [*sources_raw, *more],
+            unconnected_gradients,
+        )
+        asked = len(sources)
+        if asking is not None and more:
+            asking.found(more, gradients[asked:])
+        return gradients[:asked]
+
+    return imperative_grad
 
 
 @contextlib.contextmanager

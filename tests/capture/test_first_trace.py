@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
+from keras_initkit.capture import notes
 from keras_initkit.capture.twin import first_trace
 
 RNG = np.random.default_rng(0)
@@ -141,21 +142,30 @@ def test_a_second_fit_of_other_batches_is_traced_without_it():
     assert not monitor.guard.failed
 
 
-def test_what_only_a_closure_remembers_is_not_watched_and_told():
-    def build():
-        done = []
+def closed():
+    """A model that remembers in a closure only that a step was traced."""
+    done = []
 
-        class Closed(Own):
-            def is_first(self):
-                done.append(1)
-                return len(done) == 1
+    class Closed(Own):
+        def is_first(self):
+            done.append(1)
+            return len(done) == 1
 
-        return compiled(Closed, sgd)()
+    return compiled(Closed, sgd)()
 
+
+def test_a_copy_does_what_only_a_closure_remembers():
     monitor = kik.SignalMonitor(None, every=2, rules=None)
-    bare = trained(build)
+    assert trained(closed, [monitor]) == trained(closed)
+    assert len(monitor.record.signal("weight").steps) == 6
+
+
+def test_what_only_a_closure_remembers_is_not_watched_by_python_and_told(monkeypatch):
+    monkeypatch.setattr(notes.Notes, "is_whole", lambda self, graph: False)
+    monitor = kik.SignalMonitor(None, every=2, rules=None)
+    bare = trained(closed)
     with pytest.warns(UserWarning, match="does not change the variables that it did"):
-        watched = trained(build, [monitor])
+        watched = trained(closed, [monitor])
     assert watched == bare
     assert not monitor.record.series
 

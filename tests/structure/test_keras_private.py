@@ -23,7 +23,12 @@ CONTRACTS = []
 
 def contract(function, *attributes):
     """Registers a check of a function and names the attributes behind it."""
-    return lambda check: CONTRACTS.append((function, attributes, check))
+
+    def register(check):
+        CONTRACTS.append((function, attributes, check))
+        return check
+
+    return register
 
 
 @pytest.fixture(autouse=True)
@@ -518,6 +523,113 @@ def check_graphs_called_by():
     (call,) = [op for op in outer.graph.get_operations() if "f" in op.node_def.attr]
     (graph,) = private.graphs_called_by(call)
     assert "AddV2" in {op.type for op in graph.get_operations()}
+
+
+@contract(private.step_graph, "TensorFlowTrainer._make_function")
+@contract(private.calls_graph, "FuncGraph._get_function")
+def check_step_graph():
+    found = []
+
+    class Looking(keras.Model):
+        def train_step(self, data):
+            def body(i):
+                found.append(private.step_graph())
+                return i + 1
+
+            found.append(private.step_graph())
+            tf.while_loop(lambda i: i < 2, body, [tf.constant(0)])
+            return {"loss": tf.constant(0.0)}
+
+    model = Looking()
+    model.compile("sgd", steps_per_execution=2)
+    model.fit(np.ones((4, 3)), verbose=0)
+    assert found[-1] is found[-2] is not None
+    assert private.step_graph() is None
+    loop = private.loop_of(model.train_function)
+    (concrete,) = loop._list_all_concrete_functions()
+    assert private.calls_graph(concrete.graph, found[-1])
+    assert not private.calls_graph(found[-1], concrete.graph)
+
+
+@contract(private.copy_functions, "Graph._functions", "Graph._add_function_recursive")
+@contract(
+    private.copy_op,
+    "Graph._create_op_internal",
+    "Operation._set_device",
+    "Operation._add_control_inputs",
+)
+def check_copy_op():
+    def source(x):
+        with tf.control_dependencies([x + 1.0]):
+            return tf.while_loop(lambda y: y < 5.0, lambda y: (y * 2.0,), [x])
+
+    specification = tf.TensorSpec([])
+    graph = tf.function(source).get_concrete_function(specification).graph
+    (loop,) = [op for op in graph.get_operations() if op.type.endswith("While")]
+    inputs = [op for op in graph.get_operations() if op.type == "Const"]
+
+    @tf.function
+    def copied(x):
+        target = tf.compat.v1.get_default_graph()
+        private.copy_functions(graph, target)
+        made = {
+            t.name: private.copy_op(t.op, [], [], target).outputs[0]
+            for t in loop.inputs
+            if t.op in inputs
+        }
+        given = [made.get(t.name, x) for t in loop.inputs]
+        copy = private.copy_op(loop, given, [given[0].op], target)
+        assert copy.control_inputs == [given[0].op]
+        assert {*copy.node_def.attr} >= {*loop.node_def.attr} - {"_class"}
+        return copy.outputs[-1]
+
+    assert copied(tf.constant(1.5)) == 6.0
+
+
+@contract(private.is_recorded, "record.should_record_backprop")
+def check_is_recorded():
+    weight, x = tf.Variable(2.0), tf.constant(1.0)
+    with tf.GradientTape() as tape:
+        y = weight * x
+        assert private.is_recorded(y)
+        assert not private.is_recorded(x)
+        with tape.stop_recording():
+            assert not private.is_recorded(y)
+    assert not private.is_recorded(y)
+
+
+@contract(private.gradients_also, "imperative_grad.imperative_grad")
+@contract(private._also, "imperative_grad.imperative_grad")
+def check_gradients_also():
+    found = []
+
+    def told(tensors, gradients):
+        found.extend(gradients)
+
+    @tf.function
+    def slope(weight):
+        lying = []
+        with private.gradients_also(lambda: lying, told):
+            with tf.GradientTape() as tape:
+                tape.watch(weight)
+                between = weight * 3.0
+                lying.append(between)
+                loss = between**2
+            before = len(weight.graph.get_operations())
+            gradient = tape.gradient(loss, weight)
+            made = len(weight.graph.get_operations()) - before
+        with tf.GradientTape() as tape:
+            tape.watch(weight)
+            loss = (weight * 3.0) ** 2
+        before = len(weight.graph.get_operations())
+        tape.gradient(loss, weight)
+        assert made == len(weight.graph.get_operations()) - before
+        return gradient, found[0]
+
+    gradient, between = slope(tf.constant(2.0))
+    assert gradient == 36.0
+    assert between == 12.0
+    assert len(found) == 1
 
 
 @contract(private.forget_gradients, "ops.gradient_registry", "_gradient_op_type")
