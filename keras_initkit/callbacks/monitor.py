@@ -320,14 +320,15 @@ class SignalMonitor(keras.callbacks.Callback):
             self._receive_evaluation,
         )
 
-    def _listen(self, session, signals, histograms):
-        session.listen(self, signals, self.selection, histograms)
+    def _listen(self, session, signals, histograms, goes_on=False):
+        session.listen(self, signals, self.selection, histograms, goes_on)
 
     def _begin(self, session, training, first_step, signals=None):
         """Begins to watch a training, told from others by an object."""
         by_detail = {self._fullest: signals} if signals else self._signals
         signals = signals or self.signals
-        if self._fit is not None and self._fit.session.model is not self.model:
+        goes_on = self._fit is not None and self._fit.session.model is self.model
+        if self._fit is not None and not goes_on:
             self.record.begin_anew()
             self._log.begin_anew()
             self._evaluated_at = None
@@ -338,7 +339,7 @@ class SignalMonitor(keras.callbacks.Callback):
         except ValueError as error:
             raise RefusedError(str(error)) from None
         self._fit = Fit(self, session, first_step, self._schedules)
-        self._listen(session, by_detail, bool(self.histograms))
+        self._listen(session, by_detail, bool(self.histograms), goes_on)
         self._judge.begin(training)
         self._tell_budget()
 

@@ -46,7 +46,6 @@ class InitialValues:
 
     def __init__(self):
         self._kept = {}
-        self._renews = False
 
     def of(self, variable):
         """Returns the `Initial` of a variable: what it is now, where it is new."""
@@ -60,17 +59,13 @@ class InitialValues:
         for variable in variables:
             self.of(variable)
 
-    def renew_at_begin(self):
-        """Has them renewed when a training begins; returns whether that is possible."""
-        self._renews = all(one.may_be_renewed for one in self._kept.values())
-        return self._renews
-
-    def begin(self):
-        """A training begins: takes in what weights are now, where that is wanted."""
-        if self._renews:
-            self._renews = False
-            for initial in self._kept.values():
-                initial.renew()
+    def renew(self):
+        """Takes in what weights are now; returns whether that is possible."""
+        if not all(one.may_be_renewed for one in self._kept.values()):
+            return False
+        for initial in self._kept.values():
+            initial.renew()
+        return True
 
 
 def _now(variable):

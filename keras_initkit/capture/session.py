@@ -72,6 +72,8 @@ class Session:
         self._twins: dict[str, Watched] = {}
         self.streams = streams.Streams(None)
         self.initial = InitialValues()
+        # Whether a step of the present training was prepared.
+        self._has_begun = False
         # What the plain step raised when it was traced.
         self._raised: typing.Any = None
         # What broke the watching of the present step.
@@ -95,15 +97,9 @@ class Session:
             session = _SESSIONS[key] = cls(model, phase)
         return session
 
-    @classmethod
-    def begin_anew(cls, model):
-        """Has a model be compared with what it is when it is trained next."""
-        for key in [key for key in _SESSIONS if key[0] == id(model)]:
-            session = _SESSIONS.get(key)
-            if session is not None and not session.initial.renew_at_begin():
-                _SESSIONS.pop(key, None)
-
-    def listen(self, listener, signals, selection=None, histograms=False):
+    def listen(
+        self, listener, signals, selection=None, histograms=False, goes_on=False
+    ):
         """Registers what a listener wants, before training starts.
 
         Layers are looked up when the model is built, at the latest ahead of the first
@@ -115,6 +111,8 @@ class Session:
                 `schema.DETAILS` that its requests may name.
             selection: `Selection` of layers, all by default.
             histograms: Whether it may ask for histograms.
+            goes_on: Whether it goes on with what it recorded of this model. Where none
+                does, weights are compared with what they are now.
 
         Raises:
             RefusedError: If the selection names what a built model does not have.
@@ -122,7 +120,7 @@ class Session:
         self._wishes.pop(listener, None)
         selection = selection or Selection()
         by_detail = signals if isinstance(signals, Mapping) else {_FULL: signals}
-        self._heard[listener] = (by_detail, selection, histograms)
+        self._heard[listener] = (by_detail, selection, histograms, goes_on)
         if building.is_built(self._model()):
             try:
                 self._understand()
@@ -132,7 +130,7 @@ class Session:
 
     def begin_fit(self):
         """Takes in the train function of a `fit` that begins, before it runs."""
-        self.initial.begin()
+        self._has_begun = False
         self._meet(self.phase.function_of(self._model()))
         self.expect_first_trace()
         self._stay()
@@ -181,7 +179,7 @@ class Session:
         """Looks up what the listeners named, in a built model."""
         model = self._model()
         for listener in self._heard.keys() - self._wishes.keys():
-            by_detail, selection, histograms = self._heard[listener]
+            by_detail, selection, histograms, _ = self._heard[listener]
             chosen, self._untapped[listener] = tapped_layers.choose_layers(
                 model, selection
             )
@@ -432,6 +430,7 @@ class Session:
         """
         model = self._model()
         try:
+            self._begin_run()
             with _no_collections():
                 if not (self._plain_is_whole or model.run_eagerly):
                     self._trace_plain(iterator)
@@ -444,6 +443,16 @@ class Session:
         except Exception as error:
             return error
         return None
+
+    def _begin_run(self):
+        """Has weights be compared with what they are now, if nobody's run goes on."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        if any(goes_on for *_, goes_on in self._heard.values()):
+            return
+        if not self.initial.renew():
+            self.initial, self._twins = InitialValues(), {}
 
     def _make_ready(self, detail, iterator):
         """Has the twin of a detail made and traced, where it is not."""

@@ -65,14 +65,11 @@ class _Kept:
 
     def start_afresh(self, fresh: keras.Model) -> None:
         """Takes the initial state of another model of its kind."""
-        from keras_initkit import capture
-
         for kept, new in zip(self.model.variables, fresh.variables, strict=True):
             kept.assign(new)
         variables = self.model.optimizer.variables
         for variable, value in zip(variables, self._optimizer, strict=True):
             variable.assign(value)
-        capture.Session.begin_anew(self.model)
 
 
 class ReferenceBuilder(Reused):

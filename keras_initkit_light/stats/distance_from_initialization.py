@@ -20,8 +20,8 @@ STATISTIC = Statistic(
     maximum=math.inf,
     signals=("weight",),
     description=(
-        "norm of what a weight has changed by since it was first watched, over its "
-        "norm then; NaN where that is 0"
+        "norm of what a weight has changed by since its run was first watched, over "
+        "its norm then; NaN where that is 0"
     ),
     finish=distance_from_initialization,
     needs=(INITIAL,),

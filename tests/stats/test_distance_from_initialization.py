@@ -1,5 +1,7 @@
 """‖W − W₀‖ / ‖W₀‖ against the weights themselves, however the step runs."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -80,6 +82,38 @@ def test_a_second_fit_goes_on_from_where_the_first_began():
     assert found[monitor.record.signal("weight").steps.tolist().index(3)] == (
         pytest.approx(expected, rel=2e-6)
     )
+
+
+def test_a_run_begins_anew_with_another_monitor():
+    """Whether the monitor before it is still there is all the same."""
+    model, kept = net(), []
+    for _ in range(2):
+        kept.append(kik.SignalMonitor(None, every=1))
+        model.fit(X, Y, batch_size=16, verbose=0, callbacks=kept[-1:])
+        found = distances(kept[-1].record)
+        assert found[0] == 0
+        assert found[1] > 0
+
+
+def test_a_run_that_one_of_two_monitors_goes_on_with_is_not_begun_anew():
+    model, monitor = net(), kik.SignalMonitor(None, every=1)
+    model.fit(X, Y, batch_size=16, verbose=0, callbacks=[monitor])
+    other = kik.SignalMonitor(None, every=1)
+    model.fit(X, Y, batch_size=16, verbose=0, callbacks=[other, monitor])
+    assert distances(other.record)[0] == distances(monitor.record)[3] > 0
+
+
+def test_a_monitor_that_comes_back_to_a_model_begins_anew():
+    """Whether or not the memory of what it watched there has been collected."""
+    monitor, models = kik.SignalMonitor(None, every=1), [net(), net()]
+    gc.disable()
+    try:
+        for _ in range(2):
+            for model in models:
+                model.fit(X, Y, batch_size=16, verbose=0, callbacks=[monitor])
+                assert distances(monitor.record)[0] == 0
+    finally:
+        gc.enable()
 
 
 def test_what_began_at_zero_has_no_relative_distance():
