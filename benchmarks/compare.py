@@ -4,20 +4,23 @@
 
 `speed`: the MNIST MLP sweep one after the other and with `n_jobs=2`, both with one
 intra-op thread a run; `harness`: wall time of a comparison that is not spent in its
-runs; `resume`: 200 finished runs; `render`: 10,000 results loaded and shown as a page.
+runs; `resume`: 200 finished runs; `render`: 10,000 results loaded and shown as a page,
+as one comparison and as a grid.
 """
 
+import dataclasses
 import pathlib
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 
+import numpy as np
+
 import keras_initkit as kik
-from keras_initkit.experiments import ComparisonResult
 from keras_initkit.experiments.store import finished
+from keras_initkit.experiments.store.fingerprint import fingerprint
 from keras_initkit.experiments.threads import compute_with
 
 INITIALIZERS = (
@@ -26,12 +29,19 @@ INITIALIZERS = (
 )  # fmt: skip
 
 SEEDS = 10_000 // len(INITIALIZERS)
+EXAMPLES = 12_800  # of which these have learned
 
 
-def timed(function):
-    started = time.perf_counter()
+def timed(function, clock=time.perf_counter):
+    started = clock()
     result = function()
-    return time.perf_counter() - started, result
+    return clock() - started, result
+
+
+def timed_twice(function):
+    """Returns the wall time and the CPU time that a function takes, and its result."""
+    wall, (cpu, result) = timed(lambda: timed(function, time.process_time))
+    return np.array([wall, cpu]), result
 
 
 def sweep(data, log_dir, **settings):
@@ -77,37 +87,45 @@ def render(folder):
     # Trained elsewhere: what training takes is none of the memory asked for here.
     train = [sys.executable, "-m", "benchmarks.compare", "--results", str(folder)]
     subprocess.run(train, check=True)
-    wall, page = timed(lambda: load_and_show(folder))
+    data = kik.data.load("mnist", limit=EXAMPLES)
+    loading, found = timed_twice(lambda: sweep(data, folder, seeds=SEEDS, epochs=2))
+    showing, page = timed_twice(found.to_html)
+    print(f"{found.kept} results: {report_page(loading, showing, page)}")
+    showing, page = timed_twice(as_grid(found).to_html)
+    print(f"as a grid of 50 points: {report_page(loading, showing, page)}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"{SEEDS * len(INITIALIZERS)} results: loaded and shown in {wall:.1f} s "
-        f"({time.process_time():.1f} s of CPU with all imports), peak {peak:.2f} GB, "
-        f"page of {len(page) / 2**20:.1f} MB"
+    print(f"peak {peak:.2f} GB")
+
+
+def report_page(loading, showing, page):
+    wall, cpu = loading + showing
+    return (
+        f"loaded and shown in {wall:.1f} s, {cpu:.1f} s of CPU ({loading[1]:.1f} s to "
+        f"load), page of {len(page) / 2**20:.1f} MB"
     )
 
 
 def write_results(folder):
     """Writes 10,000 finished runs, of which eight were trained."""
-    data = kik.data.load("mnist", limit=12_800)
-    for run in sweep(data, folder / "runs", seeds=1, epochs=2).runs:
-        source = pathlib.Path(run.log_dir) / finished.FILE
-        for seed in range(SEEDS):
-            path = folder / "many" / f"{run.initializer}-seed{seed}"
-            path.mkdir(parents=True)
-            shutil.copy(source, path)
-
-
-def load_and_show(folder):
-    runs = []
-    for name in INITIALIZERS:
-        for seed in range(SEEDS):
-            result, _ = finished.read(folder / "many" / f"{name}-seed{seed}")
+    data = kik.data.load("mnist", limit=EXAMPLES)
+    for run in sweep(data, folder, seeds=1, epochs=2).runs:
+        result, key = finished.read(run.log_dir)
+        for seed in range(1, SEEDS):
             result.seed = seed
-            runs.append(result)
-    loaded = ComparisonResult(
-        "mnist_mlp", "mnist", "real", False, INITIALIZERS, tuple(range(SEEDS)), runs
-    )
-    return loaded.to_html(folder / "page.html")
+            path = folder / f"{run.initializer}-seed{seed}"
+            path.mkdir()
+            own = {**key, "seed": fingerprint(seed).digest}
+            finished.write(result, own, path)
+
+
+def as_grid(found):
+    """Returns the same results as if they were of a grid of 10 by 5 points."""
+    grid = {"depth": tuple(range(10)), "learning_rate": tuple(range(5))}
+    shown = dataclasses.replace(found, grid=grid, seeds=tuple(range(SEEDS // 50)))
+    for run in shown.runs:
+        place, run.seed = divmod(run.seed, len(shown.seeds))
+        run.point = shown.points[place]
+    return shown
 
 
 def main(names):

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_initkit.experiments import shown as shown_room
@@ -164,18 +164,28 @@ class ComparisonResult:
         if self.grid:
             maps = self._heat_maps()
             return comparison_plot.plot_maps(self.title, maps, path)
-        return comparison_plot.plot(self.title, self._shown_at({}), styles, path)
+        (shown,) = self._shown([""])
+        return comparison_plot.plot(self.title, shown, styles, path)
 
-    def _shown_at(self, point: Mapping[str, Any]) -> list[comparison_plot.Initializer]:
-        """Returns what pictures show at a point of the grid, the best first."""
+    def _shown(self, points: Sequence[str]) -> list[list[comparison_plot.Initializer]]:
+        """Returns what pictures show at each of these points, the best first."""
+        groups, found = self._groups(), self._by_point()
         return [
-            shown_room.initializer(row.initializer, row.why, self._groups()[row.name])
-            for row in self.table()
-            if dict(row.point) == dict(point)
+            [
+                shown_room.initializer(row.initializer, row.why, groups[row.name])
+                for row in found[point]
+            ]
+            for point in points
         ]
 
+    def _by_point(self) -> dict[str, list[Row]]:
+        return shown_room.by_point(self.table())
+
     def pictures(self) -> list[tuple[str, Any]]:
-        """Returns captions and figures: of a grid, its maps and one a point."""
+        """Returns captions and figures: of a grid, its maps and one a point.
+
+        Of a large grid, they are of the four points at which initializers differ most.
+        """
         styles = drawing.styles(self.initializers)
         found = []
         if self.grid:
@@ -183,13 +193,11 @@ class ComparisonResult:
             found.append(
                 ("The grid", comparison_plot.plot_maps(self.title, maps, None))
             )
-        for point in self.points:
-            shown = self._shown_at(point)
-            if shown:
-                name = point_name(point)
-                title = f"{self.title}{', ' * bool(name)}{name}"
-                figure = comparison_plot.plot(title, shown, styles, None)
-                found.append((name or "Curves and profiles", figure))
+        names = shown_room.most_telling(self._by_point(), self.verdict.measure)
+        for name, shown in zip(names, self._shown(names), strict=True):
+            title = f"{self.title}{', ' * bool(name)}{name}"
+            figure = comparison_plot.plot(title, shown, styles, None)
+            found.append((name or "Curves and profiles", figure))
         return found
 
     def _heat_maps(self) -> list[comparison_plot.HeatMap]:
@@ -209,11 +217,21 @@ class ComparisonResult:
             differences=[(judged.tell(one), one.differs) for one in judged.differences],
             table=shown_room.table(self.table()),
             why=self.why,
-            notes=self.told(),
+            notes=[*self.told(), *self._not_drawn(pictures)],
             pictures=pictures,
             again=self.call,
             versions=shown_room.versions(self.runs),
         )
+
+    def _not_drawn(self, pictures: Sequence[Any]) -> list[str]:
+        """Returns what is to be said of points of a grid without curves."""
+        drawn, points = len(pictures) - bool(self.grid), len(self._by_point())
+        if not pictures or drawn == points:
+            return []
+        return [
+            f"curves are drawn of {drawn} of {points} points of the grid, at which the "
+            "initializers differ most; a comparison of one point draws its own"
+        ]
 
     @property
     def title(self) -> str:

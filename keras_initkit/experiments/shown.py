@@ -8,13 +8,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit.experiments.grid import row_name
+from keras_initkit.experiments.grid import point_name, row_name
 from keras_initkit.experiments.rows import Row
 from keras_initkit.experiments.run_result import RunResult
 from keras_initkit.experiments.store.key import PARTS
 from keras_initkit.experiments.summary import PROFILES
 from keras_initkit.report import comparison_page, comparison_plot
 from keras_initkit_light._version import __version__
+
+_MOST_POINTS = 4  # of a grid, with a picture of their own
 
 
 def initializer(
@@ -32,6 +34,37 @@ def initializer(
         _profiles(runs, *PROFILES[1]),
         why,
     )
+
+
+def by_point(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Returns the rows of a table by the names of the points of its grid."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(point_name(row.point), []).append(row)
+    return found
+
+
+def most_telling(points: Mapping[str, Sequence[Row]], measure: str) -> list[str]:
+    """Returns the points of a grid of which curves are drawn, in their order.
+
+    All, where they are few. Else those at which initializers are furthest apart: by the
+    shares of runs that learned, then by the means of the measure.
+    """
+
+    def apart(rows: Sequence[Row]) -> tuple[float, float]:
+        means = [getattr(row, measure).mean for row in rows]
+        return (
+            _range([row.learned / row.judged for row in rows if row.judged]),
+            _range([mean for mean in means if np.isfinite(mean)]),
+        )
+
+    first = sorted(points, key=lambda name: apart(points[name]), reverse=True)
+    chosen = set(first[:_MOST_POINTS])
+    return [name for name in points if name in chosen]
+
+
+def _range(values: Sequence[float]) -> float:
+    return max(values) - min(values) if values else 0.0
 
 
 def _profiles(

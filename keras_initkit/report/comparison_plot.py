@@ -1,5 +1,6 @@
 """The picture of a comparison: curves, accuracies, depth profiles."""
 
+import math
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 from keras_initkit.report import drawing
 
 _WHY_WIDTH = 120  # characters a line under the picture
+_MAPS_WIDTH = 18.0  # inches, of heat maps side by side
 
 
 class Initializer(NamedTuple):
@@ -81,20 +83,26 @@ def plot_maps(
         ImportError: If matplotlib is not installed.
     """
     width = 2.5 + max(len(one.columns) for one in maps)
-    size = (max(6.0, width * len(maps)), 1.8 + 0.5 * len(maps[0].rows))
-    figure, (panels,) = drawing.new_figure(1, len(maps), size)
+    across = max(1, min(len(maps), int(_MAPS_WIDTH / width)))
+    down = math.ceil(len(maps) / across)
+    size = (max(6.0, width * across), 0.6 + down * (1.2 + 0.5 * len(maps[0].rows)))
+    figure, panels = drawing.new_figure(down, across, size)
+    used, unused = panels.flat[: len(maps)], panels.flat[len(maps) :]
+    for axes in unused:
+        axes.remove()
     every = np.concatenate([one.values.ravel() for one in maps])
     known = every[np.isfinite(every)]
     # Accuracies have a scale of their own; of losses, the range that there is.
     is_accuracy = maps[0].measure == "test accuracy"
     low, high = (0.0, 1.0) if is_accuracy else (known.min(), known.max())
-    for axes, one in zip(panels, maps, strict=True):
+    for axes, one in zip(used, maps, strict=True):
         image = axes.imshow(one.values, vmin=low, vmax=high, cmap="cividis")
         axes.set(title=one.title, xlabel=one.argument, aspect="auto")
         axes.set_xticks(range(len(one.columns)), one.columns)
         axes.set_yticks(range(len(one.rows)), one.rows)
         _write_cells(axes, one, (low + high) / 2)
-    figure.colorbar(image, ax=panels, label=f"{maps[0].measure} (mean over seeds)")
+    label = f"{maps[0].measure} (mean over seeds)"
+    figure.colorbar(image, ax=list(used), label=label, aspect=20 * down)
     figure.suptitle(f"{title}\nbelow each mean: runs that learned", fontsize=10)
     return drawing.kept(figure, path)
 

@@ -138,6 +138,28 @@ def test_a_grid_is_drawn_as_heat_maps(tmp_path):
     assert slow.notes == [["3/3", "3/3"], ["0/3", "0/3"]]
 
 
+def test_of_a_large_grid_the_points_that_differ_most_are_drawn():
+    found = comparison_of({"depth": tuple(range(9))})
+    for run in found.runs:
+        if run.point["depth"] not in (2, 3, 5, 7):
+            run.accuracy, run.learned = 0.9, True  # all alike
+    captions = [caption for caption, _ in found.pictures()]
+    assert captions == ["The grid", "depth=2", "depth=3", "depth=5", "depth=7"]
+    page = comparison_page.fragment(found._page(found.pictures()))
+    assert "curves are drawn of 4 of 9 points" in page
+    assert "curves are drawn of" not in comparison_of().to_html()  # all four
+    assert "curves are drawn of" not in found._repr_html_()  # no pictures
+
+
+def test_many_maps_stand_below_one_another():
+    several = {"depth": (5, 30), "rate": tuple(range(7))}
+    figure = comparison_of(several).plot()
+    assert figure.get_size_inches()[0] < 20
+    *maps, _ = figure.axes
+    assert [axes.get_title() for axes in maps] == [f"rate {rate}" for rate in range(7)]
+    assert {axes.get_subplotspec().rowspan.start for axes in maps} == {0, 1}
+
+
 def test_a_grid_is_ranked_at_each_point_and_over_all():
     found = comparison_of()
     assert [row.name for row in found.table()][:4] == [

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import keras
 import numpy as np
@@ -382,6 +383,16 @@ def test_damaged_files_run_again(tmp_path, damage):
     assert numbers(again) == numbers(first)
 
 
+def test_a_file_without_a_record_runs_again(tmp_path):
+    compare(tmp_path, ["he"], seeds=1)
+    path = tmp_path / "he-seed0" / finished.FILE
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("result.json")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("result.json", content)
+    assert compare(tmp_path, ["he"], seeds=1).kept == 0
+
+
 def test_files_hold_no_code(tmp_path):
     compare(tmp_path, ["he"], seeds=1)
     content = (tmp_path / "he-seed0" / finished.FILE).read_bytes()
@@ -401,6 +412,14 @@ def test_a_killed_write_leaves_no_half_file(tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         finished.write(result, parts, tmp_path / "he-seed0")
     assert (tmp_path / "he-seed0" / finished.FILE).read_bytes() == before
+
+
+def test_what_a_killed_write_has_left_goes_when_the_run_runs_again(tmp_path):
+    left = tmp_path / "he-seed0" / ".finished.npz.7.partial"
+    left.parent.mkdir()
+    left.touch()
+    compare(tmp_path, ["he"], seeds=1)
+    assert not left.exists()
 
 
 def test_results_that_another_machine_kept_are_written_here(tmp_path):

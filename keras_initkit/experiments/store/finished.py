@@ -1,7 +1,8 @@
 """A finished run as one file: its numbers, its record, and its key.
 
-A zip archive of JSON and of arrays, which is read without running any code in it. It is
-written beside its place and moved there when it is complete.
+A zip archive of JSON and, in an archive of its own, of the record, which is read when
+it is asked for, and without running any code in it. It is written beside its place and
+moved there when it is complete.
 """
 
 import contextlib
@@ -25,7 +26,9 @@ from keras_initkit.recording import RunRecord
 from keras_initkit_light.format import sealing
 
 FILE = "finished.npz"
-_MEMBER = "result.json"
+_PARTIAL = f".{FILE}.{{}}.partial"  # with the number of the process that writes it
+_RESULT = "result.json"
+_RECORD = "record.npz"
 # Fields that are not kept as they are.
 _APART = ("record", "findings", "log_dir")
 _DAMAGED = (
@@ -56,7 +59,7 @@ class KeptResult(RunResult):
             ValueError: If it is damaged.
         """
         with zipfile.ZipFile(self.path) as archive:
-            return record_file.read(archive)
+            return record_file.unpacked(archive.read(_RECORD))
 
 
 def write(result: RunResult, key: Key, directory: str | os.PathLike[str]) -> None:
@@ -74,8 +77,8 @@ def write(result: RunResult, key: Key, directory: str | os.PathLike[str]) -> Non
     }
     with _complete_or_not_at_all(directory) as partial:
         with zipfile.ZipFile(partial, "w") as archive:
-            archive.writestr(_MEMBER, sealing.seal(content))
-            record_file.write(result.record, archive)
+            archive.writestr(_RESULT, sealing.seal(content))
+            archive.writestr(_RECORD, record_file.packed(result.record))
 
 
 def content(directory: str | os.PathLike[str]) -> bytes:
@@ -96,7 +99,7 @@ def _complete_or_not_at_all(
 ) -> Iterator[pathlib.Path]:
     """Gives a path to write to, which becomes the file when all is on disk."""
     path = pathlib.Path(directory) / FILE
-    partial = path.with_name(f".{FILE}.{os.getpid()}.partial")
+    partial = path.with_name(_PARTIAL.format(os.getpid()))
     try:
         yield partial
         with partial.open("rb") as file:
@@ -114,7 +117,8 @@ def read(directory: str | os.PathLike[str]) -> tuple[KeptResult, Key] | None:
     path = pathlib.Path(directory) / FILE
     try:
         with zipfile.ZipFile(path) as archive:
-            content = sealing.unseal(archive.read(_MEMBER))
+            content = sealing.unseal(archive.read(_RESULT))
+            archive.getinfo(_RECORD)
         findings = [Finding(**fields) for fields in content["findings"]]
         summary = _unpacked(content["summary"])
         fields = {**content["fields"], "findings": findings, "log_dir": str(directory)}
@@ -124,12 +128,14 @@ def read(directory: str | os.PathLike[str]) -> tuple[KeptResult, Key] | None:
 
 
 def remove(directory: str | os.PathLike[str]) -> None:
-    """Removes the finished run of a directory, if there is one.
+    """Removes the finished run of a directory, and what a killed write has left.
 
     Where that cannot be done, neither can the run be logged there, which tells it.
     """
+    folder = pathlib.Path(directory)
     with contextlib.suppress(OSError):
-        (pathlib.Path(directory) / FILE).unlink()
+        for path in [folder / FILE, *folder.glob(_PARTIAL.format("*"))]:
+            path.unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
-"""A record as the members of a zip archive: JSON, and arrays as numpy writes them."""
+"""A record as a zip archive: JSON, and arrays as numpy writes them."""
 
+import io
 import zipfile
 from typing import Any
 
@@ -14,8 +15,25 @@ _MEMBER = "record.json"
 _STORES = {kind: known.store for kind, known in KINDS.items()}
 
 
-def write(record: RunRecord, archive: zipfile.ZipFile) -> None:
-    """Writes everything recorded into an archive."""
+def packed(record: RunRecord) -> bytes:
+    """Returns everything recorded as an archive."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        _write(record, archive)
+    return file.getvalue()
+
+
+def unpacked(content: bytes) -> RunRecord:
+    """Returns the record in an archive; its values are equal.
+
+    Raises:
+        KeyError, TypeError, ValueError, zipfile.BadZipFile: If it is damaged.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return _read(archive)
+
+
+def _write(record: RunRecord, archive: zipfile.ZipFile) -> None:
     listed: list[dict[str, Any]] = []
     for kind, store in _STORES.items():
         for name, series in getattr(record, store).items():
@@ -28,8 +46,8 @@ def write(record: RunRecord, archive: zipfile.ZipFile) -> None:
                     "columns": list(series.statistics),
                 }
             )
-            put(archive, f"steps{len(listed)}", series.steps)
-            put(archive, f"values{len(listed)}", series.values)
+            _put(archive, f"steps{len(listed)}", series.steps)
+            _put(archive, f"values{len(listed)}", series.values)
     content = {
         "metadata": record.metadata,
         "scalars": {name: list(pair) for name, pair in record.scalars.items()},
@@ -38,12 +56,7 @@ def write(record: RunRecord, archive: zipfile.ZipFile) -> None:
     archive.writestr(_MEMBER, sealing.seal(content))
 
 
-def read(archive: zipfile.ZipFile) -> RunRecord:
-    """Returns the record in an archive; its values are equal.
-
-    Raises:
-        KeyError, TypeError, ValueError: If there is none, or it is damaged.
-    """
+def _read(archive: zipfile.ZipFile) -> RunRecord:
     content = sealing.unseal(archive.read(_MEMBER))
     record = RunRecord()
     record.metadata.update(content["metadata"])
@@ -63,7 +76,6 @@ def read(archive: zipfile.ZipFile) -> RunRecord:
     return record
 
 
-def put(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
-    """Writes an array as a member of an archive."""
+def _put(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
         np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)

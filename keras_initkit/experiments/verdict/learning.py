@@ -1,5 +1,6 @@
 """Whether a run learned at all: is it better than the best constant prediction?"""
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -105,6 +106,7 @@ class Constant(NamedTuple):
         )
 
 
+@functools.cache
 def share_of(count: int, total: int) -> tuple[float, float]:
     """Returns the exact 95 % interval of a share (Clopper and Pearson, 1934).
 
