@@ -37,8 +37,8 @@ def events(log_dir):
     return multiplexer
 
 
-def session_groups(events, log_dir):
-    provider = data_provider.MultiplexerDataProvider(events, str(log_dir))
+def session_groups(provider):
+    """Returns the experiment and the groups that the dashboard shows."""
     backend = backend_context.Context(base_plugin.TBContext(data_provider=provider))
     context = RequestContext()
     data = backend.hparams_metadata(context, "")
@@ -59,7 +59,8 @@ def session_groups(events, log_dir):
 
 
 def test_hparams_dashboard_shows_every_run_with_its_metrics(events, log_dir):
-    experiment, groups = session_groups(events, log_dir)
+    provider = data_provider.MultiplexerDataProvider(events, str(log_dir))
+    experiment, groups = session_groups(provider)
     # The dashboard has an order of its own.
     assert {h.name: h.type for h in experiment.hparam_infos} == {
         "initializer": api_pb2.DATA_TYPE_STRING,
