@@ -17,6 +17,7 @@ from keras_initkit import models
 from keras_initkit.arguments import check_bool, check_count, check_function, naming
 from keras_initkit.experiments import grid as grid_room
 from keras_initkit.experiments import jobs, resuming, shown
+from keras_initkit.experiments.building import check_signature
 from keras_initkit.experiments.comparison import ComparisonResult
 from keras_initkit.experiments.data import as_data
 from keras_initkit.experiments.engines import Engine, engine_of
@@ -30,6 +31,8 @@ from keras_initkit.recording.log import storage
 from keras_initkit.report import live_table
 from keras_initkit.schedules import as_schedule
 from keras_initkit.structure.needs import check_backend
+
+_PACKAGE = __name__.partition(".")[0]
 
 
 def compare(
@@ -69,8 +72,9 @@ def compare(
     Args:
         build_model: Name of a reference model, or a function `(initializer, seed)`, and
             of the arguments in `grid`, that gives a new compiled model. The function is
-            given what `initializers` holds, names of the kit made into something that
-            every Keras layer takes.
+            given what `initializers` holds, names, and objects without a seed, made
+            into something that every Keras layer takes and draws anew from. An object
+            with a seed draws the same weights in all runs.
         data: Name of a data set, a `data.Dataset`, or
             `((x_train, y_train), (x_test, y_test))`.
         initializers: Sequence of identifiers that `initializers.get` takes, or
@@ -116,8 +120,9 @@ def compare(
 
     Raises:
         ValueError: If a name is unknown, a label comes twice, there is nothing to
-            compare, a number is out of its range, `callback_factory` returns no list
-            of callbacks, or something cannot be pickled, to be sent to a process.
+            compare, a number is out of its range, `build_model` returns no compiled
+            model or one that an earlier run has trained, `callback_factory` returns no
+            list of callbacks, or something cannot be pickled, to be sent to a process.
         LogDirError: If a run's directory holds event files of another program, or
             cannot be written to.
         ImportError: If joblib, Ray or Dask is asked for and is not installed.
@@ -136,6 +141,7 @@ def compare(
         split = as_data(data)
     points = check_grid(build_model, grid)
     model = _model_of(build_model)
+    check_signature(model.build, points[0].options)
     computing = engine_of(engine, n_jobs)
     root = None if log_dir is None else storage.local(log_dir, "log_dir")
     sweep = Sweep(
@@ -256,7 +262,10 @@ def _call(
     log_dir: Any,
 ) -> str:
     """Returns the code of a call that makes the same comparison."""
-    plain = all(label == identifier for label, identifier in choices.items())
+    plain = all(
+        isinstance(identifier, str) and label == identifier
+        for label, identifier in choices.items()
+    )
     settings = {
         "initializers": list(choices) if plain else dict(choices),
         "seeds": seeds,
@@ -305,12 +314,24 @@ def _cell(
 ) -> Cell:
     start = identifier if isinstance(identifier, str) and identifier in STARTS else None
     initializer = identifier if start is None else BASE
-    if not model.by_name and isinstance(initializer, str):
+    draws_anew = isinstance(initializer, str) or _is_unseeded(initializer)
+    if draws_anew and not model.by_name:
         # What a Keras layer takes, and makes a new initializer of each time.
         known = initializers_room.get(initializer)
         initializer = keras.initializers.serialize(known)
     directory = None if root is None else root / point.name / f"{label}-seed{seed}"
     return Cell(label, seed, initializer, start, point.shown, point.options, directory)
+
+
+def _is_unseeded(initializer: Any) -> bool:
+    """Whether it is an object of Keras or of the kit that was given no seed.
+
+    Such an object draws the same numbers each time, whatever the seed of the run.
+    """
+    if not isinstance(initializer, keras.Initializer):
+        return False
+    known = type(initializer).__module__.partition(".")[0] in ("keras", _PACKAGE)
+    return known and initializer.get_config().get("seed", 0) is None
 
 
 def _check(

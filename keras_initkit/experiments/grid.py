@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from keras_initkit import initializers as initializers_room
-from keras_initkit.arguments import check_count, naming
+from keras_initkit.arguments import check_count, is_integer, naming
 from keras_initkit.experiments.starts import STARTS
 
 # Arguments of `build_model` that are no axes of a grid.
 _TAKEN = ("initializer", "seed")
+
+_MOST_SEED = 2**32 - 1  # that Keras takes
 
 
 class Point(NamedTuple):
@@ -72,8 +75,11 @@ def points(grid: Mapping[str, Any] | None) -> list[Point]:
 
 def axes(points: Sequence[Point]) -> dict[str, tuple[Any, ...]]:
     """Returns `{argument: values}` of points, as JSON takes them."""
-    names = points[0].shown
-    return {n: tuple(dict.fromkeys(point.shown[n] for point in points)) for n in names}
+    # By their labels: 1, 1.0 and True are equal, and three values.
+    return {
+        name: tuple({str(p.shown[name]): p.shown[name] for p in points}.values())
+        for name in points[0].shown
+    }
 
 
 def _axis(name: Any, values: Any) -> list[tuple[Any, Any]]:
@@ -83,9 +89,10 @@ def _axis(name: Any, values: Any) -> list[tuple[Any, Any]]:
             "`grid` must name other arguments of `build_model` than `initializer` and "
             f"`seed`. Received: {name!r}"
         )
+    values = values.tolist() if isinstance(values, np.ndarray) else values
     if isinstance(values, Mapping):
         pairs = list(values.items())
-    elif isinstance(values, Sequence | range) and not isinstance(values, str):
+    elif isinstance(values, Sequence) and not isinstance(values, str):
         pairs = [(_shown(value), value) for value in values]
     else:
         raise ValueError(
@@ -173,16 +180,19 @@ def names_a_directory(label: str) -> bool:
     return label not in ("", ".", "..") and not set(label) & set("/\\\0")
 
 
-def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
+def seed_list(seeds: Any) -> tuple[int, ...]:
     """Returns the seeds that a number of them, or a list, stands for.
 
     Raises:
         ValueError: If it is neither a positive number nor different integers.
     """
     with naming("seeds", seeds, "be a positive number or different integers"):
-        found = tuple(range(seeds) if isinstance(seeds, int) else seeds)
+        found = tuple(range(seeds) if is_integer(seeds) else seeds)
         for seed in found:
             check_count("seeds", seed, minimum=0)
+            if seed > _MOST_SEED:
+                raise ValueError(f"`seeds` must be below 2**32. Received: {seed}")
+    found = tuple(map(int, found))
     if not found or len(set(found)) < len(found):
         raise ValueError(
             "`seeds` must be a positive number or different integers. "

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_initkit import models
+from keras_initkit.experiments import building
 
 
 class Reused:
@@ -70,6 +71,7 @@ class _Kept:
         variables = self.model.optimizer.variables
         for variable, value in zip(variables, self._optimizer, strict=True):
             variable.assign(value)
+        building.is_new(self.model)
 
 
 class ReferenceBuilder(Reused):

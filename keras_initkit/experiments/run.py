@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_initkit import diagnosis
+from keras_initkit.experiments import building
 from keras_initkit.experiments.batches import ShuffledBatches
 from keras_initkit.experiments.data import Data
 from keras_initkit.experiments.reuse import Reused
@@ -89,6 +90,8 @@ def train_run(
         A `RunResult`.
 
     Raises:
+        ValueError: If `build_model` returns no compiled model, or one that an earlier
+            run has trained.
         LogDirError: If `log_dir` holds event files of another program, or cannot be
             written to.
         KeyboardInterrupt: On Ctrl-C, after the log of the run has been closed.
@@ -108,17 +111,21 @@ def train_run(
     with _logged(log, monitor):
         seed_generators(seed, build_model)
         model = build_model(initializer, seed, **(options or {}))
+        building.check_new(model)
         if on_model is not None:
             on_model(as_built(build_model, model))
         if start is not None:
             start_from(start, model, data.x_train, batch_size, seed)
-        model.fit(
-            ShuffledBatches(data.x_train, data.y_train, batch_size, seed),
-            shuffle=False,  # they are
-            epochs=epochs,
-            callbacks=[monitor, *callbacks],
-            verbose=0,
-        )
+        try:
+            model.fit(
+                ShuffledBatches(data.x_train, data.y_train, batch_size, seed),
+                shuffle=False,  # they are
+                epochs=epochs,
+                callbacks=[monitor, *callbacks],
+                verbose=0,
+            )
+        finally:
+            building.has_trained(model)
         metric, accuracy, loss_final = _test(model, data)
     record = monitor.record
     constant = Constant.of(data.y_test, _plain_loss(model), metric)

@@ -9,8 +9,9 @@ from typing import Any
 
 import keras
 
+from keras_initkit.experiments import building
 from keras_initkit.experiments.data import Data
-from keras_initkit.experiments.grid import point_name
+from keras_initkit.experiments.grid import point_name, row_name
 from keras_initkit.experiments.run import as_built, seed_generators, train_run
 from keras_initkit.experiments.run_result import RunResult
 from keras_initkit.experiments.store import finished
@@ -82,7 +83,19 @@ class Sweep:
         return self.token is None or self.token.exists()
 
     def run(self, cell: Cell) -> RunResult:
-        """Trains one model; the result is kept in its directory, if it has one."""
+        """Trains one model; the result is kept in its directory, if it has one.
+
+        What it raises tells which run it was of (as a note, from Python 3.11 on).
+        """
+        try:
+            return self._run(cell)
+        except Exception as error:
+            if hasattr(error, "add_note"):
+                row = row_name(cell.label, cell.shown)
+                error.add_note(f"In the run of {row!r}, seed {cell.seed}.")
+            raise
+
+    def _run(self, cell: Cell) -> RunResult:
         parts = dict(cell.key)
         if cell.directory is not None:
             _wait_for(cell.directory)
@@ -122,6 +135,7 @@ class Sweep:
         """Builds the model of a run, and returns the parts of the key that it tells."""
         seed_generators(cell.seed, self.build_model)
         model = self.build_model(cell.initializer, cell.seed, **cell.options)
+        building.check_new(model)
         return keys.of_model(as_built(self.build_model, model))
 
     def _callbacks(self, cell: Cell) -> Sequence[keras.callbacks.Callback]:

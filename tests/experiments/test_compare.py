@@ -349,13 +349,111 @@ def test_unknown_initializer_raises_before_anything_runs():
         kik.compare("xor_mlp", "xor", ["he", "he_norml"])
 
 
-def test_data_must_be_data():
-    message = (
-        "`data` must be a name, a Dataset or ((x_train, y_train), (x_test, y_test)). "
-        "Received: int"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        kik.compare("xor_mlp", 3, ["he"])
+X, Y = np.zeros((6, 2), "float32"), np.zeros(6, "float32")
+
+
+def batches():
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((X, Y)).batch(3)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (3, "be a name, a Dataset or .* Received: 3 of type int"),
+        ((X, Y), "be a name, a Dataset or .* of type tuple"),
+        ((batches(), batches()), "a tf.data.Dataset, is to be made into arrays first"),
+        ((({"a": X}, Y), (X, Y)), "hold arrays.* Received: `x_train` of type dict"),
+        (((X, Y), (X, {"a": Y})), "hold arrays.* Received: `y_test` of type dict"),
+        ((([X, X], Y), (X, Y)), "Received: 2 in `x_train` and 6 in `y_train`"),
+        (((X, Y), (X, Y[:5])), "Received: 6 in `x_test` and 5 in `y_test`"),
+        (((X, Y), (X[:0], Y[:0])), "at least one.* Received: 0 in `x_test` and 0"),
+        ((([[1], [1, 2]], [0, 1]), (X, Y)), "hold arrays, or lists that can be made"),
+    ],
+)
+def test_data_must_be_data(data, message):
+    with pytest.raises(ValueError, match=f"`data` must .*{message}"):
+        kik.compare("xor_mlp", data, ["he"])
+
+
+def dense(initializer, *before):
+    layer = keras.layers.Dense(1, kernel_initializer=initializer)
+    model = keras.Sequential([keras.Input((2,)), *before, layer])
+    model.compile("sgd", "mse")
+    return model
+
+
+def few(build, initializers=("he",), **settings):
+    data = ((X + 1, Y), (X + 1, Y))
+    settings = {"seeds": 2, "epochs": 1, **settings}
+    return kik.compare(build, data, initializers, **settings)
+
+
+def test_lists_of_numbers_are_arrays():
+    data = ((X.tolist(), Y.tolist()), (X.tolist(), Y.tolist()))
+    found = kik.compare("xor_mlp", data, ["he"], seeds=1, epochs=1)
+    assert found.runs[0].tested == 6
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda i: None, r"be a function `\(initializer, seed\)`.* Received: \(i\)"),
+        (lambda *, initializer, seed: None, "given by their place"),
+        (lambda i, s: None, "return a compiled Keras model. Received: None of type No"),
+        (lambda i, s: keras.Sequential(name="raw"), "compiled model.* Received: 'raw'"),
+    ],
+)
+def test_build_model_must_build_models(build, message):
+    with pytest.raises(ValueError, match=f"`build_model` must .*{message}"):
+        few(build)
+
+
+def test_a_run_must_not_go_on_from_another():
+    model, layer = dense("zeros"), keras.layers.Dense(2)
+    for build in (lambda i, s: model, lambda i, s: dense(i, layer)):
+        with pytest.raises(ValueError, match="`build_model` must return a new model"):
+            few(build)
+    frozen = keras.layers.Dense(2, trainable=False)
+    assert len(few(lambda i, s: dense(i, frozen)).runs) == 2
+
+
+def test_errors_tell_the_run():
+    def build(initializer, seed):
+        if seed == 1:
+            raise RuntimeError("a mistake")
+        return dense(initializer)
+
+    with pytest.raises(RuntimeError, match="a mistake") as caught:
+        few(build)
+    if sys.version_info >= (3, 11):
+        assert caught.value.__notes__ == ["In the run of 'he', seed 1."]
+
+
+def test_objects_without_a_seed_draw_anew_in_each_run():
+    starts = {
+        "free": keras.initializers.HeNormal(),
+        "fixed": keras.initializers.HeNormal(3),
+    }
+    found = few(lambda i, s: dense(i), starts)
+    free, fixed = ({run.loss_initial for run in found.of(name)} for name in starts)
+    assert (len(free), len(fixed)) == (2, 1)
+
+
+def test_seeds_and_values_may_be_numbers_of_numpy():
+    found = few(lambda i, s, n: dense(i), seeds=np.arange(2), grid={"n": np.arange(2)})
+    assert [(run.point["n"], run.seed) for run in found.runs] == [
+        (0, 0), (0, 1), (1, 0), (1, 1),
+    ]  # fmt: skip
+    assert type(found.seeds[0]) is int
+    with pytest.raises(ValueError, match=r"`seeds` must be below 2\*\*32"):
+        few(dense, seeds=[2**32])
+
+
+def test_values_that_are_equal_are_told_by_their_labels():
+    found = few(lambda i, s, flag: dense(i), seeds=1, grid={"flag": [True, 1]})
+    assert [row.name for row in found.table()] == ["he flag=True", "he flag=1"]
 
 
 def test_model_must_be_a_name_or_function():

@@ -1,6 +1,7 @@
 """The key of a run: digests of all that determines what comes out of it."""
 
 import platform
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,7 +89,9 @@ def of_model(model: keras.Model) -> dict[str, str]:
 def _of(one: Any, method: str) -> Any:
     """Returns a configuration; `None` for what has none, whose source tells."""
     try:
-        return getattr(one, method)()
+        with warnings.catch_warnings():  # lambdas are told, not loaded
+            warnings.simplefilter("ignore")
+            return getattr(one, method)()
     except Exception:  # whatever a class of the user's own raises
         return None
 
