@@ -8,14 +8,15 @@ import sys
 import threading
 import time
 
-import cloudpickle
-import joblib
 import numpy as np
 import pytest
 
 import keras_initkit as kik
 from keras_initkit.experiments import engines
 from keras_initkit.experiments.store import finished
+
+joblib = pytest.importorskip("joblib", reason="needs keras-initkit[sweep]")
+cloudpickle = pytest.importorskip("cloudpickle", reason="needs keras-initkit[sweep]")
 
 # Clusters start once, in one process of the tests.
 pytestmark = [

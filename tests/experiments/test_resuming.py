@@ -213,6 +213,18 @@ def test_models_are_told_without_the_numbers_of_their_names():
     assert key.of_model(one)["weights"] != key.of_model(other)["weights"]
 
 
+def test_models_without_a_configuration_of_their_own_are_told_so_too():
+    class Subclass(keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.dense = keras.layers.Dense(units)
+
+    one, two, other = Subclass(2), Subclass(2), Subclass(3)
+    assert one.dense.name != two.dense.name
+    assert key.of_model(one) == key.of_model(two)
+    assert key.of_model(one)["model"] != key.of_model(other)["model"]
+
+
 def test_names_that_users_give_stay():
     config = {"class_name": "Dense", "config": {"name": "mine_2"}}
     assert without_numbers(config) == config
@@ -424,7 +436,7 @@ def test_what_a_killed_write_has_left_goes_when_the_run_runs_again(tmp_path):
 
 def test_results_that_another_machine_kept_are_written_here(tmp_path):
     """A process that does not see the directory sends the file along."""
-    import cloudpickle
+    cloudpickle = pytest.importorskip("cloudpickle")
 
     sweep = Sweep(**BASE, token=tmp_path / "nobody sees it")
     one = cell_of()

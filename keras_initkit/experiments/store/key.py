@@ -75,7 +75,7 @@ def of_model(model: keras.Model) -> dict[str, str]:
         {"class_name": type(model).__name__, "config": _of(model, "get_config")},
         _of(model, "get_compile_config"),
         [
-            (type(layer).__name__, _of(layer, "get_config"))
+            {"class_name": type(layer).__name__, "config": _of(layer, "get_config")}
             for _, layer in named_layers(model)
         ],
     ]
