@@ -40,6 +40,7 @@ def comparison_of(*runs):
 @pytest.fixture(scope="module")
 def mnist(tmp_path_factory):
     """A real comparison on the stand-in digits."""
+    pytest.importorskip("sklearn")  # whose digits they are
     log_dir = tmp_path_factory.mktemp("compare")
     data = kik.data.load("mnist", source="standin")
     seen = []
@@ -288,6 +289,7 @@ def test_plot_needs_a_run(tmp_path):
 
 
 def test_plot_of_a_bare_record_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
     runs = [result_of("a"), result_of("b", accuracy=math.nan, loss_final=math.nan)]
     comparison_of(*runs).plot(tmp_path / "x.png")
     assert (tmp_path / "x.png").exists()

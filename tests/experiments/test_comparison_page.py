@@ -1,6 +1,7 @@
 """What a comparison gives: a frame, a page, pictures of grids, a live table."""
 
 import html.parser
+import importlib.util
 import math
 import re
 
@@ -12,6 +13,9 @@ from keras_initkit.recording.record import RunRecord
 from keras_initkit.report import comparison_page, live_table
 from tests.experiments.results import result_of
 
+drawn = pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib"
+)
 GRID = {"depth": (5, 30), "rate": (0.1, 0.01)}
 
 
@@ -64,6 +68,7 @@ class Reader(html.parser.HTMLParser):
         self.text.append(data)
 
 
+@drawn
 def test_the_page_needs_no_other_file_and_runs_nothing(tmp_path):
     found = comparison_of()
     page = found.to_html(tmp_path / "new" / "report.html")
@@ -75,6 +80,7 @@ def test_the_page_needs_no_other_file_and_runs_nothing(tmp_path):
     assert not re.search(r"url\((?!#)", page)
 
 
+@drawn
 def test_the_page_tells_all_and_nothing_as_markup():
     found = comparison_of()
     found.call = "kik.compare('mlp', ...)"
@@ -91,6 +97,7 @@ def test_the_page_tells_all_and_nothing_as_markup():
     assert page.count("<figure>") == 5
 
 
+@drawn
 def test_the_page_says_that_data_stand_in():
     found = comparison_of(None)
     found.is_standin = True
@@ -127,6 +134,7 @@ def test_frames_have_a_row_a_run_and_a_column_an_argument():
     assert means["he", 30] == pytest.approx(0.91)
 
 
+@drawn
 def test_a_grid_is_drawn_as_heat_maps(tmp_path):
     found = comparison_of()
     found.plot(tmp_path / "x.png")
@@ -138,6 +146,7 @@ def test_a_grid_is_drawn_as_heat_maps(tmp_path):
     assert slow.notes == [["3/3", "3/3"], ["0/3", "0/3"]]
 
 
+@drawn
 def test_of_a_large_grid_the_points_that_differ_most_are_drawn():
     found = comparison_of({"depth": tuple(range(9))})
     for run in found.runs:
@@ -151,6 +160,7 @@ def test_of_a_large_grid_the_points_that_differ_most_are_drawn():
     assert "curves are drawn of" not in found._repr_html_()  # no pictures
 
 
+@drawn
 def test_many_maps_stand_below_one_another():
     several = {"depth": (5, 30), "rate": tuple(range(7))}
     figure = comparison_of(several).plot()
