@@ -4,7 +4,6 @@ import dataclasses
 import math
 import numbers
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from keras_initkit import schema
 from keras_initkit.recording.contents import Contents
 from keras_initkit.recording.kinds import KINDS
 from keras_initkit.recording.series import SignalSeries
+from keras_initkit.structure.layers import unnumbered
 
 _METRICS = "metrics"
 # In which order the parts of a train step come about.
@@ -461,8 +461,7 @@ def _matched(
 
 def _unnumbered(key: schema.TensorKey) -> schema.TensorKey:
     """The key without the numbers that Keras puts behind names."""
-    layer = "/".join(re.sub(r"_\d+$", "", part) for part in key.layer.split("/"))
-    return dataclasses.replace(key, layer=layer)
+    return dataclasses.replace(key, layer=unnumbered(key.layer))
 
 
 def _one_sided(record: Contents, other: Contents) -> OneSided:

@@ -11,7 +11,7 @@ from keras_initkit.arguments import check_bool, check_seed
 from keras_initkit.report import result_plots
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import Skipped, editing
-from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.layers import lasting_names, named_layers
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.roles import is_normalization
 from keras_initkit.structure.scalable import find_targets
@@ -113,11 +113,16 @@ def fixup(
     chosen = [target for target in targets if target.name not in untouched]
     if zero_head and chosen and chosen[-1].name not in factors:
         zeroed.append(chosen[-1].name)
+    lasting = lasting_names(model)
     with editing(model) as edit:
         for target in chosen:
-            _assign(
-                target, factors.get(target.name, 1.0), target.name in zeroed, edit, seed
-            )
+            if target.name in zeroed:
+                factor, draw = 0.0, None
+            else:
+                factor = factors.get(target.name, 1.0)
+                path = f"{lasting[target.name]}/{target.kernel.name}"
+                draw = initializers.seeded("he_normal", seed, path)
+            _assign(target, factor, draw, edit)
     scaled = {t.name: factors.get(t.name, 1.0) for t in chosen if t.name not in zeroed}
     return FixupResult(
         tuple(tuple(target.name for target in branch) for branch in branches),
@@ -152,15 +157,14 @@ def _weighted_branches(model, graph, targets):
     return branches, normalized, undone + single
 
 
-def _assign(target, factor, zero, edit, seed):
-    """Draws a kernel by He's rule with its true fans, scaled; or zero."""
+def _assign(target, factor, draw, edit):
+    """Draws a kernel by He's rule with its true fans, scaled; zero without a draw."""
     if target.is_table:
         return
-    shape, path = target.kernel.shape, f"{target.name}/{target.kernel.name}"
-    if zero:
+    shape = target.kernel.shape
+    if draw is None:
         edit.assign(target.kernel, keras.ops.zeros(shape, target.kernel.dtype))
         return
-    draw = initializers.seeded("he_normal", seed, path)
     draw = initializers.for_layer(target.layer, draw, target.kernel.name)
     edit.assign(target.kernel, factor * draw(shape, dtype="float32"))
 

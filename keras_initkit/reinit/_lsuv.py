@@ -24,7 +24,7 @@ from keras_initkit.initializers._base import draw
 from keras_initkit.report import result_plots
 from keras_initkit.structure.fans import is_convolution
 from keras_initkit.structure.in_place import Skipped, editing, forward
-from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.layers import lasting_names, named_layers
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import why_not_trained
 from keras_initkit.structure.roles import gates_of
@@ -187,8 +187,9 @@ def lsuv(
         skipped += _slopes(model)
     with editing(model) as edit:
         if orthonormal:
+            lasting = lasting_names(model)
             for target in targets:
-                _start_orthonormal(target, edit, seed)
+                _start_orthonormal(target, lasting[target.name], edit, seed)
         fitting = _Fitting(edit, tolerance, max_iterations, mean_shift)
         with fitting.of(targets), naming("x", x, "be a batch that the model takes"):
             forward(model, x)
@@ -223,11 +224,11 @@ def _slopes(model):
     ]
 
 
-def _start_orthonormal(target, edit, seed):
+def _start_orthonormal(target, name, edit, seed):
     """Draws orthonormal kernels: per gate, where gates are fused."""
     gates = gates_of(target.layer)
     for variable in target.kernels:
-        path = f"{target.name}/{variable.name}"
+        path = f"{name}/{variable.name}"
         if target.is_table:
             # A table is looked up, not multiplied by: rows need no directions.
             base = keras.initializers.RandomNormal(stddev=1.0)

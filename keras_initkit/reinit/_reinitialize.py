@@ -18,7 +18,7 @@ from keras_initkit.reinit.weight_selection import selected
 from keras_initkit.report import result_plots
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.in_place import Skipped, assigning
-from keras_initkit.structure.layers import named_layers
+from keras_initkit.structure.layers import lasting_names, named_layers
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners, why_not_trained
 from keras_initkit.structure.selection import listed, matched, meant_by
@@ -301,7 +301,8 @@ def _reason_against(owner, weights, named):
 def _fitted(model, initializer, seed, owner, weight):
     """Returns what an initializer means for a weight of a layer, with its seed."""
     path = f"{owner.name}/{weight}"
-    one = initializers.seeded(initializer, seed, path)
+    lasting = f"{lasting_names(model)[owner.name]}/{weight}"
+    one = initializers.seeded(initializer, seed, lasting)
     try:
         if isinstance(one, initializers.MimeticAttention):
             one = _mimetic(model, one, seed, owner.layer)
@@ -318,7 +319,8 @@ def _mimetic(model, initializer, seed, layer):
         found = [keras_private.attention_projection(holder, part) for part in PARTS]
         if any(one is layer for one in found):
             parts = projections_of(holder).items()
-            fitting = initializers.seeded(initializer, seed, name)
+            lasting = lasting_names(model)[name]
+            fitting = initializers.seeded(initializer, seed, lasting)
             fitting.part = next(part for part, one in parts if one is layer)
             return fitting
     raise ValueError(

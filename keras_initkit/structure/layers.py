@@ -1,6 +1,7 @@
 """The layers of a model: their names, their weights' names, what is told of them."""
 
 import collections
+import re
 
 import keras
 
@@ -72,6 +73,30 @@ def named_layers(model):
             seen[path] += 1
             named.append((path if seen[path] == 1 else f"{path}#{seen[path]}", layer))
     return named
+
+
+def unnumbered(name):
+    """Returns a layer's name without the numbers that Keras puts behind its parts."""
+    return "/".join(re.sub(r"_\d+(?=#\d+$|$)", "", part) for part in name.split("/"))
+
+
+def lasting_names(model):
+    """Maps the unique name of each layer to one that is the same in each like model.
+
+    Keras numbers names through a process: the first layer of one model is `dense`,
+    that of the next of its kind `dense_7`. Here layers of a name are counted in the
+    model's own order.
+
+    Returns:
+        `{name: lasting name}`, of the names that `named_layers` gives.
+    """
+    seen: collections.Counter = collections.Counter()
+    names = {}
+    for name, _ in named_layers(model):
+        plain = unnumbered(name)
+        names[name] = f"{plain}_{seen[plain]}" if seen[plain] else plain
+        seen[plain] += 1
+    return names
 
 
 def weight_names(model, selection):
