@@ -182,12 +182,8 @@ class Logs:
         tag = schema.FILE_TAG
         read = self._tensors(having, [tag], _ALL) if having else {}
         for run in runs:
-            marks = []
-            for datum in read.get(run.run, {}).get(tag, ()):
-                try:
-                    marks.append(files.unseal_mark(np.ravel(datum.numpy)[0]))
-                except (IndexError, TypeError, ValueError):
-                    run.notes.append(f"{tag}: a mark that cannot be read")
+            marks, broken = _marks(read.get(run.run, {}))
+            run.notes += [f"{tag}: a mark that cannot be read"] * broken
             listing.tell_ends(run, marks)
 
     def hparams(self) -> dict[str, dict[str, Any]]:
@@ -220,12 +216,28 @@ class Logs:
     def _tensors(
         self, runs: Collection[str], tags: Collection[str], count: int
     ) -> Mapping[str, Mapping[str, Any]]:
-        return self._provider.read_tensors(
-            plugin_name=schema.PLUGIN_NAME,
-            downsample=count,
-            run_tag_filter=provider.RunTagFilter(runs=runs, tags=tags),
-            **self._where,
-        )
+        """Reads tags of runs, `{run: {tag: data}}`, but for those that are damaged.
+
+        TensorBoard refuses a whole request for one tensor that is not what its shape
+        says; what else was asked for is then asked for again.
+        """
+        try:
+            return self._provider.read_tensors(
+                plugin_name=schema.PLUGIN_NAME,
+                downsample=count,
+                run_tag_filter=provider.RunTagFilter(runs=runs, tags=tags),
+                **self._where,
+            )
+        except (ArithmeticError, MemoryError, TypeError, ValueError):
+            if len(runs) > 1:
+                return _merged(
+                    [self._tensors(some, tags, count) for some in _halves(runs)]
+                )
+            if len(tags) > 1:
+                return _merged(
+                    [self._tensors(runs, some, count) for some in _halves(tags)]
+                )
+            return {}
 
     def _read(
         self,
@@ -245,8 +257,11 @@ class Logs:
         def key(run: Run, series: Series) -> Any:
             return self._where["experiment_id"], run.run, series.tag, all_steps
 
+        def version(run: Run, series: Series) -> Any:
+            return series, run.marked
+
         def is_kept(run: Run, series: Series) -> bool:
-            kept = self._cache.get(key(run, series), series)
+            kept = self._cache.get(key(run, series), version(run, series))
             if kept is not None:
                 found[key(run, series)] = kept
             return kept is not None
@@ -262,8 +277,9 @@ class Logs:
             tags = {series.tag for _, each in batch for series in each}
             firsts = {s.first for _, each in batch for s in each if s.first is not None}
             # A first step is there once more for each restart; the first is wanted.
-            counts = {_ALL: firsts | tags} if all_steps else {_ALL: firsts, 1: tags}
-            return _merged([self._tensors(names, t, n) for n, t in counts.items() if t])
+            every = firsts | {schema.FILE_TAG}
+            counts = {_ALL: every | tags} if all_steps else {_ALL: every, 1: tags}
+            return _merged([self._tensors(names, t, n) for n, t in counts.items()])
 
         batches = list(_batches(missing, all_steps))
         kept = self._kept if all_steps else None
@@ -271,10 +287,13 @@ class Logs:
         with futures.ThreadPoolExecutor(1) as ahead:
             for batch, data in zip(batches, ahead.map(read, batches), strict=True):
                 for run, each in batch:
+                    of_run = data.get(run.run, {})
+                    counted = listing.counted(_marks(of_run)[0])
                     for series in each:
-                        chunks = chunks_of(series, data.get(run.run, {}), kept)
+                        n = counted.get(series.tag, 0)
+                        chunks = chunks_of(series, of_run, kept, n)
                         found[key(run, series)] = chunks
-                        self._cache.put(key(run, series), series, chunks)
+                        self._cache.put(key(run, series), version(run, series), chunks)
         return [
             (run, [(series, found[key(run, series)]) for series in each])
             for run, each in chosen
@@ -305,6 +324,25 @@ def _by_columns(
     for one in read:
         groups.setdefault(one[0].columns, []).append(one)
     return groups.values()
+
+
+def _marks(
+    data: Mapping[str, Any],
+) -> tuple[list[files.Opened | files.Closed], int]:
+    """Returns what files say of themselves, of data by tag, and how many cannot."""
+    marks, broken = [], 0
+    for datum in data.get(schema.FILE_TAG, ()):
+        try:
+            marks.append(files.unseal_mark(np.ravel(datum.numpy)[0]))
+        except (IndexError, TypeError, ValueError):
+            broken += 1
+    return marks, broken
+
+
+def _halves(names: Collection[str]) -> list[list[str]]:
+    ordered = sorted(names)
+    middle = len(ordered) // 2
+    return [ordered[:middle], ordered[middle:]]
 
 
 def _merged(replies: list[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:

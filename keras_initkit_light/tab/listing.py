@@ -63,6 +63,8 @@ class Run:
         unclosed: Why the run may hold less than was recorded, if its last file was not
             closed; else empty.
         stamp: `stamp_of` its tags.
+        tags: All tags, readable or not.
+        marked: Another value as soon as one more file was opened or closed.
     """
 
     run: str
@@ -71,6 +73,8 @@ class Run:
     notes: list[str] = dataclasses.field(default_factory=list)
     unclosed: str = ""
     stamp: str = ""
+    tags: frozenset[str] = frozenset()
+    marked: tuple[int, float] | None = None
 
     @property
     def time(self) -> float | None:
@@ -95,7 +99,10 @@ def stamp_of(tags: Mapping[Any, Any]) -> str:
 
 def parse_run(name: str, tags: Mapping[str, Any]) -> Run:
     """Returns what a run holds, from what TensorBoard lists of its tags."""
-    run = Run(name, stamp=stamp_of(tags))
+    run = Run(name, stamp=stamp_of(tags), tags=frozenset(tags))
+    if schema.FILE_TAG in tags:
+        mark = tags[schema.FILE_TAG]
+        run.marked = mark.max_step, mark.max_wall_time
     for tag, listed in sorted(tags.items()):
         if tag.endswith(schema.FIRST_SUFFIX):
             continue
@@ -121,10 +128,16 @@ def parse_run(name: str, tags: Mapping[str, Any]) -> Run:
 
 
 def tell_ends(run: Run, marks: Sequence[files.Opened | files.Closed]) -> None:
-    """Notes which files of a run were not closed, from what they say of themselves.
+    """Notes which files of a run were not closed, and which tags they have lost.
 
-    TensorBoard's readers end at the first damage in a file, and hand out no more of it.
+    TensorBoard's readers end at the first damage in a file, and hand out no more of it;
+    the one in Rust verifies no checksums, so that damage may also hide a tag.
     """
+    run.notes += [
+        f"{tag}: lost, with {count} steps or texts"
+        for tag, count in counted(marks).items()
+        if tag not in run.tags
+    ]
     opened = sorted(mark.file for mark in marks if isinstance(mark, files.Opened))
     closed = {mark.file for mark in marks if isinstance(mark, files.Closed)}
     if not opened:
@@ -139,6 +152,23 @@ def tell_ends(run: Run, marks: Sequence[files.Opened | files.Closed]) -> None:
             for file in opened[:-1]
             if file not in closed
         ]
+
+
+def counted(marks: Sequence[files.Opened | files.Closed]) -> dict[str, int]:
+    """Returns how many steps each series has in the newest file that has some of it.
+
+    Files are asked from the newest back to one that was not closed, which may have
+    more; the same goes for texts.
+    """
+    closed = {
+        mark.file: mark.counts for mark in marks if isinstance(mark, files.Closed)
+    }
+    counts: dict[str, int] = {}
+    file = max((mark.file for mark in marks), default=0)
+    while file in closed:
+        counts = {**closed[file], **counts}
+        file -= 1
+    return counts
 
 
 def _series(tag: str, described: Described, tags: Mapping[str, Any]) -> Series:

@@ -59,7 +59,7 @@ class Chunks(NamedTuple):
     Attributes:
         whole: The chunks.
         broken: How many chunks cannot be read.
-        lost: How many steps are between the chunks that no chunk holds.
+        lost: How many steps between and behind the chunks no chunk holds.
     """
 
     whole: list[packing.Chunk]
@@ -206,7 +206,10 @@ def _own_steps(chunks: Sequence[packing.Chunk]) -> list[tuple[int, ...]]:
 
 
 def chunks_of(
-    series: Series, data: Mapping[str, Any], kept: int | None = None
+    series: Series,
+    data: Mapping[str, Any],
+    kept: int | None = None,
+    counted: int = 0,
 ) -> Chunks:
     """Returns the chunks of a series, of what was read under its tags.
 
@@ -215,6 +218,7 @@ def chunks_of(
         data: `{tag: data}` of the provider.
         kept: How many chunks the provider keeps at most; with fewer, none is sampled
             away, and what is not there is lost. `None` where that cannot be told.
+        counted: How many steps the newest file with some of it has, if it says so.
     """
     first = data.get(series.first or "", ())
     rest = _in_order(data.get(series.tag, ()))
@@ -224,17 +228,21 @@ def chunks_of(
     if series.first is not None and sampled_away:
         stored = [(series.first, datum) for datum in first[:1]] + stored
     whole: list[packing.Chunk] = []
-    broken = 0
+    broken = 0 if rest else 1  # a series that is listed has one
     for tag, datum in stored:
         try:
             whole.append(_unpacked(tag, datum.numpy, series.shape))
         except ValueError:
             broken += 1
-    is_sampled = kept is None or len(rest) >= kept > 0
-    return Chunks(whole, broken, 0 if is_sampled or broken else _lost(whole))
+    if broken:
+        return Chunks(whole, broken)
+    lost = max(0, counted - whole[-1].ahead - len(whole[-1].steps))
+    if kept is not None and (kept == 0 or len(rest) < kept):  # nothing sampled away
+        lost += _lost_between(whole)
+    return Chunks(whole, broken, lost)
 
 
-def _lost(chunks: Iterable[packing.Chunk]) -> int:
+def _lost_between(chunks: Iterable[packing.Chunk]) -> int:
     """Counts the steps that chunks of whole files should have ahead of them."""
     lost = there = 0
     for chunk in chunks:

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import functools
 import os
+import shutil
 
 import numpy as np
 from tensorboard import context
@@ -77,33 +78,45 @@ class Tab(Log):
     def is_told(self):
         kept = plugin.KEPT_CHUNKS
         with tab_readers.python_provider(self.directory, kept) as provider:
-            return is_told_by_tab(provider, self.complete)
+            return Shown(provider).is_told(".", self.complete)
 
 
-def is_told_by_tab(provider, complete, run="."):
-    """Asks for a run and its values, as the page does."""
-    where = argparse.Namespace(data_provider=provider)
-    kept = plugin.KEPT_CHUNKS
-    tab = plugin.InitKitPlugin(where, kept)
-    logs = tab_data.Logs(provider, context.RequestContext(), "", Cache(), kept)
-    listed = [one for one in tab.index_impl(logs)["runs"] if one["run"] == run]
-    if not listed:
-        return True  # none that looks whole
-    notes = [*listed[0]["notes"], listed[0]["unclosed"]]
-    whole = True
-    for signal in written.SIGNALS:
-        some = Sampling(400)
-        parts = tab.statistic_impl(logs, "statistics", signal, "rms", [run], some)
-        notes += [note for run, _ in parts for note in run.notes]
-        series = complete.signal(signal)
-        steps = [step for _, found in parts for part in found for step in part.steps]
-        whole = whole and steps == series.steps.tolist()
-        for _, found in parts:
+class Shown:
+    """What the tab shows of all runs, asked for as its page does: all at once."""
+
+    def __init__(self, provider):
+        where = argparse.Namespace(data_provider=provider)
+        kept = plugin.KEPT_CHUNKS
+        tab = plugin.InitKitPlugin(where, kept)
+        logs = tab_data.Logs(provider, context.RequestContext(), "", Cache(), kept)
+        self._index = {one["run"]: one for one in tab.index_impl(logs)["runs"]}
+        self._parts = {
+            signal: {
+                run.run: (run.notes, parts)
+                for run, parts in tab.statistic_impl(
+                    logs, "statistics", signal, "rms", [*self._index], Sampling(400)
+                )
+            }
+            for signal in written.SIGNALS
+        }
+
+    def is_told(self, run, complete):
+        """Whether a run is shown whole, or what is missing is told."""
+        if run not in self._index:
+            return True  # none that looks whole
+        notes = [*self._index[run]["notes"], self._index[run]["unclosed"]]
+        whole = True
+        for signal, parts in self._parts.items():
+            told, found = parts.get(run, ([], []))
+            notes += told
+            series = complete.signal(signal)
             for part in found:
                 at = np.searchsorted(series.steps, part.steps)
                 expected = series.statistic("rms")[at]
                 assert np.array_equal(expected, part.values), "other values"
-    return whole or any(notes)
+            steps = [step for part in found for step in part.steps]
+            whole = whole and steps == series.steps.tolist()
+        return whole or any(notes)
 
 
 class Json:
@@ -202,7 +215,7 @@ def outcome(is_told, refusals, is_whole):
 
 
 # So many runs are in the directory of one server of TensorBoard's.
-RUNS_AT_ONCE = 20
+RUNS_AT_ONCE = 200
 
 
 def trials_in_rust(directory, count, rng):
@@ -219,8 +232,11 @@ def trials_in_rust(directory, count, rng):
             (at_once / run).mkdir(parents=True)
             (at_once / run / os.path.basename(log.path)).write_bytes(changed[run])
         with tab_readers.rust_provider(at_once, plugin.KEPT_CHUNKS) as provider:
+            shown = functools.cache(functools.partial(Shown, provider))
             for run, content in changed.items():
-                told = functools.partial(
-                    is_told_by_tab, provider, log.complete, run=run
-                )
-                yield outcome(told, (), content == whole)
+
+                def is_told(run=run, shown=shown):
+                    return shown().is_told(run, log.complete)
+
+                yield outcome(is_told, (), content == whole)
+        shutil.rmtree(at_once)

@@ -12,6 +12,7 @@ import pytest
 import tab_logs as logs
 from tab_readers import ROOT, Tab, python_provider
 from tensorboard import context
+from tensorboard.compat.proto import event_pb2
 
 from keras_initkit import schema
 from keras_initkit.recording import RunRecord
@@ -283,10 +284,11 @@ def test_a_chunk_that_is_lost_is_told_unless_it_may_be_sampled_away(tmp_path):
         run.step(step)
     run.close()
     (file,) = tmp_path.glob("*tfevents*")
-    written = bytearray(file.read_bytes())
-    at = written.index(b"initkit/activation", len(written) // 2)
-    written[at + 10] ^= 1  # in its tag: nothing finds it
-    file.write_bytes(reframed(bytes(written)))
+
+    def lose_one(chunks):
+        chunks[len(chunks) // 2].tag += "s"  # nothing finds it
+
+    change_chunks(file, "initkit/activation", lose_one)
     with python_provider(tmp_path, 100) as provider:
         for kept, told in ((100, True), (0, True), (3, False), (None, False)):
             where = (provider, context.RequestContext(), "", Cache())
@@ -296,16 +298,67 @@ def test_a_chunk_that_is_lost_is_told_unless_it_may_be_sampled_away(tmp_path):
             assert any("steps that are lost" in note for note in runs[0].notes) == told
 
 
-def reframed(data):
-    """Gives each frame the checksum that its content has."""
-    at, parts = 0, []
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 8], "little")
-        content = data[at + 12 : at + 12 + size]
-        checksum = frames.masked_checksum(content).to_bytes(4, "little")
-        parts += [data[at : at + 12], content, checksum]
-        at += 16 + size
-    return b"".join(parts)
+def of_another_plugin(chunks):
+    chunks[0].metadata.plugin_data.plugin_name = "inutkit"
+
+
+def under_another_tag(chunks):
+    chunks[-1].tag += "s"
+
+
+def of_another_shape(chunks):
+    chunks[-1].tensor.tensor_shape.dim[0].size += 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (of_another_plugin, "lost, with 40 steps or texts"),
+        (under_another_tag, "7 steps that are lost"),
+        (of_another_shape, "1 chunks that cannot be read"),
+    ],
+)
+def test_damage_that_readers_do_not_see_is_told_and_costs_no_other_run(
+    tmp_path, reader, damage, told
+):
+    for name in ("damaged", "whole"):
+        logs.write_run(tmp_path / name, range(40))
+    (file,) = (tmp_path / "damaged").glob("*tfevents*")
+    change_chunks(file, "initkit/activation", damage)
+    with reader(tmp_path, 100) as provider:
+        tab = Tab(provider)
+        index = tab.json("/index")
+        where = (provider, context.RequestContext(), "", Cache())
+        runs = data.Logs(*where, 100)
+        found = tab.values("/statistic", signal="activation", column="rms")
+        read = runs.statistic(
+            runs.runs(), "statistics", "activation", "rms", Sampling(400)
+        )
+    notes = [note for run, _ in read for note in run.notes]
+    notes += run_of(index, "damaged")["notes"]
+    assert notes == [f"initkit/activation: {told}"]
+    assert run_of(index, "whole")["notes"] == []
+    ((_, steps, _),) = found["whole"]
+    assert steps == [*range(40)]
+
+
+def change_chunks(file, tag, change):
+    """Changes chunks of a series in an event file, whose checksums then are right."""
+    read = [
+        event_pb2.Event.FromString(frame.content)
+        for frame in frames.frames(file.read_bytes())
+    ]
+    change([one for event in read for one in event.summary.value if one.tag == tag])
+    file.write_bytes(b"".join(framed(event.SerializeToString()) for event in read))
+
+
+def framed(content):
+    """Returns a content as a frame of an event file."""
+    size = len(content).to_bytes(8, "little")
+    checksums = (
+        frames.masked_checksum(part).to_bytes(4, "little") for part in (size, content)
+    )
+    return size + next(checksums) + content + next(checksums)
 
 
 def test_what_was_not_closed_is_told(tab):
