@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_initkit import initializers as initializers_room
-from keras_initkit import models
+from keras_initkit import models, schedules
 from keras_initkit.arguments import check_bool, check_count, check_function, naming
 from keras_initkit.experiments import grid as grid_room
 from keras_initkit.experiments import jobs, resuming, shown
@@ -29,7 +29,6 @@ from keras_initkit.experiments.sweep import CallbackFactory, Cell, Sweep
 from keras_initkit.experiments.threads import threads_here
 from keras_initkit.recording.log import storage
 from keras_initkit.report import live_table
-from keras_initkit.schedules import as_schedule
 from keras_initkit.structure.needs import check_backend
 
 _PACKAGE = __name__.partition(".")[0]
@@ -47,7 +46,7 @@ def compare(
     n_jobs: int | None = None,
     engine: str | None = None,
     batch_size: int | None = None,
-    every: int = 10,
+    every: int | schedules.Function = 10,
     callback_factory: CallbackFactory | None = None,
     on_result: Callable[[RunResult], None] | None = None,
     fresh: bool = False,
@@ -104,7 +103,9 @@ def compare(
             `tf.config.threading.set_intra_op_parallelism_threads(1)` first.
         batch_size: Examples a step. Defaults to the reference model's own, and to 32
             for a function.
-        every: Monitor every so many optimizer iterations, the first included.
+        every: Monitor every so many optimizer iterations, the first included, or a
+            schedule, as `SignalMonitor` takes it; one that goes to other processes must
+            be picklable.
         callback_factory: Function that is called with the initializer's label and the
             seed of each run, before it trains, and returns a list of Keras callbacks
             for its `fit`: new ones, since callbacks remember. It is called in the
@@ -352,7 +353,7 @@ def _check(
     ):
         if function is not None:
             check_function(name, function, of)
-    as_schedule(every)
+    schedules.as_schedule(every)
     check_bool("fresh", fresh)
     if progress is not None:
         check_bool("progress", progress)

@@ -99,10 +99,11 @@ def _sender(
         data = as_arrays(sweep.data)
     except Exception as error:  # what cannot be pickled raises what it likes
         raise ValueError(
-            "`build_model`, `data` and `callback_factory` must be picklable where runs "
-            "go to other processes; what cannot be, such as an open file, is to be "
-            f"made inside them. Received: build_model={sweep.build_model!r}, "
-            f"callback_factory={sweep.callback_factory!r} ({error})"
+            "`build_model`, `data`, `every` and `callback_factory` must be picklable "
+            "where runs go to other processes; what cannot be, such as an open file, "
+            f"is to be made inside them. Received: build_model={sweep.build_model!r}, "
+            f"every={sweep.every!r}, callback_factory={sweep.callback_factory!r} "
+            f"({error})"
         ) from error
     shared = engine.share((packed, data))
     parent = os.getpid() if engine.watched else None

@@ -75,19 +75,21 @@ def _shared_parts(sweep: Sweep, threads: int) -> tuple[dict[str, str], tuple[str
     source = fingerprint(sweep.build_model, sweep.callback_factory)
     data = sweep.data
     arrays = fingerprint(data.x_train, data.y_train, data.x_test, data.y_test)
-    settings = key.settings(
-        epochs=sweep.epochs,
-        batch_size=sweep.batch_size,
-        every=sweep.every,
-        threads=threads,
+    settings = fingerprint(
+        key.settings(
+            epochs=sweep.epochs,
+            batch_size=sweep.batch_size,
+            every=sweep.every,
+            threads=threads,
+        )
     )
     parts = {
         "source": source.digest,
         "data": arrays.digest,
-        "settings": fingerprint(settings).digest,
+        "settings": settings.digest,
         "versions": fingerprint(key.versions(source.packages)).digest,
     }
-    return parts, source.unseen
+    return parts, (*source.unseen, *settings.unseen)
 
 
 def _own_parts(cell: Cell) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit import diagnosis
+from keras_initkit import diagnosis, schedules
 from keras_initkit.experiments import building
 from keras_initkit.experiments.batches import ShuffledBatches
 from keras_initkit.experiments.data import Data
@@ -49,7 +49,7 @@ def train_run(
     epochs: int,
     batch_size: int,
     log_dir: str | os.PathLike[str] | None = None,
-    every: int = 10,
+    every: int | schedules.Function = 10,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     hyperparameters: Mapping[str, hparams.HParamValue] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -77,7 +77,8 @@ def train_run(
         epochs: Passes over the training set.
         batch_size: Examples an iteration.
         log_dir: Directory of this run; nothing is written if `None`.
-        every: Monitor every so many optimizer iterations, the first included.
+        every: Monitor every so many optimizer iterations, the first included, or a
+            schedule, as `SignalMonitor` takes it.
         callbacks: More Keras callbacks.
         hyperparameters: More entries for the HParams dashboard.
         options: More arguments of `build_model`.

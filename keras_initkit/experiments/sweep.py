@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_initkit import schedules
 from keras_initkit.experiments import building
 from keras_initkit.experiments.data import Data
 from keras_initkit.experiments.grid import point_name, row_name
@@ -62,7 +63,7 @@ class Sweep:
         data: What is trained and tested on.
         epochs: Passes over the training set.
         batch_size: Examples a step.
-        every: Monitor every so many steps.
+        every: Monitor every so many steps, or a schedule.
         callback_factory: Gives the callbacks of a run.
         hyperparameters: More entries for the HParams dashboard.
         token: A file by which other processes know whether they see the directories of
@@ -73,7 +74,7 @@ class Sweep:
     data: Data
     epochs: int
     batch_size: int
-    every: int
+    every: int | schedules.Function
     callback_factory: CallbackFactory | None
     hyperparameters: Mapping[str, Any]
     token: pathlib.Path | None = None

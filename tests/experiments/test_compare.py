@@ -243,6 +243,18 @@ def test_callback_factory_gives_each_run_callbacks_of_its_own(n_jobs):
     ]
 
 
+@pytest.mark.parametrize("every", [kik.schedules.first(2), lambda step: step < 2])
+def test_every_may_be_a_schedule(every, tmp_path):
+    def run():
+        return kik.compare(
+            "xor_mlp", "xor", ["he"], seeds=1, epochs=9, every=every, log_dir=tmp_path
+        )
+
+    first, again = run(), run()
+    assert first.runs[0].record.signal("weight").steps.tolist() == [0, 1]
+    assert (first.kept, again.kept) == (0, 1)
+
+
 @pytest.mark.parametrize("made", [keras.callbacks.Callback(), None, [print], {"a": 1}])
 def test_callback_factory_must_give_a_list_of_callbacks(made):
     with pytest.raises(ValueError, match="`callback_factory` must return a list of"):
@@ -257,7 +269,7 @@ def test_callback_factory_must_go_to_processes():
         return [lock]
 
     message = (
-        "`build_model`, `data` and `callback_factory` must be picklable where runs go "
+        "`build_model`, `data`, `every` and `callback_factory` must be picklable where "
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         kik.compare("xor_mlp", "xor", ["he"], n_jobs=2, callback_factory=callbacks)

@@ -283,6 +283,8 @@ def cell_of(**changed):
         ("settings", {"epochs": 2}),
         ("settings", {"batch_size": 5}),
         ("settings", {"every": 9}),
+        ("settings", {"every": kik.schedules.every(10)}),
+        ("settings", {"every": lambda step: step == 3}),
         ("settings", {"threads": 2}),
         ("initializer", {"cell": cell_of(initializer="zeros")}),
         ("initializer", {"cell": cell_of(start="lsuv")}),

@@ -1,11 +1,13 @@
 """What grows while a process trains for long, or many models."""
 
+import contextlib
 import ctypes
 import gc
 import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import keras
@@ -24,7 +26,7 @@ def memory():
 
 
 class Steps:
-    """A run that steps are added to."""
+    """A run that steps are added to, without a training."""
 
     def __init__(self, log_dir):
         self.writer, self.record, self.done = RunWriter(log_dir), RunRecord(), 0
@@ -37,20 +39,93 @@ class Steps:
         self.done += count
         return time.process_time() - began
 
+    def close(self):
+        self.writer.close()
 
-def slowness(run, directory):
+
+X = np.random.default_rng(0).standard_normal((8000, 8)).astype(np.float32)
+
+
+def small_model():
+    layers = [keras.layers.Dense(16, "relu"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.layers.Input((8,)), *layers])
+    model.compile("sgd", "mse")
+    return model
+
+
+class Training(keras.callbacks.Callback):
+    """A watched `fit` of a small model, in a thread that trains when it is told to."""
+
+    def __init__(self, log_dir):
+        super().__init__()
+        self._left, self._ends = 0, False
+        self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
+        monitor = kik.SignalMonitor(log_dir, every=1)
+        self._thread = threading.Thread(target=self._fit, args=[monitor])
+        self._thread.start()
+
+    def add(self, count):
+        """Trains so many steps; returns the seconds of CPU that they took."""
+        self._left = count
+        began = time.process_time()
+        self._go.release()
+        self._done.acquire()
+        return time.process_time() - began
+
+    def close(self):
+        self._ends = True
+        self._go.release()
+        self._thread.join()
+
+    def _fit(self, monitor):
+        self._go.acquire()
+        small_model().fit(
+            X, X[:, 0], 8, epochs=10**6, verbose=0, callbacks=[monitor, self]
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._left -= 1
+        if not self._left:
+            self._done.release()
+            self._go.acquire()
+        self.model.stop_training = self._ends
+
+
+def slowness(run, begin, pairs=10):
     """Returns what the next steps of a run cost, over the second 1,000 of new ones.
 
     The steps are added in turn, ten and ten: what else runs on the machine slows both.
+
+    Args:
+        run: The run.
+        begin: Function that begins a new one.
+        pairs: How many new ones.
     """
     seconds = np.zeros(2)
-    for number in range(10):
-        new = Steps(directory / f"new_{number}")
-        new.add(1000)
-        for _ in range(100):
-            seconds += run.add(10), new.add(10)
-        new.writer.close()
+    for _ in range(pairs):
+        with contextlib.closing(begin()) as new:
+            new.add(1000)
+            for _ in range(100):
+                seconds += run.add(10), new.add(10)
     return seconds[0] / seconds[1]
+
+
+def long_run(begin):
+    """What does not hold of 100,000 steps of a run, the last 10,000 beside new ones."""
+    with contextlib.closing(begin()) as run:
+        run.add(10_000)
+        before = memory()
+        run.add(80_000)
+        grown = (memory() - before) / 1e6
+        slower = slowness(run, begin)
+    told = f"{grown:.1f} MB more, the last 1,000 × {slower:.3f}"
+    print(told, file=sys.stderr)
+    return "" if grown <= 20 and slower <= 1.05 else told
+
+
+def beginning(kind, directory):
+    """Returns a function that begins runs, each in a directory of its own."""
+    return lambda: kind(tempfile.mkdtemp(dir=directory))
 
 
 @fault(
@@ -61,29 +136,23 @@ def slowness(run, directory):
     short=0,
 )
 def long_runs(directory, count, rng):
-    for number in range(count):
-        run = Steps(directory / str(number))
-        run.add(10_000)
-        before = memory()
-        run.add(80_000)
-        slower = slowness(run, directory)
-        grown = (memory() - before) / 1e6
-        run.writer.close()
-        held = grown <= 20 and slower <= 1.05
-        yield "" if held else f"{grown:.1f} MB more, the last 1,000 × {slower:.2f}"
+    for _ in range(count):
+        yield long_run(beginning(Steps, directory))
 
 
-X = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
+@fault("100,000 monitored steps of a `fit`", "as of 100,000 steps", full=1, short=0)
+def long_fits(directory, count, rng):
+    for _ in range(count):
+        yield long_run(beginning(Training, directory))
 
 
 def fit(watched):
     """Builds, compiles and trains a model, and lets go of it."""
-    layers = [keras.layers.Dense(16, "relu"), keras.layers.Dense(1)]
-    model = keras.Sequential([keras.layers.Input((8,)), *layers])
-    model.compile("sgd", "mse")
+    model = small_model()
     with tempfile.TemporaryDirectory() as log_dir:
         callbacks = [kik.SignalMonitor(log_dir, every=1)] if watched else []
-        model.fit(X, X[:, 0], 16, verbose=0, callbacks=callbacks)
+        x = X[:64]
+        model.fit(x, x[:, 0], 16, verbose=0, callbacks=callbacks)
 
 
 def print_growth(watched, fits):
