@@ -2,11 +2,12 @@
 
 import contextlib
 import difflib
+import inspect
 import math
 import numbers
 import operator
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,13 +55,31 @@ def check_bool(name: str, value: Any) -> None:
         )
 
 
-def check_function(name: str, value: Any, of: str) -> None:
-    """Raises `TypeError` unless `value` is a function, of what is said."""
+def check_function(name: str, value: Any, of: str, count: int = 1) -> None:
+    """Raises `TypeError` unless `value` is a function of `count` things, named `of`."""
     if not callable(value):
         raise TypeError(
             f"`{name}` must be a function of {of}. "
             f"Received: {name}={reprlib.repr(value)} of type {type(value).__name__}."
         )
+    if not takes(value, count):
+        raise TypeError(
+            f"`{name}` must be a function of {of}. Received: {name}="
+            f"{reprlib.repr(value)}, which takes {inspect.signature(value)}."
+        )
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function can be called with so many values, as far as it tells."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of some that are built in
+        return True
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
 
 
 def check_examples(name: str, value: Any) -> None:

@@ -11,6 +11,8 @@ import math
 import numbers
 from collections.abc import Callable
 
+from keras_initkit.arguments import check_function
+
 __all__ = ["Schedule", "every", "first", "log_spaced"]
 
 Function = Callable[[int], bool]
@@ -85,9 +87,13 @@ def as_schedule(value: "int | Function", argument: str = "every") -> Function:
         argument: As what it was given.
 
     Raises:
+        TypeError: If it is a function of something else.
         ValueError: If it is neither.
     """
-    return value if callable(value) else _Every(_positive(argument, value))
+    if not callable(value):
+        return _Every(_positive(argument, value))
+    check_function(argument, value, "an iteration")
+    return value
 
 
 def _positive(name: str, n: int) -> int:

@@ -56,9 +56,9 @@ ODD = (
     {1: 2},
     object(),
     object,
-    len,
+    repr,
     lambda: None,
-    lambda *_: 1 / 0,
+    lambda *_: 1 / 0,  # what a function of the user's raises
     np.array(3),
     np.arange(3),
     np.array("x"),
@@ -236,6 +236,15 @@ def test_arguments_are_taken_or_refused_by_name(name, tmp_path, monkeypatch):
     function, known = FACE[name]
     rng = np.random.default_rng(0)
     judge(lambda: draw(function, known, rng), function, 300)
+
+
+@pytest.mark.parametrize(
+    "argument", ["every", "histograms", "on_finding", "layers", "exclude"]
+)
+@pytest.mark.parametrize("function", [lambda: True, lambda one, other: True])
+def test_functions_of_other_things_are_refused(argument, function):
+    with pytest.raises(TypeError, match=f"`{argument}` must be"):
+        kik.SignalMonitor(**{argument: function})
 
 
 def judge_of_models(name, trials, seed):

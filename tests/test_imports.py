@@ -16,7 +16,7 @@ LIGHT = PACKAGE.with_name("keras_initkit_light")
 LEVELS = {
     "schema": 0,  # declared in keras_initkit_light, a name of this package
     "arguments": 0,
-    "schedules": 0,
+    "schedules": 1,
     "structure": 1,
     "theory": 2,
     "stats": 2,

@@ -91,12 +91,13 @@ def checked_histograms(histograms):
     """Returns a schedule of iterations, or a number of monitored steps, 0 for never.
 
     Raises:
+        TypeError: If it is a function of something else.
         ValueError: If it is neither.
     """
     if isinstance(histograms, bool):
         return HISTOGRAM_EVERY if histograms else 0
     if callable(histograms):
-        return histograms
+        return schedules.as_schedule(histograms, "histograms")
     if not isinstance(histograms, int) or histograms < 1:
         raise ValueError(
             "`histograms` must be a bool, a positive number of monitored steps, or a "

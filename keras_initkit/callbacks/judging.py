@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_initkit import diagnosis
+from keras_initkit.arguments import check_function
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +64,14 @@ class Judge:
 
     Raises:
         ValueError: If one of them is not as said.
+        TypeError: If `rules` is of another kind, or `on_finding` takes something else.
     """
 
     def __init__(self, rules="default", on_finding="warn", severity="warning"):
         self._rules = _asked(rules)
-        if not callable(on_finding) and on_finding not in _ACTIONS:
+        if callable(on_finding):
+            check_function("on_finding", on_finding, "a finding")
+        elif on_finding not in _ACTIONS:
             raise ValueError(
                 f"`on_finding` must be a function of a finding or one of {_ACTIONS}. "
                 f"Received: on_finding={on_finding!r}"

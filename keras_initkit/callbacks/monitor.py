@@ -146,7 +146,7 @@ class SignalMonitor(keras.callbacks.Callback):
             `rules`, `on_finding`, `severity` or `detail` is not as said, or Keras runs
             on another backend than TensorFlow.
         TypeError: If `log_dir`, `signals`, `layers`, `exclude`, `rules`, `evaluate` or
-            `detail` is of another kind.
+            `detail` is of another kind, or a function takes other arguments.
     """
 
     def __init__(

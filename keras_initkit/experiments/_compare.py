@@ -347,12 +347,11 @@ def _check(
     for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
         if value is not None:
             check_count(name, value)
-    for name, function, of in (
-        ("callback_factory", callback_factory, "a label and a seed"),
-        ("on_result", on_result, "a result"),
-    ):
-        if function is not None:
-            check_function(name, function, of)
+    if callback_factory is not None:
+        of = "a label and a seed"
+        check_function("callback_factory", callback_factory, of, 2)
+    if on_result is not None:
+        check_function("on_result", on_result, "a result")
     schedules.as_schedule(every)
     check_bool("fresh", fresh)
     if progress is not None:

@@ -159,7 +159,7 @@ def metainit(
     check_finite("momentum", momentum)
     check_positive("epsilon", epsilon)
     if loss is not None:
-        check_function("loss", loss, "targets and outputs")
+        check_function("loss", loss, "targets and outputs", 2)
     check_examples("x", x)
     if y is not None:
         check_examples("y", y)

@@ -5,7 +5,7 @@ import re
 
 import keras
 
-from keras_initkit.arguments import naming
+from keras_initkit.arguments import naming, takes
 from keras_initkit.structure import keras_private
 
 
@@ -72,13 +72,19 @@ def listed(argument, selectors):
     several = isinstance(selectors, list | tuple | set | frozenset)
     selectors = list(selectors) if several else [selectors]
     for selector in selectors:
-        if not (isinstance(selector, str | re.Pattern) or callable(selector)):
+        if not _is_selector(selector):
             raise TypeError(
                 f"`{argument}` must be a name, shell pattern, compiled regular "
                 "expression, layer class, function of a layer, layer, or a list of "
                 f"these. Received: {selector!r}"
             )
     return selectors
+
+
+def _is_selector(selector):
+    if isinstance(selector, str | re.Pattern | type | keras.Layer):
+        return True
+    return callable(selector) and takes(selector, 1)
 
 
 def meant_by(selector, named):
