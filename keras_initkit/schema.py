@@ -38,6 +38,7 @@ from keras_initkit_light.format.schema import parse_tag as parse_tag
 from keras_initkit_light.format.schema import prediction_tag as prediction_tag
 from keras_initkit_light.format.schema import statistics_of as statistics_of
 from keras_initkit_light.format.schema import tag as tag
+from keras_initkit_light.format.schema import well_formed as well_formed
 
 __all__ = [
     "CARRIERS",
@@ -76,4 +77,5 @@ __all__ = [
     "prediction_tag",
     "statistics_of",
     "tag",
+    "well_formed",
 ]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from keras_initkit import schema
 
-names = st.text(st.characters(exclude_characters="\n"), min_size=1, max_size=20)
+# Lone halves of UTF-16 pairs among them.
+names = st.text(st.characters(), min_size=1, max_size=20)
 
 
 @given(
@@ -22,6 +23,15 @@ def test_tag_round_trip(signal, path, tensor, call, statistic):
     key = schema.TensorKey("/".join(path), tensor, call)
     tag = schema.tag(signal, key, statistic)
     assert schema.parse_tag(tag) == (signal, key, statistic)
+    tag.encode()  # as event files have it
+
+
+@given(st.lists(names, min_size=1, unique=True), st.lists(names, unique=True))
+def test_metrics_of_other_names_have_other_tags(some, others):
+    tags = schema.metrics_tag(some), schema.metrics_tag(others)
+    assert (tags[0] == tags[1]) == (some == others)
+    assert not tags[0].endswith(schema.FIRST_SUFFIX)
+    tags[0].encode()
 
 
 def test_parse_tag_of_another_tool_is_refused():

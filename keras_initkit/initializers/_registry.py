@@ -123,7 +123,8 @@ def seeded(identifier: Any, seed: int | None, path: str) -> Any:
 
 def derive_seed(seed, path):
     """Derives a 31-bit seed from an integer and a path, the same in every process."""
-    digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
+    named = f"{seed}:{path}".encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(named).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 

@@ -164,7 +164,9 @@ def _complete_or_not_at_all(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     path = storage.local(path, "path")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with partial.open(
+            "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as file:
             yield file
         partial.replace(path)
     finally:

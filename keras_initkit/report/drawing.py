@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_initkit import schema
 from keras_initkit.report.mean_std import margin_of_mean
 
 # An initializer looks the same in every picture. Colours of Okabe and Ito (yellow, too
@@ -129,6 +130,7 @@ def _take_literally(figure: Any) -> None:
     # Powers of ten beside logarithmic axes are formulas; names there are escaped.
     kept = {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
     for text in figure.findobj(Text):
+        text.set_text(schema.well_formed(text.get_text()))
         if id(text) not in kept:
             text.set_parse_math(False)
 
@@ -271,7 +273,7 @@ def label_layers(
     ticks = list(range(0, len(names), -(-len(names) // _MOST_NAMES) or 1))
     shared = shared_prefix(names)
     labels = (shortened(names[tick].removeprefix(shared)) for tick in ticks)
-    shown = [label.replace("$", r"\$") for label in labels]
+    shown = [schema.well_formed(label).replace("$", r"\$") for label in labels]
     if upright:
         axes.set_yticks(ticks, shown, fontsize=8)
         axes.set_ylabel(label)

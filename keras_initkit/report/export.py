@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from keras_initkit import schema
+
 
 def dataframe(
     rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None
@@ -20,7 +22,18 @@ def dataframe(
         raise ImportError(
             "`to_dataframe()` needs pandas: pip install 'keras-initkit[frame]'"
         ) from error
-    return pd.DataFrame(list(rows), columns=columns)
+    rows = list(rows)
+    try:
+        return pd.DataFrame(rows, columns=columns)
+    except UnicodeEncodeError:  # of a name; pandas 3 keeps strings as UTF-8
+        return pd.DataFrame([_well_formed(row) for row in rows], columns=columns)
+
+
+def _well_formed(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: schema.well_formed(value) if isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 def written(text: str, path: str | os.PathLike[str] | None) -> str:
@@ -28,5 +41,5 @@ def written(text: str, path: str | os.PathLike[str] | None) -> str:
     if path is not None:
         file = pathlib.Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
     return text

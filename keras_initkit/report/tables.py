@@ -7,6 +7,8 @@ from typing import Any
 import rich.console
 import rich.segment
 
+from keras_initkit import schema
+
 _WIDTH = 120  # columns where there is no terminal to ask
 
 
@@ -23,7 +25,7 @@ def to_text(renderable: Any, width: int | None = None) -> str:
     with console.capture() as captured:
         console.print(renderable)
     lines = captured.get().splitlines()
-    return "\n".join(line.rstrip() for line in lines)
+    return schema.well_formed("\n".join(line.rstrip() for line in lines))
 
 
 def to_html(renderable: Any, width: int = _WIDTH) -> str:
@@ -34,11 +36,12 @@ def to_html(renderable: Any, width: int = _WIDTH) -> str:
     """
     console = _console(width, record=True)
     console.print(_WithoutLinks(renderable))
-    return console.export_html(
+    text = console.export_html(
         inline_styles=True,
         code_format='<pre style="font-family:Menlo,Consolas,monospace;'
         'line-height:1.25;overflow-x:auto"><code>{code}</code></pre>',
     )
+    return schema.well_formed(text)
 
 
 def _console(width: int, **options: Any) -> rich.console.Console:

@@ -6,6 +6,7 @@ statistics there are is declared in `keras_initkit_light.stats`.
 
 import dataclasses
 import re
+import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
@@ -211,7 +212,8 @@ def prediction_tag(signal: str) -> str:
 def metrics_tag(names: Iterable[str], part: int = 0) -> str:
     """Returns the tag of the metrics of these names, after steps went back n times."""
     number = f"#{part}" if part else ""
-    return f"{METRICS_TAG}{number}/{','.join(names)}"
+    quoted = (urllib.parse.quote(name, "", errors="surrogatepass") for name in names)
+    return f"{METRICS_TAG}{number}/{','.join(quoted)}"
 
 
 # Name of the metric that tells what monitoring costs: the extra time of the monitored
@@ -236,15 +238,20 @@ FILE_TAG = f"{PLUGIN_NAME}/file"
 FIRST_SUFFIX = "@init"
 
 
-# The separators of the grammar, percent-encoded inside names.
-_QUOTED = {"%": "%25", ":": "%3A", "@": "%40"}
+# The separators of the grammar, and halves of UTF-16 pairs, which no file can hold:
+# inside names a percent sign and their code point stand for them.
+_TO_QUOTE = re.compile("[%:@\ud800-\udfff]")
+_QUOTED = re.compile("%(25|3A|40|D[89A-F][0-9A-F]{2})")
 
 
 def _quote(name: str) -> str:
-    return "".join(_QUOTED.get(char, char) for char in name)
+    return _TO_QUOTE.sub(lambda found: f"%{ord(found[0]):02X}", name)
 
 
 def _unquote(name: str) -> str:
-    for char, code in reversed(_QUOTED.items()):
-        name = name.replace(code, char)
-    return name
+    return _QUOTED.sub(lambda found: chr(int(found[1], 16)), name)
+
+
+def well_formed(text: str) -> str:
+    """Returns a text whose lone halves of UTF-16 pairs are escaped: no file has one."""
+    return text.encode("utf-8", "backslashreplace").decode()

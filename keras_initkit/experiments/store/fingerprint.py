@@ -79,8 +79,9 @@ class _Walk:
 
     def put(self, *words: Any) -> None:
         for word in words:
-            data = word if isinstance(word, bytes) else str(word).encode()
-            self.hash.update(len(data).to_bytes(8, "little") + data)
+            if not isinstance(word, bytes):
+                word = str(word).encode("utf-8", "surrogatepass")
+            self.hash.update(len(word).to_bytes(8, "little") + word)
 
     def add(self, one: Any) -> None:
         if isinstance(one, _PLAIN):

@@ -292,7 +292,7 @@ def histogram(
 
 def markdown(tag: str, content: str) -> summary_pb2.Summary.Value:
     """A text for the Text dashboard."""
-    return text_summary.text_pb(tag, content).value[0]
+    return text_summary.text_pb(tag, schema.well_formed(content)).value[0]
 
 
 def layout(content: layout_pb2.Layout) -> summary_pb2.Summary.Value:

@@ -122,7 +122,10 @@ class RunWriter:
         described = Described(METRICS, "", ("metrics",), names)
         self._matrices.add(tag, step, numbers, lambda: described)
         if names not in self._metrics:
-            shown = {f"metrics/{name}": _about_metric(name) for name in names}
+            shown = {
+                f"metrics/{schema.well_formed(name)}": _about_metric(name)
+                for name in names
+            }
             self._metrics[names] = events.Scalars(shown)
         self._stock.write_scalars(step, self._metrics[names], numbers[0])
 

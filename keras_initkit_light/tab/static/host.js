@@ -92,10 +92,15 @@ export function readHash() {
   return found;
 }
 
+/** A text that URLs can hold: halves of UTF-16 pairs cannot stand alone in one. */
+function wellFormed(value) {
+  return String(value).replace(/\p{Surrogate}/gu, '\ufffd');
+}
+
 /** Puts the tab's state into the URL, so that it can be sent to somebody. */
 export function writeHash(values) {
   const ours = Object.entries(values)
-    .map(([key, value]) => `&${PREFIX}${key}=${encodeURIComponent(value)}`)
+    .map(([key, value]) => `&${PREFIX}${key}=${encodeURIComponent(wellFormed(value))}`)
     .join('');
   const [tab, ...rest] = AROUND.location.hash.replace(/^#/, '').split('&');
   if (tab !== 'initkit' && AROUND !== window) return; // another tab is in front

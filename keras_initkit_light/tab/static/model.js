@@ -3,11 +3,11 @@
 
 import { commonPrefix } from './format.js';
 
-const QUOTED = { '%3A': ':', '%40': '@', '%25': '%' };
-
 /** The label of a tensor as people read it. */
 export function display(label) {
-  return label.replace(/%(3A|40|25)/g, (code) => QUOTED[code]);
+  return label.replace(/%(25|3A|40|D[89A-F][0-9A-F]{2})/g, (_, code) =>
+    String.fromCharCode(Number.parseInt(code, 16)),
+  );
 }
 
 /** The layer that a tensor's label begins with. */
