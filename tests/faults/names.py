@@ -6,6 +6,8 @@ import os
 import shutil
 import urllib.parse
 
+import numpy as np
+
 from keras_initkit import schema
 from keras_initkit.recording import RunRecord, RunWriter
 from tests.faults import written
@@ -31,20 +33,20 @@ PARTS = (
     "שלום مرحبا",
     "👩\u200d👩\u200d👧🏳️",
     "\u2028\ufeff\u0301\u0301",
-    "\ud800",
-    "\0",
     ":@#%",
     " ",
     "n" * 300,
 )
+# What no directory, or no link, can hold either.
+UNFIT = ("\ud800", "\udfff", "\0")
 VIEWS = ("profile", "heat", "findings", "compare", "time", "card")
 # What the page itself has none of.
 MADE = "main img, main script, main i, main b, .runs img, .runs script"
 
 
-def draw(rng):
+def draw(rng, parts=PARTS):
     """Returns a name of one to three parts."""
-    return "".join(rng.choice(PARTS, size=int(rng.integers(1, 4))))
+    return "".join(rng.choice(np.array(parts, object), size=int(rng.integers(1, 4))))
 
 
 def write(log_dir, names):
@@ -126,7 +128,8 @@ def harmful_names(directory, count, rng):
     cases = {}
     for number in range(count):
         run = f"{number}{draw(rng)}".replace(os.sep, "")[:200]
-        names = [*{draw(rng): None for _ in range(4)}]
+        rest = [draw(rng, PARTS + UNFIT) for _ in range(3)]
+        names = [*dict.fromkeys([draw(rng), *rest])]
         cases[run] = names, write(directory / run, names)
     with page_over(directory) as (page, address):
         for run, (names, record) in cases.items():
