@@ -12,8 +12,9 @@ within a directory, whatever the clock does.
 """
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from keras_initkit_light.format import schema, sealing
@@ -105,6 +106,24 @@ class Closed:
 
     file: int
     counts: Mapping[str, int]
+
+
+def gaps(opened: Iterable[Opened]) -> list[str]:
+    """Says which files or fits of a run must have been there, by those that are."""
+    marks = list(opened)
+    return _gaps("file", {mark.file for mark in marks}) or _gaps(
+        "fit", {mark.fit for mark in marks}
+    )
+
+
+def _gaps(what: str, numbers: Collection[int]) -> list[str]:
+    """Names what is missing of 1, 2, 3... up to the largest."""
+    there = sorted({0, *numbers})
+    return [
+        f"{what} {one + 1}" if other - one == 2 else f"{what}s {one + 1} to {other - 1}"
+        for one, other in itertools.pairwise(there)
+        if other - one > 1
+    ]
 
 
 def seal_mark(mark: Opened | Closed) -> bytes:

@@ -184,7 +184,11 @@ class Logs:
         for run in runs:
             marks, broken = _marks(read.get(run.run, {}))
             run.notes += [f"{tag}: a mark that cannot be read"] * broken
-            listing.tell_ends(run, marks)
+            listing.tell_ends(run, marks, not broken and self._keeps_all(len(marks)))
+
+    def _keeps_all(self, count: int) -> bool:
+        """Whether TensorBoard has sampled nothing away of a tag with so many values."""
+        return self._kept is not None and (self._kept == 0 or count < self._kept)
 
     def hparams(self) -> dict[str, dict[str, Any]]:
         """Returns the hyperparameters of every run that has some, by its name."""

@@ -13,6 +13,8 @@ from typing import Any
 from keras_initkit_light.format import files, schema, sealing
 from keras_initkit_light.format.described import Described, UnknownKindError
 
+# What is wrong with a directory that TensorBoard takes for one run.
+_SEVERAL = "files of several runs lie in one directory: what is shown is of all of them"
 _PART = re.compile(r"#(\d{1,6})(?=/|@|$)")
 
 
@@ -127,30 +129,44 @@ def parse_run(name: str, tags: Mapping[str, Any]) -> Run:
     return run
 
 
-def tell_ends(run: Run, marks: Sequence[files.Opened | files.Closed]) -> None:
-    """Notes which files of a run were not closed, and which tags they have lost.
+def tell_ends(
+    run: Run, marks: Sequence[files.Opened | files.Closed], are_all: bool
+) -> None:
+    """Notes which files of a run were not closed or are gone, and which tags are lost.
 
     TensorBoard's readers end at the first damage in a file, and hand out no more of it;
     the one in Rust verifies no checksums, so that damage may also hide a tag.
+
+    Args:
+        run: The run.
+        marks: What its files say.
+        are_all: Whether the reader has kept all marks that there were.
     """
     run.notes += [
         f"{tag}: lost, with {count} steps or texts"
         for tag, count in counted(marks).items()
         if tag not in run.tags
     ]
-    opened = sorted(mark.file for mark in marks if isinstance(mark, files.Opened))
+    opened = [mark for mark in marks if isinstance(mark, files.Opened)]
     closed = {mark.file for mark in marks if isinstance(mark, files.Closed)}
     if not opened:
         if run.series:
             run.notes.append("no file says that it was opened: the beginning is lost")
         return
-    if opened[-1] not in closed:
+    if len({mark.run for mark in opened}) > 1:
+        run.notes.append(_SEVERAL)
+        return
+    numbers = sorted(mark.file for mark in opened)
+    if numbers[-1] not in closed:
         run.unclosed = "not closed: still being written, or killed, or cut off"
-    if opened == [*range(1, opened[-1] + 1)]:  # the reader has sampled nothing away
+    gaps = files.gaps(opened)
+    if are_all:
+        run.notes += [f"{gap} of the run: not there" for gap in gaps]
+    if are_all or not gaps:
         run.notes += [
-            f"file {file} was not closed: its process was killed, or it is cut off"
-            for file in opened[:-1]
-            if file not in closed
+            f"file {number} was not closed: its process was killed, or it is cut off"
+            for number in numbers[:-1]
+            if number not in closed
         ]
 
 
@@ -158,8 +174,10 @@ def counted(marks: Sequence[files.Opened | files.Closed]) -> dict[str, int]:
     """Returns how many steps each series has in the newest file that has some of it.
 
     Files are asked from the newest back to one that was not closed, which may have
-    more; the same goes for texts.
+    more; the same goes for texts. Of files of several runs nothing can be told.
     """
+    if len({mark.run for mark in marks if isinstance(mark, files.Opened)}) > 1:
+        return {}
     closed = {
         mark.file: mark.counts for mark in marks if isinstance(mark, files.Closed)
     }

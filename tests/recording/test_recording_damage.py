@@ -15,7 +15,7 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from keras_initkit import RunRecord
 from keras_initkit.recording import Missing, RunDamagedError, RunWriter
-from keras_initkit.recording.log import events, frames, storage
+from keras_initkit.recording.log import events, frames, places, storage
 from tests.faults import damage, written
 
 STEPS = range(0, 400, 5)
@@ -166,6 +166,89 @@ def test_a_file_that_is_removed_while_it_is_read_is_told(tmp_path, monkeypatch):
     loaded = RunRecord.load(tmp_path)
     assert loaded.signal("weight").steps.tolist() == [0, 1, 2]
     assert loaded.missing[0].what.startswith("all of it")
+
+
+def test_a_file_that_is_cut_while_it_is_written_is_followed_by_another(tmp_path):
+    writer, record = RunWriter(tmp_path), RunRecord()
+    for step in range(6):
+        written.add_step(writer, record, step)
+    os.truncate(next(tmp_path.glob("*tfevents*")), 300)
+    with pytest.warns(UserWarning, match="has vanished"):
+        written.add_step(writer, record, 6)
+    for step in range(7, 40):
+        written.add_step(writer, record, step)
+    writer.close()
+    loaded = RunRecord.load(tmp_path)
+    steps = loaded.signal("weight").steps.tolist()
+    assert steps == [*range(steps[0], 40)]
+    assert steps[0] <= 6
+    assert loaded.missing
+
+
+def test_a_directory_that_cannot_be_made_again_is_one_error(tmp_path):
+    log_dir = tmp_path / "run"
+    writer, record = RunWriter(log_dir), RunRecord()
+    written.add_step(writer, record, 0)
+    shutil.rmtree(log_dir)
+    log_dir.write_text("in its place")
+    with pytest.raises(FileExistsError):  # and no warning that it is made again
+        written.add_step(writer, record, 1)
+    writer.drop()
+
+
+@pytest.fixture
+def three_fits(tmp_path):
+    """The files of a run of three fits, of ten steps each."""
+    for begin in (0, 10, 20):
+        written.write(tmp_path, range(begin, begin + 10), lambda: newest(tmp_path))
+    return sorted(tmp_path.glob("*tfevents*"))
+
+
+def newest(log_dir):
+    """The run that a directory holds, to be continued; `None` for none."""
+    for run in RunRecord.runs(log_dir):
+        return places.RunIdentity(run.id, str(log_dir), run.fits)
+    return None
+
+
+def test_joined_files_are_read_as_they_were(three_fits, tmp_path):
+    first, second, _ = three_fits
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    second.unlink()
+    loaded = RunRecord.load(tmp_path)
+    assert loaded.missing == []
+    assert loaded.signal("weight").steps.tolist() == [*range(30)]
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, "file 1"), (1, "file 2")])
+def test_a_file_that_was_removed_is_missed(three_fits, tmp_path, number, told):
+    three_fits[number].unlink()
+    loaded = RunRecord.load(tmp_path)
+    assert len(loaded.signal("weight")) == 20
+    (missing,) = loaded.missing
+    assert missing.path == str(tmp_path)
+    assert missing.what.startswith(f"{told} of run")
+
+
+def test_a_fit_that_was_removed_ahead_of_another_is_missed(three_fits, tmp_path):
+    run = newest(tmp_path)
+    three_fits[2].unlink()
+    written.write(tmp_path, range(30, 40), lambda: run)
+    (missing,) = RunRecord.load(tmp_path).missing
+    assert missing.what.startswith("fit 3 of run")
+
+
+def test_what_is_of_another_run_is_left_out_and_told(three_fits, tmp_path):
+    written.write(tmp_path / "other", range(30, 50))
+    (other,) = (tmp_path / "other").glob("*tfevents*")
+    last = three_fits[-1]
+    size = last.stat().st_size
+    last.write_bytes(last.read_bytes() + other.read_bytes())
+    loaded = RunRecord.load(tmp_path)
+    assert loaded.signal("weight").steps.tolist() == [*range(30)]
+    (missing,) = loaded.missing
+    assert missing.what.startswith("what is of another run")
+    assert missing.offset > size
 
 
 @pytest.mark.parametrize("what", ["directory", "above", "file"])

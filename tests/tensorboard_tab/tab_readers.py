@@ -73,9 +73,9 @@ class Tab:
             window_title="",
             path_prefix=path_prefix,
         )
-        app = application.TensorBoardWSGIApp(
-            flags, [plugin.InitKitLoader()], data_provider=provider
-        )
+        loader = plugin.InitKitLoader()
+        loader.fix_flags(flags)  # as TensorBoard does
+        app = application.TensorBoardWSGIApp(flags, [loader], data_provider=provider)
         self.client = werkzeug.test.Client(app)
         self._prefix = path_prefix
 

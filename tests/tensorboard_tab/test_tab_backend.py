@@ -369,6 +369,28 @@ def test_what_was_not_closed_is_told(tab):
     assert runs["truncated"]["unclosed"] == unclosed
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_file_that_was_removed_is_told(tmp_path, reader, number):
+    for steps in ((0, 10), (20, 30), (40, 50)):
+        logs.write_run(tmp_path / "resumed", steps, resumed=True)
+    sorted((tmp_path / "resumed").glob("*tfevents*"))[number - 1].unlink()
+    with reader(tmp_path, 100) as provider:
+        index = Tab(provider).json("/index")
+    notes = run_of(index, "resumed")["notes"]
+    assert notes == [f"file {number} of the run: not there"]
+
+
+def test_files_of_several_runs_in_one_directory_are_told(tmp_path):
+    for name in ("one", "other"):
+        logs.write_run(tmp_path / name, (0, 10))
+    (file,) = (tmp_path / "other").glob("*tfevents*")
+    file.rename(tmp_path / "one" / file.name)
+    with python_provider(tmp_path, 100) as provider:  # that in Rust shows the last
+        index = Tab(provider).json("/index")
+    (note,) = run_of(index, "one")["notes"]
+    assert note.startswith("files of several runs lie in one directory")
+
+
 def test_a_damaged_file_of_several_is_told(tmp_path, reader):
     for steps in ((0, 10), (20, 30), (40, 50)):
         logs.write_run(tmp_path / "resumed", steps, resumed=True)

@@ -19,7 +19,7 @@ from tensorboard.plugins.text import summary_v2 as text_summary
 
 from keras_initkit import schema
 from keras_initkit.recording.log import storage
-from keras_initkit.recording.log.places import Place, RunIdentity, has_vanished
+from keras_initkit.recording.log.places import Place, RunIdentity, as_it_is
 from keras_initkit_light.format import files, packing, sealing
 from keras_initkit_light.format.described import Described
 
@@ -28,8 +28,8 @@ class EventFile:
     """The event file of a run, opened by the first write; each write reaches the disk.
 
     A killed run therefore leaves a log that is whole up to its last event. A file says
-    first what it is, and last how many steps it holds. Where a local file vanishes with
-    its directory, another is opened, which one warning tells.
+    first what it is, and last how many steps it holds. Where a local file vanishes, or
+    is cut while it is written, another is opened, which one warning tells.
 
     Args:
         place: Where the file goes.
@@ -49,7 +49,7 @@ class EventFile:
         self._path = ""
         self._number = 0
         self._writer: Any = None
-        self._opened: os.stat_result | None = None
+        self._seen: os.stat_result | None = None
         self._described: set[str] = set()
         self._lasting: dict[str, tuple[int, bytes]] = {}
 
@@ -67,8 +67,11 @@ class EventFile:
         with self.lock:
             if self._writer is not None and self._has_vanished():
                 self.vanished += 1
-                self._tell_vanished("it is made again")
+                gone = self._path
                 self.drop()
+                identity = self._open()
+                _tell_vanished(gone, "it is made again")
+                return identity
             if self._writer is None or self.place.identity is None:
                 return self._open()
             return self.place.identity
@@ -119,7 +122,8 @@ class EventFile:
         with self.lock:
             try:
                 if self._writer is not None and self._has_vanished():
-                    self._tell_vanished("it is not made again, as nothing followed")
+                    then = "it is not made again, as nothing followed"
+                    _tell_vanished(self._path, then)
                 elif self._writer is not None:
                     mark = files.Closed(self._number, self.counts)
                     self._add(_event(2 * self._number + 1, [_mark(mark)]))
@@ -130,7 +134,7 @@ class EventFile:
     def drop(self) -> None:
         """Lets go of the file as it is, for nothing more can be written."""
         with self.lock:
-            writer, self._writer, self._opened = self._writer, None, None
+            writer, self._writer, self._seen = self._writer, None, None
             self._described.clear()
             self.counts.clear()
             if writer is not None:
@@ -144,14 +148,12 @@ class EventFile:
         self.drop()
 
     def _has_vanished(self) -> bool:
-        return self._opened is not None and has_vanished(self._path, self._opened)
-
-    def _tell_vanished(self, then: str) -> None:
-        warnings.warn(
-            f"`log_dir` has vanished while it was written; {then}, and what was "
-            f"written before is not in it. Received: log_dir={self._path!r}",
-            stacklevel=2,
-        )
+        if self._seen is None:  # on a remote storage nobody looks
+            return False
+        now = as_it_is(self._path, self._seen)
+        if now is not None:
+            self._seen = now
+        return now is None
 
     def _open(self) -> RunIdentity:
         identity = self.place.take()
@@ -171,7 +173,7 @@ class EventFile:
                 self._add(_event(step, [value]))
                 self._described.add(value.tag)
             if not storage.is_remote(self._path):
-                self._opened = os.stat(self._path)
+                self._seen = os.stat(self._path)
         except BaseException:
             self.drop()
             raise
@@ -180,6 +182,14 @@ class EventFile:
     def _add(self, event: bytes) -> None:
         self._writer.write(event)
         self._writer.flush()
+
+
+def _tell_vanished(path: str, then: str) -> None:
+    warnings.warn(
+        f"`log_dir` has vanished while it was written; {then}, and what was written "
+        f"before is not in it. Received: log_dir={path!r}",
+        stacklevel=2,
+    )
 
 
 # What the first event of a file says.

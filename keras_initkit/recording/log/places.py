@@ -179,9 +179,16 @@ def _holder(directory: str) -> str | None:
     return None if storage.is_remote(directory) else locks.holder(directory)
 
 
-def has_vanished(path: str, opened: os.stat_result) -> bool:
-    """Whether a local file that was opened is no longer under its name."""
+def as_it_is(path: str, before: os.stat_result) -> os.stat_result | None:
+    """Returns what a local file is now; `None` if it is gone, another, or was cut.
+
+    Args:
+        path: The file, which is being written.
+        before: What it was before.
+    """
     try:
-        return not os.path.samestat(os.stat(path), opened)
+        now = os.stat(path)
     except OSError:
-        return True
+        return None
+    is_cut = now.st_size < before.st_size
+    return now if os.path.samestat(now, before) and not is_cut else None

@@ -32,8 +32,8 @@ def read_run(record: Contents, log_dir: str, run: str | RunInfo | None) -> None:
     if not runs:
         _without_runs(log_dir, record)
         return
-    reading = _Reading(record)
     chosen = _chosen(runs, run)
+    reading = _Reading(record, chosen)
     for path in chosen.files:
         reading.take_file(path)
     if not storage.is_remote(log_dir) and locks.holder(chosen.log_dir):
@@ -84,17 +84,19 @@ class _FileState:
 
     Attributes:
         path: The file.
+        opened: Whether it says which it is.
         counts: Steps of each series that are accounted for, texts of each tag.
         closed: Whether it says that it was closed.
-        size: Bytes.
+        stranger: The other run whose content has come behind that of the file.
     """
 
     path: str
+    opened: bool = False
     counts: "collections.Counter[str]" = dataclasses.field(
         default_factory=collections.Counter
     )
     closed: bool = False
-    size: int = 0
+    stranger: str | None = None
 
 
 class _Reading:
@@ -104,9 +106,12 @@ class _Reading:
         damage: What is damaged, of what the record misses.
     """
 
-    def __init__(self, record: Contents):
+    def __init__(self, record: Contents, run: RunInfo):
         self.damage: list[Missing] = []
         self._record = record
+        self._run = run
+        self._opened: list[files.Opened] = []
+        self._is_numbered = True
         self._described: dict[str, Described] = {}
         self._matrices: dict[str, dict[int, np.ndarray]] = {}
         self._of_other_versions: set[str] = set()
@@ -126,6 +131,7 @@ class _Reading:
                 self._miss(f"{item.size} bytes that are no whole event", item.offset)
             elif OURS in item.content:
                 self._take_event(item.content, item.offset)
+        self._is_numbered = self._is_numbered and self._file.opened
         if not self._file.closed:
             what = "its end: it was not closed, as if its process was killed or it cut"
             self._open_ends.append(Missing(path, what, len(data)))
@@ -136,6 +142,11 @@ class _Reading:
 
     def finish(self) -> None:
         """Puts what was read into the record."""
+        if self._is_numbered:  # else what is not there may be what cannot be read
+            self.damage += [
+                Missing(self._run.log_dir, f"{gap} of run {self._run.id}: not there")
+                for gap in files.gaps(self._opened)
+            ]
         for tag, steps in self._matrices.items():
             _take_in(self._record, tag, self._described[tag], steps)
         self._record.missing += [*self.damage, *self._open_ends]
@@ -151,7 +162,7 @@ class _Reading:
             return
         for value in values:
             try:
-                self._take_value(value)
+                self._take_value(value, offset)
             except (UnknownKindError, _Skipped):
                 continue
             except sealing.OtherVersionError as error:
@@ -166,10 +177,12 @@ class _Reading:
             logger.warning("%s: skipping %r: %s", self._file.path, tag, error)
             self._record.missing.append(Missing(self._file.path, f"{tag!r}: {error}"))
 
-    def _take_value(self, value: Any) -> None:
+    def _take_value(self, value: Any, offset: int) -> None:
         tag = value.tag
         if tag == schema.FILE_TAG:
-            self._take_mark(files.unseal_mark(text_of(value)))
+            self._take_mark(files.unseal_mark(text_of(value)), offset)
+        elif self._file.stranger is not None:
+            return
         elif tag in (schema.RUN_TAG, schema.FINDINGS_TAG):
             self._file.counts[tag] += 1
             content = sealing.unseal(text_of(value))
@@ -180,13 +193,27 @@ class _Reading:
         else:
             self._take_chunk(value)
 
-    def _take_mark(self, mark: files.Opened | files.Closed) -> None:
+    def _take_mark(self, mark: files.Opened | files.Closed, offset: int) -> None:
         if isinstance(mark, files.Opened):
+            self._begin(mark, offset)
+            return
+        if self._file.stranger is not None:
             return
         self._file.closed = True
         for tag, count in mark.counts.items():
             if tag not in self._of_other_versions:
                 self._miss_steps(tag, count, "at its end")
+
+    def _begin(self, mark: files.Opened, offset: int) -> None:
+        """Begins a file, which may lie behind another: some join files."""
+        if mark.run != self._run.id:
+            self._file.stranger = mark.run
+            self._miss(f"what is of another run, {mark.run}, is left out", offset)
+            return
+        if self._file.opened and not self._file.closed:
+            self._miss("the end of a file that another follows", offset)
+        self._opened.append(mark)
+        self._file = _FileState(self._file.path, opened=True)
 
     def _miss_steps(self, tag: str, count: int, where: str) -> None:
         """Says how many steps ahead of the n-th of the file are not there."""
