@@ -13,7 +13,7 @@ import keras_initkit as kik
 from keras_initkit import RunRecord, SignalMonitor
 from keras_initkit.experiments import run_log
 from keras_initkit.recording import RunWriter
-from keras_initkit.recording.log import background, hparams
+from keras_initkit.recording.log import background, hparams, storage
 from tests.faults import written
 
 
@@ -57,6 +57,10 @@ def test_a_scheme_that_nothing_serves_is_refused(path):
             call(path)
 
 
+def test_a_remote_directory_has_one_name_whatever_the_working_directory():
+    assert storage.resolved("gs://bucket/logs/") == "gs://bucket/logs"
+
+
 def test_a_path_that_pathlib_has_broken_is_refused():
     with pytest.raises(ValueError, match=r"`log_dir` must be a string where"):
         SignalMonitor(pathlib.Path("gs://bucket/logs"))
@@ -77,18 +81,20 @@ class Slow:
     fails = False
 
     def __init__(self, path):
-        self.written = []
+        self.written, self.flushes, self.closed = [], 0, False
+        self.opened.append(self)
 
     def write(self, data):
         assert self.gate.wait(60)
         if self.fails:
             raise OSError("the network is gone")
+        self.written.append(data)
 
     def flush(self):
-        """Nothing is kept back."""
+        self.flushes += 1
 
     def close(self):
-        """Nothing is kept open."""
+        self.closed = True
 
 
 @pytest.fixture
@@ -96,6 +102,7 @@ def slow(monkeypatch):
     class Storage(Slow):
         gate = threading.Event()
 
+    Storage.opened = []
     monkeypatch.setattr(tf.io, "TFRecordWriter", Storage)
     yield Storage
     Storage.gate.set()
@@ -126,8 +133,10 @@ def test_what_fails_there_is_told(remote, slow):
         writer.close()
 
 
-@pytest.mark.parametrize("limit", ["MOST_BYTES", "CLOSE_SECONDS"])
-def test_a_storage_that_is_too_slow_is_given_up(remote, slow, monkeypatch, limit):
+@pytest.mark.parametrize(
+    ("limit", "told"), [("MOST_BYTES", "wait for it"), ("CLOSE_SECONDS", "did not end")]
+)
+def test_a_storage_that_is_too_slow_is_given_up(remote, slow, monkeypatch, limit, told):
     monkeypatch.setattr(background, limit, 0)
     writer, record = RunWriter(remote), RunRecord()
 
@@ -136,8 +145,55 @@ def test_a_storage_that_is_too_slow_is_given_up(remote, slow, monkeypatch, limit
             written.add_step(writer, record, step)
         writer.close()
 
-    with pytest.raises(OSError, match="the storage is too slow"):
+    with pytest.raises(OSError, match=f"the storage is too slow: .*{told}"):
         run()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         writer.drop()
+
+
+def test_what_was_given_up_is_written_no_further(remote, slow, monkeypatch):
+    monkeypatch.setattr(background, "MOST_BYTES", 10)
+    writer = background.BackgroundWriter(remote)
+    for data in (b"first", b"next"):
+        writer.write(data)
+    with pytest.raises(OSError, match="wait for it"):
+        writer.write(b"last")
+    with pytest.raises(OSError, match="wait for it"):  # at once
+        writer.close()
+    slow.gate.set()
+    writer._thread.join()
+    (file,) = slow.opened
+    assert file.written in ([], [b"first"])
+    assert file.closed
+
+
+def test_a_failure_is_told_by_the_next_write(remote, slow):
+    slow.fails = True
+    slow.gate.set()
+    writer = background.BackgroundWriter(remote)
+    writer.write(b"lost")
+    writer._thread.join()
+    with pytest.raises(OSError, match="the network is gone"):
+        writer.write(b"next")
+    (file,) = slow.opened
+    assert file.closed
+
+
+def test_what_was_written_waits_no_more_and_is_flushed(remote, slow, monkeypatch):
+    monkeypatch.setattr(background, "MOST_BYTES", 10)
+    monkeypatch.setattr(background, "FLUSH_SECONDS", 0)
+    slow.gate.set()
+    writer = background.BackgroundWriter(remote)
+    for number in range(5):
+        writer.write(b"8 bytes.")
+        while writer._bytes:
+            assert writer._failure is None
+        assert slow.opened[0].written == [b"8 bytes."] * (number + 1)
+    writer.close()
+    assert slow.opened[0].flushes == 5
+
+
+def test_what_cannot_be_read_there_is_an_os_error(remote):
+    with pytest.raises(OSError, match="nothing"):
+        storage.read(f"{remote}/nothing")
