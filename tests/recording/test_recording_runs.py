@@ -143,6 +143,23 @@ def test_fits_in_threads_do_not_share_a_run(tmp_path):
     assert [steps_of(tmp_path, run=run) for run in runs] == [[0, 1], [0]]
 
 
+def test_a_run_that_an_ended_thread_left_open_is_closed(tmp_path):
+    left = []
+
+    def train():
+        left.append(RunShare(tmp_path, Fit(), ("weight",), Fit()))
+        written.add_step(left[0].writer, RunRecord(), 0)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    share = RunShare(tmp_path, fit := Fit(), ("weight",), fit)
+    written.add_step(share.writer, RunRecord(), 0)  # and no warning of another writer
+    share.close()
+    first, _ = RunRecord.runs(tmp_path)
+    assert RunRecord.load(tmp_path, run=first).missing == []
+
+
 def write_from_a_process(log_dir, start):
     start.wait()
     with warnings.catch_warnings():
@@ -205,8 +222,13 @@ def test_a_log_that_is_being_written_misses_nothing(tmp_path):
     writer, record = RunWriter(tmp_path), RunRecord()
     written.add_step(writer, record, 0)
     assert not RunRecord.load(tmp_path).missing
+    (path,) = tmp_path.glob("*tfevents*")
+    with path.open("ab") as file:
+        file.write(bytes(20))  # of an event that is on its way
+    assert not RunRecord.load(tmp_path).missing
     writer.drop()  # as a killed process leaves it
-    (missing,) = RunRecord.load(tmp_path).missing
+    torn, missing = RunRecord.load(tmp_path).missing
+    assert torn.what == "20 bytes that are no whole event"
     assert "it was not closed" in missing.what
 
 

@@ -116,11 +116,13 @@ class _Reading:
         self._matrices: dict[str, dict[int, np.ndarray]] = {}
         self._of_other_versions: set[str] = set()
         self._open_ends: list[Missing] = []
+        self._torn: Missing | None = None
         self._file = _FileState("")
 
     def take_file(self, path: str) -> None:
         """Takes in what can be read of a file."""
         self._file = _FileState(path)
+        self._torn = None
         try:
             data = storage.read(path)
         except OSError as error:
@@ -129,6 +131,8 @@ class _Reading:
         for item in frames(data):
             if isinstance(item, Gap):
                 self._miss(f"{item.size} bytes that are no whole event", item.offset)
+                if item.offset + item.size == len(data):
+                    self._torn = self.damage[-1]
             elif OURS in item.content:
                 self._take_event(item.content, item.offset)
         self._is_numbered = self._is_numbered and self._file.opened
@@ -137,7 +141,8 @@ class _Reading:
             self._open_ends.append(Missing(path, what, len(data)))
 
     def is_being_written(self, path: str) -> None:
-        """Notes that a file has no end yet."""
+        """Notes that a file has no end yet; of its last event a part may be there."""
+        self.damage = [one for one in self.damage if one is not self._torn]
         self._open_ends = [one for one in self._open_ends if one.path != path]
 
     def finish(self) -> None:
