@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import struct
+import threading
 import warnings
 
 import numpy as np
@@ -16,6 +17,7 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from keras_initkit import RunRecord
 from keras_initkit.recording import Missing, RunDamagedError, RunWriter
 from keras_initkit.recording.log import events, frames, places, storage
+from keras_initkit_light.format import files
 from tests.faults import damage, written
 
 STEPS = range(0, 400, 5)
@@ -236,6 +238,22 @@ def test_a_fit_that_was_removed_ahead_of_another_is_missed(three_fits, tmp_path)
     written.write(tmp_path, range(30, 40), lambda: run)
     (missing,) = RunRecord.load(tmp_path).missing
     assert missing.what.startswith("fit 3 of run")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", [None, files.LOCK])
+def test_a_named_pipe_is_waited_for_by_nobody(three_fits, tmp_path, name):
+    path = three_fits[1] if name is None else tmp_path / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    loaded = []
+    reading = threading.Thread(
+        target=lambda: loaded.append(RunRecord.load(tmp_path)), daemon=True
+    )
+    reading.start()
+    reading.join(timeout=60)
+    assert len(loaded[0].signal("weight")) == (20 if name is None else 30)
+    assert bool(loaded[0].missing) == (name is None)
 
 
 def test_what_is_of_another_run_is_left_out_and_told(three_fits, tmp_path):

@@ -13,6 +13,7 @@ import os
 import socket
 import time
 
+from keras_initkit.recording.log import storage
 from keras_initkit_light.format import files
 
 try:
@@ -58,7 +59,8 @@ def holder(directory: str) -> str | None:
     if fcntl is None:
         return None
     try:
-        file = os.open(os.path.join(directory, files.LOCK), os.O_RDONLY)
+        path = os.path.join(directory, files.LOCK)
+        file = storage.open_at_once(path, os.O_RDONLY)
     except OSError:
         return None
     try:

@@ -146,6 +146,11 @@ def writer(path: str) -> Any:
     return tf.io.TFRecordWriter(path)
 
 
+def open_at_once(path: str, flags: int) -> int:
+    """Opens a local file; a named pipe, too, without waiting for who writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def read(path: str, size: int = -1) -> bytes:
     """Returns what is in a file, its first bytes if a size is given.
 
@@ -153,7 +158,7 @@ def read(path: str, size: int = -1) -> bytes:
         OSError: If it cannot be read.
     """
     if not is_remote(path):
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_at_once) as file:
             return file.read(size)
     import tensorflow as tf
 
