@@ -2,6 +2,7 @@
 
 import pathlib
 import threading
+import time
 import warnings
 
 import keras
@@ -185,10 +186,11 @@ def test_what_was_written_waits_no_more_and_is_flushed(remote, slow, monkeypatch
     monkeypatch.setattr(background, "FLUSH_SECONDS", 0)
     slow.gate.set()
     writer = background.BackgroundWriter(remote)
+    until = time.monotonic() + 60
     for number in range(5):
         writer.write(b"8 bytes.")
-        while writer._bytes:
-            assert writer._failure is None
+        while writer._bytes and time.monotonic() < until:
+            time.sleep(0.001)
         assert slow.opened[0].written == [b"8 bytes."] * (number + 1)
     writer.close()
     assert slow.opened[0].flushes == 5
