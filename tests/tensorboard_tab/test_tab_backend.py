@@ -369,6 +369,32 @@ def test_what_was_not_closed_is_told(tab):
     assert runs["truncated"]["unclosed"] == unclosed
 
 
+def test_a_file_that_does_not_say_which_it_is_is_told(tmp_path):
+    logs.write_run(tmp_path / "run")
+    (file,) = (tmp_path / "run").glob("*tfevents*")
+
+    def forget(marks):
+        marks[0].tensor.string_val[0] = b"{}"
+
+    change_chunks(file, schema.FILE_TAG, forget)
+    with python_provider(tmp_path, 100) as provider:
+        notes = run_of(Tab(provider).json("/index"), "run")["notes"]
+    assert notes == [
+        "initkit/file: a mark that cannot be read",
+        "no file says that it was opened: the beginning is lost",
+    ]
+
+
+def test_a_shorter_file_behind_a_longer_one_misses_nothing(tmp_path):
+    for steps in (range(10), range(10, 12)):
+        logs.write_run(tmp_path / "run", steps, resumed=True)
+    with python_provider(tmp_path, 100) as provider:
+        found = data.Logs(provider, context.RequestContext(), "", Cache(), 100)
+        runs = found.runs()
+        found.statistic(runs, "statistics", "activation", "rms", Sampling(400))
+    assert runs[0].notes == []
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_file_that_was_removed_is_told(tmp_path, reader, number):
     for steps in ((0, 10), (20, 30), (40, 50)):
