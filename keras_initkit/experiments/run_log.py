@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_initkit.recording.log import hparams, locks, storage
-from keras_initkit_light.format import files
+from keras_initkit_light.format import files, whole
 from keras_initkit_light.format.schema import OLD_RECORD_RUN, PLUGIN_NAME
 
 # Marks a directory as a run of ours, if it says so inside.
@@ -113,7 +113,8 @@ class RunLog:
             **results,
         }
         text = json.dumps(content, indent=1, allow_nan=False)
-        (self.directory / RUN_FILE).write_text(text + "\n")
+        with whole.replacing(self.directory / RUN_FILE) as partial:
+            partial.write_text(text + "\n")
 
 
 def _claim(directory: pathlib.Path) -> None:

@@ -139,7 +139,7 @@ def _trace(model, x, began=lambda graph, inputs: None):
 
     flat = keras.tree.flatten(specs)
     # A `call` may count its calls, or keep what it saw.
-    with unchanged(model):
+    with unchanged(model), keras_private.name_scopes_kept():
         function = tf.function(run, autograph=False)
         return function.get_concrete_function(*flat).graph
 

@@ -395,6 +395,22 @@ def graphs_called_by(op: Any) -> list[Any]:
     return [getattr(function, "graph", None) for function in functions]
 
 
+@contextlib.contextmanager
+def name_scopes_kept() -> Iterator[None]:
+    """Takes off the name scopes that what fails meanwhile leaves behind.
+
+    `name_scope_stack` of `keras.src.backend.common.global_state`; no public way: a
+    name that TensorFlow refuses stays on it, ahead of the names of all layers to come.
+    """
+    scopes = global_state.get_global_attribute("name_scope_stack", default=[])
+    before = len(scopes)
+    try:
+        yield
+    finally:
+        scopes = global_state.get_global_attribute("name_scope_stack", default=[])
+        del scopes[before:]
+
+
 def step_graph() -> Any:
     """Returns the graph of one step of Keras's that is being traced, `None` for none.
 

@@ -13,6 +13,7 @@ import typer
 from keras_initkit_light.cli import _console, _names, _sweeps
 from keras_initkit_light.cli._closing import closing_lines
 from keras_initkit_light.cli._options import BatchSize, Every, Json, Name, Source
+from keras_initkit_light.format import whole
 
 if TYPE_CHECKING:
     from keras_initkit.experiments import ComparisonResult, Row
@@ -189,7 +190,8 @@ def _save(
     if not comparison.runs:
         return None
     text = json_module.dumps(comparison.to_dict(), indent=1, allow_nan=False)
-    (directory / "compare.json").write_text(text + "\n")
+    with whole.replacing(directory / "compare.json") as partial:
+        partial.write_text(text + "\n")
     picture = directory / "compare.png"
     try:
         comparison.plot(picture)

@@ -77,3 +77,7 @@ def test_odd_names_are_escaped_where_they_are_shown(tmp_path):
     for text in (str(record), str(diagnosis), diagnosis._repr_html_()):
         text.encode()
     kik.reinitialize(model, "he", seed=0)
+    # A graph refuses the name within a name scope of Keras's.
+    following = keras.layers.Dense(1, name="following")
+    following.build((None, 1))
+    assert following.path == "following"

@@ -370,19 +370,20 @@ def test_no_condition_on_all_tensors_keeps_a_large_one():
 
 def alike():
     """Tensors of like shape, most of one length, among others."""
-    rows = [RNG.standard_normal((n, 16)).astype(np.float32) for n in (40, 40, 7, 0, 40)]
+    rng = np.random.default_rng(0)
+    rows = [rng.standard_normal((n, 16)).astype(np.float32) for n in (40, 40, 7, 0, 40)]
     rows[1] = np.maximum(rows[1], 0)
     rows[4] += 1000
-    broken = RNG.standard_normal((2, 40, 16)).astype(np.float32)
+    broken = rng.standard_normal((2, 40, 16)).astype(np.float32)
     broken[0, 3, 2] = np.nan
     broken[1, 0, :2] = np.inf, -np.inf
     infinite = [np.full((6, 16), np.inf, np.float32) * sign for sign in (1, -1)]
     nothing = [np.zeros(shape, np.float32) for shape in ((2, 0, 0), (4, 0), (2, 0, 8))]
     half = [x.astype(np.float16) for x in rows]
-    sequences = [RNG.standard_normal((4, t, 8)).astype(np.float32) for t in (5, 9)]
-    many = [RNG.standard_normal((n, 16)).astype(np.float32) for n in (900, 1800)]
+    sequences = [rng.standard_normal((4, t, 8)).astype(np.float32) for t in (5, 9)]
+    many = [rng.standard_normal((n, 16)).astype(np.float32) for n in (900, 1800)]
     biases = [np.full(16, 0.1, np.float32), np.zeros(16, np.float32)]
-    long = [RNG.standard_normal((17000, n)).astype(np.float32) for n in (2, 7)]
+    long = [rng.standard_normal((17000, n)).astype(np.float32) for n in (2, 7)]
     ones = [*rows, *broken, *infinite, *nothing, *half, *sequences, *many, *biases]
     return [*ones, *long, NORMAL]
 

@@ -525,6 +525,19 @@ def check_graphs_called_by():
     assert "AddV2" in {op.type for op in graph.get_operations()}
 
 
+@contract(private.name_scopes_kept, "global_state name_scope_stack")
+def check_name_scopes_kept():
+    @tf.function
+    def refused():
+        return keras.layers.Activation("relu", name="a\0b")(tf.zeros((1, 2)))
+
+    with private.name_scopes_kept(), pytest.raises(ValueError):  # noqa: PT011
+        refused()
+    following = k.Dense(1, name="following")
+    following.build((None, 1))
+    assert following.path == "following"
+
+
 @contract(private.step_graph, "TensorFlowTrainer._make_function")
 @contract(private.calls_graph, "FuncGraph._get_function")
 def check_step_graph():

@@ -11,7 +11,7 @@ import functools
 import os
 import pathlib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,9 @@ from keras_initkit.experiments.store import record_file
 from keras_initkit.experiments.store.key import Key
 from keras_initkit.experiments.summary import Summary
 from keras_initkit.recording import RunRecord
-from keras_initkit_light.format import sealing
+from keras_initkit_light.format import sealing, whole
 
 FILE = "finished.npz"
-_PARTIAL = f".{FILE}.{{}}.partial"  # with the number of the process that writes it
 _RESULT = "result.json"
 _RECORD = "record.npz"
 # Fields that are not kept as they are.
@@ -75,7 +74,7 @@ def write(result: RunResult, key: Key, directory: str | os.PathLike[str]) -> Non
         "findings": [finding.to_dict() for finding in result.findings],
         "summary": _packed(result.summary),
     }
-    with _complete_or_not_at_all(directory) as partial:
+    with whole.replacing(pathlib.Path(directory) / FILE) as partial:
         with zipfile.ZipFile(partial, "w") as archive:
             archive.writestr(_RESULT, sealing.seal(content))
             archive.writestr(_RECORD, record_file.packed(result.record))
@@ -89,24 +88,8 @@ def content(directory: str | os.PathLike[str]) -> bytes:
 def put(content: bytes, directory: str | os.PathLike[str]) -> None:
     """Writes the file of a run that finished elsewhere, whole or not at all."""
     pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-    with _complete_or_not_at_all(directory) as partial:
+    with whole.replacing(pathlib.Path(directory) / FILE) as partial:
         partial.write_bytes(content)
-
-
-@contextlib.contextmanager
-def _complete_or_not_at_all(
-    directory: str | os.PathLike[str],
-) -> Iterator[pathlib.Path]:
-    """Gives a path to write to, which becomes the file when all is on disk."""
-    path = pathlib.Path(directory) / FILE
-    partial = path.with_name(_PARTIAL.format(os.getpid()))
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(directory: str | os.PathLike[str]) -> tuple[KeptResult, Key] | None:
@@ -134,7 +117,7 @@ def remove(directory: str | os.PathLike[str]) -> None:
     """
     folder = pathlib.Path(directory)
     with contextlib.suppress(OSError):
-        for path in [folder / FILE, *folder.glob(_PARTIAL.format("*"))]:
+        for path in [folder / FILE, *whole.unfinished(folder)]:
             path.unlink(missing_ok=True)
 
 
