@@ -74,7 +74,7 @@ def injecting(place):
 
 
 @pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=["graph", "eager"])
-@pytest.mark.parametrize("every", [60, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [120, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="asks for `co_qualname`")
 def test_an_exception_anywhere_costs_one_warning(options, every, tmp_path):
     bare, _ = train(options)

@@ -157,7 +157,7 @@ def by_python():
 
 
 LONG = ("built", "words")
-QUICK = ("words", "executions", "float16", "penalized")
+QUICK = ("float16", "penalized")
 
 
 @pytest.mark.parametrize(
