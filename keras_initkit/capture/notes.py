@@ -46,9 +46,7 @@ class Notes(Collector):
 
     Attributes:
         wish: What is tapped, by the names at the end.
-        graph: The graph of the step; `None` while there is none.
         tensors: List of signal, `TensorKey`, tensor and activation.
-        awaited: The keys of outputs whose gradients are expected.
         gradients: List of a `TensorKey` and the gradient of its output, in the order
             found.
         updates: List of `Update`.
@@ -62,7 +60,7 @@ class Notes(Collector):
 
     def _begin(self, graph):
         super().__init__(self._tapped.signals)
-        self.graph = self._graph = graph
+        self._graph = graph
         self.tensors: list = []
         self.gradients: list = []
         self.updates: list = []
@@ -70,7 +68,13 @@ class Notes(Collector):
         self._is_mixed = False
 
     @property
+    def graph(self):
+        """The graph of the step; `None` while there is none."""
+        return self._graph
+
+    @property
     def awaited(self):
+        """The keys of outputs whose gradients are expected."""
         return tuple(self._awaited)
 
     @property

@@ -147,7 +147,7 @@ def reinitialize(
     if seed is None:
         seed = random.randint(1, int(1e9))  # noqa: S311 - of weights, no secret
     owners, unknown = find_owners(model)
-    names = _Names(model, owners, unknown)
+    names, lasting = _Names(model, owners, unknown), lasting_names(model)
     chosen = None if layers is None else names.below("layers", layers)
     wanted, explicit = _wanted(plan_or_initializer, names, chosen or ())
     explicit = explicit | (chosen or set())
@@ -172,7 +172,7 @@ def reinitialize(
                 )
                 continue
             path = f"{owner.name}/{weight}"
-            one = _fitted(model, initializer, seed, owner, weight)
+            one = _fitted(model, initializer, seed, owner, weight, lasting)
             variable = owner.weights[weight]
             value = _draw(one, variable, path)
             std = float(np.std(value.astype("float64")))
@@ -298,14 +298,16 @@ def _reason_against(owner, weights, named):
     return None
 
 
-def _fitted(model, initializer, seed, owner, weight):
-    """Returns what an initializer means for a weight of a layer, with its seed."""
+def _fitted(model, initializer, seed, owner, weight, lasting):
+    """Returns what an initializer means for a weight of a layer, with its seed.
+
+    That is told by the layer's name among `lasting`, those of `lasting_names`.
+    """
     path = f"{owner.name}/{weight}"
-    lasting = f"{lasting_names(model)[owner.name]}/{weight}"
-    one = initializers.seeded(initializer, seed, lasting)
+    one = initializers.seeded(initializer, seed, f"{lasting[owner.name]}/{weight}")
     try:
         if isinstance(one, initializers.MimeticAttention):
-            one = _mimetic(model, one, seed, owner.layer)
+            one = _mimetic(model, one, seed, owner.layer, lasting)
         return initializers.for_layer(owner.layer, one, weight)
     except ValueError as error:
         raise ValueError(
@@ -313,14 +315,13 @@ def _fitted(model, initializer, seed, owner, weight):
         ) from error
 
 
-def _mimetic(model, initializer, seed, layer):
+def _mimetic(model, initializer, seed, layer, lasting):
     """Returns the part of a projection, with the seed of its whole attention layer."""
     for name, holder in named_layers(model):
         found = [keras_private.attention_projection(holder, part) for part in PARTS]
         if any(one is layer for one in found):
             parts = projections_of(holder).items()
-            lasting = lasting_names(model)[name]
-            fitting = initializers.seeded(initializer, seed, lasting)
+            fitting = initializers.seeded(initializer, seed, lasting[name])
             fitting.part = next(part for part, one in parts if one is layer)
             return fitting
     raise ValueError(
