@@ -13,6 +13,7 @@ import pytest
 
 import keras_initkit as kik
 from keras_initkit.experiments import engines
+from keras_initkit.experiments.engines import loky_processes
 from keras_initkit.experiments.store import finished
 
 joblib = pytest.importorskip("joblib", reason="needs keras-initkit[sweep]")
@@ -160,6 +161,17 @@ def test_processes_end_with_their_parent(monkeypatch):
     monkeypatch.setattr(os, "getppid", lambda: next(parents, 1))
     jobs._end_with.__wrapped__(7)
     assert ended.wait(10)
+
+
+def test_a_process_maps_what_is_shared_once():
+    # Each map counts as its memory, and loky ends processes whose memory grows.
+    engine = loky_processes.LokyEngine(1)
+    shared = engine.share(np.zeros(1000))
+    try:
+        is_one = engine.submit(lambda given: given() is given(), shared)
+        assert is_one.result(timeout=120)
+    finally:
+        engine.close()
 
 
 def test_dask_needs_a_client(monkeypatch):

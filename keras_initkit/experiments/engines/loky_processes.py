@@ -1,6 +1,7 @@
 """Processes of this machine, by loky, which joblib brings along."""
 
 import concurrent.futures.process
+import functools
 import os
 import shutil
 import tempfile
@@ -66,6 +67,15 @@ class _Dumped:
         self._path = path
 
     def __call__(self) -> Any:
-        import joblib
+        return _opened(self._path)
 
-        return joblib.load(self._path, mmap_mode="r")
+
+@functools.lru_cache(maxsize=1)
+def _opened(path: str) -> Any:
+    """Reads a file once in a process: each map of it counts as memory of its own.
+
+    Loky ends processes whose memory grows.
+    """
+    import joblib
+
+    return joblib.load(path, mmap_mode="r")
