@@ -15,7 +15,7 @@ def depth(decades_per_layer):
     return 10.0 ** (decades_per_layer * np.arange(len(LAYERS)))
 
 
-CLASSES = moments(4.5, 2.9, 0.0, 9.0)
+CLASSES = moments(4.5, 2.9, 0.0, 9.0) | {"integral": True}
 SPARSE = {"name": "sparse_categorical_crossentropy", "from_logits": True}
 PRICES = {
     "large": ("linear", moments(2e5, 0.0, 2e5, 2e5)),
@@ -450,6 +450,10 @@ TRIPS = {
     "class out of range": (
         fact("target", max=10.0),
         ("DamagedTargets", "error", "logits", 0, 10, 9),
+    ),
+    "classes that were scaled like pixels": (
+        fact("target", max=9 / 255, integral=False),
+        ("DamagedTargets", "error", "logits", 0, 9 / 255, 9),
     ),
     "labels of -1 and 1": (
         both(

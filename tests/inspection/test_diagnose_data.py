@@ -52,6 +52,18 @@ def test_sorted_labels_are_counted_as_a_whole():
     assert record.metadata["target"]["entropy"] == pytest.approx(np.log(4), rel=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1 / 255, 0.5])
+def test_labels_that_were_scaled_are_an_error(scale):
+    x, _ = data()
+    y = np.arange(len(x)) % 8
+    sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    (found,) = kik.diagnose(model_of(units=8, loss=sparse), x, y * scale).findings
+    assert (found.rule, found.severity) == ("DamagedTargets", "error")
+    assert "whole numbers" in found.message
+    whole = kik.diagnose(model_of(units=8, loss=sparse), x, y.astype("float32"))
+    assert "DamagedTargets" not in [one.rule for one in whole.findings]
+
+
 def test_rare_classes_are_an_info():
     x, _ = data()
     y = (np.arange(2000) % 50 == 0).astype("float32")[:, None]

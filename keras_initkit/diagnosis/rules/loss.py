@@ -290,16 +290,27 @@ def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
             )
         else:
             continue
-        if 0 <= low and high <= top:
+        where = f"the targets{_common.of_which(output, outputs)} in "
+        where += _common.looked_at(record)
+        if not (0 <= low and high <= top):
+            measured, limit = (low, 0) if low < 0 else (high, top)
+            what = f"lie in [{low:g}, {high:g}]; {name} with {units} output units "
+            what += f"takes 0 to {top:g}"
+        elif name.startswith("sparse") and target.get("integral") is False:
+            measured, limit = high, top
+            what = f"lie in [{low:g}, {high:g}] and are not whole numbers; {name} "
+            what += "takes numbers of classes, and cuts off what is behind the point"
+            remedy = "Give it the numbers as they were before they were scaled, "
+            remedy += "`y = np.unique(y, return_inverse=True)[1]`: inputs are scaled, "
+            remedy += "labels are not."
+        else:
             continue
         yield Fault(
             layer=output.layer,
             step=record.metadata.get("fit", {}).get("first_step"),
-            measured=low if low < 0 else high,
-            threshold=0 if low < 0 else top,
-            message=f"the targets{_common.of_which(output, outputs)} in "
-            f"{_common.looked_at(record)} lie in [{low:g}, {high:g}]; {name} with "
-            f"{units} output units takes 0 to {top:g}.",
+            measured=measured,
+            threshold=limit,
+            message=f"{where} {what}.",
             remedy=remedy,
             severity="error",
         )
