@@ -87,8 +87,16 @@ def profile(signal, statistic, start, decades_per_layer):
     def change(draft):
         every = 2 if signal in ("gradient", "weight", "update") else 1
         draft.values[signal][statistic][:, ::every] = start * depth(decades_per_layer)
+        if signal == "gradient":
+            biases_like_kernels(draft)
 
     return change
+
+
+def biases_like_kernels(draft):
+    """What reaches a layer's output is the gradient of its bias."""
+    gradient = draft.values["gradient"]["rms"]
+    gradient[:, 1::2] = gradient[:, ::2]
 
 
 def fact(key, **values):
@@ -301,7 +309,7 @@ TRIPS = {
         ("VanishingGradient", "warning", "dense", 0, 3, 2),
     ),
     "gradient of one vanishes": (
-        edit("gradient", "rms", ALL, 2, 1e-6),
+        edit("gradient", "rms", ALL, slice(2, 4), 1e-6),
         ("VanishingGradient", "warning", "dense_1", 0, 1e-4, 1e-3),
     ),
     "gradient of all is tiny": (
@@ -589,8 +597,16 @@ NEAR_MISSES = {
     "gradient vanishes at one step": (
         "VanishingGradient",
         lambda d: d.values["gradient"]["rms"].__setitem__(
-            (1, slice(None, None, 2)), 1e-5 * depth(1.0)
+            1, np.repeat(1e-5 * depth(1.0), 2)
         ),
+    ),
+    "kernels whose inputs are 0 where the loss speaks": (
+        "VanishingGradient",
+        edit("gradient", "rms", ALL, KERNELS, 1e-5 * depth(1.0)),
+    ),
+    "one kernel of that kind": (
+        "VanishingGradient",
+        edit("gradient", "rms", ALL, 2, 1e-6),
     ),
     "gradient fades a little": (
         "VanishingGradient",
@@ -598,7 +614,7 @@ NEAR_MISSES = {
     ),
     "gradient of one is small": (
         "VanishingGradient",
-        edit("gradient", "rms", ALL, 2, 2e-5),
+        edit("gradient", "rms", ALL, slice(2, 4), 2e-5),
     ),
     "gradient grows a little": (
         "ExplodingGradient",
@@ -1196,12 +1212,14 @@ def test_what_is_beside_the_way_makes_no_drift(signal):
     draft = placed((0, 0), (0, 0), (0, 1), (0, 2))
     columns = [0, 2, 4, 6] if signal == "gradient" else [0, 1, 2, 3]
     draft.values[signal][statistic][:, columns] = [1e-5, 1e-2, 1e-2, 1e-2]
+    biases_like_kernels(draft)
     drift = ["PoorWeightInitialization", "VanishingGradient"]
     found = [
         f for f in diagnosis.judge(draft.record(), drift) if "median" not in str(f)
     ]
     assert found == []
     draft.values[signal][statistic][:, columns[1]] = 1e-5
+    biases_like_kernels(draft)
     found = [
         f for f in diagnosis.judge(draft.record(), drift) if "median" not in str(f)
     ]

@@ -112,6 +112,12 @@ _CHANGE = Threshold(
             "gradient norm times norm of these kernels, which a small gradient in each "
             "of many weights may add up to",
         ),
+        "arrives": Threshold(
+            0.03,
+            "1",
+            "gradient rms of a layer's bias to that of the last layer's: from there on "
+            "the gradient arrives, and the kernel's is small by the layer's inputs",
+        ),
     },
     follows_from=(
         *_common.STRUCTURE,
@@ -138,7 +144,9 @@ def vanishing_gradient(
     for profiles in _gradient_profiles(record):
         relative = _relative_to_weights(record, profiles)
         limit, decades = limits["ratio"], limits["decades"]
-        yield from _trend(profiles, 1, decades, "falls", remedy, relative, branches)
+        arrived = _arrived(record, profiles[0][1], limits["arrives"])
+        trend = _trend(profiles, 1, decades, "falls", remedy, relative, branches)
+        yield from (fault for fault in trend if fault.layer not in arrived)
         # In parts of layers, and ahead of products and normalizations, the structure
         # may be the reason: queries and keys act by a softmax of their product.
         spared = {
@@ -147,7 +155,7 @@ def vanishing_gradient(
             if not _common.hands_on(record, key.layer)
         }
         faults = _outliers(profiles, -1, limit, "of", remedy, relative)
-        yield from (fault for fault in faults if fault.layer not in spared)
+        yield from (fault for fault in faults if fault.layer not in spared | arrived)
         if relative is None:
             continue
         step, p = profiles[0][0], profiles[0][1].without(branches)
@@ -344,6 +352,29 @@ def _gradient_profiles(record: RunRecord) -> list[list[tuple[int, Profile]]]:
         for net in first.by_net()
         if len(sound)
     ]
+
+
+def _arrived(record: RunRecord, net: Profile, share: float) -> set[str]:
+    """Returns the layers of a network whose bias the gradient reaches.
+
+    A bias gets what reaches its layer's output, summed over the examples; the kernel
+    gets that times the layer's inputs, which may be 0 for just those examples of which
+    the loss has something to say. Told by the median over the recorded steps of its
+    rms to that of the last layer's bias.
+    """
+    roles, layers = record.roles(), [key.layer for key in net.keys]
+    values = _common.statistic(record, "gradient", "rms")
+    biases = {
+        key.layer: column
+        for column, key in enumerate(_common.tensors_of(record, "gradient"))
+        if roles.get(weight_of(key)) == "offset" and key.layer in layers
+    }
+    last = next((biases[one] for one in reversed(layers) if one in biases), None)
+    if values is None or last is None:
+        return set()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.median(values / values[:, [last]], axis=0)
+    return {layer for layer, column in biases.items() if shares[column] >= share}
 
 
 def _relative_to_weights(
