@@ -51,6 +51,17 @@ def narrow(layer, units):
     return change
 
 
+def several_labels(each):
+    """Rows of 10 zeros and ones, as many of them ones on the average."""
+    rows = moments(each / 10, 0.4, 0.0, 1.0) | {"shape": [512, 10], "entropy": 0.5}
+
+    def change(draft):
+        draft.metadata["target"] = rows
+        draft.metadata["loss"]["name"] = "categorical_crossentropy"
+
+    return change
+
+
 def outputs_of_relu(units):
     """Numbers that a ReLU puts out, one column of which is always 0."""
     target = {**moments(1.0, 1.0, 0.0, 4.0), "silent": 0.25}
@@ -459,6 +470,10 @@ TRIPS = {
         fact("target", max=10.0),
         ("DamagedTargets", "error", "logits", 0, 10, 9),
     ),
+    "several labels for a softmax": (
+        several_labels(3.0),
+        ("LossActivationMismatch", "warning", "logits", 0, 3, 1),
+    ),
     "classes that were scaled like pixels": (
         fact("target", max=9 / 255, integral=False),
         ("DamagedTargets", "error", "logits", 0, 9 / 255, 9),
@@ -599,6 +614,10 @@ NEAR_MISSES = {
         lambda d: d.values["gradient"]["rms"].__setitem__(
             1, np.repeat(1e-5 * depth(1.0), 2)
         ),
+    ),
+    "rows without a label beside rows of one": (
+        "LossActivationMismatch",
+        several_labels(0.9),
     ),
     "kernels whose inputs are 0 where the loss speaks": (
         "VanishingGradient",

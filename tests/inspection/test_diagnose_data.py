@@ -64,6 +64,23 @@ def test_labels_that_were_scaled_are_an_error(scale):
     assert "DamagedTargets" not in [one.rule for one in whole.findings]
 
 
+def test_several_labels_of_a_softmax_are_told():
+    x, _ = data()
+    rng = np.random.default_rng(0)
+    y = (rng.random((len(x), 8)) < 0.3).astype("float32")
+    y[np.arange(len(x)), np.arange(len(x)) % 8] = 1
+    softmax = keras.losses.CategoricalCrossentropy(from_logits=True)
+    found = kik.diagnose(model_of(units=8, loss=softmax), x, y).findings
+    assert [(one.rule, one.severity) for one in found] == [
+        ("LossActivationMismatch", "warning")
+    ]
+    assert found[0].measured == pytest.approx(y.sum(axis=1).mean(), rel=1e-6)
+    one_each = np.eye(8)[np.arange(len(x)) % 8]
+    assert kik.diagnose(model_of(units=8, loss=softmax), x, one_each).findings == []
+    shares = one_each * 0.9 + 0.1 / 8
+    assert kik.diagnose(model_of(units=8, loss=softmax), x, shares).findings == []
+
+
 def test_rare_classes_are_an_info():
     x, _ = data()
     y = (np.arange(2000) % 50 == 0).astype("float32")[:, None]

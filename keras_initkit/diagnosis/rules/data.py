@@ -171,8 +171,9 @@ def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
 def loss_activation_mismatch(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """The targets of a regression lie beyond the range of the last activation."""
+    """Targets beyond the range of the last activation, or several labels for one."""
     outputs = _common.outputs_of(record)
+    yield from _several_labels(record)
     for output in outputs:
         loss, target, activation = output.loss, output.target, output.activation
         if loss is None or target is None or target["min"] is None:
@@ -195,6 +196,30 @@ def loss_activation_mismatch(
             f"{target['max']:.3g}]; {activation} puts out {reach} only.",
             remedy="End in a linear layer, `Dense(units)`, or bring the targets into "
             "that range and undo it on predictions.",
+        )
+
+
+def _several_labels(record: RunRecord) -> Iterator[Fault]:
+    """Yields the fault of outputs that share one label among those of an example."""
+    outputs = _common.outputs_of(record)
+    for output in outputs:
+        loss, target = output.loss, output.target
+        if loss is None or target is None or loss["name"] != "categorical_crossentropy":
+            continue
+        labels = _common.labels_each(target)
+        if labels <= 1:
+            continue  # rows without any, such as padding, may be meant
+        yield Fault(
+            layer=output.layer,
+            step=_first_step(record),
+            measured=labels,
+            threshold=1,
+            message=f"the examples{_common.of_which(output, outputs)} in "
+            f"{_common.looked_at(record)} have {labels:.3g} labels each; "
+            "categorical_crossentropy takes the shares of one, which sum to 1.",
+            remedy='Ask for each label by itself: `Dense(units, activation="sigmoid")` '
+            'and `model.compile(optimizer="adam", loss="binary_crossentropy")`.',
+            severity="warning",
         )
 
 

@@ -386,6 +386,8 @@ def _uniform_guess(record: RunRecord) -> float:
     units = outputs[0]["units"] or 0
     if name not in _CATEGORICAL or units < 2:
         raise NotJudged("has no cross-entropy over classes as its loss")
+    if _common.labels_each(record.metadata.get("target")) > 1:
+        raise NotJudged("has examples of several labels each")
     return math.log(units)
 
 
