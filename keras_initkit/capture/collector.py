@@ -15,7 +15,7 @@ from keras_initkit import schema, stats, theory
 from keras_initkit.capture import optimizers, replicas
 from keras_initkit.capture.fusion import reading
 from keras_initkit.capture.initial import Initial
-from keras_initkit.structure import keras_private
+from keras_initkit.structure import tensorflow_private
 
 _LOCAL = threading.local()
 _AS_TAPPED: typing.Mapping = types.MappingProxyType({})
@@ -199,7 +199,7 @@ class Collector:
             return
         source = schema.ALL_SIGNALS[signal].source
         if source == "layer" and tensor.shape.rank == 1 and self._detail == "full":
-            with keras_private.marked():
+            with tensorflow_private.marked():
                 tensor = tensor[:, None]  # one unit: its values are the examples'
         part = replicas.number() if source == "layer" else 0
         reduction = stats.reduction_of(
@@ -337,7 +337,7 @@ class Collector:
         if not noted:
             return None
         tensors = [one.tensor for one in noted]
-        with tf.name_scope(f"keras_initkit/{source}"), keras_private.marked():
+        with tf.name_scope(f"keras_initkit/{source}"), tensorflow_private.marked():
             if self._graph is None:
                 values = stats.joined(tensors)
             else:
@@ -377,7 +377,7 @@ class Collector:
                 yield self
         finally:
             if self._graph is not None:
-                keras_private.forget_gradients(self._graph)
+                tensorflow_private.forget_gradients(self._graph)
 
 
 def _split(values, rows):

@@ -26,8 +26,8 @@ its ops, from the next tensors that may be read. What decides is the finished gr
 
 A reader that is removed for that reason, that reads no more than the shape, or that
 does what another does, is none. Copies and all that reduces a tensor stand behind ops
-of their own (`_Copies._door`) and are marked (`keras_private.marked`), constants too,
-so that they are not taken for ops of the step that do the same.
+of their own (`_Copies._door`) and are marked (`tensorflow_private.marked`), constants
+too, so that they are not taken for ops of the step that do the same.
 
 After tensorflow/core/grappler/optimizers: remapper.cc, arithmetic_optimizer.cc,
 constant_folding.cc, common_subgraph_elimination.cc; held by `tests/fuzz`.
@@ -121,7 +121,7 @@ def reading(outputs=()):
     """Returns a function that gives tensors of the same values that may be read freely.
 
     Call it when the graph is complete: who else reads a tensor decides; and what it
-    returns where `keras_private.marked` marks what is made.
+    returns where `tensorflow_private.marked` marks what is made.
 
     Args:
         outputs: What the function being traced returns, in any structure.

@@ -13,7 +13,7 @@ from keras_initkit.capture.guard import attempt
 from keras_initkit.capture.requests import Watch, details_of, fullest
 from keras_initkit.capture.session import Session
 from keras_initkit.capture.twin.first_trace import FirstTrace
-from keras_initkit.structure import keras_private
+from keras_initkit.structure import keras_private, tensorflow_private
 from keras_initkit.structure.layers import Together
 from keras_initkit.structure.shadowing import shadowed
 
@@ -52,7 +52,7 @@ class Loop(Session):
         self._optimizers = optimizers
         self._strategy = keras_private.strategy_given(models[0])
         # Of a function that nobody has yet said whether to convert.
-        self._conversion = keras_private.autograph_status()
+        self._conversion = tensorflow_private.autograph_status()
         self._requests: list = []
         # What the first call is numbered, and how many there were.
         self.first_step = min(int(np.asarray(one.iterations)) for one in optimizers)
@@ -96,7 +96,7 @@ class Loop(Session):
         with (
             self._as_at_first(args, kwargs),
             self._tapping(twin, self._optimizers),
-            keras_private.collectives_apart(self._strategy),
+            tensorflow_private.collectives_apart(self._strategy),
         ):
             outputs, parts = twin.step(*args, **kwargs)
         seen = [
@@ -131,10 +131,10 @@ class Loop(Session):
         body, compiled = function, False
         if traced:
             body = function.python_function
-            compiled, autograph = keras_private.function_options(function)
+            compiled, autograph = tensorflow_private.function_options(function)
         if autograph:
             # As `tf.function` does itself, unless our own code lies between.
-            body = keras_private.converted(body, self._conversion)
+            body = tensorflow_private.converted(body, self._conversion)
         watched = twin.function(body, self._optimizers, compiled)
 
         @_as_it_is
@@ -147,7 +147,7 @@ class Loop(Session):
 
         if not traced:
             return with_outlet
-        return keras_private.function_like(function, with_outlet)
+        return tensorflow_private.function_like(function, with_outlet)
 
     @contextlib.contextmanager
     def _tapped_replicas(self, twin, autograph):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_initkit.capture import taps
 from keras_initkit.capture.collector import Collector, listening
-from keras_initkit.structure import keras_private
+from keras_initkit.structure import keras_private, tensorflow_private
 
 
 @dataclasses.dataclass
@@ -133,7 +133,7 @@ class Notes(Collector):
             self.graph is not None
             and self.failure is None
             and not self._is_mixed
-            and keras_private.calls_graph(graph, self.graph)
+            and tensorflow_private.calls_graph(graph, self.graph)
             # By `tf.gradients` they are found otherwise.
             and not (self._recorded and self.updates and not self.gradients)
         )
@@ -144,7 +144,7 @@ class Notes(Collector):
 
     def awaits(self, key, tensor, is_passed_on=False):
         """Awaits the gradient of an output from the tape, not from a tap."""
-        if super().awaits(key, tensor) and keras_private.is_recorded(tensor):
+        if super().awaits(key, tensor) and tensorflow_private.is_recorded(tensor):
             self._recorded.append((key, tensor))
             # A tape does not tell what comes back through the layer from the rest.
             self._is_mixed = self._is_mixed or is_passed_on
@@ -168,7 +168,7 @@ class Notes(Collector):
         layers, optimizers = self._tapped.layers, self._optimizers
         with (
             taps.installed(layers, optimizers, self.weight_names),
-            keras_private.gradients_also(self._outputs_here, self._found),
+            tensorflow_private.gradients_also(self._outputs_here, self._found),
             listening(self),
         ):
             yield

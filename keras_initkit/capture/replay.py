@@ -8,7 +8,7 @@ an update begin and end, all else when it is complete.
 import tensorflow as tf
 
 from keras_initkit.capture import collector as collecting
-from keras_initkit.structure import keras_private
+from keras_initkit.structure import tensorflow_private
 
 
 class NotCopiedError(RuntimeError):
@@ -123,7 +123,7 @@ class _Copies:
         for op in self._ops:
             if op.type == "Placeholder" and op.name not in self._made:
                 self._note(op, self._argument(op))
-        keras_private.copy_functions(source, target)
+        tensorflow_private.copy_functions(source, target)
 
     def take(self, until=None):
         """Copies ops up to a place in the source, by default all."""
@@ -152,7 +152,7 @@ class _Copies:
     def _take(self, op):
         inputs = [self._tensors[tensor.name] for tensor in op.inputs]
         after = [self._made[one.name] for one in op.control_inputs]
-        self._note(op, keras_private.copy_op(op, inputs, after, self._target))
+        self._note(op, tensorflow_private.copy_op(op, inputs, after, self._target))
 
     def _note(self, op, made):
         self._made[op.name] = made

@@ -10,7 +10,7 @@ optimizer sums them; weights and updates are the same on every replica.
 
 import tensorflow as tf
 
-from keras_initkit.structure import keras_private
+from keras_initkit.structure import tensorflow_private
 
 
 def number():
@@ -78,7 +78,7 @@ def averaged(array):
     if context is None:
         return array
     workers = isinstance(context.strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    workers = workers and keras_private.runs_in_workers(context.strategy)
+    workers = workers and tensorflow_private.runs_in_workers(context.strategy)
     return tf.cast(array[None] if workers else array, tf.float64)
 
 

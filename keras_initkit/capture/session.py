@@ -24,7 +24,7 @@ from keras_initkit.capture.step_statistics import Reader
 from keras_initkit.capture.twin import settings, single_step, streams
 from keras_initkit.capture.twin.first_trace import FirstTrace
 from keras_initkit.capture.watched import NOTHING, Watched
-from keras_initkit.structure import keras_private
+from keras_initkit.structure import keras_private, tensorflow_private
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.shadowing import shadowed
 
@@ -336,7 +336,7 @@ class Session:
         count = watch is not None and bool(watch.counting)
         self._count(count)
         model = self._model()
-        apart = keras_private.collectives_apart(model.distribute_strategy)
+        apart = tensorflow_private.collectives_apart(model.distribute_strategy)
         taps_in.enter_context(apart)
         if model.run_eagerly:  # else they were in when it was traced
             taps_in.enter_context(self._tapping(twin))

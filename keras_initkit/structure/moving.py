@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_initkit.structure import keras_private
+from keras_initkit.structure import keras_private, tensorflow_private
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _CONTAINERS = (list, dict, set, collections.deque)
@@ -234,7 +234,7 @@ def _is_movable(container: Any) -> bool:
 
 
 def _copy_of(container: Any) -> Any:
-    plain = keras_private.untracked(container)
+    plain = tensorflow_private.untracked(container)
     kinds = (list, dict, set)
     for kind in kinds:
         if isinstance(plain, kind):
@@ -246,7 +246,7 @@ def _restore_content(container: Any, content: Any) -> None:
     if not _is_movable(container) or _is_same(container, content):
         return
     # Keras and TensorFlow have kinds of their own, which track what is put in.
-    plain = keras_private.untracked(container)
+    plain = tensorflow_private.untracked(container)
     if isinstance(plain, np.ndarray):
         if plain.shape == content.shape:
             plain[...] = content
@@ -261,7 +261,7 @@ def _restore_content(container: Any, content: Any) -> None:
     else:
         plain.clear()
         plain.extend(content)
-    keras_private.note_content(container)
+    tensorflow_private.note_content(container)
 
 
 def _is_same(container: Any, content: Any) -> bool:

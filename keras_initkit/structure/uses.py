@@ -12,7 +12,7 @@ each is told by how they met; what that leaves open is `"other"`, until a cleare
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from keras_initkit.structure import keras_private, roles
+from keras_initkit.structure import roles, tensorflow_private
 from keras_initkit.structure.layers import all_layers
 from keras_initkit.structure.needs import tensorflow as tf
 
@@ -178,7 +178,7 @@ class _Reading:
             return [_CONSTANT] * len(op.outputs)
         if op.type == "IdentityN":
             return inputs
-        called = keras_private.graphs_called_by(op)
+        called = tensorflow_private.graphs_called_by(op)
         if called:
             return self._call(op, called, inputs)
         return [self._made_by(op, inputs)] * len(op.outputs)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import keras_initkit as kik
 from keras_initkit.capture import notes, replay
-from keras_initkit.structure import keras_private
+from keras_initkit.structure import keras_private, tensorflow_private
 
 k = keras.layers
 RNG = np.random.default_rng(0)
@@ -194,7 +194,7 @@ def step_graph(model):
             found.append(graph)
             return
         for op in graph.get_operations():
-            for inner in filter(None, keras_private.graphs_called_by(op)):
+            for inner in filter(None, tensorflow_private.graphs_called_by(op)):
                 look(inner)
 
     loop = keras_private.loop_of(model.train_function)
@@ -255,7 +255,7 @@ def test_batches_of_another_kind_are_traced_by_python(copied):
 @pytest.mark.parametrize("at", [0, 60])
 def test_a_copy_that_fails_is_traced_by_python(at, monkeypatch):
     bare, _ = trained("unbuilt")
-    calls, original = [], keras_private.copy_op
+    calls, original = [], tensorflow_private.copy_op
 
     def copy_op(*args):
         calls.append(1)
@@ -263,7 +263,7 @@ def test_a_copy_that_fails_is_traced_by_python(at, monkeypatch):
             raise RuntimeError("on purpose")
         return original(*args)
 
-    monkeypatch.setattr(keras_private, "copy_op", copy_op)
+    monkeypatch.setattr(tensorflow_private, "copy_op", copy_op)
     monitor = kik.SignalMonitor(None, every=1)
     watched, _ = trained("unbuilt", monitor)
     assert len(calls) == at + 1
@@ -294,12 +294,12 @@ def test_tapes_are_asked_by_none_but_those_who_note():
     entered, left = threading.Event(), threading.Event()
 
     def other():
-        with keras_private.gradients_also(list, lambda *_: None):
+        with tensorflow_private.gradients_also(list, lambda *_: None):
             entered.set()
             left.wait(10)
 
     thread = threading.Thread(target=other)
-    with keras_private.gradients_also(list, lambda *_: None):
+    with tensorflow_private.gradients_also(list, lambda *_: None):
         assert imperative_grad.imperative_grad is not original
         thread.start()
         entered.wait(10)

@@ -3,62 +3,19 @@
 Runs under the lowest and the newest supported Keras; a failure names the attribute.
 """
 
-import ast
-import inspect
-import pathlib
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.python.framework import ops
 
 from keras_initkit.capture.twin import single_step
 from keras_initkit.structure import keras_private as private
+from keras_initkit.structure import tensorflow_private
+from tests.structure import contracts
+from tests.structure.contracts import Subclassed, functional, sequential
 
 k = keras.layers
-VERSIONS = f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
-CONTRACTS = []
-
-
-def contract(function, *attributes):
-    """Registers a check of a function and names the attributes behind it."""
-
-    def register(check):
-        CONTRACTS.append((function, attributes, check))
-        return check
-
-    return register
-
-
-@pytest.fixture(autouse=True)
-def _clear_session():
-    keras.backend.clear_session(free_memory=False)
-
-
-def functional():
-    inputs = keras.Input((3,), name="in")
-    x = k.Dense(3, activation="relu", name="first")(inputs)
-    return keras.Model(inputs, k.Add(name="sum")([x, inputs]), name="functional")
-
-
-def sequential():
-    return keras.Sequential(
-        [keras.Input((3,)), k.Dense(4, name="first"), k.Dense(2, name="second")]
-    )
-
-
-class Subclassed(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.scale = self.add_weight(shape=(), name="scale")
-        self.steps = self.add_weight(shape=(), name="steps", trainable=False)
-        self.inner = keras.Sequential([k.Dense(2, name="below")], name="inner")
-        self.head = k.Dense(1, name="head")
-
-    def call(self, x):
-        self.add_loss(keras.ops.sum(self.scale))
-        return self.head(self.inner(x)) * self.scale
+contract = contracts.Contracts(private)
 
 
 def names(layers):
@@ -204,29 +161,6 @@ def check_is_stateful():
     ):
         assert private.is_stateful(held)
     assert not private.is_stateful(keras.losses.MeanSquaredError())
-
-
-@contract(private.untracked, "the lists and dicts that attributes of layers become")
-def check_untracked():
-    layer = k.Dense(1)
-    layer.some, layer.named = [1], {"a": 1}
-    for container, kind in ((layer.some, list), (layer.named, dict)):
-        inner = private.untracked(container)
-        assert inner == container
-        assert type(inner).__module__.partition(".")[0] != "tensorflow"
-        assert isinstance(inner, kind)
-    plain = [1]
-    assert private.untracked(plain) is plain
-
-
-@contract(private.note_content, "`_update_snapshot` of TensorFlow's lists")
-def check_note_content():
-    layer = k.Dense(1)
-    layer.some = [1]
-    private.untracked(layer.some)[:] = [1, 2]
-    private.note_content(layer.some)
-    assert list(layer.some) == [1, 2]
-    private.note_content([1])
 
 
 @contract(private.own_attributes, "what a new layer and a new model hold")
@@ -443,25 +377,6 @@ def check_strategy_given():
     assert private.strategy_given(model) is strategy
 
 
-@contract(private.function_options, "Function._jit_compile", "Function._autograph")
-def check_function_options():
-    assert private.function_options(tf.function(len)) == (False, True)
-    compiled = tf.function(len, jit_compile=True, autograph=False)
-    assert private.function_options(compiled) == (True, False)
-
-
-@contract(private.function_like, "Function._clone")
-def check_function_like():
-    signature = [tf.TensorSpec([None], tf.float32)]
-    original = tf.function(
-        lambda x: x, input_signature=signature, autograph=False, reduce_retracing=True
-    )
-    copy = private.function_like(original, lambda x: 2 * x)
-    assert copy(tf.constant([3.0])).numpy().tolist() == [6.0]
-    assert private.function_options(copy) == private.function_options(original)
-    assert copy.input_signature == original.input_signature
-
-
 @contract(private.loop_of, "TensorFlowTrainer._make_function")
 def check_loop_of():
     model = sequential()
@@ -488,43 +403,6 @@ def check_was_traced():
     assert not private.was_traced(lambda iterator: None)
 
 
-@contract(private.autograph_status, "tf.__internal__.autograph.control_status_ctx")
-def check_autograph_status():
-    seen = []
-
-    def note():
-        seen.append(private.autograph_status().status.name)
-
-    tf.function(note)()
-    tf.function(note, autograph=False)()
-    assert seen == ["ENABLED", "DISABLED"]
-    assert private.autograph_status().status.name == "UNSPECIFIED"
-
-
-@contract(private.converted, "tf.__internal__.autograph.tf_convert")
-def check_converted():
-    def branching(x):
-        if x > 0:
-            x = -x
-        return x
-
-    function = private.converted(branching, private.autograph_status())
-    traced = tf.function(function, autograph=False)
-    assert traced(tf.constant(2.0)).numpy() == -2.0
-    assert traced(tf.constant(-3.0)).numpy() == -3.0
-
-
-@contract(private.graphs_called_by, "FuncGraph._get_function")
-def check_graphs_called_by():
-    inner = tf.function(lambda x: x + 1.0)
-    outer = tf.function(lambda x: inner(x)).get_concrete_function(
-        tf.TensorSpec((2,), tf.float32)
-    )
-    (call,) = [op for op in outer.graph.get_operations() if "f" in op.node_def.attr]
-    (graph,) = private.graphs_called_by(call)
-    assert "AddV2" in {op.type for op in graph.get_operations()}
-
-
 @contract(private.name_scopes_kept, "global_state name_scope_stack")
 def check_name_scopes_kept():
     @tf.function
@@ -539,7 +417,6 @@ def check_name_scopes_kept():
 
 
 @contract(private.step_graph, "TensorFlowTrainer._make_function")
-@contract(private.calls_graph, "FuncGraph._get_function")
 def check_step_graph():
     found = []
 
@@ -560,153 +437,8 @@ def check_step_graph():
     assert private.step_graph() is None
     loop = private.loop_of(model.train_function)
     (concrete,) = loop._list_all_concrete_functions()
-    assert private.calls_graph(concrete.graph, found[-1])
-    assert not private.calls_graph(found[-1], concrete.graph)
-
-
-@contract(private.copy_functions, "Graph._functions", "Graph._add_function_recursive")
-@contract(
-    private.copy_op,
-    "Graph._create_op_internal",
-    "Operation._set_device",
-    "Operation._add_control_inputs",
-)
-def check_copy_op():
-    def source(x):
-        with tf.control_dependencies([x + 1.0]):
-            return tf.while_loop(lambda y: y < 5.0, lambda y: (y * 2.0,), [x])
-
-    specification = tf.TensorSpec([])
-    graph = tf.function(source).get_concrete_function(specification).graph
-    (loop,) = [op for op in graph.get_operations() if op.type.endswith("While")]
-    inputs = [op for op in graph.get_operations() if op.type == "Const"]
-
-    @tf.function
-    def copied(x):
-        target = tf.compat.v1.get_default_graph()
-        private.copy_functions(graph, target)
-        made = {
-            t.name: private.copy_op(t.op, [], [], target).outputs[0]
-            for t in loop.inputs
-            if t.op in inputs
-        }
-        given = [made.get(t.name, x) for t in loop.inputs]
-        copy = private.copy_op(loop, given, [given[0].op], target)
-        assert copy.control_inputs == [given[0].op]
-        assert {*copy.node_def.attr} >= {*loop.node_def.attr} - {"_class"}
-        return copy.outputs[-1]
-
-    assert copied(tf.constant(1.5)) == 6.0
-
-
-@contract(private.is_recorded, "record.should_record_backprop")
-def check_is_recorded():
-    weight, x = tf.Variable(2.0), tf.constant(1.0)
-    with tf.GradientTape() as tape:
-        y = weight * x
-        assert private.is_recorded(y)
-        assert not private.is_recorded(x)
-        with tape.stop_recording():
-            assert not private.is_recorded(y)
-    assert not private.is_recorded(y)
-
-
-@contract(private.gradients_also, "imperative_grad.imperative_grad")
-@contract(private._also, "imperative_grad.imperative_grad")
-def check_gradients_also():
-    found = []
-
-    def told(tensors, gradients):
-        found.extend(gradients)
-
-    @tf.function
-    def slope(weight):
-        lying = []
-        with private.gradients_also(lambda: lying, told):
-            with tf.GradientTape() as tape:
-                tape.watch(weight)
-                between = weight * 3.0
-                lying.append(between)
-                loss = between**2
-            before = len(weight.graph.get_operations())
-            gradient = tape.gradient(loss, weight)
-            made = len(weight.graph.get_operations()) - before
-        with tf.GradientTape() as tape:
-            tape.watch(weight)
-            loss = (weight * 3.0) ** 2
-        before = len(weight.graph.get_operations())
-        tape.gradient(loss, weight)
-        assert made == len(weight.graph.get_operations()) - before
-        return gradient, found[0]
-
-    gradient, between = slope(tf.constant(2.0))
-    assert gradient == 36.0
-    assert between == 12.0
-    assert len(found) == 1
-
-
-@contract(private.forget_gradients, "ops.gradient_registry", "_gradient_op_type")
-def check_forget_gradients():
-    registry = ops.gradient_registry._registry
-
-    @tf.custom_gradient
-    def doubled(x):
-        return x * 2, lambda upstream: upstream * 2
-
-    @tf.function
-    def slope(x):
-        before = {*registry}
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = doubled(x)
-        assert len({*registry} - before) == 1
-        private.forget_gradients(y.graph)
-        assert not {*registry} - before
-        return tape.gradient(y, x)
-
-    assert slope(tf.constant(3.0)) == 2
-
-
-@contract(private.marked, "Graph._attr_scope")
-def check_marked():
-    @tf.function
-    def step(x):
-        plain = x + 1.0
-        with private.marked():
-            return plain + 2.0
-
-    graph = step.get_concrete_function(tf.TensorSpec([])).graph
-    marks = [
-        op.name for op in graph.get_operations() if "_keras_initkit" in op.node_def.attr
-    ]
-    assert marks == ["add_1/y", "add_1"]
-    with private.marked():
-        assert tf.constant(1.0) + 1.0 == 2
-
-
-@contract(private.runs_in_workers, "CollectiveAllReduceExtended._in_multi_worker_mode")
-def check_runs_in_workers():
-    alone = tf.distribute.MultiWorkerMirroredStrategy()
-    assert private.runs_in_workers(alone) is False
-
-
-@contract(private.collectives_apart, "MirroredExtended._collective_keys")
-def check_collectives_apart():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    keys = strategy.extended._collective_keys
-    group = keys.get_group_key(["/device:CPU:0"])
-    numbers = [keys.get_instance_key(group, "/device:CPU:0")]
-    apart = []
-    for _ in range(2):
-        with private.collectives_apart(strategy):
-            apart.append(keys.get_instance_key(group, "/device:CPU:0"))
-        numbers.append(keys.get_instance_key(group, "/device:CPU:0"))
-    assert numbers == [100, 101, 102]
-    assert apart[1] == apart[0] + 1 > 2**30
-    with private.collectives_apart(tf.distribute.get_strategy()):
-        pass
-    with private.collectives_apart(None):
-        pass
+    assert tensorflow_private.calls_graph(concrete.graph, found[-1])
+    assert not tensorflow_private.calls_graph(found[-1], concrete.graph)
 
 
 @contract(
@@ -729,159 +461,10 @@ def check_train_function_takes_any_iterator():
     assert int(model.optimizer.iterations) == before + 2
 
 
-@pytest.mark.parametrize(
-    ("function", "attributes", "check"),
-    CONTRACTS,
-    ids=[function.__name__ for function, *_ in CONTRACTS],
-)
+@contract.parametrized
 def test_what_is_private_means_what_it_did(function, attributes, check):
-    try:
-        check()
-    except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        raise AssertionError(
-            f"`{function.__name__}` does not give what its docstring says under "
-            f"{VERSIONS}. Behind it: {', '.join(attributes)}. {told}"
-        ) from error
+    contracts.hold(function, attributes, check)
 
 
 def test_every_function_has_a_contract():
-    functions = inspect.getmembers(private, inspect.isfunction)
-    own = {f for _, f in functions if f.__module__ == private.__name__}
-    assert own <= {function for function, *_ in CONTRACTS}
-
-
-PACKAGE = pathlib.Path(private.__file__).parent.parent
-SOURCES = sorted(set(PACKAGE.rglob("*.py")) - {pathlib.Path(private.__file__)})
-# Named tuples publish these with an underscore.
-NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
-# Attributes of our own classes, read off another object, that Keras has, too.
-# The second is Python's.
-OURS = {("capture/session.py", "_model"), ("experiments/jobs.py", "_exit")}
-
-
-def is_private(name):
-    return name.startswith("_") and not name.endswith("__")
-
-
-@pytest.fixture(scope="module")
-def private_names():
-    """The private attributes of what Keras and TensorFlow hand out."""
-    model = functional()
-    model.compile("sgd", loss="mse", metrics=["mae"])
-    model.fit(np.ones((2, 3)), np.ones((2, 3)), verbose=0)
-    node = private.nodes_in_order(model)[0]
-    function = tf.function(lambda x: x + 1)
-    concrete = function.get_concrete_function(tf.TensorSpec([], tf.float32))
-    strategy = tf.distribute.get_strategy()
-    things = [
-        model,
-        sequential(),
-        Subclassed(),
-        node,
-        node.operation,
-        private.maker_of(keras.ops.relu(model.inputs[0]))[0],
-        model.get_layer("first"),
-        k.BatchNormalization(),
-        k.MultiHeadAttention(1, 1),
-        k.GroupQueryAttention(1, 1, 1),
-        k.LSTM(1),
-        model.inputs[0],
-        model.trainable_variables[0],
-        model.optimizer,
-        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()),
-        keras.losses.MeanSquaredError(),
-        *model.metrics,
-        model._compile_loss,
-        model._compile_metrics,
-        model.history,
-        model.train_function,
-        function,
-        concrete,
-        concrete.outputs[0],
-        concrete.graph,
-        tf.constant(1.0),
-        strategy,
-        strategy.extended,
-        tf.distribute.MultiWorkerMirroredStrategy().extended,
-        tf.Variable(1.0),
-    ]
-    found = {name for thing in things for name in dir(thing) if is_private(name)}
-    # They are written only where there is something to write.
-    return found | {"_keras_logits", "_keras_mask", "_keras_history"}
-
-
-def own_names(tree):
-    """The private names that the classes of a file define or keep on `self`."""
-    own = set(NAMED_TUPLES)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and is_of_self(node):
-            own.add(node.attr)
-        elif isinstance(node, ast.ClassDef):
-            own.update(f.name for f in node.body if isinstance(f, ast.FunctionDef))
-    return own
-
-
-def is_of_self(node):
-    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-
-
-def touches(tree, private_names):
-    """Yields `(line, what)` for each touch of what others keep to themselves."""
-    own = own_names(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            hidden = is_private(node.attr) and not is_of_self(node)
-            if hidden and (node.attr in private_names or node.attr not in own):
-                yield node.lineno, node.attr
-            elif node.attr == "__internal__":
-                yield node.lineno, node.attr
-        elif isinstance(node, ast.Constant) and node.value in private_names:
-            yield node.lineno, node.value
-        elif isinstance(node, ast.Call):
-            made = [one for one in node.args if isinstance(one, ast.JoinedStr)]
-            if made and is_lookup(node.func):
-                for text in made:
-                    start = getattr(text.values[0], "value", "")
-                    if isinstance(start, str) and start.startswith("_"):
-                        yield node.lineno, ast.unparse(text)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            module = getattr(node, "module", None) or ""
-            for name in [module, *(alias.name for alias in node.names)]:
-                if name.startswith(("keras.src", "tensorflow.python")):
-                    yield node.lineno, name
-
-
-def is_lookup(function):
-    """Whether it is `getattr` and its kin, or `.get` of a `__dict__`."""
-    name = getattr(function, "id", getattr(function, "attr", ""))
-    return name in ("getattr", "hasattr", "setattr", "delattr", "get", "pop")
-
-
-def test_nothing_else_touches_what_is_private(private_names):
-    assert {"_flatten_layers", "_clone", "_in_multi_worker_mode"} <= private_names
-    found = [
-        f"{path.relative_to(PACKAGE)}:{line}: {what}"
-        for path in SOURCES
-        for line, what in touches(ast.parse(path.read_text()), private_names)
-        if (path.relative_to(PACKAGE).as_posix(), what) not in OURS
-    ]
-    assert not found, f"belongs in {private.__name__}: {found}"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "model._flatten_layers()",
-        'getattr(model, "_functional", None)',
-        'layer.__dict__.get("_kernel")',
-        'getattr(layer, f"_{part}_dense")',
-        "self.model._layers",
-        "keras_thing._brand_new",
-        "tf.__internal__.autograph",
-        "from keras.src import backend",
-        "import tensorflow.python.eager",
-    ],
-)
-def test_touches_are_found(line, private_names):
-    assert list(touches(ast.parse(line), private_names))
+    assert contract.missing() == set()

@@ -11,7 +11,7 @@ import typing
 
 import tensorflow as tf
 
-from keras_initkit.structure import keras_private, moving
+from keras_initkit.structure import moving, tensorflow_private
 
 _READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")
 
@@ -85,7 +85,7 @@ def changes(graph):
     """
     counted: collections.Counter = collections.Counter()
     for op in graph.get_operations():
-        called = keras_private.graphs_called_by(op)
+        called = tensorflow_private.graphs_called_by(op)
         for inner in called:
             counted += collections.Counter() if inner is None else changes(inner)
         takes_variable = any(one.dtype == tf.resource for one in op.inputs)

@@ -9,6 +9,7 @@ keep their state in variables, which all graphs share.
 import typing
 
 from keras_initkit.structure import keras_private
+from keras_initkit.structure.tensorflow_private import graphs_called_by
 
 # How the types of ops begin that draw random numbers.
 DRAWING = ("Random", "Truncated", "ParameterizedTruncated", "Multinomial")
@@ -62,8 +63,7 @@ def is_drawn_from(graph):
     Without a seed no two runs draw the same, and nothing is to be kept.
     """
     return any(
-        _draws(op)
-        or any(map(is_drawn_from, filter(None, keras_private.graphs_called_by(op))))
+        _draws(op) or any(map(is_drawn_from, filter(None, graphs_called_by(op))))
         for op in graph.get_operations()
     )
 
