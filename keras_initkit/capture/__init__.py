@@ -10,7 +10,9 @@ from keras_initkit.capture.loops import Loop as Loop
 from keras_initkit.capture.phases import TEST as TEST
 from keras_initkit.capture.requests import StepRequest as StepRequest
 from keras_initkit.capture.session import Session as Session
-from keras_initkit.capture.step_statistics import StepStatistics as StepStatistics
+from keras_initkit.capture.tapping.step_statistics import (
+    StepStatistics as StepStatistics,
+)
 from keras_initkit.structure.selection import Selection as Selection
 
 __all__ = ["Session", "Loop", "Selection", "StepRequest", "StepStatistics", "TEST"]

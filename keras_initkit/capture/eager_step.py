@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.capture import layers as tapped_layers
-from keras_initkit.capture import taps
-from keras_initkit.capture.collector import Collector
-from keras_initkit.capture.optimizers import copied, loss_scale
-from keras_initkit.capture.step_statistics import Reader
+from keras_initkit.capture.optimizers import copied
+from keras_initkit.capture.tapping import layers as tapped_layers
+from keras_initkit.capture.tapping import taps
+from keras_initkit.capture.tapping.collector import Collector
+from keras_initkit.capture.tapping.scaling import loss_scale
+from keras_initkit.capture.tapping.step_statistics import Reader
 from keras_initkit.structure.layers import weight_names
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.values import float8_as_tensors

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from keras_initkit.capture.building import is_built
 from keras_initkit.capture.guard import attempt
 from keras_initkit.capture.requests import Watch, details_of, fullest
 from keras_initkit.capture.session import Session
+from keras_initkit.capture.tapping.building import is_built
 from keras_initkit.capture.twin.first_trace import FirstTrace
 from keras_initkit.structure import keras_private, tensorflow_private
 from keras_initkit.structure.layers import Together

@@ -11,8 +11,8 @@ import typing
 
 import tensorflow as tf
 
-from keras_initkit.capture import taps
-from keras_initkit.capture.collector import Collector, listening
+from keras_initkit.capture.tapping import taps
+from keras_initkit.capture.tapping.collector import Collector, listening
 from keras_initkit.structure import keras_private, tensorflow_private
 
 

@@ -7,7 +7,7 @@ an update begin and end, all else when it is complete.
 
 import tensorflow as tf
 
-from keras_initkit.capture import collector as collecting
+from keras_initkit.capture.tapping import collector as collecting
 from keras_initkit.structure import tensorflow_private
 
 

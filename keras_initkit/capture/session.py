@@ -12,15 +12,16 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.capture import building, replay, taps
-from keras_initkit.capture import layers as tapped_layers
-from keras_initkit.capture.expected import expected_tensors
+from keras_initkit.capture import replay
 from keras_initkit.capture.guard import RefusedError, attempt, logger, tried
-from keras_initkit.capture.initial import InitialValues
 from keras_initkit.capture.notes import Notes
 from keras_initkit.capture.phases import TRAIN
 from keras_initkit.capture.requests import Watch, Wish, details_of, fullest
-from keras_initkit.capture.step_statistics import Reader
+from keras_initkit.capture.tapping import building, taps
+from keras_initkit.capture.tapping import layers as tapped_layers
+from keras_initkit.capture.tapping.expected import expected_tensors
+from keras_initkit.capture.tapping.initial import InitialValues
+from keras_initkit.capture.tapping.step_statistics import Reader
 from keras_initkit.capture.twin import settings, single_step, streams
 from keras_initkit.capture.twin.first_trace import FirstTrace
 from keras_initkit.capture.watched import NOTHING, Watched

@@ -7,10 +7,10 @@ import typing
 import tensorflow as tf
 
 from keras_initkit import schema, stats
-from keras_initkit.capture import building, replicas
-from keras_initkit.capture.collector import Collector
 from keras_initkit.capture.guard import tried
-from keras_initkit.capture.optimizers import loss_scale
+from keras_initkit.capture.tapping import building, replicas
+from keras_initkit.capture.tapping.collector import Collector
+from keras_initkit.capture.tapping.scaling import loss_scale
 from keras_initkit.structure import uses
 from keras_initkit.structure.layers import named_layers
 

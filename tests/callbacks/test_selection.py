@@ -8,7 +8,7 @@ import pytest
 
 import keras_initkit as kik
 from keras_initkit.capture import Selection
-from keras_initkit.capture.layers import choose_layers
+from keras_initkit.capture.tapping.layers import choose_layers
 from keras_initkit.structure.layers import named_layers, weight_names
 
 layers = keras.layers

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.capture import collector
+from keras_initkit.capture.tapping import collector
 from keras_initkit.inspection import targets
 
 layers = keras.layers

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 import keras_initkit as kik
 from keras_initkit import schema
-from keras_initkit.capture import collector as collecting
+from keras_initkit.capture.tapping import collector as collecting
 
 # Sizes of the batches of each fit. Halves of 4 rows; then 4 and 1, or 1 and none.
 FITS = ((8, 5), (8, 1))

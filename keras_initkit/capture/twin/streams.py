@@ -8,11 +8,9 @@ keep their state in variables, which all graphs share.
 
 import typing
 
+from keras_initkit.capture.tapping.op_types import DRAWING
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.tensorflow_private import graphs_called_by
-
-# How the types of ops begin that draw random numbers.
-DRAWING = ("Random", "Truncated", "ParameterizedTruncated", "Multinomial")
 
 
 class Streams:

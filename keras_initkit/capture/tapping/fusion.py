@@ -37,80 +37,10 @@ import collections
 
 import tensorflow as tf
 
-from keras_initkit.capture.twin.streams import DRAWING
+from keras_initkit.capture.tapping import op_types
 
-_IDENTITIES = ("Identity", "IdentityN")
-# Readers that are gone where the shape is known.
-_OF_SHAPE = ("Shape", "ShapeN", "Rank", "Size", "ZerosLike", "OnesLike")
-# What zeros and ones are made by: to add or multiply them is to pass on.
-_LIKE = ("Fill", "ZerosLike", "OnesLike")
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-
-# Ops in no pattern of any pass: backward kernels (but for ReluGrad ahead of that of a
-# batch normalization, on GPUs), losses of logits, random numbers, lookups, lists,
-# loops and branches (which stay calls until all passes have run).
-_ALONE = {
-    "Einsum",
-    "Softmax",
-    "LogSoftmax",
-    "SoftmaxCrossEntropyWithLogits",
-    "SparseSoftmaxCrossEntropyWithLogits",
-    "Gather",
-    "GatherV2",
-    "GatherNd",
-    "TopKV2",
-    "While",
-    "StatelessWhile",
-    "If",
-    "StatelessIf",
-    "Case",
-    "StatelessCase",
-}
-_ALONE_STARTS = ("StatelessRandom", "TensorList", "Scatter", "TensorScatter")
-_ALONE_PARTS = ("Backprop", "Segment")
-_ALONE_ENDS = ("Grad", "GradV2", "GradV3")
-
-_CONTRACTIONS = {
-    "MatMul",
-    "Conv2D",
-    "Conv3D",
-    "DepthwiseConv2dNative",
-    "BatchMatMul",
-    "BatchMatMulV2",
-    "BatchMatMulV3",
-}
-_BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
-_MOVES = ("Reshape", "Squeeze", "ExpandDims", "Transpose")
-# What is taken into a contraction that reads it: transposition, padding, factors.
-_INTO_CONTRACTIONS = {
-    *_MOVES,
-    *_CALLS,
-    "ConjugateTranspose",
-    "Conj",
-    "Pad",
-    "PadV2",
-    "Cast",
-    "Mul",
-    "Div",
-    "RealDiv",
-    "Dequantize",
-}
-# What a biased contraction is merged with by itself; more only with what else reads it.
-_AFTER_BIAS = {
-    *_MOVES,
-    *_CALLS,
-    "Relu",
-    "Relu6",
-    "Elu",
-    "LeakyRelu",
-    "Tanh",
-    "Sigmoid",
-    "Add",
-    "AddV2",
-    "AddN",
-    "Mul",
-    "Cast",
-}
+# Ops that do not count as readers of what they read.
+_NO_READERS = (*op_types.IDENTITIES, *op_types.OF_SHAPE)
 # The longest pattern (layer normalization, gelu) has fewer ops.
 _MOST_OPS = 16
 # `Graph.create_op` without its look at deprecated arguments, which takes milliseconds.
@@ -153,7 +83,7 @@ class _Step:
         # By a tensor's name, the places of the ops that read it; -1 is the end.
         self._readers = collections.defaultdict(list)
         for op in self._ops:
-            if op.type in _IDENTITIES:
+            if op.type in op_types.IDENTITIES:
                 for given, output in zip(op.inputs, op.outputs, strict=True):
                     self._firsts[output.name] = self.first(given)
         ends = [
@@ -163,7 +93,7 @@ class _Step:
         ]
         needed = self._led_to(ends)
         for place, op in enumerate(self._ops):
-            if op.name in needed and op.type not in (*_IDENTITIES, *_OF_SHAPE):
+            if op.name in needed and op.type not in _NO_READERS:
                 self._note(place, op)
         for tensor in ends:
             self._readers[tensor.name].append(-1)
@@ -205,7 +135,7 @@ class _Step:
             if self.is_stateful(op)
             and op.type != "ReadVariableOp"
             # Random numbers are not drawn where nothing reads them.
-            and not op.type.startswith(DRAWING)
+            and not op.type.startswith(op_types.DRAWING)
         ]
         needed = set()
         while left:
@@ -228,7 +158,7 @@ class _Step:
             return False
         if not (tensor.dtype.is_floating or tensor.dtype.is_complex):
             return not self._is_of_shapes(tensor.op)
-        if _is_alone(tensor.op):
+        if op_types.is_alone(tensor.op):
             return True
         return not (self._may_pass_on(tensor.op) or self._is_merged(tensor, readers))
 
@@ -240,7 +170,7 @@ class _Step:
         by how many they are.
         """
         return any(
-            source.op.type in _LIKE
+            source.op.type in op_types.LIKE
             or (_is_of_numbers(source) and self._is_of_shapes(source.op))
             for source in map(self.first, op.inputs)
         )
@@ -253,7 +183,7 @@ class _Step:
         if op.name not in self._of_shapes:
             sources = [self.first(one).op for one in op.inputs]
             known = [one for one in sources if one.type != "Const"]
-            self._of_shapes[op.name] = op.type in _OF_SHAPE or (
+            self._of_shapes[op.name] = op.type in op_types.OF_SHAPE or (
                 bool(known)
                 and all(map(_is_of_numbers, op.outputs))
                 and all(map(self._is_of_shapes, known))
@@ -288,22 +218,22 @@ class _Step:
 
     def _ends(self, op):
         """Whether an op is the last that a tensor reaches: it is in no pattern."""
-        if op.type in _CALLS:
-            return _is_alone(op)
-        return _is_alone(op) or self.is_stateful(op)
+        if op.type in op_types.CALLS:
+            return op_types.is_alone(op)
+        return op_types.is_alone(op) or self.is_stateful(op)
 
     def _absorbs(self, tensor, reader):
         """Whether an op may be merged with what makes its one input."""
         made_by = tensor.op.type
-        if reader.type in _CALLS:
+        if reader.type in op_types.CALLS:
             return True
-        if reader.type in _CONTRACTIONS:
-            return made_by in _INTO_CONTRACTIONS
+        if reader.type in op_types.CONTRACTIONS:
+            return made_by in op_types.INTO_CONTRACTIONS
         if made_by == "BiasAdd":
-            return reader.type in _AFTER_BIAS
-        if made_by not in _CONTRACTIONS:
+            return reader.type in op_types.AFTER_BIAS
+        if made_by not in op_types.CONTRACTIONS:
             return True
-        if reader.type in _MOVES:
+        if reader.type in op_types.MOVES:
             return any(
                 place >= 0 and self._absorbs(tensor, self._ops[place])
                 for output in reader.outputs
@@ -313,28 +243,12 @@ class _Step:
             return any(_may_be_bias(t) for t in reader.inputs)
         if reader.type == "Mul":
             return "Batch" in made_by or tensor.op.inputs[1].op.type == "Const"
-        return reader.type == "BiasAdd" or reader.type in _BATCH_NORMS
+        return reader.type == "BiasAdd" or reader.type in op_types.BATCH_NORMS
 
 
 def _is_of_numbers(tensor):
     """Whether a tensor holds integers or truth values, as shapes and what they tell."""
     return tensor.dtype.is_integer or tensor.dtype.is_bool
-
-
-def _is_alone(op):
-    kind = op.type
-    return (
-        kind in _ALONE
-        or kind.endswith(_ALONE_ENDS)
-        or kind.startswith(_ALONE_STARTS)
-        or any(part in kind for part in _ALONE_PARTS)
-        or (kind in _CALLS and _is_compiled(op))
-    )
-
-
-def _is_compiled(op):
-    """Whether XLA compiles what is called: it is not put in place of the call."""
-    return "_XlaMustCompile" in op.node_def.attr and op.get_attr("_XlaMustCompile")
 
 
 def _may_be_bias(tensor):

@@ -11,8 +11,8 @@ import keras
 import tensorflow as tf
 
 from keras_initkit import schema
-from keras_initkit.capture import collector as collecting
 from keras_initkit.capture.guard import seeing, watching
+from keras_initkit.capture.tapping import collector as collecting
 from keras_initkit.structure import keras_private
 from keras_initkit.structure.shadowing import shadowed
 

@@ -12,9 +12,8 @@ import keras
 import tensorflow as tf
 
 from keras_initkit import schema, stats, theory
-from keras_initkit.capture import optimizers, replicas
-from keras_initkit.capture.fusion import reading
-from keras_initkit.capture.initial import Initial
+from keras_initkit.capture.tapping import replicas, rows, scaling
+from keras_initkit.capture.tapping.fusion import reading
 from keras_initkit.structure import tensorflow_private
 
 _LOCAL = threading.local()
@@ -45,40 +44,10 @@ def listening(collector):
         _LOCAL.collector = outer
 
 
-class Row(typing.NamedTuple):
-    """What a row of the reduced values stands for.
-
-    Attributes:
-        signal: Name of the signal.
-        key: `schema.TensorKey` of the tensor.
-        counted: How many of the counts are its own.
-        projected: How many columns of the projections are its own.
-        timed: How many of the matrices over time are its own, 0 or 1.
-        has_units: Whether the last axis of the tensor is one of several.
-        initial: `initial.Initial`, what the tensor was at first and is compared with;
-            `None` for nothing.
-    """
-
-    signal: str
-    key: schema.TensorKey
-    counted: int
-    projected: int
-    timed: int
-    has_units: bool
-    initial: Initial | None
-
-    def named(self, names):
-        """Returns the row under another name of its layer, where there is one."""
-        name = names.get(self.key.layer)
-        if name is None:
-            return self
-        return self._replace(key=dataclasses.replace(self.key, layer=name))
-
-
 class _Noted(typing.NamedTuple):
     """A tensor that was seen, or the dict of arrays that it was reduced to."""
 
-    row: Row
+    row: rows.Row
     tensor: typing.Any
     reduction: stats.Reduction
     initial: typing.Any
@@ -210,7 +179,7 @@ class Collector:
             self._detail,
         )
         initial = self._initial_of(variable, signal)
-        row = _row(signal, key, tensor.shape, reduction, initial)
+        row = rows.row_of(signal, key, tensor.shape, reduction, initial)
         noted = _Noted(row, tensor, reduction, initial and initial.value)
         self._seen[signal][key] = noted
         if self._graph is None:
@@ -233,7 +202,7 @@ class Collector:
             return
         held, self._held, self._held_bytes = self._held, [], 0
         values = self._reduced(held, [noted.tensor for noted in held])
-        parts = _split(values, [noted.row for noted in held])
+        parts = rows.split(values, [noted.row for noted in held])
         for noted, part in zip(held, parts, strict=True):
             reduced = noted._replace(tensor=part)
             self._seen[noted.row.signal][noted.row.key] = reduced
@@ -273,7 +242,7 @@ class Collector:
                 self.note(key.layer, reason)
         if "gradient" in self.signals:
             known = {k: gradient for k, _, gradient in applied if gradient is not None}
-            for key, gradient in optimizers.global_gradients(optimizer, known).items():
+            for key, gradient in scaling.global_gradients(optimizer, known).items():
                 self.add("gradient", key, gradient)
         return before
 
@@ -318,8 +287,8 @@ class Collector:
 
         Returns:
             A tuple of layouts and one of as many dicts: for the signals of layers and
-            for those of weights, where there are any, a tuple of `Row`s by signal and
-            in forward order, and tensors as `stats.reduce` gives them, each with a
+            for those of weights, where there are any, a tuple of `rows.Row`s by signal
+            and in forward order, and tensors as `stats.reduce` gives them, each with a
             leading axis of 1: that of replicas.
         """
         self._reduce_held()
@@ -378,43 +347,6 @@ class Collector:
         finally:
             if self._graph is not None:
                 tensorflow_private.forget_gradients(self._graph)
-
-
-def _split(values, rows):
-    """Yields what was reduced of each of the tensors that rows stand for."""
-    values = {name: value.numpy() for name, value in values.items()}
-    counted = projected = timed = moved = 0
-    for number, row in enumerate(rows):
-        part = {name: values[name][number][None] for name in _ONE_EACH & values.keys()}
-        if row.counted:
-            part["counts"] = values["counts"][counted : counted + row.counted]
-        if row.projected:
-            columns = slice(projected, projected + row.projected)
-            part["projections"] = values["projections"][:, columns]
-        if row.timed:
-            part["time"] = values["time"][timed : timed + 1]
-        if row.initial is not None:
-            part["moved"] = values["moved"][moved : moved + 1]
-        counted, projected = counted + row.counted, projected + row.projected
-        timed += row.timed
-        moved += row.initial is not None
-        yield part
-
-
-_ONE_EACH = {"scalars", "histogram"}
-
-
-def _row(signal, key, shape, reduction, initial):
-    units = shape[-1] if shape.rank else 1
-    return Row(
-        signal,
-        key,
-        counted=0 if reduction.counted_above is None else units,
-        projected=units if reduction.projected_rows else 0,
-        timed=int(reduction.timed),
-        has_units=(shape.rank or 0) > 1,
-        initial=initial,
-    )
 
 
 @functools.cache

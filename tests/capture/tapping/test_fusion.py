@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.capture import collector, fusion
+from keras_initkit.capture.tapping import collector, fusion
 
 PLACEHOLDER = tf.compat.v1.placeholder
 

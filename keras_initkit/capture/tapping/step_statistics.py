@@ -83,7 +83,7 @@ class Reader:
     """Finishes the statistics of the steps of one trace.
 
     Args:
-        layouts: Tuple of tuples of `collector.Row`s: what the rows stand for of each of
+        layouts: Tuple of tuples of `rows.Row`s: what the rows stand for of each of
             the dicts of values that leave a step.
     """
 
