@@ -43,6 +43,7 @@ import keras_initkit as kik
 from keras_initkit import schema
 from keras_initkit.callbacks import monitor as monitoring
 from keras_initkit.capture import session
+from keras_initkit.capture.twin import twins
 
 BATCH = 128
 MODELS = ("mnist_mlp", "cifar10_cnn", "cifar10_resnet", "imdb_lstm")
@@ -233,7 +234,7 @@ def compare(name, every, rounds, beside):
     seconds, begun = ({way: [] for way in contestants} for _ in range(2))
     with clocked(
         monitored=(session.Session, "run"),
-        host=(session.Session, "_read"),
+        host=(twins.Twins, "read"),
         receive=(monitoring.SignalMonitor, "_receive"),
         write=(monitoring.SignalMonitor, "_write"),
     ) as clock:

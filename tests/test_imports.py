@@ -34,6 +34,11 @@ LEVELS = {
     "lessons": 9,
     "__main__": 10,
 }
+# What the rooms inside of `capture` may import of it: arrows run one way.
+WITHIN_CAPTURE = {
+    "tapping": {"tapping", "guard"},
+    "twin": {"twin", "tapping", "guard", "requests"},
+}
 # The face of the package and its rooms on demand.
 FACE = "__init__"
 
@@ -97,6 +102,19 @@ def imported_modules(path):
         else:
             continue
         yield from MODULES.keys() & set(names) - {module_of(path)}
+
+
+@pytest.mark.parametrize("room", WITHIN_CAPTURE)
+def test_rooms_within_capture_import_one_way(room):
+    files = sorted((PACKAGE / "capture" / room).glob("*.py"))
+    assert len(files) > 5
+    imported = {
+        name.split(".")[2]
+        for path in files
+        for name in imported_modules(path)
+        if name.startswith(f"{PACKAGE.name}.capture.")
+    }
+    assert imported == WITHIN_CAPTURE[room]
 
 
 def test_modules_import_one_another_in_no_circle():

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import types
+import typing
 from collections.abc import Mapping
 
 import numpy as np
@@ -53,6 +54,7 @@ class Loop(Session):
         self._strategy = keras_private.strategy_given(models[0])
         # Of a function that nobody has yet said whether to convert.
         self._conversion = tensorflow_private.autograph_status()
+        self._first: typing.Any = None
         self._requests: list = []
         # What the first call is numbered, and how many there were.
         self.first_step = min(int(np.asarray(one.iterations)) for one in optimizers)
@@ -64,7 +66,7 @@ class Loop(Session):
 
     def forget(self, listener, goes_on=False):
         """Takes a listener and its requests off."""
-        self._let_go(listener)
+        self._listeners.remove(listener)
         self._requests = [one for one in self._requests if one.listener is not listener]
 
     def __call__(self, *args, **kwargs):
@@ -84,24 +86,26 @@ class Loop(Session):
 
     def _prepared(self, watch):
         """Returns the twin of a step that is watched."""
-        twin = self._current(fullest(watch.details.values()))
+        twin = self._twins.current(fullest(watch.details.values()))
         if twin.step is None:
             twin.step = self._with_outlet(self._step, twin)
-        self._count(bool(watch.counting))
+        self._twins.count(bool(watch.counting))
         return twin
 
     def _monitored_call(self, args, kwargs, twin, watch):
         """Runs a twin; returns the step's outputs and `{signal: StepStatistics}`."""
-        self.failure, count = None, bool(watch.counting)
+        counted = bool(watch.counting)
         with (
             self._as_at_first(args, kwargs),
-            self._tapping(twin, self._optimizers),
+            self._twins.tapped(twin, self._optimizers),
             tensorflow_private.collectives_apart(self._strategy),
         ):
             outputs, parts = twin.step(*args, **kwargs)
-        seen = [
-            self._read(twin, number, values, count) for number, values in parts.items()
-        ]
+        seen, self.failure = [], None
+        for number, values in parts.items():
+            part, failure = self._twins.read(twin, number, values, counted)
+            seen.append(part)
+            self.failure = failure or self.failure
         return outputs, _joined(seen)
 
     def _as_at_first(self, args, kwargs):

@@ -279,7 +279,7 @@ def test_a_loop_goes_on_where_a_step_cannot_be_prepared(monkeypatch):
     def broken(detail):
         raise ZeroDivisionError("injected")
 
-    monkeypatch.setattr(watched, "_current", broken)
+    monkeypatch.setattr(watched._twins, "current", broken)
     with pytest.warns(UserWarning, match="preparing a step failed .*injected"):
         watched()
     watched()

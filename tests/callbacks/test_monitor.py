@@ -11,8 +11,8 @@ import tensorflow as tf
 
 import keras_initkit as kik
 from keras_initkit import schema
-from keras_initkit.capture import notes
 from keras_initkit.capture.tapping import collector as collecting
+from keras_initkit.capture.twin import notes
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((96, 6)).astype(np.float32)

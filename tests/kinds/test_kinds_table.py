@@ -17,8 +17,8 @@ import pytest
 
 import keras_initkit as kik
 from keras_initkit import schema
-from keras_initkit.capture import notes
 from keras_initkit.capture.tapping import collector as collecting
+from keras_initkit.capture.twin import notes
 
 # Of a tensor's rms.
 TOLERANCE = 1e-5

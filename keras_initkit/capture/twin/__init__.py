@@ -1,5 +1,7 @@
-"""What makes the watched twin of a step the step that Keras would have run.
+"""The watched twin of a step: made, traced, and the step that Keras would have run.
 
-It does what the first trace of the step did, draws the random numbers that it draws,
-heeds the settings that it heeded, and takes one batch in place of an iterator.
+It is a copy of the step's graph, or does what the first trace of the step did, draws
+the random numbers that it draws and heeds the settings that it heeded; and it takes one
+batch in place of an iterator. The room knows what is tapped and who listens; it does
+not know who runs the twins.
 """

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.capture import notes, replay
+from keras_initkit.capture.twin import notes, replay
 from keras_initkit.structure import keras_private, tensorflow_private
 
 k = keras.layers

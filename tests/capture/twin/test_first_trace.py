@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.capture import notes
-from keras_initkit.capture.twin import first_trace
+from keras_initkit.capture.twin import first_trace, notes
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(48, 4)).astype("float32")

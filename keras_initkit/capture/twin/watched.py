@@ -22,7 +22,7 @@ class Watched:
     """The twin of a step: what it taps, the function, and what was seen of layers.
 
     Args:
-        session: The `Session` that it belongs to.
+        twins: The `Twins` that it is one of.
         detail: One of `schema.DETAILS`: what is recorded of each tensor.
 
     Attributes:
@@ -33,16 +33,16 @@ class Watched:
         broken: What ended the watching: an exception, and during what; or `None`.
     """
 
-    def __init__(self, session, detail):
-        self._session = session
+    def __init__(self, twins, detail):
+        self._twins = twins
         self._detail = detail
-        self.wish = session.wish_of_all(detail)
+        self.wish = twins.listeners.wish_of_all(detail)
         self.step: typing.Any = None
         self.called: set = set()
         self.unseen: dict = {}
         self.broken: typing.Any = None
         # Names that an eager step has given to layers while it built them.
-        self._settled = building.is_built(session.model)
+        self._settled = building.is_built(twins.model)
         self._named_at_first = self.wish.layers
 
     def train_step(self, plain, optimizers, compiled):
@@ -95,9 +95,9 @@ class Watched:
         if any(
             stats.is_compared_with_initial(s, self._detail) for s in self.wish.signals
         ):
-            self._session.initial.prepare(
+            self._twins.initial.prepare(
                 variable
-                for variable in self._session.model.trainable_variables
+                for variable in self._twins.model.trainable_variables
                 if id(variable) in self.wish.weights
             )
 
@@ -107,16 +107,16 @@ class Watched:
         return Collector(
             self.wish.signals,
             next((scale for scale in scales if scale is not None), None),
-            self._session.counting if self.wish.histograms else None,
+            self._twins.counting if self.wish.histograms else None,
             compiled,
-            self._session.phase.signals,
-            self._session.initial,
+            self._twins.phase.signals,
+            self._twins.initial,
             self._detail,
         )
 
     def _add_states(self, collector):
         """Notes the weights that an evaluation finds, which no gradient trains."""
-        for variable in self._session.model.non_trainable_variables:
+        for variable in self._twins.model.non_trainable_variables:
             names = self.wish.weights.get(id(variable))
             if names is not None:
                 value = tf.convert_to_tensor(variable.value)
@@ -129,8 +129,8 @@ class Watched:
             return NOTHING, ()
         if not tf.executing_eagerly():
             graph = tf.compat.v1.get_default_graph()
-            uses.learn(self._session.model, graph)
-            self._session.streams.look(graph)
+            uses.learn(self._twins.model, graph)
+            self._twins.streams.look(graph)
         renamed = self._settle_names()
         self._settled = True
         self.called.update(renamed.get(name, name) for name in collector.calls)
@@ -138,7 +138,7 @@ class Watched:
             self.unseen[renamed.get(name, name)] = reason
         collector.rename(renamed)
         layout, values = collector.packed(outputs)
-        return self._session.number_of(layout), _of_all_replicas(layout, values)
+        return self._twins.readers.number_of(layout), _of_all_replicas(layout, values)
 
     def _settle_names(self):
         """Looks names up again that layers have got while an eager step built them.
@@ -148,8 +148,8 @@ class Watched:
         """
         if self._settled or not tf.executing_eagerly():
             return {}
-        self.wish = self._session.wish_of_all(self._detail, anew=True)
-        names = {id(layer): name for name, layer in named_layers(self._session.model)}
+        self.wish = self._twins.listeners.wish_of_all(self._detail, anew=True)
+        names = {id(layer): name for name, layer in named_layers(self._twins.model)}
         return {
             old: names[id(layer)]
             for old, layer in self._named_at_first
