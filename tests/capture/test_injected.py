@@ -80,13 +80,13 @@ def test_an_exception_anywhere_costs_one_warning(options, every, tmp_path):
     bare, _ = train(options)
     places = functions_called(options, tmp_path / "all")
     assert len(places) > 150
-    reached = 0
-    for number, place in enumerate(places[:: max(1, every)]):
+    asked, missed = places[:: max(1, every)], []
+    for number, place in enumerate(asked):
         trace, done = injecting(place)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             bits, model = train(options, trace, tmp_path / str(number))
-        reached += bool(done)  # not what is traced once a process
+        missed += [] if done else [place]  # what is called once a process
         assert bits == bare, place
         ours = [one for one in told if "injected" in str(one.message)]
         assert len(ours) <= 1, (place, [str(one.message) for one in ours])
@@ -94,4 +94,4 @@ def test_an_exception_anywhere_costs_one_warning(options, every, tmp_path):
             assert not {"call", "activation"} & {
                 name for name, one in vars(layer).items() if "guard" in repr(one)
             }
-    assert reached > 0.9 * len(places[:: max(1, every)])
+    assert len(missed) <= max(1, 0.1 * len(asked)), missed
