@@ -27,7 +27,6 @@ class Fit:
     Attributes:
         session: As given.
         count: `StepCount` of a `fit`, `None` of another.
-        evaluations: `Evaluations`, if they are watched, else `None`.
         last_step: The last step that was recorded; at first, the one it begins with.
         skipped: How many due steps trained nothing, because a loss scale was too high.
         missed: Whether a due step was none of `fit`.
@@ -47,13 +46,24 @@ class Fit:
         self._listener = listener
         self.session = session
         self.count: Any = None
-        self.evaluations: Any = None
         self.last_step = self._first_step = first_step
         self.skipped = 0
         self.missed = self.is_described = False
         self.expected: Any = None
         self._facts: dict[str, Any] = {}
         self._expectation: Any = None
+
+    def detail_of(self, iterations):
+        """Returns the fullest detail that is due in iterations, `None` for none."""
+        for detail, schedule in self.schedules.items():
+            if any(self._is_due(schedule, iteration) for iteration in iterations):
+                return detail
+        return None
+
+    def _is_due(self, schedule, iteration):
+        if self.count is None:
+            return schedule(iteration)
+        return self.count.is_due(schedule, iteration)
 
     def expects(self):
         """Returns what steps will show, once: when that is known; else `None`."""
@@ -116,8 +126,6 @@ class Fit:
             goes_on: Whether the training does.
         """
         self.session.forget(self._listener, goes_on)
-        if self.evaluations is not None:
-            self.evaluations.end()
 
     def warn_of_nothing(self, name):
         """Warns where due steps came and none was recorded.

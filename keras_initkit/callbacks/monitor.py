@@ -26,6 +26,7 @@ from keras_initkit.callbacks.counting import StepCount, iterations_of
 from keras_initkit.callbacks.fit import Fit, can_be_watched
 from keras_initkit.callbacks.judging import Judge
 from keras_initkit.callbacks.overhead import OverheadMeter
+from keras_initkit.callbacks.requesting import request_of
 from keras_initkit.callbacks.writing import GuardedLog
 from keras_initkit.capture.guard import Guard, RefusedError, guarded
 from keras_initkit.diagnosis import Finding
@@ -47,7 +48,7 @@ _OF_A_FIT = {
     "_log",
     "_meter",
     "_monitored",
-    "_evaluated_at",
+    "_evaluations",
     "_is_fitting",
     "_may_arm",
 }
@@ -188,7 +189,9 @@ class SignalMonitor(keras.callbacks.Callback):
         self.guard = Guard(type(self).__name__)
         # Steps that were monitored, and those of them in full detail.
         self._monitored = self._monitored_in_full = 0
-        self._evaluated_at: int | None = None
+        self._evaluations = evaluating.Evaluations(
+            self, self._tell_budget, self._receive_evaluation
+        )
         self._is_fitting = self._may_arm = False
 
     @property
@@ -205,9 +208,8 @@ class SignalMonitor(keras.callbacks.Callback):
         super().set_model(model)
         # A `fit` or an `evaluate` is about to begin, whatever became of the last.
         self._is_fitting = False
-        if self._fit is not None:
-            self._fit.evaluations = None
         try:
+            self._evaluations.leave()
             for _, one in layers_room.parts_of(model):
                 check_model(type(self).__name__, one)
         except TypeError:
@@ -310,15 +312,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._may_arm = can_be_watched(self.model, type(self).__name__)
 
     def _watch_evaluations(self):
-        session = capture.Session.of(self.model, capture.TEST)
-        self._listen(session, {self._fullest: evaluating.SIGNALS}, histograms=False)
-        self._fit.evaluations = evaluating.Evaluations(
-            self,
-            session,
-            self._fullest,
-            self._tell_budget,
-            self._receive_evaluation,
-        )
+        self._evaluations.begin(self.model, self._fullest, self.selection)
 
     def _listen(self, session, signals, histograms, goes_on=False):
         session.listen(self, signals, self.selection, histograms, goes_on)
@@ -331,7 +325,7 @@ class SignalMonitor(keras.callbacks.Callback):
         if self._fit is not None and not goes_on:
             self.record.begin_anew()
             self._log.begin_anew()
-            self._evaluated_at = None
+            self._evaluations.begin_anew()
         written = (*signals, *evaluating.SIGNALS) if self.evaluate else signals
         try:
             details = tuple(self._schedules)
@@ -339,6 +333,7 @@ class SignalMonitor(keras.callbacks.Callback):
         except ValueError as error:
             raise RefusedError(str(error)) from None
         self._fit = Fit(self, session, first_step, self._schedules)
+        self._evaluations.leave()
         self._listen(session, by_detail, bool(self.histograms), goes_on)
         self._judge.begin(training)
         self._tell_budget()
@@ -360,7 +355,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._ask_rules()
         fit = self._fit
         expected = fit.count.begin_batch(batch)
-        due = self._may_arm and self._detail_of(expected) is not None
+        due = self._may_arm and fit.detail_of(expected) is not None
         self._meter.begin(monitored=due)
         if due:
             request = self._request(fit.count.ask(batch), fit.count.updates_per_batch)
@@ -369,39 +364,23 @@ class SignalMonitor(keras.callbacks.Callback):
 
     def _request(self, first, updates_per_batch=1):
         """Asks for the steps of an execution, which begins with iteration `first`."""
-
-        def plan(done):
-            begin = first + done * updates_per_batch
-            return self._detail_of(range(begin, begin + updates_per_batch))
-
-        return capture.StepRequest(
-            listener=self,
-            plan=plan,
-            count=lambda done: self._wants_histograms(first + done * updates_per_batch),
-            deliver=lambda done, *seen: self._receive(
-                first + done * updates_per_batch, *seen
-            ),
+        return request_of(
+            self,
+            self._fit,
+            first,
+            updates_per_batch,
+            counts=self._wants_histograms,
+            deliver=self._receive,
             on_batch=self._note_batch,
-            failed=self.give_up,
         )
-
-    def _detail_of(self, iterations):
-        """Returns the fullest detail that is due in iterations, `None` for none."""
-        for detail, schedule in self._fit.schedules.items():
-            if any(self._is_due(schedule, iteration) for iteration in iterations):
-                return detail
-        return None
-
-    def _is_due(self, schedule, iteration):
-        if self._fit.count is None:
-            return schedule(iteration)
-        return self._fit.count.is_due(schedule, iteration)
 
     def give_up(self, error: Exception, doing: str) -> None:
         """Ends the watching of this training, which goes on; tells why, once."""
         self.guard.keep(error, doing)
         with contextlib.suppress(Exception):
             self._fit.end(goes_on=True)
+        with contextlib.suppress(Exception):
+            self._evaluations.end()
         with contextlib.suppress(Exception):
             self._meter.end()
         self._log.abandon()
@@ -426,19 +405,12 @@ class SignalMonitor(keras.callbacks.Callback):
 
     @guarded("arming an evaluation")
     def on_test_batch_begin(self, batch, logs=None):
-        evaluations = self._evaluations()
-        if batch == 0 and evaluations is not None:
-            step = iterations_of(self.model)
-            if step != self._evaluated_at:
-                evaluations.arm(step)
+        self._evaluations.begin_batch(batch)
 
     @guarded("ending an evaluation")
     def on_test_end(self, logs=None):
-        if self._evaluations() is not None and not self._is_fitting:
+        if self._evaluations.are_watched and not self._is_fitting:
             self._close(judge=False)
-
-    def _evaluations(self):
-        return None if self._fit is None else self._fit.evaluations
 
     @guarded("ending an epoch")
     def on_epoch_end(self, epoch, logs=None):
@@ -485,6 +457,7 @@ class SignalMonitor(keras.callbacks.Callback):
         """Takes the monitor off the model, says what stands, closes the files."""
         if self._fit is not None:
             self._fit.end()
+        self._evaluations.end()
         self._meter.end()
         if judge and self._monitored:
             opened = self._newly_found()
@@ -551,7 +524,6 @@ class SignalMonitor(keras.callbacks.Callback):
         """Takes in what the first batch of an evaluation showed."""
         if not self._fit.is_described and not self._is_fitting:
             self._describe(step, seen)
-        self._evaluated_at = step
         self._record_step(step, seen)
 
     def _record_step(self, step, seen):
