@@ -42,6 +42,7 @@ import tensorflow as tf
 import keras_initkit as kik
 from keras_initkit import schema
 from keras_initkit.callbacks import monitor as monitoring
+from keras_initkit.callbacks import writing
 from keras_initkit.capture import session
 from keras_initkit.capture.twin import twins
 
@@ -194,6 +195,15 @@ def spread(values):
     return f"{middle:7.3f} ({low:.3f} to {high:.3f})"
 
 
+# The methods in which a monitored step passes, `{name: (class, method name)}`.
+PHASES = {
+    "monitored": (session.Session, "run"),
+    "host": (twins.Twins, "read"),
+    "receive": (monitoring.SignalMonitor, "_receive"),
+    "write": (writing.GuardedLog, "_write"),
+}
+
+
 @contextlib.contextmanager
 def clocked(**methods):
     """Sums up the seconds inside methods, `{name: (class, method name)}`."""
@@ -232,12 +242,7 @@ def compare(name, every, rounds, beside):
         contestant.turn(2 * every)
     before = contestants["ours"].written()
     seconds, begun = ({way: [] for way in contestants} for _ in range(2))
-    with clocked(
-        monitored=(session.Session, "run"),
-        host=(twins.Twins, "read"),
-        receive=(monitoring.SignalMonitor, "_receive"),
-        write=(monitoring.SignalMonitor, "_write"),
-    ) as clock:
+    with clocked(**PHASES) as clock:
         for _ in range(rounds):
             for way, contestant in contestants.items():
                 seconds[way].append(contestant.turn(steps, every + 1))
