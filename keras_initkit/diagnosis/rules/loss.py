@@ -350,13 +350,18 @@ def constant_loss(record: RunRecord) -> float | None:
 
 
 def needs_probabilities(record: RunRecord) -> bool:
-    """Whether a loss of probabilities is known to get something else."""
+    """Whether a loss of probabilities is known to get something else.
+
+    One over classes takes those that sum to 1.
+    """
     loss, outputs = record.metadata.get("loss"), record.metadata.get("outputs")
     if not loss or not outputs or loss["from_logits"] is not False:
         return False
     unknown = None
-    given = outputs[0]["activation"]
-    return given not in ("softmax", "sigmoid", "hard_sigmoid", unknown)
+    fitting: tuple[str | None, ...] = ("softmax", unknown)
+    if loss["name"] not in _CATEGORICAL:
+        fitting += ("sigmoid", "hard_sigmoid")
+    return outputs[0]["activation"] not in fitting
 
 
 def _is_recurrent(record: RunRecord) -> bool:
