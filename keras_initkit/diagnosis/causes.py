@@ -5,6 +5,7 @@ and `@lint_rule`). `explained` draws the lines between the findings of one model
 layers and steps they name, and gives each consequence its first cause.
 """
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -123,7 +124,8 @@ def consequences(findings: Iterable[Finding], rule: str) -> str:
     rules = [one.rule for one in findings if one.because_of == rule]
     if not rules:
         return ""
-    names = ", ".join(dict.fromkeys(rules))
+    counts = collections.Counter(rules)
+    names = ", ".join(f"{n} ({k})" if k > 1 else n for n, k in counts.items())
     verb = "follows" if len(rules) == 1 else "follow"
     return f"And {len(rules)} more that {verb} from it: {names}."
 

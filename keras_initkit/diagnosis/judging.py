@@ -13,7 +13,8 @@ from keras_initkit.recording.record import RunRecord
 
 # What is said of a record in which the rules find nothing.
 _CLEAN = (
-    "no finding; `diagnosis.not_judged(record)` names the rules that could not judge"
+    "no finding; `kik.diagnosis.not_judged(record)` names the rules that could not "
+    "judge"
 )
 
 

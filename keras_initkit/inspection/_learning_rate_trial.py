@@ -85,7 +85,8 @@ class LearningRateTrialResult(Printed):
         rates = (self.proposal, self.low, self.high)
         proposal, low, high = (short(rate) for rate in rates if rate is not None)
         return (
-            f"Learning rate {proposal}; {self.steps} steps learn from {low} to {high}."
+            f"Learning rate {proposal}; tried for {self.steps} steps each, those from "
+            f"{low} to {high} learn."
         )
 
     def __rich__(self):

@@ -99,7 +99,7 @@ def _headline(model, loss, chance, causes):
     text = rich.text.Text()
     text.append(model, style="bold")
     if not causes:
-        text.append(": nothing found that would keep it from learning", style="green")
+        text.append(": nothing found before training", style="green")
     for count in _counts(causes):
         text.append("  ").append(count)
     if loss is not None:

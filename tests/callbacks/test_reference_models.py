@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing import event_accumulator
 import keras_initkit as kik
 from keras_initkit import models, schema
 
-STEPS, BATCH, EVERY = 50, 4, 25
+STEPS, BATCH, EVERY = 30, 4, 25
 # What float32 layers, not the statistics, may add to the values of a deep model.
 TOLERANCE = 2e-4
 SHOWN = ["mean", "std", "rms", "zero_fraction", "nonfinite_count"]
@@ -63,7 +63,7 @@ SLOW = {"ResNet-20": ("cifar10_resnet", {"blocks": 3})}
     ],
 )
 def trained(request, tmp_path_factory):
-    """A model, how it is built, a bare and a watched one after 50 steps, the run."""
+    """A model, how it is built, a bare and a watched one after training, the run."""
     name, options = request.param
     bare, watched = build(name, **options), build(name, **options)
     train(bare, name)
@@ -72,7 +72,7 @@ def trained(request, tmp_path_factory):
     return request.param, bare, watched, log_dir
 
 
-def test_weights_are_bit_equal_after_50_steps(trained):
+def test_weights_are_bit_equal_after_training(trained):
     _, bare, watched, _ = trained
     assert len(bare.weights) == len(watched.weights)
     for one, other in zip(bare.get_weights(), watched.get_weights(), strict=True):

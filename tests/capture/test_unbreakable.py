@@ -82,7 +82,7 @@ SCHEDULE = keras.optimizers.schedules.ExponentialDecay
     ],
     ids=str,
 )
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_running_out_of_data_counts_as_in_a_bare_fit(data, options, every):
     """Keras's graph step that finds no data counts an iteration all the same."""

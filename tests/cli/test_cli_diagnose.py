@@ -45,7 +45,7 @@ def data(files):
 def test_healthy_model_exits_with_0(invoke, files):
     result = invoke("diagnose", str(files / "healthy.keras"), *data(files))
     assert result.exit_code == 0
-    assert "nothing found that would keep it from learning" in result.stdout
+    assert "nothing found before training" in result.stdout
     assert result.stderr == ""
     assert "\x1b" not in result.stdout
 

@@ -122,7 +122,7 @@ def test_what_follows_is_told_in_a_sentence():
     effects = [finding("DeadRelu", name, 1) for name in LAYERS]
     found = diagnosis.explained([finding("LearningRateTooHigh"), *effects], LAYERS)
     sentence = diagnosis.consequences(found, "LearningRateTooHigh")
-    assert sentence == "And 3 more that follow from it: DeadRelu."
+    assert sentence == "And 3 more that follow from it: DeadRelu (3)."
     assert diagnosis.consequences(found, "DeadRelu") == ""
     one = diagnosis.consequences(found[:2], "LearningRateTooHigh")
     assert one == "And 1 more that follows from it: DeadRelu."

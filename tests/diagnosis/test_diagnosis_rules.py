@@ -1152,12 +1152,12 @@ def test_fault_is_found_when_it_comes_late_and_forgotten_when_it_went():
 def test_the_rate_tried_is_told_with_what_it_came_to():
     (finding,) = judged(fact("learning_rate_trial", rate=1.0))
     assert finding.message == (
-        "the learning rate is 1; 5 steps learn from 0.0003 to 0.01, and at yours they "
-        "take the loss from 2.4 to NaN or Inf."
+        "the learning rate is 1; tried for 5 steps each, those from 0.0003 to 0.01 "
+        "learn, and yours takes the loss from 2.4 to NaN or Inf."
     )
     assert "`model.optimizer.learning_rate = 0.003`" in finding.remedy
     (finding,) = judged(fact("learning_rate_trial", rate=7.0))  # it was not tried
-    assert finding.message.endswith("5 steps learn from 0.0003 to 0.01.")
+    assert finding.message.endswith("those from 0.0003 to 0.01 learn.")
 
 
 def test_what_a_rate_does_follows_from_the_trial_of_it():

@@ -527,7 +527,7 @@ def test_text_tells_the_rates_and_the_proposal():
     trial = kik.learning_rate_trial(mlp(), X, Y)
     lines = str(trial).splitlines()
     assert lines[0].startswith(
-        f"Learning rate {trial.proposal:.2g}; 5 steps learn from"
+        f"Learning rate {trial.proposal:.2g}; tried for 5 steps each, those from"
     )
     assert sum("yours" in line for line in lines) == 1
     assert sum("proposed" in line for line in lines) == 1

@@ -83,8 +83,9 @@ def _fault(
         )
         remedy = (
             "Let the averages follow the training, "
-            "`keras.layers.BatchNormalization(momentum=0.9)`, train for more steps or "
-            "on larger batches, and scale validation data as training data are."
+            "`keras.layers.BatchNormalization(momentum=0.9)` in each such layer, train "
+            "for more steps or on larger batches, and scale validation data as those "
+            "of the training are."
         )
     else:
         message = f"{seen}, and no layer before it differs so much."

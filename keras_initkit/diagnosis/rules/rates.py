@@ -64,8 +64,8 @@ def learning_rate_trial(
         step=None,
         measured=rate,
         threshold=limit,
-        message=f"the learning rate is {short(rate)}; {trial['steps']} steps learn "
-        f"from {short(low)} to {short(high)}{_at_that_rate(trial)}.",
+        message=f"the learning rate is {short(rate)}; tried for {trial['steps']} steps "
+        f"each, those from {short(low)} to {short(high)} learn{_at_that_rate(trial)}.",
         remedy=f"{verb} the learning rate, `model.optimizer.learning_rate = "
         f"{short(trial['proposal'])}`.",
     )
@@ -77,7 +77,7 @@ def _at_that_rate(trial: Mapping[str, Any]) -> str:
     if not tried:
         return ""
     loss = "NaN or Inf" if tried[0]["loss"] is None else f"{tried[0]['loss']:.4g}"
-    return f", and at yours they take the loss from {trial['start']:.4g} to {loss}"
+    return f", and yours takes the loss from {trial['start']:.4g} to {loss}"
 
 
 @rule(
