@@ -15,7 +15,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from keras_initkit.stats.shared import largest, smallest, sum_of
+from keras_initkit.stats.shared import integers, largest, smallest, sum_of
 from keras_initkit.stats.tracing import traced
 
 # Squares of float32 numbers inside these bounds neither overflow in a sum of 1e9 nor
@@ -51,8 +51,13 @@ def sums(rows):
 
 def sums_of_rows(x):
     """Returns sum, half the sum of squares, minimum and maximum of each row."""
-    half_square = 0.5 * tf.reduce_sum(tf.square(x), axis=1)
-    return [tf.reduce_sum(x, 1), half_square, *(f(x, 1) for f in _EXTREMES)]
+    axis = integers(1)
+    half_square = 0.5 * tf.raw_ops.Sum(input=tf.square(x), axis=axis)
+    total, low, high = (
+        reduce(input=x, axis=axis)
+        for reduce in (tf.raw_ops.Sum, tf.raw_ops.Min, tf.raw_ops.Max)
+    )
+    return [total, half_square, low, high]
 
 
 class OfSums(typing.NamedTuple):

@@ -20,7 +20,7 @@ from keras_initkit.stats.kinds import (
     reduced_vectors,
 )
 from keras_initkit.stats.norms import norms
-from keras_initkit.stats.shared import flat, sharing
+from keras_initkit.stats.shared import flat, rows_at, sharing
 
 # The scalars of a tensor. `m2` is the sum of squared deviations from `mean`; the last
 # two are trace and squared Frobenius norm of the Gram matrix of sampled, centred rows
@@ -242,4 +242,4 @@ def _in_order(parts, sizes, name):
     )
     if (np.diff(places) == 1).all():
         return whole
-    return tf.gather(whole, places, axis=axis)
+    return rows_at(whole, places, axis)

@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from keras_initkit.stats.shared import array, integers, rows_at
 from keras_initkit.stats.tracing import traced
 
 # Numbers of rows of which it is remembered which are sampled.
@@ -50,7 +51,11 @@ def as_rows(tensor):
         last = values.shape.as_list()[-1:] or [1]
         units = tf.shape(values)[-1] if None in last else last[0]
         # Of how many rows of no units it would be is not for -1 to say.
-        values = tf.zeros([0, 0]) if last == [0] else tf.reshape(values, [-1, units])
+        if last == [0]:
+            values = tf.zeros([0, 0])
+        else:
+            shape = [-1, units] if None in last else integers(-1, units)
+            values = tf.reshape(values, shape)
         values.set_shape([None, *last])
     count, units = values.shape
     if count is None or units is None:
@@ -103,7 +108,10 @@ def sample_of_one(rows, most):
     """
     if rows.have_at_most(most):
         return rows.values
-    return tf.gather(rows.values, _places(rows.counts, most))
+    places = _places(rows.counts, most)
+    if isinstance(places, np.ndarray):
+        places = array(("places", int(rows.counts[0]), most), places)
+    return rows_at(rows.values, places)
 
 
 def _places(counts, most):

@@ -61,6 +61,20 @@ def largest(tensor):
     return tf.raw_ops.Max(input=tensor, axis=axes(tensor))
 
 
+def rows_at(tensor, places, axis=0):
+    """Returns what stands in some places of an axis, as `tf.gather` does."""
+    axis = shared(("axis", axis), lambda: tf.constant(axis, tf.int32))
+    return tf.raw_ops.GatherV2(params=tensor, indices=places, axis=axis)
+
+
+def joined(tensors, axis=0):
+    """Puts tensors side by side, as `tf.concat` does."""
+    if len(tensors) == 1:
+        return tensors[0]
+    axis = shared(("axis", axis), lambda: tf.constant(axis, tf.int32))
+    return tf.raw_ops.ConcatV2(values=tensors, axis=axis)
+
+
 def flat(tensor):
     """Returns the entries of a tensor, of rank 1."""
     return tf.reshape(tensor, integers(-1))
