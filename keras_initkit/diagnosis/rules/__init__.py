@@ -9,6 +9,7 @@ from keras_initkit.diagnosis.rules import (  # noqa: I001  (in the order of the 
     finite as finite,
     symmetry as symmetry,
     gradients as gradients,
+    through_time as through_time,
     progress as progress,
     activations as activations,
     representation as representation,

@@ -13,6 +13,7 @@ from keras_initkit.recording.record import RunRecord
 from keras_initkit_light.format.schema import TensorKey
 
 GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
+PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
 HE = "He et al., 2015, https://arxiv.org/abs/1502.01852"
 DEBUGGER = (
     "Amazon SageMaker Debugger, built-in rules, "

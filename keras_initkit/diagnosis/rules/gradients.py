@@ -1,10 +1,10 @@
-"""Gradients that are zero, fade or grow: over depth and through time."""
+"""Gradients that are zero, fade or grow on their way back."""
 
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
+from keras_initkit.diagnosis._rule import Fault, Threshold
 from keras_initkit.diagnosis.depth import (
     Profile,
     changes,
@@ -15,12 +15,9 @@ from keras_initkit.diagnosis.depth import (
 )
 from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
+from keras_initkit.diagnosis.time_steps import first_to_last, gradients_through_time
 from keras_initkit.recording.record import RunRecord
-from keras_initkit.recording.series import SignalSeries
 from keras_initkit.report.numbers import short
-from keras_initkit_light.format.schema import TensorKey
-
-_PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
 
 
 @rule(
@@ -184,7 +181,7 @@ def vanishing_gradient(
     "ExplodingGradient",
     severity="warning",
     needs=("gradient/rms",),
-    reference=f"{_common.GLOROT}; {_common.AUTOTRAINER}; {_PASCANU}",
+    reference=f"{_common.GLOROT}; {_common.AUTOTRAINER}; {_common.PASCANU}",
     thresholds={
         "decades": _CHANGE,
         "ratio": Threshold(
@@ -221,8 +218,8 @@ def exploding_gradient(
         limit, decades = limits["ratio"], limits["decades"]
         yield from _trend(profiles, -1, decades, "grows", remedy, relative, branches)
         yield from _outliers(profiles, 1, limit, "times", remedy, relative)
-    for key, series, values in _through_time(record):
-        growth = np.array([_first_to_last(row) for row in values])
+    for key, series, values in gradients_through_time(record):
+        growth = np.array([first_to_last(row) for row in values])
         at = _common.persistent(growth >= limits["time"])
         if at is not None:
             yield Fault(
@@ -237,99 +234,6 @@ def exploding_gradient(
                 "global_clipnorm=1.0)`, and start the recurrent kernel orthogonal, "
                 '`recurrent_initializer="orthogonal"`.',
             )
-
-
-@rule(
-    "VanishingThroughTime",
-    severity="warning",
-    needs=("backprop/time_steps",),
-    reference=_PASCANU,
-    thresholds={
-        "reach": Threshold(
-            0.05,
-            "share of the time steps",
-            "how far back from its peak the gradient is at least `faint` of it (four "
-            "recorded time steps at the least)",
-        ),
-        "faint": Threshold(1e-3, "1", "back-propagated rms relative to its peak"),
-    },
-    follows_from=("RecurrentScale", "ForgetBias", *_common.WEIGHTS),
-    follows_steps_of=_common.STEPS,
-)
-def vanishing_through_time(
-    record: RunRecord, limits: Mapping[str, float]
-) -> Iterator[Fault]:
-    """The gradient reaches back over a few time steps of a sequence only."""
-    for key, series, values in _through_time(record):
-        reach = np.array([_reach(row, limits["faint"]) for row in values])
-        length = np.array([_length(row) for row in values])
-        enough = np.maximum(limits["reach"] * length, _FEWEST_STEPS)
-        at = _common.persistent((reach < enough) & (length > 2 * _FEWEST_STEPS))
-        if at is not None:
-            yield Fault(
-                layer=key.layer,
-                step=series.steps[at],
-                measured=reach[at] / length[at],
-                threshold=enough[at] / length[at],
-                message=f"the gradient that reaches {_common.label(key)} falls below "
-                f"{limits['faint']:g} of its peak within {reach[at]} of {length[at]} "
-                "recorded time steps: what came earlier is not learnt from.",
-                remedy="Start the recurrent kernel orthogonal, "
-                '`recurrent_initializer="orthogonal"`, use `keras.layers.LSTM(units, '
-                "unit_forget_bias=False, bias_initializer="
-                "kik.initializers.ChronoBias(time_steps))`, or "
-                "shorten the sequences.",
-            )
-
-
-_FEWEST_STEPS = 4
-
-
-def _through_time(
-    record: RunRecord,
-) -> Iterator[tuple[TensorKey, SignalSeries, np.ndarray]]:
-    """Yields each tensor of the latest series over time, `(steps, time steps)`.
-
-    Nothing goes through time in a model without a recurrent layer: which positions get
-    a gradient is the structure's choice, as that of a head that reads the first.
-    """
-    roles = record.roles()
-    if not roles:
-        raise NotJudged("does not tell which layers are recurrent")
-    if "recurrent_kernel" not in roles.values():
-        return
-    held = [one for one in record.time_steps.values() if one.signal == "backprop"]
-    for series in held[-1:]:
-        values = series.values
-        for column, key in enumerate(series.tensors):
-            yield key, series, values[:, column]
-
-
-def _length(row: np.ndarray) -> int:
-    """Time steps up to the last that gets a gradient."""
-    there = np.flatnonzero(row > 0)
-    return int(there[-1]) + 1 if len(there) else 0
-
-
-def _reach(row: np.ndarray, faint: float) -> float:
-    """Time steps from the first that is not faint to the last; inf where none fades.
-
-    Exact zeros in front do not count as fading: a layer whose last step alone is used
-    has them. What fades passes through faint values first.
-    """
-    length = _length(row)
-    there = np.nan_to_num(row[:length])
-    strong = np.flatnonzero(there >= faint * there.max(initial=0.0))
-    faded = (there > 0) & (there < faint * there.max(initial=0.0))
-    if not len(strong) or not faded[: strong[0]].any():
-        return np.inf
-    return float(length - strong[0])
-
-
-def _first_to_last(row: np.ndarray) -> float:
-    """Ratio of the first time step's value to the last one's; NaN without two."""
-    there = row[(row > 0) & np.isfinite(row)]
-    return float(there[0] / there[-1]) if len(there) > 1 else np.nan
 
 
 def _gradient_profiles(record: RunRecord) -> list[list[tuple[int, Profile]]]:
