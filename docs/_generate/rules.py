@@ -4,6 +4,7 @@ import itertools
 import pathlib
 import re
 import sys
+import textwrap
 
 from keras_initkit.diagnosis import LINTS, REVIEWS, RULES
 
@@ -63,13 +64,12 @@ def entry(name, rules):
 
 def declared(rule):
     """Returns what a rule declares: what it looks for, in what, and its limits."""
-    lines = [f"{rule.summary}\n"]
+    lines = [wrapped(rule.summary) + "\n"]
     needs = (" or " if rule.any_of else ", ").join(f"`{need}`" for need in rule.needs)
     lines.append(f"- Severity: {rule.severity}, unless the finding says otherwise")
-    lines.append(
-        f"- Judges: {JUDGED[rule.judges]}" + (f"; needs {needs}" * bool(needs))
-    )
-    lines.append(f"- Reference: {linked(rule.reference)}\n")
+    judged = f"- Judges: {JUDGED[rule.judges]}" + f"; needs {needs}" * bool(needs)
+    lines.append(wrapped(judged, "  "))
+    lines.append(wrapped(f"- Reference: {linked(rule.reference)}", "  ") + "\n")
     if rule.thresholds:
         lines += ["| limit | default | unit | what it limits |", "|---|---|---|---|"]
         lines += [
@@ -78,6 +78,19 @@ def declared(rule):
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def wrapped(text, indent=""):
+    """Returns text in lines of 100 columns at most, names left whole."""
+    whole = re.sub(r"`[^`]+`", lambda found: found[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(
+        whole,
+        100,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines).replace("\0", " ")
 
 
 def linked(text):
