@@ -9,7 +9,7 @@ What TensorFlow keeps to itself is in `tensorflow_private.py`.
 import contextlib
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -326,17 +326,37 @@ def loop_of(train_function: Any) -> Any:
     `None` where there is none. The variable `multi_step_on_iterator` of
     `TensorFlowTrainer._make_function`; no public way.
     """
-    if not inspect.isfunction(train_function):
-        return None  # a user's own
-    held = inspect.getclosurevars(train_function).nonlocals
-    return held.get("multi_step_on_iterator")
+    return held_by(train_function).get("multi_step_on_iterator")
 
 
 def was_traced(train_function: Any) -> bool:
-    """Whether a train function has run, as a graph, on an iterator (see `loop_of`)."""
-    loop = loop_of(train_function)
-    count = getattr(loop, "experimental_get_tracing_count", None)
+    """Whether a train function has run, as a graph, on an iterator (see `loop_of`).
+
+    Since Keras 3.16 a single step runs without the loop, as `one_step_on_data`.
+    """
+    held = held_by(train_function)
+    name = "multi_step_on_iterator"
+    version = tuple(int(part) for part in keras.__version__.split(".")[:2])
+    is_single = getattr(held.get("self"), "steps_per_execution", None) == 1
+    if is_single and version >= (3, 16):
+        name = _ONE_STEP
+    # Keras wraps the `tf.function` of a step.
+    count = None
+    for run in (held.get(name), getattr(held.get(name), "__wrapped__", None)):
+        count = count or getattr(run, "experimental_get_tracing_count", None)
     return count is not None and count() > 0
+
+
+def held_by(train_function: Any) -> Mapping[str, Any]:
+    """Returns the variables that a train function closes over, by name.
+
+    In `TensorFlowTrainer._make_function` these are `self`, the trainer, and the
+    functions of a step and of several, `one_step_on_data` and `multi_step_on_iterator`;
+    no public way. What is no function of Python's has none.
+    """
+    if not inspect.isfunction(train_function):
+        return {}
+    return inspect.getclosurevars(train_function).nonlocals
 
 
 def step_graph() -> Any:

@@ -70,6 +70,7 @@ _SEPARABLE = {"depthwise_kernel": "kernel", "pointwise_kernel": "kernel", **_BIA
 # By the name of the class of Keras; those that derive from it are of its kind.
 KINDS = {
     "Dense": Kind(_ADAPTABLE, carrier="kernel"),
+    "TernaryDense": Kind(_ADAPTABLE, carrier="kernel"),
     "EinsumDense": Kind(_ADAPTABLE, {"kernel": "axes"}, "kernel"),
     "BaseConv": Kind(_ADAPTABLE, {"kernel": "grouped"}, "kernel"),
     "BaseConvTranspose": Kind(_PLAIN, {"kernel": "transposed"}, "kernel"),

@@ -403,6 +403,18 @@ def check_was_traced():
     assert not private.was_traced(lambda iterator: None)
 
 
+@contract(private.held_by, "TensorFlowTrainer._make_function")
+def check_held_by():
+    model = sequential()
+    model.compile("sgd", "mse")
+    model.make_train_function()
+    held = private.held_by(model.train_function)
+    assert held["self"] is model
+    assert callable(held["one_step_on_data"])
+    assert callable(held["multi_step_on_iterator"])
+    assert private.held_by(tf.function(lambda iterator: None)) == {}
+
+
 @contract(private.name_scopes_kept, "global_state name_scope_stack")
 def check_name_scopes_kept():
     @tf.function

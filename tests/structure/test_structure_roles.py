@@ -19,6 +19,12 @@ k = keras.layers
 # Every class of `keras.layers` that holds weights, built on inputs of these shapes.
 LAYERS = {
     "Dense": (lambda: k.Dense(3), (4,)),
+    # Since Keras 3.16.
+    **(
+        {"TernaryDense": (lambda: k.TernaryDense(3), (4,))}
+        if hasattr(k, "TernaryDense")
+        else {}
+    ),
     "EinsumDense": (lambda: k.EinsumDense("ab,bc->ac", 3, bias_axes="c"), (4,)),
     "Conv1D": (lambda: k.Conv1D(3, 2), (6, 4)),
     "Conv2D": (lambda: k.Conv2D(4, 2, groups=2), (6, 6, 4)),
@@ -79,7 +85,9 @@ SEPARABLE = {
 AFFINE = {"gamma": "scale", "beta": "offset"}
 # By the class of the layer that holds them.
 ROLES = {
-    **dict.fromkeys(("Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D"), PLAIN),
+    **dict.fromkeys(
+        ("Dense", "TernaryDense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D"), PLAIN
+    ),
     **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), PLAIN),
     **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), PLAIN),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), SEPARABLE),

@@ -27,10 +27,21 @@ class Streams:
         self._plain = plain
         self.are_there = False
         self._drawn_by: typing.Any = None
+        # Whether the plain step has run; `None` before that was asked.
+        self._plain_ran: bool | None = None
 
     def look(self, graph):
         """Looks for streams in the graph of a step."""
         self.are_there = self.are_there or is_drawn_from(graph)
+
+    def ahead_of_plain(self):
+        """Notes whether the plain step has run, before it is traced for its twin."""
+        if self._plain_ran is None:
+            self._plain_ran = keras_private.was_traced(self._plain)
+
+    def plain_runs(self):
+        """Notes that the plain step runs."""
+        self._plain_ran = True
 
     def begin(self, twin):
         """Notes that a twin runs."""
@@ -43,7 +54,7 @@ class Streams:
     def check(self, twin):
         """Raises `RuntimeError` where another function than a twin has drawn."""
         if self._drawn_by is None:
-            elsewhere = keras_private.was_traced(self._plain)
+            elsewhere = self._plain_ran
         else:
             elsewhere = self._drawn_by is not twin
         if self.are_there and elsewhere:

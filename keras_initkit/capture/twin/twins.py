@@ -99,6 +99,7 @@ class Twins:
         model = self.model
         try:
             self._begin_run()
+            self.streams.ahead_of_plain()
             with _no_collections():
                 if not (self._plain_is_whole or model.run_eagerly):
                     self._trace_plain(iterator)

@@ -197,9 +197,11 @@ def step_graph(model):
             for inner in filter(None, tensorflow_private.graphs_called_by(op)):
                 look(inner)
 
-    loop = keras_private.loop_of(model.train_function)
-    for concrete in loop._list_all_concrete_functions():
-        look(concrete.graph)
+    held = keras_private.held_by(model.train_function)
+    # Since Keras 3.16 a single step runs without the loop.
+    for run in (held["multi_step_on_iterator"], held["one_step_on_data"].__wrapped__):
+        for concrete in [] if found else run._list_all_concrete_functions():
+            look(concrete.graph)
     return [
         (
             op.type,
