@@ -82,6 +82,8 @@ class Rule:
         any_of: Whether one of `needs` is enough.
         thresholds: `{name: Threshold}`.
         reference: Paper or documentation that it is taken from.
+        by_signs: Whether it tells by signs in layers that the model will not learn, or
+            learn slower: a training that has learned disproves it (`disproved.py`).
         check: The function `(what it judges, {threshold: value}) -> Iterator[Fault]`.
     """
 
@@ -93,6 +95,7 @@ class Rule:
     any_of: bool
     thresholds: Mapping[str, Threshold]
     reference: str
+    by_signs: bool
     check: Check
 
     def missing(self, record: Any) -> tuple[str, ...]:

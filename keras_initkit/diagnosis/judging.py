@@ -1,10 +1,15 @@
 """Asking the rules about a record: while it grows, and when a training has ended."""
 
+from collections.abc import Mapping
+
+from keras_initkit.diagnosis import disproved
+from keras_initkit.diagnosis._rule import Rule
 from keras_initkit.diagnosis.causes import explained, in_order
 from keras_initkit.diagnosis.findings import Findings
 from keras_initkit.diagnosis.registry import (
     REVIEWS,
     RULES,
+    Asked,
     Rules,
     asked_of,
     found_by,
@@ -36,8 +41,7 @@ def judge(record: RunRecord, rules: Rules = None) -> Findings:
         ValueError: If a rule or threshold of that name does not exist.
     """
     (asked,) = asked_of(rules, RULES)
-    found = found_by(RULES, asked, record)
-    return Findings(in_order(explained(found, layers_of(record))), _CLEAN)
+    return _told(RULES, asked, record)
 
 
 def review(record: RunRecord, *, rules: Rules = None) -> Findings:
@@ -77,7 +81,12 @@ def review(record: RunRecord, *, rules: Rules = None) -> Findings:
         )
     both = RULES | REVIEWS
     (asked,) = asked_of(rules, both)
-    found = found_by(both, asked, record)
+    return _told(both, asked, record)
+
+
+def _told(rules: Mapping[str, Rule], asked: Asked, record: RunRecord) -> Findings:
+    """Returns what rules find of a record, weighed, explained and in order."""
+    found = disproved.weighed(found_by(rules, asked, record), record, rules)
     return Findings(in_order(explained(found, layers_of(record))), _CLEAN)
 
 

@@ -38,6 +38,7 @@ def rule(
     follows_from: Iterable[str] = (),
     follows_steps_of: Iterable[str] = (),
     spans_depth: bool = False,
+    by_signs: bool = False,
 ) -> Callable[[AnyCheck], AnyCheck]:
     """Declares a check as the rule `name`; its docstring becomes the summary.
 
@@ -74,6 +75,7 @@ def rule(
             any_of=any_of,
             thresholds=dict(thresholds or {}),
             reference=reference,
+            by_signs=by_signs,
             check=check,
         )
         return check

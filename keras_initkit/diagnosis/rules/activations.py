@@ -14,6 +14,7 @@ from keras_initkit.recording.record import RunRecord
 @rule(
     "DeadRelu",
     severity="error",
+    by_signs=True,
     needs=("activation/zero_fraction", "activation/dead_fraction"),
     any_of=True,
     reference=f"{_common.LU}; {_common.DEBUGGER}",
@@ -148,6 +149,7 @@ def _since_then(shown: np.ndarray) -> int | None:
 @rule(
     "SaturatedActivation",
     severity="warning",
+    by_signs=True,
     needs=("preactivation/saturation_fraction",),
     reference=f"{_common.GLOROT}; {_common.DEBUGGER}",
     thresholds={
@@ -193,6 +195,7 @@ def saturated_activation(
 @rule(
     "AllZero",
     severity="error",
+    by_signs=True,
     needs=("activation/zero_fraction",),
     reference=_common.DEBUGGER,
     thresholds={

@@ -23,6 +23,7 @@ from keras_initkit.report.numbers import short
 @rule(
     "NoGradient",
     severity="error",
+    by_signs=True,
     needs=("gradient/rms",),
     reference=_common.DEBUGGER,
     follows_from=(
@@ -87,6 +88,7 @@ _CHANGE = Threshold(
 @rule(
     "VanishingGradient",
     severity="warning",
+    by_signs=True,
     needs=("gradient/rms",),
     reference=f"{_common.GLOROT}; {_common.AUTOTRAINER}",
     thresholds={
@@ -180,6 +182,7 @@ def vanishing_gradient(
 @rule(
     "ExplodingGradient",
     severity="warning",
+    by_signs=True,
     needs=("gradient/rms",),
     reference=f"{_common.GLOROT}; {_common.AUTOTRAINER}; {_common.PASCANU}",
     thresholds={

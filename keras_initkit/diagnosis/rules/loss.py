@@ -29,6 +29,7 @@ _POINTS = 8  # fewest recorded losses to judge by
 @rule(
     "LossAtInit",
     severity="warning",
+    by_signs=True,
     needs=("scalars/loss", "facts/loss", "facts/outputs"),
     reference=_common.RECIPE,
     thresholds={
@@ -347,6 +348,18 @@ def constant_loss(record: RunRecord) -> float | None:
     if loss.get("name") == _SQUARED and target and target["std"] and _is_plain(record):
         return float(target["std"]) ** 2
     return label_entropy(record) or None
+
+
+def share_left(record: RunRecord) -> float | None:
+    """Returns the newest loss to that of the best constant guess.
+
+    With its regularization, of which only the first is known. `None` where one of them
+    is not, or the loss has diverged.
+    """
+    constant, curve = constant_loss(record), loss_curve(record)
+    if constant is None or not len(curve.losses) or curve.diverged is not None:
+        return None
+    return curve.end / constant
 
 
 def needs_probabilities(record: RunRecord) -> bool:

@@ -13,6 +13,7 @@ from keras_initkit.report.numbers import short
 @rule(
     "TrainableDepth",
     severity="warning",
+    by_signs=True,
     needs=("facts/phases",),
     reference="Schoenholz et al. 2017, https://arxiv.org/abs/1611.01232",
     thresholds={

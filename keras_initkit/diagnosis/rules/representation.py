@@ -17,6 +17,7 @@ _DANESHMAND = "Daneshmand et al., 2020, https://arxiv.org/abs/2003.01652"
 @rule(
     "RankCollapse",
     severity="warning",
+    by_signs=True,
     needs=("activation/effective_rank",),
     reference=_DANESHMAND,
     thresholds={
@@ -82,6 +83,7 @@ def _of_one_unit(record: RunRecord) -> set[str]:
 @rule(
     "RepresentationCollapse",
     severity="warning",
+    by_signs=True,
     needs=("activation/effective_rank", "activation/rms", "facts/input"),
     reference=_SCHOENHOLZ,
     follows_from=(

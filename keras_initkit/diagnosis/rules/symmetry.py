@@ -18,6 +18,7 @@ _SYMMETRY = (
 @rule(
     "SymmetricUnits",
     severity="error",
+    by_signs=True,
     needs=(
         "weight/distinct_units",
         "gradient/distinct_units",

@@ -16,6 +16,7 @@ _FEWEST_STEPS = 4
 @rule(
     "VanishingThroughTime",
     severity="warning",
+    by_signs=True,
     needs=("backprop/time_steps",),
     reference=_common.PASCANU,
     thresholds={

@@ -28,6 +28,7 @@ _START = Threshold(
 @rule(
     "PoorWeightInitialization",
     severity="warning",
+    by_signs=True,
     needs=("activation/std", "backprop/norm"),
     any_of=True,
     reference=f"{_common.GLOROT}; {_common.HE}; {_common.DEBUGGER}",
@@ -173,6 +174,7 @@ def _place(profile: Profile, forward: bool) -> int:
 @rule(
     "TensorVariance",
     severity="warning",
+    by_signs=True,
     needs=("weight/std", "facts/layers"),
     reference=f"{_common.DEBUGGER}; {_common.DEEPDIAGNOSIS}",
     thresholds={
@@ -234,6 +236,7 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
 @rule(
     "WeightUpdateRatio",
     severity="warning",
+    by_signs=True,
     needs=("update/update_to_weight_ratio",),
     reference=_common.DEBUGGER,
     thresholds={
@@ -296,6 +299,7 @@ def weight_update_ratio(
 @rule(
     "UnchangedTensor",
     severity="error",
+    by_signs=True,
     needs=("update/rms", "gradient/rms"),
     reference=_common.DEBUGGER,
     thresholds={

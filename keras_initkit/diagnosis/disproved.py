@@ -1,0 +1,42 @@
+"""What a training has disproved of what its layers were said to keep it from.
+
+Most rules read signs: units that are dead, a signal that fades. What these say of the
+loss is a forecast, and where the loss has fallen all the same it was wrong: the model
+learns with such layers, though it may learn better without.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+
+from keras_initkit.diagnosis._rule import Rule
+from keras_initkit.diagnosis.finding import Finding
+from keras_initkit.diagnosis.rules.loss import share_left
+from keras_initkit.recording.record import RunRecord
+
+# The model has learned where no more than this is left of what a constant guess loses:
+# nine tenths of a variance explained, of ten classes a probability of 0.79 for the one.
+LEARNED = 0.1
+_MILDER = {"error": "warning", "warning": "info", "info": "info"}
+
+
+def weighed(
+    findings: Iterable[Finding], record: RunRecord, rules: Mapping[str, Rule]
+) -> Iterator[Finding]:
+    """Yields findings, those by signs milder where the model has learned.
+
+    Args:
+        findings: What the rules have found of a record.
+        record: The record.
+        rules: The rules by name.
+    """
+    left = share_left(record)
+    for one in findings:
+        if left is None or left > LEARNED or not rules[one.rule].by_signs:
+            yield one
+            continue
+        yield dataclasses.replace(
+            one,
+            severity=_MILDER[one.severity],
+            message=f"{one.message} The model has learned all the same: {left:.2g} "
+            "of what a constant guess loses is left.",
+        )
