@@ -18,6 +18,7 @@ from keras_initkit.capture.tapping.step_statistics import Reader
 from keras_initkit.structure.layers import weight_names
 from keras_initkit.structure.selection import Selection
 from keras_initkit.structure.values import float8_as_tensors
+from keras_initkit_light.format.schema import INDEPENDENT
 
 Arrays = dict[schema.TensorKey, np.ndarray]
 
@@ -76,7 +77,17 @@ def observe(model, compute_loss, histograms=True):
             optimizer.apply(*zip(*reached, strict=True))
     layouts, values = collector.packed()
     seen = Reader(layouts).read(values, histograms)
-    return float(loss), seen, untapped
+    missed = [
+        tapped_layers.Untapped(names[id(variable)][0], _independent(names, variable))
+        for variable, gradient in zip(trainable, gradients, strict=True)
+        if gradient is None and id(variable) in names
+    ]
+    return float(loss), seen, untapped + missed
+
+
+def _independent(names, variable):
+    """Returns why nothing is seen of the gradient of a weight that has none."""
+    return f"{INDEPENDENT}{names[id(variable)][1]!r}"
 
 
 def _copied_optimizer(model, copies):
@@ -157,8 +168,7 @@ def gradients_of_loss(
     for variable, gradient in zip(weights, found, strict=True):
         key = schema.TensorKey(*names[id(variable)])
         if gradient is None:
-            reason = f"gradient: the loss does not depend on {key.tensor!r}"
-            keeper.note(key.layer, reason)
+            keeper.note(key.layer, _independent(names, variable))
         else:
             keeper.add("gradient", key, tf.convert_to_tensor(gradient))
     arrays = {signal: keeper.arrays(signal) for signal in ("backprop", "gradient")}

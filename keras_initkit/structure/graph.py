@@ -212,12 +212,14 @@ class Place(NamedTuple):
             into a sum or product nor through a normalization on any.
         branch: Whether it lies on a residual branch: a sum adds what it makes to what
             goes past it.
+        leads: Whether what it makes is known to lead to an output of the whole model.
     """
 
     net: int
     depth: int
     hands_on: bool
     branch: bool
+    leads: bool = False
 
 
 def places_of(model: Any) -> dict[int, Place]:
@@ -232,6 +234,7 @@ def places_of(model: Any) -> dict[int, Place]:
         graph = Graph(one)
         depths: dict[int, int] = {}
         on_branches = _on_branches(graph)
+        leading = _leading(graph) if one is model else set()
         for number, call in enumerate(graph.calls):
             depth = max((depths.get(n, 0) for n in call.inputs), default=0)
             holders = [
@@ -241,7 +244,8 @@ def places_of(model: Any) -> dict[int, Place]:
             ]
             for layer in holders:
                 alone = layer is call.layer and _hands_on(graph, call)
-                place = Place(net, depth, alone, number in on_branches)
+                on_branch, leads = number in on_branches, number in leading
+                place = Place(net, depth, alone, on_branch, leads)
                 found.setdefault(id(layer), place)
             deeper = depth + 1 if holders else depth
             depths.update(dict.fromkeys(call.outputs, deeper))
@@ -270,6 +274,16 @@ def _on_branches(graph: Graph) -> set[int]:
             if common and not all(own):
                 found.update(*own)
         behind.update(dict.fromkeys(call.outputs, everything | {number}))
+    return found
+
+
+def _leading(graph: Graph) -> set[int]:
+    """Returns which calls lead to an output of the model."""
+    reached, found = set(graph.outputs), set()
+    for number, call in reversed([*enumerate(graph.calls)]):
+        if not reached.isdisjoint(call.outputs):
+            found.add(number)
+            reached.update(call.inputs)
     return found
 
 

@@ -69,6 +69,10 @@ CARRIERS = ("kernel", "recurrent_kernel", "table")
 # Weights that start at 0 or 1, and are left out where kernels are compared.
 VECTORS = ("scale", "offset")
 
+# How the reason begins, among those of `metadata["untapped"]`, where a trainable weight
+# gets no gradient at all, because the loss does not depend on it.
+INDEPENDENT = "gradient: the loss does not depend on "
+
 
 # How much is recorded of a tensor: all statistics, or those that take no more of it
 # than the sum of its squares.

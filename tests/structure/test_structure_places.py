@@ -94,3 +94,32 @@ def test_networks_of_a_model_without_a_graph_are_apart():
         (1, 1),
     ]
     assert found.count(None) == 1
+
+
+def test_what_leads_to_an_output_of_the_whole_model():
+    inputs = keras.Input((4,))
+    x = k.Dense(4, name="inside")(inputs)
+    pooled = k.Dense(4, name="pooled")(x)
+    backbone = keras.Model(inputs, {"sequence": x, "pooled": pooled})
+    outer = keras.Input((4,))
+    model = keras.Model(outer, k.Dense(2, name="head")(backbone(outer)["sequence"]))
+    places = {
+        **named(model),
+        **{
+            n: places_of(model)[id(backbone.get_layer(n))] for n in ("inside", "pooled")
+        },
+    }
+    leading = {name: place.leads for name, place in places.items()}
+    assert leading == {"inside": True, "pooled": False, "head": True}
+
+
+def test_nothing_is_known_to_lead_on_inside_a_subclassed_model():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.body = keras.Sequential([keras.Input((4,)), k.Dense(4)])
+
+        def call(self, x):
+            return self.body(x)
+
+    assert not any(place.leads for place in places_of(Own()).values())

@@ -15,6 +15,7 @@ from keras_initkit import schema, stats, theory
 from keras_initkit.capture.tapping import replicas, rows, scaling
 from keras_initkit.capture.tapping.fusion import reading
 from keras_initkit.structure import tensorflow_private
+from keras_initkit_light.format.schema import INDEPENDENT
 
 _LOCAL = threading.local()
 _AS_TAPPED: typing.Mapping = types.MappingProxyType({})
@@ -238,7 +239,7 @@ class Collector:
             self.add("weight", key, value, variable=variable)
         for key, _, gradient in applied:
             if gradient is None:
-                reason = f"gradient: the loss does not depend on {key.tensor!r}"
+                reason = f"{INDEPENDENT}{key.tensor!r}"
                 self.note(key.layer, reason)
         if "gradient" in self.signals:
             known = {k: gradient for k, _, gradient in applied if gradient is not None}

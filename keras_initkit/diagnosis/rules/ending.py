@@ -49,6 +49,7 @@ _SILENT = ("DeadRelu", "AllZero")
     },
     follows_from=(
         *_common.STRUCTURE,
+        "NonFinite",
         "ConstantInput",
         "DamagedTargets",
         "SymmetricUnits",

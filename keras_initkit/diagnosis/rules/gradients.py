@@ -18,6 +18,7 @@ from keras_initkit.diagnosis.rules import _common
 from keras_initkit.diagnosis.time_steps import first_to_last, gradients_through_time
 from keras_initkit.recording.record import RunRecord
 from keras_initkit.report.numbers import short
+from keras_initkit_light.format.schema import INDEPENDENT
 
 
 @rule(
@@ -36,9 +37,10 @@ from keras_initkit.report.numbers import short
     ),
 )
 def no_gradient(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The gradient of every weight of a layer is exactly 0 at every recorded step."""
+    """Every weight of a layer gets no gradient, or exactly 0 at every recorded step."""
     tensors = _common.tensors_of(record, "gradient")
     steps = _common.steps_of(record, "gradient")
+    yield from _cut_off(record, steps[0])
     rms = _common.statistic(record, "gradient", "rms")
     if rms is None or _starts_from_zero(record):
         return
@@ -55,6 +57,43 @@ def no_gradient(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
                 remedy="Look for zero kernels or dead units behind this layer, and "
                 "for outputs that the loss does not use. " + _common.RANDOM_START,
             )
+
+
+def _cut_off(record: RunRecord, step: int) -> Iterator[Fault]:
+    """Yields the last layer that leads to the output and that no gradient leads to.
+
+    Those ahead of it get none, either. A model with several outputs may leave some of
+    them out of its loss.
+    """
+    trained = {key.layer for key in _common.tensors_of(record, "gradient")}
+    independent = {
+        layer
+        for layer, reason in record.metadata.get("untapped", ())
+        if INDEPENDENT in reason and layer not in trained
+    }
+    cut = [
+        entry
+        for entry in record.metadata.get("layers", ())
+        if entry["path"] in independent and (entry.get("place") or {}).get("leads")
+    ]
+    if not cut or len(record.metadata.get("outputs") or ()) != 1:
+        return
+    last = max(cut, key=lambda entry: entry["place"]["depth"])["path"]
+    others = f" (and {len(cut) - 1} more)" if len(cut) > 1 else ""
+    yield Fault(
+        layer=last,
+        step=step,
+        measured=0,
+        threshold=0,
+        message=f"the loss does not depend on the weights of {last!r}{others}, whose "
+        "output leads to that of the model: behind it the gradient is cut off, and the "
+        "layer cannot learn.",
+        remedy="Look between it and the output for what has no gradient: "
+        "`stop_gradient`, `argmax`, `round`, comparisons, a cast to integers, NumPy. "
+        "If that is meant, freeze what lies ahead, `layer.trainable = False`, and "
+        "compile anew.",
+        severity="warning",
+    )
 
 
 # Roles of weights that a signal is multiplied by: at zero, nothing gets through.

@@ -242,6 +242,8 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         raise NotJudged("has a first batch of one class")
     if needs_probabilities(record):
         raise NotJudged("has a last layer that does not give what the loss takes")
+    if _common.labels_each(target) > 1:
+        raise NotJudged("has examples of several labels each")
     if _common.statistic(record, "update", "rms") is None:
         raise NotJudged("does not hold update/rms: nothing may have been trained")
     steps = limits["recurrent_steps" if _is_recurrent(record) else "steps"]
@@ -330,6 +332,8 @@ def label_entropy(record: RunRecord) -> float | None:
         return None
     if loss["name"] not in (*_CATEGORICAL, _BINARY) or not _is_plain(record):
         return None
+    if loss["name"] != _BINARY and _common.labels_each(target) > 1:
+        return None  # the shares of one example do not sum to 1
     classes = max(2, outputs[0]["units"] or 2)
     bias = (classes - 1) / (2 * (target["shape"] or [1])[0])
     if loss["name"] == _BINARY:
