@@ -15,6 +15,7 @@ BETTER = (
 # say that a program does not learn and not why.
 WORDS: dict[str, str | None] = {
     "AllZero": None,
+    "BatchOfOne": "batch_too_small",
     "ConstantInput": None,
     "ConstantOutput": None,
     "DamagedTargets": "bad_targets",
@@ -63,6 +64,7 @@ SYMPTOMS = frozenset(rule for rule, word in WORDS.items() if word is None)
 # `layer_properties`, `model_type` and `data_quality`.
 TYPES: dict[str, frozenset[str]] = {
     "bad_targets": frozenset({"wrong_prep"}),
+    "batch_too_small": frozenset({"batch_size"}),
     "dying_relu": frozenset({"act"}),
     "exploding_gradient": frozenset(),
     "hidden_activation": frozenset({"act"}),
@@ -84,6 +86,7 @@ TYPES: dict[str, frozenset[str]] = {
 # Settings that findings without a layer are about.
 _SETTINGS = {
     "bad_targets": "target",
+    "batch_too_small": "batch_size",
     "loss_activation_mismatch": "loss",
     "lr_too_high": "optimizer",
     "lr_too_low": "optimizer",

@@ -76,6 +76,12 @@ def outputs_of_relu(units):
     return change
 
 
+def one_example(draft):
+    """A batch of one, and a batch normalization where a layer is."""
+    draft.metadata["input"] = [moments(0.0, 1.0, -3.0, 3.0) | {"shape": [1, 4]}]
+    draft.metadata["layers"][1]["class_name"] = "BatchNormalization"
+
+
 def falling(start, end):
     """A loss that falls along a straight line."""
 
@@ -246,7 +252,15 @@ TRIPS = {
     ),
     "one class only": (
         fact("target", most_frequent=1.0),
-        ("ImbalancedLabels", "info", None, None, 1, 0.95),
+        ("ImbalancedLabels", "warning", None, None, 1, 0.95),
+    ),
+    "nearly one class only": (
+        fact("target", most_frequent=0.97),
+        ("ImbalancedLabels", "info", None, None, 0.97, 0.95),
+    ),
+    "batches of one": (
+        both(one_example, edit("activation", "rms", 0, 1, 0.0)),
+        ("BatchOfOne", "error", "dense_1", 0, 1, 2),
     ),
     "two of three units are dead": (
         both(
@@ -888,6 +902,18 @@ NEAR_MISSES = {
         ),
     ),
 }
+NEAR_MISSES |= {
+    "a batch of one whose values stay": ("BatchOfOne", one_example),
+    "a batch of several of which nothing is left": (
+        "BatchOfOne",
+        both(
+            one_example,
+            fact("input", value=[moments(0.0, 1.0, -3.0, 3.0)]),
+            edit("activation", "rms", 0, 1, 0.0),
+        ),
+    ),
+}
+
 # Near misses that rules do not spare but leave alone.
 UNJUDGED = (
     "sigmoids for classes",

@@ -35,7 +35,7 @@ RANDOM_START = (
 
 # Causes that many rules share, the likeliest first: what the model is given, what it
 # starts from, and how it steps.
-DATA = ("ConstantInput", "UnscaledInput")
+DATA = ("ConstantInput", "BatchOfOne", "UnscaledInput")
 WEIGHTS = (
     "SymmetricUnits",
     "DeadBias",

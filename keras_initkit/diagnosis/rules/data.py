@@ -118,6 +118,44 @@ def constant_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
 
 
 @rule(
+    "BatchOfOne",
+    severity="error",
+    needs=("facts/input", "activation/rms"),
+    reference="Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167",
+)
+def batch_of_one(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """Batch normalization gets one value a channel, and makes 0 of each."""
+    inputs = record.metadata["input"]
+    if not inputs or any(moments["shape"][:1] != [1] for moments in inputs):
+        return
+    rms = _common.statistic(record, "activation", "rms")
+    keys = _common.tensors_of(record, "activation")
+    normalizing = {
+        entry["path"]
+        for entry in record.metadata.get("layers", ())
+        if entry["class_name"] == "BatchNormalization"
+    }
+    silent = [
+        key.layer
+        for column, key in enumerate(keys)
+        if rms is not None and rms[0, column] == 0 and key.layer in normalizing
+    ]
+    if not silent:
+        return
+    others = f" (and {len(silent) - 1} more)" if len(silent) > 1 else ""
+    yield Fault(
+        layer=silent[0],
+        step=_common.steps_of(record, "activation")[0],
+        measured=1,
+        threshold=2,
+        message=f"the batches are of one example, and {silent[0]!r}{others} normalizes "
+        "over them: each value is its own mean, and 0 is left of it.",
+        remedy="Train on larger batches, `model.fit(x, y, batch_size=32)`, or take a "
+        "normalization of each example by itself, `keras.layers.LayerNormalization()`.",
+    )
+
+
+@rule(
     "UnscaledTarget",
     severity="warning",
     needs=("facts/target", "facts/targets"),
@@ -295,7 +333,13 @@ def imbalanced_labels(
         measured=share,
         threshold=limits["share"],
         message=f"{share:.1%} of the labels in {_common.looked_at(record)} are of one "
-        "class: so much accuracy is had without learning anything.",
+        "class: "
+        + (
+            "there is nothing to learn from them."
+            if share == 1
+            else "so much accuracy is had without learning anything."
+        ),
+        severity="warning" if share == 1 else None,
         remedy="Weight the classes, `model.fit(..., class_weight={0: 1.0, 1: 20.0})`, "
         "and judge by a metric that looks at the rare one, "
         '`keras.metrics.AUC(curve="PR")`.',
