@@ -8,6 +8,7 @@ only slows learning; findings of one severity and step keep this order.
 from keras_initkit.diagnosis.rules import (  # noqa: I001  (in the order of the rules)
     finite as finite,
     symmetry as symmetry,
+    no_gradient as no_gradient,
     gradients as gradients,
     through_time as through_time,
     progress as progress,
