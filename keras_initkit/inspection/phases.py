@@ -14,6 +14,8 @@ from keras_initkit.structure.owners import find_owners
 
 # Layers of one activation from which on a depth scale is asked for.
 FEWEST = 3
+# More layers than anybody stacks.
+_ANY_DEPTH = 1e4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Phase:
     def in_words(self):
         """Returns the stack in a line."""
         depth = self.trainable_depth
-        reach = "at any depth" if math.isinf(depth) else f"up to {depth:.0f} layers"
+        reach = "at any depth" if depth > _ANY_DEPTH else f"up to {depth:.0f} layers"
         return (
             f"{len(self.layers)} {self.activation} layers: {self.phase}, gradients "
             f"×{math.sqrt(self.chi_1):.3g} a layer, trainable {reach}"

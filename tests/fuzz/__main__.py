@@ -21,9 +21,9 @@ def main():
         started = time.perf_counter()
         recipe = models.draw(seed)
         outcome = trial.run(recipe)
-        counts[outcome.fault or ("same" if not outcome.detail else "not run")] += 1
+        said = outcome.fault or ("not compared" if outcome.detail else "same")
+        counts[said] += 1
         took = time.perf_counter() - started
-        said = outcome.fault or "same"
         print(f"{seed} {said} {took:.1f}s {outcome.detail} | {recipe}", flush=True)
         if outcome.fault and given.shrink:
             small = trial.shrunk(recipe)
