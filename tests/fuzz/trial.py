@@ -10,7 +10,6 @@ import numpy as np
 import keras_initkit as kik
 from tests.fuzz import models
 
-
 # Where a watched training differs, so often a bare one is repeated: some add up in the
 # order in which threads are done.
 BARE_AGAIN = 4
