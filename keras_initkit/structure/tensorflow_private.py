@@ -153,7 +153,7 @@ def is_recorded(tensor: Any) -> bool:
 class _Asking(NamedTuple):
     """What tapes are asked for: functions as `gradients_also` takes them."""
 
-    of: Callable[[], list[Any]]
+    of: Callable[[], list[Any] | None]
     found: Callable[[list[Any], list[Any]], None]
 
 
@@ -170,7 +170,7 @@ _asking = 0
 
 @contextlib.contextmanager
 def gradients_also(
-    of: Callable[[], list[Any]], found: Callable[[list[Any], list[Any]], None]
+    of: Callable[[], list[Any] | None], found: Callable[[list[Any], list[Any]], None]
 ) -> Iterator[None]:
     """Has tapes of this thread tell gradients of what lies on their way, too.
 
@@ -179,7 +179,7 @@ def gradients_also(
     tape can ask it.
 
     Args:
-        of: Function that returns the tensors, recorded by the tape.
+        of: Function that returns the tensors, recorded by the tape; `None` for none.
         found: Function that is given the tensors and as many gradients, `None` for
             none.
     """
@@ -216,7 +216,7 @@ def _also(original: Any) -> Any:
         asking = _THREAD.asking
         # Where zeros are to be made for what is not connected, none for our sources.
         kind = getattr(unconnected_gradients, "value", unconnected_gradients)
-        more = asking.of() if asking is not None and kind == "none" else []
+        more = (asking.of() if asking is not None and kind == "none" else None) or []
         gradients = original(
             tape,
             target,

@@ -7,10 +7,12 @@ and where in it the optimizer changes the weights.
 
 import contextlib
 import dataclasses
+import functools
 import typing
 
 import tensorflow as tf
 
+from keras_initkit.capture.guard import tried
 from keras_initkit.capture.tapping import taps
 from keras_initkit.capture.tapping.collector import Collector, listening
 from keras_initkit.structure import keras_private, tensorflow_private
@@ -166,12 +168,19 @@ class Notes(Collector):
     def tapping(self):
         """Has a step noted that is traced on this thread meanwhile."""
         layers, optimizers = self._tapped.layers, self._optimizers
+        ours = functools.partial(tried, self._not_noted)
         with (
             taps.installed(layers, optimizers, self.weight_names),
-            tensorflow_private.gradients_also(self._outputs_here, self._found),
+            tensorflow_private.gradients_also(
+                functools.partial(ours, self._outputs_here),
+                functools.partial(ours, self._found),
+            ),
             listening(self),
         ):
             yield
+
+    def _not_noted(self, error):
+        self.fail(error, "noting gradients while a step is traced")
 
     def _outputs_here(self):
         """Lists the outputs whose gradients a tape may be asked for now."""

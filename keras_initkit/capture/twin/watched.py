@@ -51,8 +51,10 @@ class Watched:
 
         def instrumented(data):
             logs, number, values = step(data)
-            values = tf.nest.map_structure(replicas.averaged, values)
-            return {"logs": logs, "seen": {number: values}}
+            averaged = tried(self._broken, _averaged, values)
+            if averaged is None:
+                number, averaged = NOTHING, ()
+            return {"logs": logs, "seen": {number: averaged}}
 
         return instrumented
 
@@ -66,9 +68,7 @@ class Watched:
             optimizers: Those that it applies.
             compiled: Whether XLA compiles it.
         """
-
-        def broken(error):
-            self.broken = error, "watching a step"
+        broken = self._broken
 
         @functools.wraps(function)
         def watched(*args, **kwargs):
@@ -84,6 +84,9 @@ class Watched:
             return outputs, *(packed or (NOTHING, ()))
 
         return watched
+
+    def _broken(self, error):
+        self.broken = error, "watching a step"
 
     def weight_names(self):
         """Returns `{id(weight): (owner's name, weight's name)}` of what is tapped."""
@@ -155,6 +158,11 @@ class Watched:
             for old, layer in self._named_at_first
             if names.get(id(layer), old) != old
         }
+
+
+def _averaged(values):
+    """Returns what left a step, of all replicas together."""
+    return tf.nest.map_structure(replicas.averaged, values)
 
 
 def _of_all_replicas(layout, values):

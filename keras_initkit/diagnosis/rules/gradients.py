@@ -9,6 +9,7 @@ from keras_initkit.diagnosis.depth import (
     Profile,
     changes,
     depth_profile,
+    grown_by_normalization,
     on_branches,
     tables_of,
     weight_of,
@@ -160,6 +161,8 @@ def exploding_gradient(
         # matter of course.
         relative = _relative_to_weights(record, profiles)
         limit, decades = limits["ratio"], limits["decades"]
+        if profiles:
+            decades += grown_by_normalization(record, profiles[0][1])
         yield from _trend(profiles, -1, decades, "grows", remedy, relative, branches)
         yield from _outliers(profiles, 1, limit, "times", remedy, relative)
     for key, series, values in gradients_through_time(record):

@@ -8,6 +8,7 @@ from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
 from keras_initkit.diagnosis.depth import (
     Profile,
     depth_profile,
+    grown_by_normalization,
     kernels_of,
     on_branches,
     tables_of,
@@ -91,8 +92,11 @@ def poor_weight_initialization(
             net = net.alike(way)
             change, slope = net.change, net.slope
             noise = _ERRORS * _by_chance(record, net)
-            far = abs(change) >= limits["far"] or abs(slope) >= limits["slope"]
-            if not (way * change >= max(decades, noise) and far):
+            grows_back = not forward and slope < 0
+            known = grown_by_normalization(record, net) if grows_back else 0.0
+            left = max(0.0, way * change - known)
+            steep = abs(slope) * left >= limits["slope"] * abs(change)
+            if left < max(decades, noise) or not (left >= limits["far"] or steep):
                 continue
             # A last layer may be large or small on purpose.
             rest = net.without(outputs)
