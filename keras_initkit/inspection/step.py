@@ -101,6 +101,8 @@ class Step:
             )
         self.has_loss = y is not None
         self._losses = None
+        # Moments of what the model puts out, once it was called.
+        self._predicted = None
         if not self.is_compiled and self.has_loss and loss is not None:
             self._losses = [keras.losses.get(one) for one in keras.tree.flatten(loss)]
         self.known = self._facts()
@@ -135,9 +137,15 @@ class Step:
 
     def _outputs(self):
         try:
-            return in_training(self.model, self.x)
+            outputs = in_training(self.model, self.x)
         except Exception as error:
             raise PassFailed from error
+        flat = keras.tree.flatten(outputs)
+        if all(map(_is_of_numbers, flat)):
+            numbers = [tf.cast(one, tf.float32).numpy() for one in flat]
+            self._predicted = [description.moments(one) for one in numbers]
+            self.known = self.known | {"predicted": self._predicted}
+        return outputs
 
     def _compiled(self, outputs):
         return compiled_loss(self.model, self.x, self.y, outputs, self.weights)
@@ -183,6 +191,7 @@ class Step:
         """Returns what the rules want to know of loss, optimizer and batch."""
         batch = (self.x, self.y if self.has_loss else None, self.weights)
         known = description.gather(self.model, batch, first_step=0)
+        known["predicted"] = self._predicted
         losses = self._losses or ()
         if not self.is_compiled and self.has_loss:
             known["losses"] = [description.describe_loss(one) for one in losses]

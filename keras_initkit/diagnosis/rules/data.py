@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
 from keras_initkit.diagnosis.depth import tables_of, weight_layers
@@ -59,8 +60,12 @@ _REGRESSION = (
 )
 def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The inputs are far from mean 0 and std 1, and no layer scales them."""
-    classes = _first_layers(record)
-    if any(name.startswith((*_SCALING, *_LOOKING_UP)) for name in classes):
+    first = _first_layers(record)
+    if any(entry["class_name"].startswith(_LOOKING_UP) for entry in first):
+        return
+    scaling = [e["path"] for e in first if e["class_name"].startswith(_SCALING)]
+    if scaling:
+        yield from _badly_scaled(record, scaling[-1], limits)
         return
     looks_up = bool(tables_of(record))
     for moments in record.metadata["input"]:
@@ -91,6 +96,31 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
             "`keras.layers.Normalization()` do it (`.adapt(x)` first).",
         )
         return
+
+
+def _badly_scaled(
+    record: RunRecord, layer: str, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """Yields the fault of a layer that scales the inputs to another size than 1."""
+    rms = _common.statistic(record, "activation", "rms")
+    keys = _common.tensors_of(record, "activation")
+    columns = [column for column, key in enumerate(keys) if key.layer == layer]
+    if rms is None or not columns:
+        return
+    measured = float(rms[0, columns[0]])
+    limit = limits["large" if measured > 1 else "small"]
+    if not measured or limits["small"] <= measured <= limits["large"]:
+        return
+    yield Fault(
+        layer=layer,
+        step=_common.steps_of(record, "activation")[0],
+        measured=measured,
+        threshold=limit,
+        message=f"{layer!r} makes inputs with an rms of {measured:.1g} of what it "
+        "gets: initializers expect mean 0 and std 1.",
+        remedy="Scale once, in the model or ahead of it, not both; show the training "
+        "data to a `keras.layers.Normalization()` before training, `.adapt(x)`.",
+    )
 
 
 @rule(
@@ -195,7 +225,8 @@ def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
 @rule(
     "LossActivationMismatch",
     severity="error",
-    needs=("facts/outputs",),
+    needs=("facts/outputs", "facts/predicted"),
+    any_of=True,
     reference=_NEURALINT,
     thresholds={
         "beyond": Threshold(
@@ -212,6 +243,7 @@ def loss_activation_mismatch(
     """Targets beyond the range of the last activation, or several labels for one."""
     outputs = _common.outputs_of(record)
     yield from _several_labels(record)
+    yield from _no_probabilities(record)
     for output in outputs:
         loss, target, activation = output.loss, output.target, output.activation
         if loss is None or target is None or target["min"] is None:
@@ -234,6 +266,42 @@ def loss_activation_mismatch(
             f"{target['max']:.3g}]; {activation} puts out {reach} only.",
             remedy="End in a linear layer, `Dense(units)`, or bring the targets into "
             "that range and undo it on predictions.",
+        )
+
+
+# What rounding makes of 0 and 1.
+_ROUNDING = 1e-3
+
+
+def _no_probabilities(record: RunRecord) -> Iterator[Fault]:
+    """Yields the fault of outputs of unknown range that are no probabilities."""
+    outputs = _common.outputs_of(record)
+    predicted = record.metadata.get("predicted") or ()
+    if len(predicted) != len(outputs):
+        return
+    for output, moments in zip(outputs, predicted, strict=True):
+        loss, low, high = output.loss, moments["min"], moments["max"]
+        is_known = output.layer is not None and (
+            output.activation is None or output.activation in _RANGES
+        )
+        if loss is None or not loss["name"].endswith("crossentropy"):
+            continue
+        if is_known or loss["from_logits"] is not False or low is None:
+            continue
+        if -_ROUNDING <= low and high <= 1 + _ROUNDING:
+            continue
+        yield Fault(
+            layer=output.layer,
+            step=_first_step(record),
+            measured=low if low < 0 else high,
+            threshold=0 if low < 0 else 1,
+            message=f"the model puts out {low:.3g} to {high:.3g}"
+            f"{_common.of_which(output, outputs)}; {loss['name']} takes probabilities, "
+            "and clips what lies outside [0, 1], which gets no gradient.",
+            remedy="Tell the loss that they are logits, "
+            "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)` and its "
+            'kin, or end in `Dense(units, activation="softmax")`, or `"sigmoid"` for '
+            "labels one by one.",
         )
 
 
@@ -346,16 +414,16 @@ def imbalanced_labels(
     )
 
 
-def _first_layers(record: RunRecord) -> list[str]:
-    """Returns the classes of the layers up to the second one that owns a kernel."""
+def _first_layers(record: RunRecord) -> list[dict[str, Any]]:
+    """Returns what is known of the layers up to the second one that owns a kernel."""
     owners = set(weight_layers(record))
-    classes, kernels = [], 0
+    first, kernels = [], 0
     for layer in record.metadata["layers"]:
         kernels += layer["path"] in owners
         if kernels > 1:
             break
-        classes.append(layer["class_name"])
-    return classes
+        first.append(layer)
+    return first
 
 
 def _first_step(record: RunRecord) -> int | None:

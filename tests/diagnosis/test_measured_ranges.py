@@ -1,0 +1,82 @@
+"""What structure does not tell is measured: ranges of outputs, inputs once scaled."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_initkit as kik
+
+k = keras.layers
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 6)).astype("float32")
+Y = RNG.integers(0, 3, 64)
+LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+class Own(keras.Model):
+    """A model that shows no graph."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.first, self.last = k.Dense(8, "relu"), k.Dense(3, last)
+
+    def call(self, x):
+        return self.last(self.first(x))
+
+
+def found(model, rule, x=X):
+    findings = kik.diagnose(model, x, Y).findings
+    return [(f.severity, f.layer) for f in findings if f.rule == rule]
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "wrong"),
+    [
+        (None, "sparse_categorical_crossentropy", True),
+        ("softmax", "sparse_categorical_crossentropy", False),
+        ("sigmoid", "sparse_categorical_crossentropy", False),
+        (None, LOGITS, False),
+        (None, "mse", False),
+    ],
+)
+def test_outputs_of_an_unknown_graph_are_measured(last, loss, wrong):
+    model = Own(last)
+    model.compile("adam", loss)
+    mismatches = found(model, "LossActivationMismatch")
+    assert mismatches == ([("error", None)] if wrong else [])
+
+
+def test_what_the_graph_tells_is_told_once():
+    model = keras.Sequential([keras.Input((6,)), k.Dense(3, name="head")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    assert found(model, "LossActivationMismatch") == [("error", "sequential/head")]
+
+
+def adapted(data):
+    layer = k.Normalization(name="norm")
+    layer.adapt(data)
+    return layer
+
+
+RAW = X * 300 + 500
+
+
+@pytest.mark.parametrize(
+    ("x", "first", "named"),
+    [
+        (X / 255, lambda: k.Rescaling(1 / 255, name="again"), "again"),
+        (X * 255, lambda: k.Rescaling(1 / 255), None),
+        (RAW, lambda: k.Normalization(mean=0.0, variance=1.0, name="norm"), "norm"),
+        (RAW, lambda: adapted(RAW), None),
+        (RAW, k.BatchNormalization, None),
+        (RAW, k.LayerNormalization, None),
+    ],
+    ids="twice once unadapted adapted batch layer".split(),
+)
+def test_what_a_scaling_layer_makes_is_measured(x, first, named):
+    model = keras.Sequential(
+        [keras.Input((6,)), first(), k.Dense(8, "relu"), k.Dense(3)]
+    )
+    model.compile("adam", LOGITS)
+    layers = [layer for _, layer in found(model, "UnscaledInput", x)]
+    assert [one.rpartition("/")[2] for one in layers] == ([named] if named else [])
