@@ -47,9 +47,9 @@ def test_outputs_of_an_unknown_graph_are_measured(last, loss, wrong):
 
 
 def test_what_the_graph_tells_is_told_once():
-    model = keras.Sequential([keras.Input((6,)), k.Dense(3, name="head")])
+    model = keras.Sequential([keras.Input((6,)), k.Dense(3, name="head")], name="net")
     model.compile("adam", "sparse_categorical_crossentropy")
-    assert found(model, "LossActivationMismatch") == [("error", "sequential/head")]
+    assert found(model, "LossActivationMismatch") == [("error", "net/head")]
 
 
 def adapted(data):
@@ -80,3 +80,31 @@ def test_what_a_scaling_layer_makes_is_measured(x, first, named):
     model.compile("adam", LOGITS)
     layers = [layer for _, layer in found(model, "UnscaledInput", x)]
     assert [one.rpartition("/")[2] for one in layers] == ([named] if named else [])
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_a_softmax_over_the_examples_is_named(axis):
+    model = keras.Sequential([keras.Input((6,)), k.Dense(3), k.Softmax(axis=axis)])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    found = [f for f in kik.lint(model) if f.rule == "LossActivationMismatch"]
+    assert ["over axis 0" in f.message for f in found] == [True] * (axis == 0)
+
+
+@pytest.mark.parametrize(("least", "named"), [(None, True), (1e-3, False)])
+def test_a_loss_function_that_makes_nan_is_named(least, named):
+    """The logarithm of a negative number is NaN, and its slope is finite."""
+
+    def likelihood(y, p):
+        sigma = p[:, 1:] if least is None else keras.ops.softplus(p[:, 1:]) + least
+        squares = keras.ops.square((y - p[:, :1]) / sigma)
+        return keras.ops.mean(keras.ops.log(sigma) + 0.5 * squares)
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6,)), k.Dense(8, "relu"), k.Dense(2)])
+    model.compile("adam", likelihood)
+    monitor = kik.SignalMonitor(every=1, on_finding=lambda finding: None)
+    before = kik.diagnose(model, X, X[:, :1]).findings
+    model.fit(X, X[:, :1], 16, verbose=0, callbacks=[monitor])
+    for found in (before, monitor.findings):
+        told = [f.message for f in found if f.rule == "NonFinite"]
+        assert ["the loss function makes it" in one for one in told] == [True] * named

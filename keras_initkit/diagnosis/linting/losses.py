@@ -36,6 +36,9 @@ def loss_activation_mismatch(
         call, activation = subject.graph.last_activation(number)
         if call is None or not _is_known(call):
             continue
+        if activation == "softmax" and getattr(call.layer, "axis", -1) == 0:
+            yield _over_examples(call)
+            continue
         units = tensor.shape[-1] if len(tensor.shape) > 1 else 1
         before = _before(subject, call) if activation in _PROBABILITIES else None
         found = _mismatch(loss, activation, units, before, _accuracy(subject.model))
@@ -50,6 +53,19 @@ def loss_activation_mismatch(
                 remedy=f"{remedy}.",
                 severity=severity[0] if severity else None,
             )
+
+
+def _over_examples(call: Call) -> Fault:
+    """Returns the fault of a softmax over the first axis, that of the examples."""
+    return Fault(
+        layer=call.path,
+        step=None,
+        measured=0,
+        threshold=-1,
+        message=f"the softmax of {call.path!r} is over axis 0: the examples of a batch "
+        "share one probability, and what is predicted depends on who else is in it.",
+        remedy="Take the axis of the classes, `keras.layers.Softmax(axis=-1)`.",
+    )
 
 
 def _is_known(call: Call) -> bool:

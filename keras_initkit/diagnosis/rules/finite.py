@@ -42,6 +42,7 @@ _CALM = (
     needs=(
         "facts/input",
         "facts/target",
+        "scalars/loss",
         "weight/nonfinite_count",
         "activation/nonfinite_count",
         "preactivation/nonfinite_count",
@@ -67,9 +68,12 @@ def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault
     """The first tensor, in the order of the computation, that holds NaN or Inf."""
     bad = list(_bad_data(record))
     yield from bad
-    first = _first_of_all(record)
-    if bad or first is None:
+    if bad:
         return  # data make all the rest
+    first = _first_of_all(record)
+    if first is None:
+        yield from _bad_loss(record)
+        return
     signal, key, step, count = first
     message = (
         f"{signal} of {_common.label(key)} holds {count:.0f} NaN or Inf at step {step}"
@@ -100,6 +104,26 @@ def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault
         threshold=0,
         message=f"{message}.",
         remedy=remedy,
+    )
+
+
+def _bad_loss(record: RunRecord) -> Iterator[Fault]:
+    """Yields the fault of a loss that never is finite where all tensors are."""
+    steps, losses = record.scalars.get("loss", ((), ()))
+    is_finite = np.isfinite(np.asarray(losses, float)).any()
+    if not len(losses) or is_finite or record.signal("gradient") is None:
+        return
+    since = steps[0]
+    yield Fault(
+        layer=None,
+        step=int(since),
+        measured=1,
+        threshold=0,
+        message=f"the loss is NaN or Inf since step {since}, though outputs, gradients "
+        "and weights are finite: the loss function makes it.",
+        remedy="Keep what it takes a logarithm or a root of above 0, and what it "
+        "divides by off 0: `keras.ops.log(keras.ops.maximum(x, 1e-7))`, a standard "
+        "deviation as `keras.ops.softplus(x) + 1e-3`.",
     )
 
 
