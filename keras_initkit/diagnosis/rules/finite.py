@@ -109,14 +109,15 @@ def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault
 
 def _bad_loss(record: RunRecord) -> Iterator[Fault]:
     """Yields the fault of a loss that never is finite where all tensors are."""
-    steps, losses = record.scalars.get("loss", ((), ()))
-    is_finite = np.isfinite(np.asarray(losses, float)).any()
-    if not len(losses) or is_finite or record.signal("gradient") is None:
+    if "loss" not in record.scalars or record.signal("gradient") is None:
         return
-    since = steps[0]
+    steps, losses = map(np.asarray, record.scalars["loss"])
+    if not len(losses) or np.isfinite(losses.astype(float)).any():
+        return
+    since = int(steps[0])
     yield Fault(
         layer=None,
-        step=int(since),
+        step=since,
         measured=1,
         threshold=0,
         message=f"the loss is NaN or Inf since step {since}, though outputs, gradients "
