@@ -30,8 +30,10 @@ def weighed(
         rules: The rules by name.
     """
     left = share_left(record)
+    # A cross-entropy below 0 is that of targets which are no probabilities.
+    has_learned = left is not None and 0 <= left <= LEARNED
     for one in findings:
-        if left is None or left > LEARNED or not rules[one.rule].by_signs:
+        if not has_learned or not rules[one.rule].by_signs:
             yield one
             continue
         yield dataclasses.replace(

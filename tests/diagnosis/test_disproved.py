@@ -49,6 +49,14 @@ def test_a_loss_of_unknown_scale_disproves_nothing():
     assert told(dead, LEARNED, weighted=True) == ("error", False)
 
 
+def test_a_loss_below_0_disproves_nothing():
+    draft = Draft()
+    dead(draft)
+    draft.loss = np.linspace(2.3, -40, len(STEPS))
+    (finding,) = diagnosis.judge(draft.record(), rules=["DeadRelu"])
+    assert finding.severity == "error"
+
+
 def test_a_loss_that_went_up_again_disproves_nothing():
     draft = Draft()
     dead(draft)

@@ -246,8 +246,12 @@ def _died_after(record: RunRecord, step: int) -> bool:
     return any(f.severity == "error" and (f.step or 0) > step for f in dead)
 
 
+# No larger rate is proposed: what keeps steps so small is something else.
+_LARGEST = 1.0
+
+
 def _set_rate(verb: str, rate: float | None, usual: str) -> str:
-    if rate is None:
+    if rate is None or rate > _LARGEST:
         return f"{verb} the learning rate; usual values are {usual}."
     return (
         f"{verb} the learning rate, `model.optimizer.learning_rate = {rate:.0e}`; "
