@@ -10,7 +10,7 @@ from keras_initkit.stats import histogram, moments, profiles
 from keras_initkit.stats.groups import stack
 from keras_initkit.stats.reductions import Reduction
 from keras_initkit.stats.rows import as_rows, stacked
-from keras_initkit.stats.shared import flat, integers, joined
+from keras_initkit.stats.shared import flat, integers, side_by_side
 from keras_initkit.stats.tracing import traced
 
 # How many kinds are remembered.
@@ -159,12 +159,12 @@ def joined_as(dtype, tensors, axis):
     """Puts tensors of several types side by side, as a type that holds all of them."""
     if len({one.dtype for one in tensors}) > 1:
         tensors = [tf.cast(one, dtype) for one in tensors]
-    return tf.cast(joined(tensors, axis), dtype)
+    return tf.cast(side_by_side(tensors, axis), dtype)
 
 
 def _joined(values):
     """Puts the entries of tensors one behind the other."""
-    return joined([flat(each) for each in values])
+    return side_by_side([flat(each) for each in values])
 
 
 @functools.cache

@@ -41,6 +41,11 @@ def integers(*values):
     return shared(values, lambda: tf.constant(values, tf.int32))
 
 
+def integer(value):
+    """Returns a shared int32 scalar: one axis."""
+    return shared(("integer", value), lambda: tf.constant(value, tf.int32))
+
+
 def axes(tensor):
     """Returns all axes of a tensor of known rank."""
     return integers(*range(tensor.shape.rank))
@@ -63,16 +68,14 @@ def largest(tensor):
 
 def rows_at(tensor, places, axis=0):
     """Returns what stands in some places of an axis, as `tf.gather` does."""
-    axis = shared(("axis", axis), lambda: tf.constant(axis, tf.int32))
-    return tf.raw_ops.GatherV2(params=tensor, indices=places, axis=axis)
+    return tf.raw_ops.GatherV2(params=tensor, indices=places, axis=integer(axis))
 
 
-def joined(tensors, axis=0):
+def side_by_side(tensors, axis=0):
     """Puts tensors side by side, as `tf.concat` does."""
     if len(tensors) == 1:
         return tensors[0]
-    axis = shared(("axis", axis), lambda: tf.constant(axis, tf.int32))
-    return tf.raw_ops.ConcatV2(values=tensors, axis=axis)
+    return tf.raw_ops.ConcatV2(values=tensors, axis=integer(axis))
 
 
 def flat(tensor):
