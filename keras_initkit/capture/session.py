@@ -152,7 +152,8 @@ class Session:
         made = attempt(requests, "preparing a step", self._ready, requests, iterator)
         due, draws, error = ({}, False, None) if made is None else made
         if error is not None or not (due or draws):
-            self._twins.streams.plain_runs()
+            ran = self._twins.streams.plain_runs
+            attempt(requests, "noting that the plain step runs", ran)
             try:
                 logs = self._twins.plain(iterator)  # raises what is the user's own
             except Exception as raised:
