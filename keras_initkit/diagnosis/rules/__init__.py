@@ -19,6 +19,7 @@ from keras_initkit.diagnosis.rules import (  # noqa: I001  (in the order of the 
     rates as rates,
     loss as loss,
     data as data,
+    outputs as outputs,
     evaluation as evaluation,
     ending as ending,
 )

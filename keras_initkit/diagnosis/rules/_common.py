@@ -15,6 +15,7 @@ from keras_initkit_light.format.schema import TensorKey
 GLOROT = "Glorot & Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html"
 PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
 HE = "He et al., 2015, https://arxiv.org/abs/1502.01852"
+NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"
 DEBUGGER = (
     "Amazon SageMaker Debugger, built-in rules, "
     "https://docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html"
@@ -31,6 +32,15 @@ RANDOM_START = (
     "Start the kernels from random values whose variance fits the layer: "
     '`Dense(units, "relu", kernel_initializer="he_normal")`, `"glorot_uniform"` for '
     "tanh and sigmoid."
+)
+
+# Losses of numbers.
+REGRESSION = (
+    "mean_squared_error",
+    "mean_absolute_error",
+    "mean_squared_logarithmic_error",
+    "huber",
+    "log_cosh",
 )
 
 # Causes that many rules share, the likeliest first: what the model is given, what it
@@ -267,6 +277,17 @@ def looked_at(record: RunRecord) -> str:
     if sample["examples"] == sample["of"]:
         return f"the {sample['of']} examples"
     return f"{sample['examples']} of {sample['of']} examples"
+
+
+def first_step(record: RunRecord) -> int | None:
+    """Returns the optimizer iteration at which training began, if it is told."""
+    return (record.metadata.get("fit") or {}).get("first_step")
+
+
+def are_alike(record: RunRecord) -> bool:
+    """Whether the examples that were looked at are one and the same, in all inputs."""
+    inputs = record.metadata.get("input") or ()
+    return bool(inputs) and all(moments.get("alike") for moments in inputs)
 
 
 def labels_each(target: Mapping[str, Any] | None) -> float:

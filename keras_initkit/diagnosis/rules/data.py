@@ -1,6 +1,5 @@
 """The data: inputs and targets on scales that models do not start from."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from keras_initkit.recording.record import RunRecord
 from keras_initkit.report.numbers import short
 
 _LECUN = "LeCun et al., 1998, Efficient BackProp, section 4.3"
-_NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095"
 _UMLAUT = "Schoop et al., 2021, UMLAUT (CHI)"
 # Layers that bring their inputs to a scale, or do not compute with their values.
 _SCALING = (
@@ -23,26 +21,6 @@ _SCALING = (
     "Rescaling",
 )
 _LOOKING_UP = ("Embedding", "CategoryEncoding", "Hashing", "IntegerLookup", "OneHot")
-# Lowest and highest value of activations that do not reach every number.
-_RANGES = {
-    "relu": (0.0, math.inf),
-    "relu6": (0.0, 6.0),
-    "softplus": (0.0, math.inf),
-    "exponential": (0.0, math.inf),
-    "elu": (-1.0, math.inf),
-    "sigmoid": (0.0, 1.0),
-    "hard_sigmoid": (0.0, 1.0),
-    "softmax": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "softsign": (-1.0, 1.0),
-}
-_REGRESSION = (
-    "mean_squared_error",
-    "mean_absolute_error",
-    "mean_squared_logarithmic_error",
-    "huber",
-    "log_cosh",
-)
 
 
 @rule(
@@ -86,7 +64,7 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
             continue
         yield Fault(
             layer=None,
-            step=_first_step(record),
+            step=_common.first_step(record),
             measured=measured,
             threshold=limit,
             message=f"the inputs of {_common.looked_at(record)} {what}: initializers "
@@ -131,12 +109,11 @@ def _badly_scaled(
 )
 def constant_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """All examples are one and the same."""
-    inputs = record.metadata["input"]
-    if not inputs or not all(moments.get("alike") for moments in inputs):
+    if not _common.are_alike(record):
         return
     yield Fault(
         layer=None,
-        step=_first_step(record),
+        step=_common.first_step(record),
         measured=1,
         threshold=1,
         message=f"all examples are the same, in {_common.looked_at(record)}: whatever "
@@ -202,7 +179,7 @@ def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     outputs = _common.outputs_of(record)
     for output in outputs:
         loss, target = output.loss, output.target
-        if loss is None or target is None or loss["name"] not in _REGRESSION:
+        if loss is None or target is None or loss["name"] not in _common.REGRESSION:
             continue
         if not target["rms"] or target["rms"] <= limits["large"]:
             continue
@@ -210,7 +187,7 @@ def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         others = " and outweigh those of the other outputs" if which else ""
         yield Fault(
             layer=output.layer if which else None,
-            step=_first_step(record),
+            step=_common.first_step(record),
             measured=target["rms"],
             threshold=limits["large"],
             message=f"the targets{which} in {_common.looked_at(record)} have mean "
@@ -219,113 +196,6 @@ def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             remedy="Scale them, `y = (y - mean) / std` with mean and std of the "
             "training set, and undo it on predictions, "
             "`model.predict(x) * std + mean`.",
-        )
-
-
-@rule(
-    "LossActivationMismatch",
-    severity="error",
-    needs=("facts/outputs", "facts/predicted"),
-    any_of=True,
-    reference=_NEURALINT,
-    thresholds={
-        "beyond": Threshold(
-            0.1,
-            "share of the range of the targets",
-            "how far the targets of the first batch reach beyond what the last "
-            "activation can put out",
-        ),
-    },
-)
-def loss_activation_mismatch(
-    record: RunRecord, limits: Mapping[str, float]
-) -> Iterator[Fault]:
-    """Targets beyond the range of the last activation, or several labels for one."""
-    outputs = _common.outputs_of(record)
-    yield from _several_labels(record)
-    yield from _no_probabilities(record)
-    for output in outputs:
-        loss, target, activation = output.loss, output.target, output.activation
-        if loss is None or target is None or target["min"] is None:
-            continue
-        if loss["name"] not in _REGRESSION or activation not in _RANGES:
-            continue
-        low, high = _RANGES[activation]
-        below, above = low - target["min"], target["max"] - high
-        beyond = max(below, above) / ((target["max"] - target["min"]) or 1.0)
-        if beyond <= limits["beyond"]:
-            continue
-        reach = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
-        yield Fault(
-            layer=output.layer,
-            step=_first_step(record),
-            measured=beyond,
-            threshold=limits["beyond"],
-            message=f"the targets{_common.of_which(output, outputs)} in "
-            f"{_common.looked_at(record)} lie in [{target['min']:.3g}, "
-            f"{target['max']:.3g}]; {activation} puts out {reach} only.",
-            remedy="End in a linear layer, `Dense(units)`, or bring the targets into "
-            "that range and undo it on predictions.",
-        )
-
-
-# What rounding makes of 0 and 1.
-_ROUNDING = 1e-3
-
-
-def _no_probabilities(record: RunRecord) -> Iterator[Fault]:
-    """Yields the fault of outputs of unknown range that are no probabilities."""
-    outputs = _common.outputs_of(record)
-    predicted = record.metadata.get("predicted") or ()
-    if len(predicted) != len(outputs):
-        return
-    for output, moments in zip(outputs, predicted, strict=True):
-        loss, low, high = output.loss, moments["min"], moments["max"]
-        is_known = output.layer is not None and (
-            output.activation is None or output.activation in _RANGES
-        )
-        if loss is None or not loss["name"].endswith("crossentropy"):
-            continue
-        if is_known or loss["from_logits"] is not False or low is None:
-            continue
-        if -_ROUNDING <= low and high <= 1 + _ROUNDING:
-            continue
-        yield Fault(
-            layer=output.layer,
-            step=_first_step(record),
-            measured=low if low < 0 else high,
-            threshold=0 if low < 0 else 1,
-            message=f"the model puts out {low:.3g} to {high:.3g}"
-            f"{_common.of_which(output, outputs)}; {loss['name']} takes probabilities, "
-            "and clips what lies outside [0, 1], which gets no gradient.",
-            remedy="Tell the loss that they are logits, "
-            "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)` and its "
-            'kin, or end in `Dense(units, activation="softmax")`, or `"sigmoid"` for '
-            "labels one by one.",
-        )
-
-
-def _several_labels(record: RunRecord) -> Iterator[Fault]:
-    """Yields the fault of outputs that share one label among those of an example."""
-    outputs = _common.outputs_of(record)
-    for output in outputs:
-        loss, target = output.loss, output.target
-        if loss is None or target is None or loss["name"] != "categorical_crossentropy":
-            continue
-        labels = _common.labels_each(target)
-        if labels <= 1:
-            continue  # rows without any, such as padding, may be meant
-        yield Fault(
-            layer=output.layer,
-            step=_first_step(record),
-            measured=labels,
-            threshold=1,
-            message=f"the examples{_common.of_which(output, outputs)} in "
-            f"{_common.looked_at(record)} have {labels:.3g} labels each; "
-            "categorical_crossentropy takes the shares of one, which sum to 1.",
-            remedy='Ask for each label by itself: `Dense(units, activation="sigmoid")` '
-            'and `model.compile(optimizer="adam", loss="binary_crossentropy")`.',
-            severity="warning",
         )
 
 
@@ -424,7 +294,3 @@ def _first_layers(record: RunRecord) -> list[dict[str, Any]]:
             break
         first.append(layer)
     return first
-
-
-def _first_step(record: RunRecord) -> int | None:
-    return (record.metadata.get("fit") or {}).get("first_step")

@@ -244,7 +244,7 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         raise NotJudged("has a last layer that does not give what the loss takes")
     if _common.labels_each(target) > 1:
         raise NotJudged("has examples of several labels each")
-    if any(moments.get("alike") for moments in record.metadata.get("input") or ()):
+    if _common.are_alike(record):
         raise NotJudged("has examples that are all the same")
     if _common.statistic(record, "update", "rms") is None:
         raise NotJudged("does not hold update/rms: nothing may have been trained")
