@@ -82,6 +82,15 @@ def test_what_a_scaling_layer_makes_is_measured(x, first, named):
     assert [one.rpartition("/")[2] for one in layers] == ([named] if named else [])
 
 
+def test_each_of_several_inputs_is_scaled_by_its_own_layer():
+    ways = [k.Input((3,)) for _ in range(2)]
+    norms = [k.Normalization(mean=0.0, variance=1.0, name=name) for name in ("a", "b")]
+    scaled = [norm(way) for norm, way in zip(norms, ways, strict=True)]
+    model = keras.Model(ways, k.Dense(3)(k.Concatenate()(scaled)))
+    model.compile("adam", LOGITS)
+    assert found(model, "UnscaledInput", [RAW[:, :3], X[:, :3]]) == [("warning", "a")]
+
+
 @pytest.mark.parametrize("axis", [0, -1])
 def test_a_softmax_over_the_examples_is_named(axis):
     model = keras.Sequential([keras.Input((6,)), k.Dense(3), k.Softmax(axis=axis)])

@@ -43,7 +43,10 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
         return
     scaling = [e["path"] for e in first if e["class_name"].startswith(_SCALING)]
     if scaling:
-        yield from _badly_scaled(record, scaling[-1], limits)
+        # One behind the other, or one for each of several inputs.
+        several = len(record.metadata["input"]) > 1
+        for layer in scaling if several else scaling[-1:]:
+            yield from _badly_scaled(record, layer, limits)
         return
     looks_up = bool(tables_of(record))
     for moments in record.metadata["input"]:
