@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
 from keras_initkit.diagnosis._rule import Rule
+from keras_initkit.diagnosis.constant_guess import share_left
 from keras_initkit.diagnosis.finding import Finding
-from keras_initkit.diagnosis.rules.loss import share_left
 from keras_initkit.recording.record import RunRecord
 
 # The model has learned where no more than this is left of what a constant guess loses:

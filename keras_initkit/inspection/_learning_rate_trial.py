@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit.diagnosis.rules.loss import constant_loss
+from keras_initkit.diagnosis.constant_guess import constant_loss
 from keras_initkit.inspection import trial_data, trial_verdict
 from keras_initkit.inspection.step import compiled_loss, in_training
 from keras_initkit.inspection.trial_verdict import Tried

@@ -290,16 +290,6 @@ def are_alike(record: RunRecord) -> bool:
     return bool(inputs) and all(moments.get("alike") for moments in inputs)
 
 
-def labels_each(target: Mapping[str, Any] | None) -> float:
-    """Returns how many labels an example has, 1 where it is not known to have others.
-
-    Rows of zeros and ones have an entropy; rows of one 1 each, a most frequent class.
-    """
-    if not target or target.get("entropy") is None or "most_frequent" in target:
-        return 1.0
-    return float(target["mean"] * target["shape"][-1])
-
-
 def of_which(output: Output, outputs: Sequence[Output]) -> str:
     """Returns how a message tells an output from the others, nothing if it is alone."""
     return f" of output {output.layer!r}" if len(outputs) > 1 else ""

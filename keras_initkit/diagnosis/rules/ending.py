@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
+from keras_initkit.diagnosis.constant_guess import constant_loss
 from keras_initkit.diagnosis.curve import LossCurve, loss_curve
 from keras_initkit.diagnosis.registry import RULES, rule
 from keras_initkit.diagnosis.rules import _common
-from keras_initkit.diagnosis.rules.loss import constant_loss
 from keras_initkit.recording.record import RunRecord
 
 _PRECHELT = "Prechelt, 1998, Early Stopping - But When?, Neural Networks: Tricks"

@@ -7,6 +7,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
+from keras_initkit.diagnosis.constant_guess import (
+    BINARY,
+    CATEGORICAL,
+    is_plain,
+    label_entropy,
+    labels_each,
+)
 from keras_initkit.diagnosis.curve import LossCurve, loss_curve
 from keras_initkit.diagnosis.registry import RULES, rule
 from keras_initkit.diagnosis.rules import _common
@@ -15,10 +22,6 @@ from keras_initkit.report.numbers import short
 
 _ZHANG = "Zhang et al., 2017, https://arxiv.org/abs/1611.03530"
 _KROGH = "Krogh & Hertz, 1992, A Simple Weight Decay Can Improve Generalization"
-_CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
-_BINARY, _SQUARED = "binary_crossentropy", "mean_squared_error"
-# Bias of an entropy, in nats, from which on too few labels were seen to tell it.
-_UNSURE = 0.15
 _RECURRENT = re.compile("RNN|LSTM|GRU")
 _STEPS = Threshold(
     100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
@@ -233,7 +236,7 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         yield from impossible
         return
     target, loss = record.metadata.get("target"), record.metadata.get("loss")
-    if not target or not loss or loss["name"] not in (*_CATEGORICAL, _BINARY):
+    if not target or not loss or loss["name"] not in (*CATEGORICAL, BINARY):
         raise NotJudged("has no cross-entropy as its one loss")
     if target.get("entropy") is None:
         raise NotJudged("does not tell the entropy of the labels")
@@ -242,7 +245,7 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         raise NotJudged("has a first batch of one class")
     if needs_probabilities(record):
         raise NotJudged("has a last layer that does not give what the loss takes")
-    if _common.labels_each(target) > 1:
+    if labels_each(target) > 1:
         raise NotJudged("has examples of several labels each")
     if _common.are_alike(record):
         raise NotJudged("has examples that are all the same")
@@ -287,7 +290,7 @@ def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
                 f"or give the last layer as many units as there are classes, "
                 f"`Dense({int(high) + 1})`."
             )
-        elif name == _BINARY or name == "categorical_crossentropy":
+        elif name == BINARY or name == "categorical_crossentropy":
             top = 1
             remedy = (
                 'Bring them to 0 and 1: `y = (y > 0).astype("float32")` for two '
@@ -321,53 +324,6 @@ def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
         )
 
 
-def label_entropy(record: RunRecord) -> float | None:
-    """Returns the loss that a constant guess attains, `None` where it is not known.
-
-    It is the entropy of the first batch's labels, its bias by the size of a batch taken
-    off, where the loss is a cross-entropy and a plain mean over the batch. Where the
-    batch is too small to tell, it is the most that it can be, that of even frequencies.
-    """
-    loss, target = record.metadata.get("loss"), record.metadata.get("target") or {}
-    outputs = record.metadata.get("outputs")
-    if not loss or not outputs or target.get("entropy") is None:
-        return None
-    if loss["name"] not in (*_CATEGORICAL, _BINARY) or not _is_plain(record):
-        return None
-    if loss["name"] != _BINARY and _common.labels_each(target) > 1:
-        return None  # the shares of one example do not sum to 1
-    classes = max(2, outputs[0]["units"] or 2)
-    bias = (classes - 1) / (2 * (target["shape"] or [1])[0])
-    if loss["name"] == _BINARY:
-        classes = 2
-    if bias > _UNSURE:
-        return math.log(classes)
-    return float(min(target["entropy"] + bias, math.log(classes)))
-
-
-def constant_loss(record: RunRecord) -> float | None:
-    """Returns the loss of the best constant guess, `None` where it is not known.
-
-    The entropy of the labels, or the variance of the targets of a squared error.
-    """
-    loss, target = record.metadata.get("loss") or {}, record.metadata.get("target")
-    if loss.get("name") == _SQUARED and target and target["std"] and _is_plain(record):
-        return float(target["std"]) ** 2
-    return label_entropy(record) or None
-
-
-def share_left(record: RunRecord) -> float | None:
-    """Returns the newest loss to that of the best constant guess.
-
-    With its regularization, of which only the first is known. `None` where one of them
-    is not, or the loss has diverged.
-    """
-    constant, curve = constant_loss(record), loss_curve(record)
-    if constant is None or not len(curve.losses) or curve.diverged is not None:
-        return None
-    return curve.end / constant
-
-
 def needs_probabilities(record: RunRecord) -> bool:
     """Whether a loss of probabilities is known to get something else.
 
@@ -378,7 +334,7 @@ def needs_probabilities(record: RunRecord) -> bool:
         return False
     unknown = None
     fitting: tuple[str | None, ...] = ("softmax", unknown)
-    if loss["name"] not in _CATEGORICAL:
+    if loss["name"] not in CATEGORICAL:
         fitting += ("sigmoid", "hard_sigmoid")
     return outputs[0]["activation"] not in fitting
 
@@ -405,27 +361,20 @@ def _uniform_guess(record: RunRecord) -> float:
     name, outputs = record.metadata["loss"]["name"], record.metadata["outputs"]
     if len(outputs) != 1:
         raise NotJudged("has several outputs")
-    if name == _BINARY:
+    if name == BINARY:
         return math.log(2)
     units = outputs[0]["units"] or 0
-    if name not in _CATEGORICAL or units < 2:
+    if name not in CATEGORICAL or units < 2:
         raise NotJudged("has no cross-entropy over classes as its loss")
-    if _common.labels_each(record.metadata.get("target")) > 1:
+    if labels_each(record.metadata.get("target")) > 1:
         raise NotJudged("has examples of several labels each")
     return math.log(units)
 
 
 def _plainly_averaged(record: RunRecord) -> None:
     """Raises `NotJudged` unless the loss is a plain mean over the batch."""
-    if not _is_plain(record):
+    if not is_plain(record):
         raise NotJudged("has a loss that is weighted or not a mean over the batch")
-
-
-def _is_plain(record: RunRecord) -> bool:
-    """Whether the loss is a plain mean over the batch."""
-    loss = record.metadata["loss"]
-    weighted = loss["weighted"] or record.metadata.get("weighted", True)
-    return not weighted and loss["reduction"] == "sum_over_batch_size"
 
 
 def _long_enough(record: RunRecord, steps: float) -> LossCurve:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from keras_initkit.diagnosis._rule import Fault, Threshold
+from keras_initkit.diagnosis.constant_guess import labels_each
 from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -115,7 +116,7 @@ def _several_labels(
         loss, target = output.loss, output.target
         if loss is None or target is None or loss["name"] != "categorical_crossentropy":
             continue
-        labels = _common.labels_each(target)
+        labels = labels_each(target)
         if labels <= 1:
             continue  # rows without any, such as padding, may be meant
         yield Fault(

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
+from keras_initkit.diagnosis.constant_guess import constant_loss
 from keras_initkit.diagnosis.curve import loss_curve
 from keras_initkit.diagnosis.registry import RULES, rule
 from keras_initkit.diagnosis.rules import _common
-from keras_initkit.diagnosis.rules.loss import constant_loss, needs_probabilities
+from keras_initkit.diagnosis.rules.loss import needs_probabilities
 from keras_initkit.diagnosis.rules.weights import update_ratios
 from keras_initkit.recording.record import RunRecord
 from keras_initkit.report.numbers import short

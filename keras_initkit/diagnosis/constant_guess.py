@@ -1,0 +1,77 @@
+"""What is known of the loss of the best constant guess, and what is left of it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from keras_initkit.diagnosis.curve import loss_curve
+from keras_initkit.recording.record import RunRecord
+
+CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+BINARY, _SQUARED = "binary_crossentropy", "mean_squared_error"
+# Bias of an entropy, in nats, from which on too few labels were seen to tell it.
+_UNSURE = 0.15
+
+
+def label_entropy(record: RunRecord) -> float | None:
+    """Returns the loss that a constant guess attains, `None` where it is not known.
+
+    It is the entropy of the first batch's labels, its bias by the size of a batch taken
+    off, where the loss is a cross-entropy and a plain mean over the batch. Where the
+    batch is too small to tell, it is the most that it can be, that of even frequencies.
+    """
+    loss, target = record.metadata.get("loss"), record.metadata.get("target") or {}
+    outputs = record.metadata.get("outputs")
+    if not loss or not outputs or target.get("entropy") is None:
+        return None
+    if loss["name"] not in (*CATEGORICAL, BINARY) or not is_plain(record):
+        return None
+    if loss["name"] != BINARY and labels_each(target) > 1:
+        return None  # the shares of one example do not sum to 1
+    classes = max(2, outputs[0]["units"] or 2)
+    bias = (classes - 1) / (2 * (target["shape"] or [1])[0])
+    if loss["name"] == BINARY:
+        classes = 2
+    if bias > _UNSURE:
+        return math.log(classes)
+    return float(min(target["entropy"] + bias, math.log(classes)))
+
+
+def constant_loss(record: RunRecord) -> float | None:
+    """Returns the loss of the best constant guess, `None` where it is not known.
+
+    The entropy of the labels, or the variance of the targets of a squared error.
+    """
+    loss, target = record.metadata.get("loss") or {}, record.metadata.get("target")
+    if loss.get("name") == _SQUARED and target and target["std"] and is_plain(record):
+        return float(target["std"]) ** 2
+    return label_entropy(record) or None
+
+
+def share_left(record: RunRecord) -> float | None:
+    """Returns the newest loss to that of the best constant guess.
+
+    With its regularization, of which only the first is known. `None` where one of them
+    is not, or the loss has diverged.
+    """
+    constant, curve = constant_loss(record), loss_curve(record)
+    if constant is None or not len(curve.losses) or curve.diverged is not None:
+        return None
+    return curve.end / constant
+
+
+def is_plain(record: RunRecord) -> bool:
+    """Whether the loss is a plain mean over the batch."""
+    loss = record.metadata["loss"]
+    weighted = loss["weighted"] or record.metadata.get("weighted", True)
+    return not weighted and loss["reduction"] == "sum_over_batch_size"
+
+
+def labels_each(target: Mapping[str, Any] | None) -> float:
+    """Returns how many labels an example has, 1 where it is not known to have others.
+
+    Rows of zeros and ones have an entropy; rows of one 1 each, a most frequent class.
+    """
+    if not target or target.get("entropy") is None or "most_frequent" in target:
+        return 1.0
+    return float(target["mean"] * target["shape"][-1])
