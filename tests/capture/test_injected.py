@@ -20,6 +20,8 @@ ENTRIES = {
     "SignalMonitor.set_model",
     # These stand in place of functions of Keras's and TensorFlow's; what they call of
     # ours is guarded.
+    "_tapped_apply.<locals>.apply",
+    "_tapped_output.<locals>.identity.<locals>.gradient",
     "Watched.train_step.<locals>.instrumented",
     "Watched.function.<locals>.watched",
     "_also.<locals>.imperative_grad",
