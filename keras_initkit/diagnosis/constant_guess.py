@@ -11,6 +11,8 @@ CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 BINARY, _SQUARED = "binary_crossentropy", "mean_squared_error"
 # Bias of an entropy, in nats, from which on too few labels were seen to tell it.
 _UNSURE = 0.15
+# No first draw of weights gives half the loss of a constant guess but by rare chance.
+_FAR_BELOW = 0.5
 
 
 def label_entropy(record: RunRecord) -> float | None:
@@ -58,6 +60,17 @@ def share_left(record: RunRecord) -> float | None:
     if constant is None or not len(curve.losses) or curve.diverged is not None:
         return None
     return curve.end / constant
+
+
+def learned_at_start(record: RunRecord) -> bool:
+    """Whether the first loss is known to be far below that of a constant guess.
+
+    Such a model was trained before: what its loss does from here on is small.
+    """
+    constant, curve = constant_loss(record), loss_curve(record)
+    if constant is None or not len(curve.losses):
+        return False
+    return bool(0 <= curve.start <= _FAR_BELOW * constant)
 
 
 def is_plain(record: RunRecord) -> bool:

@@ -115,11 +115,11 @@ def _one_a_depth(depths: np.ndarray, values: np.ndarray, sign: float) -> np.ndar
         values: Float array of shape `(steps, tensors)`.
         sign: As in `Profile.alike`.
     """
-    middle = (depths.min(initial=0) + depths.max(initial=0)) / 2
     kept = []
-    for depth in np.unique(depths):
+    levels = np.unique(depths)
+    for depth in levels:
         here = np.flatnonzero(depths == depth)
-        large = (depth < middle) == (sign > 0)
+        large = (2 * depth < levels[0] + levels[-1]) == (sign > 0)
         there = np.where(
             values[:, here] > 0, values[:, here], -np.inf if large else np.inf
         )
@@ -223,6 +223,29 @@ def on_branches(record: RunRecord) -> set[str]:
         entry["path"]
         for entry in record.metadata.get("layers", ())
         if (entry.get("place") or {}).get("branch")
+    }
+
+
+def trained_before(record: RunRecord) -> set[str]:
+    """Returns the layers that are known to have been trained before the first step.
+
+    Their own initializer makes a weight of one number, and it is another.
+    """
+    series = record.signal("weight")
+    if series is None or not len(series) or "rms" not in series.statistics:
+        return set()
+    started = {
+        (entry["path"], name): number
+        for entry in record.metadata.get("layers", ())
+        for name, number in entry.get("constant", {}).items()
+    }
+    first = zip(series.tensors, series.statistic("rms")[0].tolist(), strict=True)
+    return {
+        key.layer
+        for key, rms in first
+        if weight_of(key) in started
+        and math.isfinite(rms)
+        and not math.isclose(rms, abs(started[weight_of(key)]), rel_tol=1e-5)
     }
 
 

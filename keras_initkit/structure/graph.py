@@ -11,7 +11,12 @@ from keras_initkit.structure.keras_private import (
     layers_below,
     nodes_in_order,
 )
-from keras_initkit.structure.layers import activation_name, named_layers, parts_of
+from keras_initkit.structure.layers import (
+    activates_by_keras,
+    activation_name,
+    named_layers,
+    parts_of,
+)
 from keras_initkit_light.format.schema import CARRIERS
 
 # Layers behind which a linear function is still linear in the layer's input.
@@ -209,7 +214,8 @@ class Place(NamedTuple):
         depth: Layers with kernels or tables ahead of it, on the longest way from the
             inputs. All parts of a layer of layers are at the depth of that.
         hands_on: Whether its output goes to further weights on all ways, and neither
-            into a sum or product nor through a normalization on any.
+            into a sum or product nor through a normalization on any, nor through a
+            function of the user's own, which may be of any scale.
         branch: Whether it lies on a residual branch: a sum adds what it makes to what
             goes past it.
         leads: Whether what it makes is known to lead to an output of the whole model.
@@ -308,6 +314,9 @@ def _nets(model: Any) -> Iterator[Any]:
 def _hands_on(graph: Graph, call: Call) -> bool:
     ways = list(graph.ways(call))
     return bool(ways) and all(
-        end is not None and end.is_kernel_layer and not any(c.normalizes for c in way)
+        end is not None
+        and end.is_kernel_layer
+        and not any(one.normalizes for one in way)
+        and all(activates_by_keras(one.layer) for one in (call, *way))
         for way, end in ways
     )

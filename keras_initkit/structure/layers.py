@@ -142,8 +142,10 @@ def describe(model):
     Returns:
         A list of dicts with keys `path`, `class_name`, `activation` (name or None),
         `dtype` (that it computes in), `weights` (`{name: shape}`), `roles` (`{name:
-        role}`, of `schema.ROLES`) and `fans` (`{name: [in, out]}` of kernels of known
-        kinds). A model that has weights of its own comes first.
+        role}`, of `schema.ROLES`), `fans` (`{name: [in, out]}` of kernels of known
+        kinds) and `constant` (`{name: number}` of the weights that the layer's own
+        initializer makes of one number). A model that has weights of its own comes
+        first.
     """
     itself = [(one.name, one) for _, one in parts_of(model) if trained_by(one)]
     return [
@@ -175,7 +177,21 @@ def _described(name, layer):
         "weights": weights,
         "roles": {weight: known[weight] for weight in weights},
         "fans": fans if roles.kind_of(layer) is not None else {},
+        "constant": {
+            name: number
+            for name in weights
+            if (number := roles.made_of(layer, name)) is not None
+        },
     }
+
+
+def activates_by_keras(layer):
+    """Whether what a layer applies last is a function or layer of Keras, or nothing."""
+    activation = getattr(layer, "activation", None)
+    if isinstance(activation, keras.Operation):
+        return type(activation).__module__.startswith("keras.")
+    name = getattr(activation, "__name__", "")
+    return activation is None or getattr(keras.activations, name, None) is activation
 
 
 def activation_name(layer):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from keras_initkit.structure import keras_private
 from keras_initkit_light.format import schema
@@ -253,6 +254,21 @@ def initializer_of(layer: Any, name: str) -> Any:
     """Returns the initializer that a layer was given for a weight, `None` for none."""
     given = (getattr(layer, attribute, None) for attribute in _GIVEN.get(name, ()))
     return next((one for one in given if one is not None), None)
+
+
+def made_of(layer: Any, name: str) -> float | None:
+    """Returns the one number that a layer's initializer fills a weight with.
+
+    `None` where there is none, or it is not known.
+    """
+    given = initializer_of(layer, name)
+    if getattr(layer, "unit_forget_bias", False):
+        return None  # ones for the gate that forgets
+    # Subclasses may do anything.
+    if type(given) is keras.initializers.Constant:
+        return float(given.value) if np.ndim(given.value) == 0 else None
+    numbers = {keras.initializers.Zeros: 0.0, keras.initializers.Ones: 1.0}
+    return numbers.get(type(given))
 
 
 def has_adapter(layer: Any) -> bool:

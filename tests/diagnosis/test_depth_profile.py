@@ -145,6 +145,16 @@ def test_depth_slope_leaves_out_values_without_logarithm():
     assert depth_slope(np.arange(5), values) == pytest.approx(-1)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_shallow_layers_are_those_of_the_lesser_depths(first):
+    depths = np.array([first, first, first + 1])
+    values = np.array([0.01, 1.0, 0.3])
+    nets = np.zeros(3, int)
+    profile = Profile(("gate", "way", "head"), depths, np.arange(3), values, nets)
+    assert profile.alike(1).keys == ("way", "head")
+    assert profile.alike(-1).keys == ("gate", "head")
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_changes_of_many_steps_are_those_of_each(sign):
     rng = np.random.default_rng(0)

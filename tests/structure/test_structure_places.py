@@ -46,6 +46,18 @@ def test_what_is_handed_on_and_what_is_not():
     }
 
 
+def test_function_of_ones_own_may_be_of_any_scale():
+    inputs = keras.Input((4,))
+    x = k.Dense(4, lambda x: keras.ops.sin(30 * x), name="sine")(inputs)
+    x = k.Dense(4, keras.ops.sin, name="sine_of_keras")(x)
+    x = k.Activation(lambda x: 3 * x)(k.Dense(4, name="ahead")(x))
+    x = k.Dense(4, keras.activations.gelu, name="known")(x)
+    x = k.Dense(4, k.LeakyReLU(0.1), name="by_layer")(x)
+    places = named(keras.Model(inputs, k.Dense(2, name="head")(x)))
+    handed_on = {name for name, place in places.items() if place.hands_on}
+    assert handed_on == {"known", "by_layer"}
+
+
 def test_shortcut_with_weights_of_its_own_is_no_branch():
     inputs = keras.Input((4,))
     x = k.Dense(8, name="stem")(inputs)

@@ -127,6 +127,12 @@ def steps_of(record: RunRecord, signal: str) -> list[int]:
     return [] if series is None else series.steps.tolist()
 
 
+def loss_at(record: RunRecord, step: int) -> float | None:
+    """Returns the loss as Keras reports it at a step, `None` if it is not recorded."""
+    steps, losses = record.scalars.get("loss", ((), ()))
+    return dict(zip(steps, map(float, losses), strict=True)).get(step)
+
+
 def sound_steps(record: RunRecord, signal: str) -> np.ndarray:
     """Returns at which steps of a signal all weights were finite, bool `(steps,)`.
 

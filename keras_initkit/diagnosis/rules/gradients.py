@@ -45,13 +45,14 @@ _CHANGE = Threshold(
             1e-6,
             "loss per unit of weight",
             "gradient rms of the first kernels at the first recorded step (later, a "
-            "small gradient may just mean that training is done)",
+            "small gradient may just mean that training is done); times the loss, "
+            "where that is below 1, as weights of examples make it",
         ),
         "effect": Threshold(
             3e-4,
             "unit of the loss",
             "gradient norm times norm of these kernels, which a small gradient in each "
-            "of many weights may add up to",
+            "of many weights may add up to; likewise",
         ),
         "arrives": Threshold(
             0.03,
@@ -101,8 +102,9 @@ def vanishing_gradient(
             continue
         step, p = profiles[0][0], profiles[0][1].without(branches)
         effect = relative[0][1].without(branches).values
-        tiny = (p.values > 0) & (p.values < limits["floor"])
-        tiny &= effect < limits["effect"]
+        scale = _scale_of_loss(record, step)
+        tiny = (p.values > 0) & (p.values < scale * limits["floor"])
+        tiny &= effect < scale * limits["effect"]
         # Of later ones and branches, the structure may be the reason: queries and keys
         # that start small have second-order effects. The first layers get their
         # gradient past them.
@@ -113,10 +115,10 @@ def vanishing_gradient(
                 layer=p.keys[at].layer,
                 step=step,
                 measured=p.values[at],
-                threshold=limits["floor"],
+                threshold=scale * limits["floor"],
                 message=f"the gradient of {_common.label(p.keys[at])} has an rms of "
                 f"only {p.values[at]:.1g} at step {step} ({int(tiny.sum())} of "
-                f"{len(p.keys)} kernels are below {limits['floor']:.0e}).",
+                f"{len(p.keys)} kernels are below {scale * limits['floor']:.0e}).",
                 remedy=remedy,
             )
 
@@ -181,6 +183,16 @@ def exploding_gradient(
                 "global_clipnorm=1.0)`, and start the recurrent kernel orthogonal, "
                 '`recurrent_initializer="orthogonal"`.',
             )
+
+
+def _scale_of_loss(record: RunRecord, step: int) -> float:
+    """Returns the loss of a step where it is below 1, else 1.
+
+    What multiplies the loss, such as weights of classes that sum to little, multiplies
+    all gradients.
+    """
+    loss = _common.loss_at(record, step)
+    return min(1.0, loss) if loss is not None and loss > 0 else 1.0
 
 
 def _gradient_profiles(record: RunRecord) -> list[list[tuple[int, Profile]]]:

@@ -13,6 +13,7 @@ from keras_initkit.diagnosis.constant_guess import (
     is_plain,
     label_entropy,
     labels_each,
+    learned_at_start,
 )
 from keras_initkit.diagnosis.curve import LossCurve, loss_curve
 from keras_initkit.diagnosis.registry import RULES, rule
@@ -119,6 +120,8 @@ def loss_not_decreasing(
     curve = _long_enough(record, limits["steps"])
     if not curve.start > 0:
         raise NotJudged("starts with a loss that is not above 0")
+    if learned_at_start(record):
+        raise NotJudged("starts with what was learned before")
     if curve.fall >= limits["fall"] or curve.is_falling():
         return
     yield Fault(

@@ -167,8 +167,7 @@ def _first_rms(record: RunRecord, signal: str) -> dict[TensorKey, float]:
 
 
 def _first_loss(record: RunRecord, step: int) -> float:
-    losses = dict(zip(*record.scalars.get("loss", ((), ())), strict=True))
-    loss = float(losses.get(step, math.nan))
-    if not 0 < loss < math.inf:
+    loss = _common.loss_at(record, step)
+    if loss is None or not 0 < loss < math.inf:
         raise NotJudged("does not hold a loss above 0 of its first step")
     return loss

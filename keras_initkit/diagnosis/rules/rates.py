@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
-from keras_initkit.diagnosis.constant_guess import constant_loss
+from keras_initkit.diagnosis.constant_guess import constant_loss, learned_at_start
 from keras_initkit.diagnosis.curve import loss_curve
 from keras_initkit.diagnosis.registry import RULES, rule
 from keras_initkit.diagnosis.rules import _common
@@ -190,6 +190,8 @@ def learning_rate_too_low(
         )
     if _common.gradient_is_at_fault(record) or needs_probabilities(record):
         raise NotJudged("has gradients at fault, which make steps small")
+    if learned_at_start(record):
+        raise NotJudged("starts with what was learned before")
     row = _common.persistent((ratios > 0) & (ratios < limits["ratio"]))
     # Down from a bad start to what a constant guess attains is nothing learnt.
     constant = constant_loss(record) or math.nan

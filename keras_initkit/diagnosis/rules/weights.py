@@ -12,6 +12,7 @@ from keras_initkit.diagnosis.depth import (
     kernels_of,
     on_branches,
     tables_of,
+    trained_before,
     weight_of,
 )
 from keras_initkit.diagnosis.registry import rule
@@ -74,7 +75,8 @@ def poor_weight_initialization(
         "and sigmoid."
     )
     judged = False
-    aside = tables_of(record) | on_branches(record)
+    known = trained_before(record)
+    aside = tables_of(record) | on_branches(record) | known
     outputs = _common.output_layers(record)
     for signal, decades in (
         ("activation", limits["decades"]),
@@ -93,8 +95,8 @@ def poor_weight_initialization(
             change, slope = net.change, net.slope
             noise = _ERRORS * _by_chance(record, net)
             grows_back = not forward and slope < 0
-            known = grown_by_normalization(record, net) if grows_back else 0.0
-            left = max(0.0, way * change - known)
+            explained = grown_by_normalization(record, net) if grows_back else 0.0
+            left = max(0.0, way * change - explained)
             steep = abs(slope) * left >= limits["slope"] * abs(change)
             if left < max(decades, noise) or not (left >= limits["far"] or steep):
                 continue
@@ -123,6 +125,8 @@ def poor_weight_initialization(
             return  # the way back follows from the way forth
     if not judged:
         raise NotJudged("does not hold the start of training")
+    if known.issuperset(_common.layers_in_order(record)):
+        raise NotJudged("begins with weights that were trained before")
 
 
 # Standard errors beyond which a drift is none of chance.
