@@ -59,7 +59,7 @@ def test_loss_that_starts_low_need_not_fall(rule, start):
         assert reason == "starts with what was learned before"
 
 
-@pytest.mark.parametrize("loss, found", [(2e-4, False), (2.0, True)])
+@pytest.mark.parametrize(("loss", "found"), [(2e-4, False), (2.0, True)])
 def test_gradients_are_as_small_as_the_loss(loss, found):
     draft = Draft()
     draft.loss = loss * 0.99 ** np.asarray(draft.steps, float)
