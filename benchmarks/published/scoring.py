@@ -27,12 +27,14 @@ WORDS: dict[str, str | None] = {
     "Float16Overflow": "nan_loss",
     "Float16Underflow": "vanishing_gradient",
     "ForgetBias": "poor_init",
+    "FractionsAsIndices": "bad_inputs",
     "ImbalancedLabels": None,
     "InferenceDiffers": None,
     "InitializerMismatch": "poor_init",
     "LossActivationMismatch": "loss_activation_mismatch",
     "LossAtInit": "poor_init",
     "LossNotDecreasing": None,
+    "LossSign": "wrong_loss",
     "NoGradient": None,
     "NoProgress": None,
     "NonFinite": "nan_loss",
@@ -63,6 +65,7 @@ SYMPTOMS = frozenset(rule for rule, word in WORDS.items() if word is None)
 # The same words in DeepFD's types of faults. Nothing stands for `opt`, `layers`,
 # `layer_properties`, `model_type` and `data_quality`.
 TYPES: dict[str, frozenset[str]] = {
+    "bad_inputs": frozenset({"wrong_prep"}),
     "bad_targets": frozenset({"wrong_prep"}),
     "batch_too_small": frozenset({"batch_size"}),
     "dying_relu": frozenset({"act"}),
@@ -82,9 +85,11 @@ TYPES: dict[str, frozenset[str]] = {
     "unscaled_input": frozenset({"missing_prep"}),
     "unscaled_target": frozenset({"missing_prep"}),
     "vanishing_gradient": frozenset({"act"}),
+    "wrong_loss": frozenset({"loss"}),
 }
 # Settings that findings without a layer are about.
 _SETTINGS = {
+    "bad_inputs": "input",
     "bad_targets": "target",
     "batch_too_small": "batch_size",
     "loss_activation_mismatch": "loss",
@@ -94,6 +99,7 @@ _SETTINGS = {
     "too_few_epochs": "epochs",
     "unscaled_input": "input",
     "unscaled_target": "target",
+    "wrong_loss": "loss",
 }
 
 

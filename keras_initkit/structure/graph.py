@@ -109,6 +109,7 @@ class Graph:
 
     Attributes:
         calls: List of `Call`.
+        inputs: Numbers of the model's input tensors.
         outputs: Numbers of the model's output tensors.
     """
 
@@ -116,7 +117,8 @@ class Graph:
         self._paths = {id(layer): path for path, layer in named_layers(model)}
         self._count = 0
         self.calls: list[Call] = []
-        self.outputs = self._open(model, self._new(functional_graph(model).inputs))
+        self.inputs = self._new(functional_graph(model).inputs)
+        self.outputs = self._open(model, self.inputs)
         self._consumers: dict[int, list[Call]] = {}
         self._makers: dict[int, Call] = {}
         for call in self.calls:
@@ -219,6 +221,7 @@ class Place(NamedTuple):
         branch: Whether it lies on a residual branch: a sum adds what it makes to what
             goes past it.
         leads: Whether what it makes is known to lead to an output of the whole model.
+        fed: Whether it is known to take what the whole model is given, as it is.
     """
 
     net: int
@@ -226,6 +229,7 @@ class Place(NamedTuple):
     hands_on: bool
     branch: bool
     leads: bool = False
+    fed: bool = False
 
 
 def places_of(model: Any) -> dict[int, Place]:
@@ -241,6 +245,7 @@ def places_of(model: Any) -> dict[int, Place]:
         depths: dict[int, int] = {}
         on_branches = _on_branches(graph)
         leading = _leading(graph) if one is model else set()
+        given = set(graph.inputs) if one is model else set()
         for number, call in enumerate(graph.calls):
             depth = max((depths.get(n, 0) for n in call.inputs), default=0)
             holders = [
@@ -251,7 +256,8 @@ def places_of(model: Any) -> dict[int, Place]:
             for layer in holders:
                 alone = layer is call.layer and _hands_on(graph, call)
                 on_branch, leads = number in on_branches, number in leading
-                place = Place(net, depth, alone, on_branch, leads)
+                fed = layer is call.layer and given.issuperset(call.inputs)
+                place = Place(net, depth, alone, on_branch, leads, fed)
                 found.setdefault(id(layer), place)
             deeper = depth + 1 if holders else depth
             depths.update(dict.fromkeys(call.outputs, deeper))

@@ -44,6 +44,7 @@ class Draft:
         histograms: `{signal: shares of shape (steps, tensors, columns)}`.
         time_steps: `{signal: rms of shape (steps, tensors, time steps)}`.
         loss: Running means over the epoch (of one step: plain losses).
+        metrics: `{name: values}` of the same steps.
         metadata: Facts about the run.
     """
 
@@ -74,6 +75,7 @@ class Draft:
         fade[:32] = 0.8 ** np.arange(31, -1, -1)
         self.time_steps = {"backprop": np.tile(fade, (len(steps), 2, 1))}
         self.loss = 2.3 * 0.99 ** np.asarray(steps, float)
+        self.metrics = {}
         self.metadata = {
             "layers": [
                 {
@@ -183,6 +185,9 @@ class Draft:
         if self.loss is not None:
             for step, loss in zip(steps, self.loss, strict=False):
                 made.add_scalars(step, {"loss": loss})
+        for name, numbers in self.metrics.items():
+            for step, number in zip(steps, numbers, strict=False):
+                made.add_scalars(step, {name: number})
         return made
 
 

@@ -137,6 +137,43 @@ def flat_loss(start, end):
     return loss(start, *(end + 0.01 * np.resize([1, -1, -1, 1], len(STEPS) - 1)))
 
 
+def negative(start, end):
+    """A loss that falls below 0, of a function that is none of Keras's."""
+
+    def change(draft):
+        draft.loss = np.linspace(start, end, len(STEPS))
+        draft.metadata["loss"] = None
+
+    return change
+
+
+def metric(name, early, late):
+    def change(draft):
+        draft.metrics[name] = np.linspace(early, late, len(STEPS))
+        few = len(STEPS) // 4
+        draft.metrics[name][:few], draft.metrics[name][-few:] = early, late
+
+    return change
+
+
+def looked_up(integral):
+    """An input between 0 and 1 that a table is fed with."""
+
+    def change(draft):
+        entry = draft.metadata["layers"][0]
+        entry |= {"class_name": "Embedding", "roles": {"kernel": "table"}, "fans": {}}
+        entry["place"]["fed"] = True
+        given = {**moments(0.5, 0.3, 0.0, 1.0), "integral": integral}
+        draft.metadata["input"] = [given]
+
+    return change
+
+
+def decayed(draft):
+    rates = np.maximum(2e-3 * 0.1 ** np.arange(len(STEPS)), 1e-20)
+    draft.values["update"]["update_to_weight_ratio"][:] = rates[:, None]
+
+
 def both(*changes):
     def change(draft):
         for one in changes:
@@ -229,6 +266,22 @@ ORDERED = {
 }
 
 TRIPS = {
+    "likelihood without a minus": (
+        both(negative(-2.5, -14.0), metric("accuracy", 0.1, 0.11)),
+        ("LossSign", "error", None, 0, 1.1, 1.25),
+    ),
+    "error with a minus": (
+        both(negative(-1.0, -90.0), metric("mae", 1.0, 9.0)),
+        ("LossSign", "error", None, 0, 9, 1.5),
+    ),
+    "tokens are scaled": (
+        looked_up(integral=False),
+        ("FractionsAsIndices", "error", "dense", 0, 1, 1),
+    ),
+    "schedule that comes down to nothing": (
+        both(fact("optimizer", scheduled=True), decayed, flat_loss(2.3, 2.15)),
+        ("LearningRateTooLow", "warning", None, 20, 2e-5, 1e-4),
+    ),
     "loss creeps": (
         both(edit(*RATIO, ALL, KERNELS, 2e-4), falling(3.0, 2.0)),
         ("LearningRateTooLow", "warning", None, 0, 2e-4, 1e-4),
@@ -903,6 +956,23 @@ NEAR_MISSES = {
     ),
 }
 NEAR_MISSES |= {
+    "likelihood of densities": (
+        "LossSign",
+        both(negative(-1.0, -14.0), metric("mae", 1.0, 1.4)),
+    ),
+    "loss below 0 and more hits": (
+        "LossSign",
+        both(negative(-2.5, -14.0), metric("accuracy", 0.1, 0.2)),
+    ),
+    "loss below 0 that hardly falls": (
+        "LossSign",
+        both(negative(-2.5, -3.0), metric("accuracy", 0.1, 0.1)),
+    ),
+    "tokens as they are": ("FractionsAsIndices", looked_up(integral=True)),
+    "schedule that comes down when all is learnt": (
+        "LearningRateTooLow",
+        both(fact("optimizer", scheduled=True), decayed, falling(2.3, 0.5)),
+    ),
     "a batch of one whose values stay": ("BatchOfOne", one_example),
     "a batch of several of which nothing is left": (
         "BatchOfOne",

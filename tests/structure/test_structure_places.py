@@ -58,6 +58,22 @@ def test_function_of_ones_own_may_be_of_any_scale():
     assert handed_on == {"known", "by_layer"}
 
 
+def test_layers_that_take_the_inputs_as_they_are():
+    inputs = keras.Input((4,))
+    nested = keras.Sequential([k.Embedding(9, 2, name="inner")])
+    words = k.Embedding(9, 2, name="words")(inputs)
+    whole = k.Embedding(9, 2, name="whole")(keras.ops.floor(9 * inputs))
+    x = k.Flatten()(k.concatenate([words, whole, nested(inputs)]))
+    model = keras.Model(inputs, k.Dense(2, name="head")(x))
+    places = places_of(model)
+    fed = [
+        layer.name
+        for layer in [*model.layers, *nested.layers]
+        if id(layer) in places and places[id(layer)].fed
+    ]
+    assert sorted(fed) == ["inner", "words"]
+
+
 def test_shortcut_with_weights_of_its_own_is_no_branch():
     inputs = keras.Input((4,))
     x = k.Dense(8, name="stem")(inputs)

@@ -20,6 +20,7 @@ from keras_initkit.diagnosis.rules import (  # noqa: I001  (in the order of the 
     loss as loss,
     data as data,
     outputs as outputs,
+    objective as objective,
     evaluation as evaluation,
     ending as ending,
 )

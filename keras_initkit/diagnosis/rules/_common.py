@@ -45,7 +45,7 @@ REGRESSION = (
 
 # Causes that many rules share, the likeliest first: what the model is given, what it
 # starts from, and how it steps.
-DATA = ("ConstantInput", "BatchOfOne", "UnscaledInput")
+DATA = ("ConstantInput", "BatchOfOne", "FractionsAsIndices", "UnscaledInput")
 WEIGHTS = (
     "SymmetricUnits",
     "DeadBias",

@@ -38,14 +38,15 @@ _LOOKING_UP = ("Embedding", "CategoryEncoding", "Hashing", "IntegerLookup", "One
 )
 def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The inputs are far from mean 0 and std 1, and no layer scales them."""
-    first = _first_layers(record)
+    first, ahead = _first_layers(record)
     if any(entry["class_name"].startswith(_LOOKING_UP) for entry in first):
         return
     scaling = [e["path"] for e in first if e["class_name"].startswith(_SCALING)]
     if scaling:
         # One behind the other, or one for each of several inputs.
-        several = len(record.metadata["input"]) > 1
-        for layer in scaling if several else scaling[-1:]:
+        if len(record.metadata["input"]) == 1:
+            scaling = ([path for path in scaling if path in ahead] or scaling)[-1:]
+        for layer in scaling:
             yield from _badly_scaled(record, layer, limits)
         return
     looks_up = bool(tables_of(record))
@@ -90,6 +91,8 @@ def _badly_scaled(
         return
     measured = float(rms[0, columns[0]])
     limit = limits["large" if measured > 1 else "small"]
+    entry = next(e for e in record.metadata["layers"] if e["path"] == layer)
+    by_batch = entry["class_name"].startswith("BatchNormalization")
     if not measured or limits["small"] <= measured <= limits["large"]:
         return
     yield Fault(
@@ -97,10 +100,42 @@ def _badly_scaled(
         step=_common.steps_of(record, "activation")[0],
         measured=measured,
         threshold=limit,
-        message=f"{layer!r} makes inputs with an rms of {measured:.1g} of what it "
-        "gets: initializers expect mean 0 and std 1.",
-        remedy="Scale once, in the model or ahead of it, not both; show the training "
+        message=f"layer {layer!r} makes inputs with an rms of {measured:.1g} of what "
+        "it gets: initializers expect mean 0 and std 1.",
+        remedy="Call it without `training=False`, with which it scales by what it has "
+        "gathered, at first nothing."
+        if by_batch
+        else "Scale once, in the model or ahead of it, not both; show the training "
         "data to a `keras.layers.Normalization()` before training, `.adapt(x)`.",
+    )
+
+
+@rule(
+    "FractionsAsIndices",
+    severity="error",
+    needs=("facts/input", "facts/layers"),
+    reference="Keras, https://keras.io/api/layers/core_layers/embedding/",
+)
+def fractions_as_indices(
+    record: RunRecord, limits: Mapping[str, float]
+) -> Iterator[Fault]:
+    """An embedding is given fractions, and looks up their whole parts."""
+    inputs = record.metadata["input"]
+    places = {e["path"]: e.get("place") or {} for e in record.metadata["layers"]}
+    fed = [path for path in sorted(tables_of(record)) if places[path].get("fed")]
+    if not fed or len(inputs) != 1 or inputs[0]["integral"] or not inputs[0]["rms"]:
+        return
+    low, high = inputs[0]["min"], inputs[0]["max"]
+    yield Fault(
+        layer=fed[0],
+        step=_common.first_step(record),
+        measured=1,
+        threshold=1,
+        message=f"layer {fed[0]!r} looks up rows by number, and is given fractions, "
+        f"{low:.3g} to {high:.3g} in {_common.looked_at(record)}: what stands behind "
+        "the point is cut off.",
+        remedy="Give it the numbers of the tokens as they are, not scaled, "
+        '`x = x.astype("int32")`.',
     )
 
 
@@ -287,13 +322,29 @@ def imbalanced_labels(
     )
 
 
-def _first_layers(record: RunRecord) -> list[dict[str, Any]]:
-    """Returns what is known of the layers up to the second one that owns a kernel."""
+def _first_layers(record: RunRecord) -> tuple[list[dict[str, Any]], set[str]]:
+    """Returns what is known of the layers up to the second one that owns a kernel.
+
+    In the order in which they put out, where that is recorded: a model without a graph
+    holds its layers in any. And the paths of those ahead of the first with a kernel.
+    """
     owners = set(weight_layers(record))
-    first, kernels = [], 0
-    for layer in record.metadata["layers"]:
-        kernels += layer["path"] in owners
+    order = [key.layer for key in _common.tensors_of(record, "activation")]
+    places = {path: n for n, path in reversed([*enumerate(order)])}
+    layers = list(record.metadata["layers"])
+    if all(entry["path"] in places for entry in layers if _has_weights(entry)):
+        layers = [entry for entry in layers if entry["path"] in places]
+        layers.sort(key=lambda entry: places[entry["path"]])
+    first, ahead, kernels = [], set(), 0
+    for entry in layers:
+        kernels += entry["path"] in owners
         if kernels > 1:
             break
-        first.append(layer)
-    return first
+        first.append(entry)
+        if not kernels:
+            ahead.add(entry["path"])
+    return first, ahead
+
+
+def _has_weights(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["weights"])

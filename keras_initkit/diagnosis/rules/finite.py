@@ -81,11 +81,15 @@ def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault
     remedy = f"{_CALM} Check the data, too: `np.isfinite(x).all()`."
     if signal in ("backprop", "gradient") and _forward_is_sound(record, step):
         if key.layer in _common.output_layers(record):
-            message += ", though all outputs are finite: the loss has no gradient there"
+            message += (
+                ", though all outputs are finite: the loss has no gradient there, or "
+                "targets of that batch are not finite"
+            )
         else:
             message += ", though all outputs are finite: a gradient on its way back"
         remedy = (
-            "Keep the loss, and functions inside the model, off the edge where their "
+            "Look for NaN in all of the targets, `np.isfinite(y).all()`. Keep the "
+            "loss, and functions inside the model, off the edge where their "
             "slope is infinite: `keras.ops.sqrt(keras.ops.maximum(x, 1e-7))`, "
             "`keras.ops.log(keras.ops.maximum(x, 1e-7))`, `x / (y + 1e-7)`, and "
             "`keras.ops.clip(x, -1 + 1e-6, 1 - 1e-6)` ahead of acos. A `where` does "

@@ -180,7 +180,9 @@ def over_regularization(
     curve = loss_curve(record)
     if penalty and len(curve.losses) and curve.steps[0] == 0:
         data = max(curve.start - penalty, 1e-9 * penalty)
-        if penalty >= limits["penalty"] * data:
+        # A loss of the data below 0 has no size to hold a penalty against.
+        below = curve.start < (1 - 1e-3) * penalty
+        if penalty >= limits["penalty"] * data and not below:
             yield Fault(
                 layer=None,
                 step=0,

@@ -192,13 +192,16 @@ def learning_rate_too_low(
         raise NotJudged("has gradients at fault, which make steps small")
     if learned_at_start(record):
         raise NotJudged("starts with what was learned before")
-    row = _common.persistent((ratios > 0) & (ratios < limits["ratio"]))
+    scheduled = bool((record.metadata.get("optimizer") or {}).get("scheduled"))
+    # A rate that a schedule brings down to nothing ends in steps of 0.
+    row = _common.persistent((ratios < limits["ratio"]) & ((ratios > 0) | scheduled))
     # Down from a bad start to what a constant guess attains is nothing learnt.
     constant = constant_loss(record) or math.nan
     left = (curve.end - curve.penalty) / constant
-    if not (curve.fall < limits["fall"] or left >= 1):
+    came_down = scheduled and 10 * ratios[-1] < np.nanmax(ratios)
+    nothing = left >= (limits["left"] if came_down else 1)
+    if not (curve.fall < limits["fall"] or nothing):
         row = None
-    scheduled = (record.metadata.get("optimizer") or {}).get("scheduled")
     creeps = left >= limits["left"] and curve.is_falling() and not scheduled
     if row is None and creeps:
         row = _common.persistent((ratios > 0) & (ratios < limits["creeping"]))
@@ -214,8 +217,17 @@ def learning_rate_too_low(
         message=f"a step changes the kernels by {ratios[row]:.1g} of their norm "
         f"(median), and in {curve.span} iterations the loss went from "
         f"{curve.start:.4g} to {curve.end:.4g}.",
-        remedy=_set_rate("Raise", better, "1e-3 for Adam, 1e-2 for SGD"),
+        remedy=_SLOWER
+        if scheduled
+        else _set_rate("Raise", better, "1e-3 for Adam, 1e-2 for SGD"),
     )
+
+
+_SLOWER = (
+    "Compile with a schedule of larger rates, or one that comes down more slowly: over "
+    "as many steps as there are, "
+    "`keras.optimizers.schedules.CosineDecay(1e-3, epochs * steps_per_epoch)`."
+)
 
 
 def _relative_steps(record: RunRecord) -> tuple[np.ndarray, np.ndarray]:

@@ -135,7 +135,7 @@ def representation_collapse(
         "RankCollapse",
         "RepresentationCollapse",
     ),
-    follows_steps_of=_common.STEPS,
+    follows_steps_of=(*_common.STEPS, "OverRegularization"),
 )
 def constant_output(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The model predicts the very same for every input, persistently."""

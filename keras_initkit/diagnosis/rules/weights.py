@@ -319,6 +319,7 @@ def weight_update_ratio(
     follows_from=(
         "NotTrainable",
         *_common.STEPS[:1],
+        "LearningRateTooLow",
         "NonFinite",
         "NoGradient",
         "VanishingGradient",
@@ -352,8 +353,8 @@ def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
         first = int(moved[-1]) + 1 if len(moved) else 0
         if len(still) - first >= limits["steps"]:
             layers[key.layer] = min(first, layers.get(key.layer, first))
-    rate = _common.learning_rate_of(record)
-    known = "" if rate is None else f" (learning rate {rate:g})"
+    rate, scheduled = _common.learning_rate_of(record), optimizer.get("scheduled")
+    known = "" if rate is None or scheduled else f" (learning rate {rate:g})"
     for layer, first in layers.items():
         yield Fault(
             layer=layer,
@@ -363,10 +364,14 @@ def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
             message=f"the weights of {layer!r} have not changed at any of "
             f"{len(steps) - first} recorded steps since step {steps[first]}, though "
             f"they get a gradient{known}.",
-            remedy="Check that the learning rate is above 0, "
-            "`model.optimizer.learning_rate = 1e-3`, that no schedule or callback "
-            "sets it to 0, and that the optimizer was made for this model: "
-            "`model.compile(...)` anew after changing layers.",
+            remedy=(
+                "Check that the schedule of the learning rate does not come down to 0"
+                if scheduled
+                else "Check that the learning rate is above 0, "
+                "`model.optimizer.learning_rate = 1e-3`, that no callback sets it to 0"
+            )
+            + ", and that the optimizer was made for this model: `model.compile(...)` "
+            "anew after changing layers.",
         )
 
 
