@@ -8,6 +8,8 @@ from keras_initkit_light.format.packing import Array
 
 # Event files hold float32: their rounding, with a margin.
 _ROUNDING = 2.0**-21
+# Share of an epoch's median part up to which its rounding is none to speak of.
+_COARSE = 0.05
 
 
 class Epochs(NamedTuple):
@@ -51,10 +53,11 @@ def taken_apart(steps: Array, means: Array, epochs: Epochs | None) -> "Array | N
 
     Returns:
         Float64 array of shape `(n,)`: the mean over the batches since the recorded step
-        before, or since the start of the epoch. `None` where that cannot be told: the
-        epochs are not known, or the values are no running means (a `train_step` of
-        one's own may report each batch), as parts of them would be negative where none
-        of the means is.
+        before, or since the start of the epoch. An epoch of which rounding leaves too
+        little keeps its running means: behind a first loss of 1e9, none of 2 is seen.
+        `None` where nothing can be told: the epochs are not known, or the values are no
+        running means (a `train_step` of one's own may report each batch), as parts of
+        them would be negative where none of the means is.
     """
     if epochs is None or not len(steps):
         return None
@@ -68,6 +71,13 @@ def taken_apart(steps: Array, means: Array, epochs: Epochs | None) -> "Array | N
     with np.errstate(invalid="ignore"):
         parts = (y * seen - sums) / (seen - before)
         rounding = _ROUNDING * seen * np.abs(y) / (seen - before)
-        if (y >= 0).any() and not (y < 0).any() and (parts < -rounding).any():
+        if (y < 0).any():
+            return parts
+        if (parts < -rounding).any():
             return None
-    return parts
+    for one in np.unique(epoch[parts < 0]):
+        here = epoch == one
+        coarse = rounding[here & (parts < 0)].max()
+        if coarse > _COARSE * np.nanmedian(np.abs(parts[here])):
+            parts[here] = y[here]
+    return np.where(parts < 0, 0.0, parts)

@@ -101,3 +101,23 @@ def test_tab_shows_the_loss_of_steps(losses_shown, samples):
 def test_tab_shows_what_keras_reports_where_epochs_are_unknown(losses_shown):
     _, shown = losses_shown({"first_step": 0, "steps_per_epoch": None})
     np.testing.assert_array_equal(shown["loss"], shown["accuracy"])
+
+
+def float32(losses, per_epoch):
+    return running_means(losses, per_epoch).astype(np.float32).astype(float)
+
+
+def test_what_rounding_leaves_nothing_of_stays_a_mean():
+    losses = np.full(40, 2.3)
+    losses[0] = 1e9
+    means = float32(losses, 20)
+    found = taken_apart(np.arange(40), means, Epochs(0, 20))
+    np.testing.assert_array_equal(found[:20], means[:20])
+    np.testing.assert_allclose(found[20:], 2.3, rtol=1e-4)
+
+
+def test_losses_of_zero_are_zero_up_to_rounding():
+    losses = np.where(np.arange(60) % 3 == 2, 0.0, 0.7)
+    found = taken_apart(np.arange(60), float32(losses, 30), Epochs(0, 30))
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found, losses, atol=1e-5)

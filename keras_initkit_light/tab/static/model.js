@@ -215,6 +215,17 @@ export function robustRange(lists) {
   return total;
 }
 
+/** The unbroken pieces of a line, `[[x, y]...]` each: it ends where a value is not finite. */
+export function pieces(xs, ys) {
+  const found = [];
+  for (let i = 0; i < xs.length; i++) {
+    if (!Number.isFinite(ys[i])) continue;
+    if (!Number.isFinite(ys[i - 1])) found.push([]);
+    found.at(-1).push([xs[i], ys[i]]);
+  }
+  return found;
+}
+
 /** The kind of scale that suits a metric. */
 export function metricScale({ low, high }) {
   return low > 0 && high / low > 100 ? 'log' : 'linear';
@@ -255,14 +266,17 @@ const FORWARD = ['activation', 'preactivation', 'inference'];
  *
  * In theory a signal keeps its size through the layers, from where it comes: the first
  * layer or, backwards, the last. Of weights and their gradients no theory tells: the
- * median of several runs whose layers have the same names.
+ * median of several runs whose layers have the same names. Of two runs that are further
+ * apart than `apart` times, neither tells which is healthy: there is no level.
  */
-export function healthyLevels(signal, lines, byName) {
+export function healthyLevels(signal, lines, byName, apart) {
   const places = [...new Set(lines.flatMap(({ at }) => at))].sort((a, b) => a - b);
   if (places.length < 2) return [];
   const median = (values) => {
     const sizes = values.filter((value) => value !== null && Number.isFinite(value) && value > 0);
-    return quantile(sizes.sort((a, b) => a - b), 0.5);
+    if (!sizes.length) return undefined;
+    const logs = sizes.map(Math.log).sort((a, b) => a - b);
+    return logs.length === 2 && logs[1] - logs[0] > Math.log(apart) ? undefined : Math.exp(quantile(logs, 0.5));
   };
   if (FORWARD.includes(signal) || signal === 'backprop') {
     const level = median(lines.map(({ values }) => values.at(signal === 'backprop' ? -1 : 0)));
@@ -270,7 +284,7 @@ export function healthyLevels(signal, lines, byName) {
   }
   if (!byName || lines.length < 2) return [];
   const levels = places.map((x) => [x, median(lines.map(({ at, values }) => values[at.indexOf(x)] ?? null))]);
-  return levels.filter(([, level]) => level !== undefined);
+  return levels.every(([, level]) => level !== undefined) ? levels : [];
 }
 
 /** First and last value of a profile, and their ratio. */

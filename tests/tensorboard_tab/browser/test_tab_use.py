@@ -201,6 +201,28 @@ def alike(tmp_path):
     process.wait()
 
 
+@pytest.fixture
+def exploded(tmp_path):
+    """The address of a TensorBoard over a run whose loss leaps and ends in NaN."""
+    run = logs.Run(tmp_path / "exploded")
+    losses = [2.0 - 0.01 * n for n in range(60)] + [1e30, float("nan")]
+    for step, loss in enumerate(losses):
+        run.step(step)
+        part = run.record.add_scalars(step, {"loss": loss})
+        run.writer.write_metrics(step, {"loss": loss}, part)
+    run.close()
+    process, address = tab_page.start_tensorboard(tmp_path)
+    yield address
+    process.terminate()
+    process.wait()
+
+
+def test_strip_tells_what_it_does_not_draw(exploded, page):
+    strip = page.open(exploded).locator(".strip canvas")
+    found = strip.get_attribute("title")
+    assert found.endswith("; ▲ above what is drawn; red: NaN or infinite"), found
+
+
 def test_runs_with_the_same_fault_are_one_line(alike, page):
     frame = page.open(alike)
     (line,) = frame.locator(".verdict .finding").all()

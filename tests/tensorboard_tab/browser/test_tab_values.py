@@ -231,7 +231,7 @@ def test_ticks_over_steps_are_recorded_and_whole(page, server):
 # What a chart of these lines is asked to draw as healthy: `[[place, low, high]...]`.
 HEALTHY = """async ([signal, lines, names]) => {
   const { healthyLevels } = await import('./static/model.js');
-  return healthyLevels(signal, lines, names);
+  return healthyLevels(signal, lines, names, 10);
 }"""
 
 
@@ -244,10 +244,14 @@ HEALTHY_LEVELS = [
     ("activation", [[0, 0, 0], [3, 9, 9]], True, [[0, 3], [2, 3]]),
     ("activation", [[0, 0, 0]], True, []),
     # Of weights: the runs' median, layer by layer, of runs with the same layers.
-    ("gradient", [[1, 2, 4], [3, 6, 8]], True, [[0, 2], [1, 4], [2, 6]]),
+    # On a scale of powers, the middle of two is that of their exponents.
+    ("gradient", [[1, 2, 4], [4, 8, 9]], True, [[0, 2], [1, 4], [2, 6]]),
+    # Of two runs that are far apart, either may be the healthy one.
+    ("gradient", [[1, 2, 4], [4, 8, 90]], True, []),
+    ("activation", [[1, 9, 9], [90, 9, 9]], True, []),
     ("gradient", [[1, 2, 4], [3, 6, 8]], False, []),
     ("gradient", [[1, 2, 4]], True, []),
-    ("gradient", [[1, 2, 4], [3, 0, 8]], True, [[0, 2], [1, 2], [2, 6]]),
+    ("gradient", [[1, 2, 4], [4, 0, 9]], True, [[0, 2], [1, 2], [2, 6]]),
 ]
 
 
@@ -255,7 +259,23 @@ def test_a_healthy_signal_keeps_its_size(page, server):
     frame = page.open(server)
     for signal, values, by_name, levels in HEALTHY_LEVELS:
         lines = [{"at": [0, 1, 2], "values": one} for one in values]
-        assert frame.evaluate(HEALTHY, [signal, lines, by_name]) == levels, values
+        found = frame.evaluate(HEALTHY, [signal, lines, by_name])
+        assert len(found) == len(levels), values
+        for one, expected in zip(found, levels, strict=True):
+            assert one == pytest.approx(expected), values
+
+
+PIECES = """async ([xs, ys]) => {
+  const { pieces } = await import('./static/model.js');
+  return pieces(xs, ys.map((y) => (y === null ? NaN : y)));
+}"""
+
+
+def test_lines_end_where_values_are_not_finite(page, server):
+    frame = page.open(server)
+    found = frame.evaluate(PIECES, [[0, 1, 2, 3, 4], [None, 5, 6, None, 7]])
+    assert found == [[[1, 5], [2, 6]], [[4, 7]]]
+    assert frame.evaluate(PIECES, [[0, 1], [None, None]]) == []
 
 
 def test_ticks_differ(page, server):

@@ -298,7 +298,7 @@ class Profile extends SignalView {
   /** The band in which values are healthy; of sequences, theory does not tell. */
   _healthy() {
     if (this.lines.some(({ run }) => run.series.some(({ kind }) => kind === 'time'))) return [];
-    const levels = healthyLevels(this.signal, this.lines, Boolean(this._axis.x.names));
+    const levels = healthyLevels(this.signal, this.lines, Boolean(this._axis.x.names), KEPT);
     if (!levels.length) return [];
     return [{ color: themeColors().fine, points: levels.map(([x, level]) => [x, level / KEPT, level * KEPT]) }];
   }

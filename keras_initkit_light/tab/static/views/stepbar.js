@@ -4,7 +4,7 @@ import { surface, themeColors, line, place, write } from '../charts/canvas.js';
 import { linearScale, makeScale } from '../charts/scale.js';
 import { fill, h } from '../dom.js';
 import { aboutMetric, ago, short } from '../format.js';
-import { history, metricScale, robustRange } from '../model.js';
+import { history, metricScale, pieces, robustRange } from '../model.js';
 import { findingsOf } from './findings.js';
 
 const FRAME = 90; // milliseconds a step when playing
@@ -161,8 +161,10 @@ export class StepBar {
     line(context, this._x(this._at), 0, this._x(this._at), HEIGHT, themeColors().ink, 1.5);
     const focused = this._curves.find(({ run }) => run === app.focused);
     const near = focused?.steps.findLastIndex((step) => step <= this._at);
-    this._canvas.title = near >= 0 ? `${focused.run.name}: ${metric} ${short(focused.values[near])}` : metric;
-    this._slider.setAttribute('aria-valuetext', `step ${this._at}, ${this._canvas.title}`);
+    const marks = `${this._marked.above ? '; ▲ above what is drawn' : ''}${this._marked.broken ? '; red: NaN or infinite' : ''}`;
+    const value = near >= 0 ? `${focused.run.name}: ${metric} ${short(focused.values[near])}` : metric;
+    this._canvas.title = value + marks;
+    this._slider.setAttribute('aria-valuetext', `step ${this._at}, ${value}`);
   }
 
   /** Paints the curves, unless they are as they were: the slider moves over them. */
@@ -180,13 +182,15 @@ export class StepBar {
     const context = surface(this._painted, width, HEIGHT);
     const colors = themeColors();
     const range = robustRange(curves.map(({ values }) => values));
+    const all = curves.flatMap(({ values }) => [...values]);
+    this._marked = { above: all.some((v) => Number.isFinite(v) && v > range.high), broken: all.some((v) => !Number.isFinite(v)) };
     const y = makeScale(metricScale(range), range, 3);
     const scale = linearScale(low, high);
     const [top, floor] = [8, HEIGHT - 8];
     this._x = (step) => LEFT + scale.at(step) * (width - LEFT - RIGHT);
     this._stepAt = (x) => low + ((x - LEFT) / (width - LEFT - RIGHT)) * (high - low);
     const py = (value) =>
-      Number.isFinite(value) ? floor - Math.min(1, y.at(value) ?? 0) * (floor - top) : top - 4;
+      Number.isFinite(value) ? floor - Math.max(0, Math.min(1, y.at(value) ?? 0)) * (floor - top) : top - 4;
     for (const { value, text } of y.ticks) {
       line(context, LEFT, py(value), width - RIGHT, py(value), colors.grid);
       write(context, text, LEFT - 6, py(value), { color: colors.muted, align: 'right' });
@@ -196,12 +200,18 @@ export class StepBar {
       context.lineWidth = run === app.focused && app.values.run ? 2.5 : 1.4;
       context.setLineDash(run.dash);
       context.beginPath();
-      steps.forEach((step, i) => context[i ? 'lineTo' : 'moveTo'](this._x(step), py(values[i])));
+      // Where the metric is NaN or infinite the line ends, and a mark stands above.
+      for (const piece of pieces(steps, values)) {
+        piece.forEach(([step, value], i) => context[i ? 'lineTo' : 'moveTo'](this._x(step), py(value)));
+      }
       context.stroke();
       context.setLineDash([]);
-      const broken = steps.filter((_, i) => !Number.isFinite(values[i]));
-      context.fillStyle = colors.bad;
-      for (const step of broken) context.fillRect(this._x(step) - 1, 1, 3, 4);
+      steps.forEach((step, i) => {
+        if (!Number.isFinite(values[i])) {
+          context.fillStyle = colors.bad;
+          context.fillRect(this._x(step) - 1, 1, 3, 4);
+        } else if (values[i] > range.high) beyond(context, this._x(step), run.color);
+      });
     }
     this._triangles(context, colors);
   }
@@ -219,4 +229,14 @@ export class StepBar {
       context.fill();
     }
   }
+}
+
+/** Marks a value that lies above what is drawn. */
+function beyond(context, x, color) {
+  context.fillStyle = color;
+  context.beginPath();
+  context.moveTo(x - 3, 7);
+  context.lineTo(x + 3, 7);
+  context.lineTo(x, 2);
+  context.fill();
 }
