@@ -11,6 +11,7 @@ const FRAME = 90; // milliseconds a step when playing
 const HEIGHT = 64;
 const LEFT = 52;
 const RIGHT = 14;
+const SLACK = 0.05; // share of the height by which a value may lie above without a mark
 
 export class StepBar {
   constructor(app) {
@@ -182,9 +183,10 @@ export class StepBar {
     const context = surface(this._painted, width, HEIGHT);
     const colors = themeColors();
     const range = robustRange(curves.map(({ values }) => values));
-    const all = curves.flatMap(({ values }) => [...values]);
-    this._marked = { above: all.some((v) => Number.isFinite(v) && v > range.high), broken: all.some((v) => !Number.isFinite(v)) };
     const y = makeScale(metricScale(range), range, 3);
+    const all = curves.flatMap(({ values }) => [...values]);
+    const isAbove = (value) => y.at(value) > 1 + SLACK;
+    this._marked = { above: all.some((v) => Number.isFinite(v) && isAbove(v)), broken: all.some((v) => !Number.isFinite(v)) };
     const scale = linearScale(low, high);
     const [top, floor] = [8, HEIGHT - 8];
     this._x = (step) => LEFT + scale.at(step) * (width - LEFT - RIGHT);
@@ -203,6 +205,8 @@ export class StepBar {
       // Where the metric is NaN or infinite the line ends, and a mark stands above.
       for (const piece of pieces(steps, values)) {
         piece.forEach(([step, value], i) => context[i ? 'lineTo' : 'moveTo'](this._x(step), py(value)));
+        const [[step, value]] = piece;
+        if (piece.length === 1) context.arc(this._x(step), py(value), 1.5, 0, 7);
       }
       context.stroke();
       context.setLineDash([]);
@@ -210,7 +214,7 @@ export class StepBar {
         if (!Number.isFinite(values[i])) {
           context.fillStyle = colors.bad;
           context.fillRect(this._x(step) - 1, 1, 3, 4);
-        } else if (values[i] > range.high) beyond(context, this._x(step), run.color);
+        } else if (isAbove(values[i])) beyond(context, this._x(step), run.color);
       });
     }
     this._triangles(context, colors);
