@@ -145,11 +145,14 @@ def _of_crossentropy(
             "and would squash them once more (TensorFlow reads the logits behind them, "
             "other backends do not)",
             f'Leave out `from_logits=True`, `loss="{name}"`, or the activation',
+            "warning",
         )
     if logits and activation in _BOUNDED:
         return (
-            f"{name} takes logits of any sign and size; {activation} bounds them",
+            f"{name} takes logits of any sign and size; {activation} bounds them, so "
+            "that no class can be sure",
             "Use a linear last layer, `Dense(units)`",
+            "warning",
         )
     if not logits and activation not in _PROBABILITIES:
         return (
