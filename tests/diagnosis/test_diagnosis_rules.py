@@ -274,6 +274,10 @@ TRIPS = {
         both(negative(-1.0, -90.0), metric("mae", 1.0, 9.0)),
         ("LossSign", "error", None, 0, 9, 1.5),
     ),
+    "classes come one behind the other": (
+        lambda d: (fact("target", most_frequent=1.0)(d), d.metadata.pop("sample")),
+        ("SortedLabels", "warning", None, 0, 1, 1),
+    ),
     "tokens are scaled": (
         looked_up(integral=False),
         ("FractionsAsIndices", "error", "dense", 0, 1, 1),
@@ -967,6 +971,14 @@ NEAR_MISSES |= {
     "loss below 0 that hardly falls": (
         "LossSign",
         both(negative(-2.5, -3.0), metric("accuracy", 0.1, 0.1)),
+    ),
+    "one of another class": (
+        "SortedLabels",
+        lambda d: (fact("target", most_frequent=0.998)(d), d.metadata.pop("sample")),
+    ),
+    "a sample of a rare class": (
+        "SortedLabels",
+        fact("target", most_frequent=0.94),
     ),
     "tokens as they are": ("FractionsAsIndices", looked_up(integral=True)),
     "schedule that comes down when all is learnt": (

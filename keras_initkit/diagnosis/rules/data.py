@@ -322,6 +322,41 @@ def imbalanced_labels(
     )
 
 
+@rule(
+    "SortedLabels",
+    severity="warning",
+    needs=("facts/target", "facts/outputs"),
+    reference="Bengio, 2012, https://arxiv.org/abs/1206.5533, section 3.1",
+    thresholds={
+        "examples": Threshold(16, "examples", "fewest in a batch to judge by"),
+    },
+)
+def sorted_labels(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
+    """All labels of the first batch are of one class."""
+    target = record.metadata["target"]
+    share, shape = target.get("most_frequent"), target["shape"]
+    if share is None:
+        raise NotJudged("has targets that are no labels of one class each")
+    # Of a sample of the data, ImbalancedLabels tells.
+    is_batch = "sample" not in record.metadata
+    if share < 1 or not is_batch or shape[0] < limits["examples"]:
+        return
+    units = record.metadata["outputs"][0].get("units") or 2
+    yield Fault(
+        layer=None,
+        step=_common.first_step(record),
+        measured=1,
+        threshold=1,
+        message=f"all {shape[0]} labels of the first batch are of one class: the "
+        "examples come sorted, and each step unlearns the class before; or there are "
+        "hardly any others.",
+        remedy="Shuffle them: `model.fit(x, y, shuffle=True)`, and a dataset by "
+        "`dataset.shuffle(10_000)` ahead of `batch`.",
+        # Of two classes, one may be so rare.
+        severity=None if units > 2 else "info",
+    )
+
+
 def _first_layers(record: RunRecord) -> tuple[list[dict[str, Any]], set[str]]:
     """Returns what is known of the layers up to the second one that owns a kernel.
 
