@@ -266,6 +266,10 @@ ORDERED = {
 }
 
 TRIPS = {
+    "six of eight units are dead": (
+        both(narrow("dense_1", 8), edit("activation", "dead_fraction", ALL, 1, 6 / 8)),
+        ("DeadRelu", "warning", "dense_1", 0, 0.75, 0.6875),
+    ),
     "likelihood without a minus": (
         both(negative(-2.5, -14.0), metric("accuracy", 0.1, 0.11)),
         ("LossSign", "error", None, 0, 1.1, 1.25),
@@ -645,6 +649,14 @@ NEAR_MISSES = {
     "one of three units is dead": (
         "DeadRelu",
         both(narrow("dense_1", 3), edit("activation", "dead_fraction", ALL, 1, 1 / 3)),
+    ),
+    "signal fades in a few units": (
+        "PoorWeightInitialization",
+        both(narrow("dense_1", 7), profile("activation", "std", 1.0, -0.5)),
+    ),
+    "five of eight units are dead": (
+        "DeadRelu",
+        both(narrow("dense_1", 8), edit("activation", "dead_fraction", ALL, 1, 5 / 8)),
     ),
     "two of three units are silent at most steps": (
         "DeadRelu",
@@ -1086,6 +1098,7 @@ def test_rule_without_metadata_says_the_same_or_that_it_cannot_judge(case):
         # Whether there is a penalty, NaN in the data or a ReLU is told by facts alone.
         or case in ("penalty", "shrunk", "dropout", "nan in the inputs", "mostly dead")
         or case in ("two of three units are dead", "an output is dead")
+        or case == "six of eight units are dead"
         # What a constant guess attains is told by the entropy of the labels.
         or case == "steps too small to leave chance"
     )

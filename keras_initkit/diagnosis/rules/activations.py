@@ -31,7 +31,9 @@ from keras_initkit.recording.record import RunRecord
         "of_few": Threshold(
             0.6,
             "share of the units",
-            "the same of under ten units, at each step since: of few, each one counts",
+            "the same of under ten units of which no more than two are left, at each "
+            "step since: of few, each one counts, and half of them start dead by "
+            "chance where all inputs are above 0",
         ),
         "of_outputs": Threshold(
             0.1,
@@ -79,6 +81,7 @@ _REVIVE = (
     '`activation="leaky_relu"`.'
 )
 _FEW = 10  # units
+_LEFT = 2  # units that are too few to go on with
 
 
 def _dead_among_few(
@@ -97,7 +100,8 @@ def _dead_among_few(
             # One unit of a few is more than the share that is asked of many.
             limit = silent[layer] + max(limits["of_outputs"], 0.5 / max(count, 1))
         elif 1 < count < _FEW and layer not in _common.output_layers(record):
-            limit = limits["of_few"]
+            # Two are left, up to rounding.
+            limit = max(limits["of_few"], 1 - (_LEFT + 0.5) / count)
         else:
             continue
         row = _since_then(np.asarray(shares[:, column] >= limit) & sound)
