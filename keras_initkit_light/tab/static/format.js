@@ -68,7 +68,7 @@ export function ago(seconds) {
 }
 
 const METRICS = {
-  loss: 'mean over the steps since the recorded step before',
+  loss: 'mean since the previous recorded step',
   monitor_overhead: 'extra time of monitored steps, as a share of the training time so far',
   skipped_steps: 'steps skipped so far, as their scaled gradients were not finite',
 };

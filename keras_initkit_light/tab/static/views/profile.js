@@ -46,6 +46,7 @@ export class ProfileView {
     this._updateControls();
     this._updateVerdict();
     for (const chart of this._charts) chart.update();
+    this._updateKey();
     this._layer.update(this._charts.filter((chart) => chart.signal));
     this._updateTable();
   }
@@ -56,14 +57,6 @@ export class ProfileView {
     const key = JSON.stringify([stat, scale, weights, x, pinned, theory, app.shown.length, app.statistics(this._charts[0].signal), app.signals('prediction')]);
     if (key === this._shownKey) return;
     this._shownKey = key;
-    const few = app.shown.length <= MOST_PINNED;
-    fill(
-      this._key,
-      h('span', { title: 'Signals: up to 10 times more or less than where they come from, the first layer or, backwards, the last one. Weights and their gradients: than the median of the runs.' }, h('span.band'), 'healthy'),
-      lineKey('now', 'solid', 3),
-      pinned && few && lineKey('first step', 'dotted'),
-      theory && few && app.signals('prediction').length > 0 && lineKey('theory, at the first step', 'dashed'),
-    );
     fill(
       this._controls,
       statisticSelect(app, this._charts[0].signal, stat, (value) => app.set({ stat: value })),
@@ -83,6 +76,26 @@ export class ProfileView {
       checkbox('step 0', pinned, (value) => app.set({ pinned: value }), 'Show the first step beside the chosen one'),
       app.signals('prediction').length > 0 &&
         checkbox('theory', theory, (value) => app.set({ theory: value }), 'Show what theory predicts at initialization (dashed)'),
+    );
+  }
+
+  /** The key to what the charts draw, and to nothing else. */
+  _updateKey() {
+    const lines = this._charts.flatMap((chart) => chart.lines ?? []);
+    const has = {
+      band: this._charts.some((chart) => chart.hasBand),
+      first: lines.some(({ first }) => first),
+      theory: lines.some(({ theory }) => theory),
+    };
+    const key = JSON.stringify(has);
+    if (key === this._drawnKey) return;
+    this._drawnKey = key;
+    fill(
+      this._key,
+      has.band && h('span', { title: 'Signals: up to 10 times more or less than where they come from, the first layer or, backwards, the last one. Weights and their gradients: than the median of the runs.' }, h('span.band'), 'healthy'),
+      lineKey('now', 'solid', 3),
+      has.first && lineKey('first step', 'dotted'),
+      has.theory && lineKey('theory, at the first step', 'dashed'),
     );
   }
 
@@ -282,6 +295,7 @@ class Profile extends SignalView {
       ].filter(Boolean);
     });
     const bands = kind === 'log' ? this._healthy() : [];
+    this.hasBand = bands.length > 0;
     const marks = this._marks(app.values.layer);
     const height = Math.max(260, Math.min(420, innerHeight - 420));
     this._chart.show({

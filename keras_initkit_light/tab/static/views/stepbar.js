@@ -154,7 +154,6 @@ export class StepBar {
     for (const one of [this._canvas.parentElement, this._metric, this._about]) one.hidden = !names.length;
     if (!names.length) return;
     const metric = this._metric.value;
-    if (this._about.textContent !== aboutMetric(metric)) fill(this._about, aboutMetric(metric));
     const width = Math.max(200, this.element.clientWidth - 24);
     this._paint(runs, metric, width);
     const context = surface(this._canvas, width, HEIGHT);
@@ -162,6 +161,8 @@ export class StepBar {
     line(context, this._x(this._at), 0, this._x(this._at), HEIGHT, themeColors().ink, 1.5);
     const focused = this._curves.find(({ run }) => run === app.focused);
     const near = focused?.steps.findLastIndex((step) => step <= this._at);
+    const told = [aboutMetric(metric), this._marked.broken && 'red: NaN or infinite'].filter(Boolean).join('; ');
+    if (this._about.textContent !== told) fill(this._about, told);
     const marks = `${this._marked.above ? '; ▲ above what is drawn' : ''}${this._marked.broken ? '; red: NaN or infinite' : ''}`;
     const value = near >= 0 ? `${focused.run.name}: ${metric} ${short(focused.values[near])}` : metric;
     this._canvas.title = value + marks;
