@@ -390,13 +390,9 @@ KINDS = {
     "deep_eager": Kind(lambda: deep(run_eagerly=True), X, Y),
     "deep_xla": Kind(lambda: deep(jit_compile=True), X, Y, histograms=True),
     "own_train_step": Kind(lambda: subclassed(OwnStep, "sgd"), X, Y, again="eager"),
+    # An optimizer that the first step makes is watched, too.
     "own_optimizer": Kind(
-        lambda: subclassed(OwnOptimizer, "rmsprop"),
-        X,
-        Y,
-        again="eager",
-        no_weights=True,
-        untapped=("subclassed",),
+        lambda: subclassed(OwnOptimizer, "rmsprop"), X, Y, again="eager"
     ),
     "no_optimizer": Kind(
         lambda: subclassed(NoOptimizer, None),
