@@ -186,6 +186,9 @@ export function rangeOf(runs, weights = 'all') {
   return total;
 }
 
+// How many times as wide as most values all of them may be.
+const ROOM = 4;
+
 /**
  * The range of most values: all lists count alike, and the extremes of a few values,
  * such as those of a run that explodes, do not flatten all others.
@@ -203,8 +206,10 @@ export function robustRange(lists) {
   }
   finite.sort((a, b) => a - b);
   if (finite.length) {
-    include(total, quantile(finite, 0.02));
-    include(total, quantile(finite, 0.97));
+    const ends = [quantile(finite, 0.02), quantile(finite, 0.97)];
+    // Extremes that leave the others room enough are no reason to cut.
+    const isWide = finite.at(-1) - finite[0] > ROOM * (ends[1] - ends[0]);
+    for (const end of isWide ? ends : [finite[0], finite.at(-1)]) include(total, end);
     const sizes = finite.map(Math.abs).sort((a, b) => a - b);
     total.least = quantile(sizes, 0.02);
   }

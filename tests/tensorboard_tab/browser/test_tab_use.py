@@ -201,6 +201,14 @@ def alike(tmp_path):
     process.wait()
 
 
+def test_clean_runs_are_said_to_be(page, server):
+    frame = page.open(server)
+    frame.get_by_title("Show trained alone").click(force=True)
+    page.settle()
+    told = frame.locator(".verdict").inner_text()
+    assert told.endswith("The rules found nothing wrong with this run."), told
+
+
 @pytest.fixture
 def exploded(tmp_path):
     """The address of a TensorBoard over a run whose loss leaps and ends in NaN."""

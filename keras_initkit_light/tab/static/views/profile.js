@@ -9,7 +9,7 @@ import {
   throughDepth, valuesOf,
 } from '../model.js';
 import { SCALES, signalSelect, SignalView, statisticSelect, tipTable, WEIGHTS } from './common.js';
-import { faultsOf, findingLine, findingsOf } from './findings.js';
+import { faultsOf, findingLine, findingsOf, worstOf } from './findings.js';
 
 const MOST_PINNED = 12; // more runs than this: no lines for step 0 and theory
 const VERDICTS = 4;
@@ -107,13 +107,23 @@ export class ProfileView {
     for (const { members: [one] } of faults) if (!worst.has(one.run)) worst.set(one.run, one);
     const alike = Map.groupBy(worst.values(), ({ finding }) => `${finding.severity} ${finding.rule}`);
     const shown = [...alike.values()].slice(0, VERDICTS);
-    this._verdict.hidden = !shown.length;
+    const clean = this._clean();
+    this._verdict.hidden = !shown.length && !clean;
     fill(
       this._verdict,
+      clean && h('span', {}, h('span.badge.fine', {}, '✓'), ` ${clean}`),
       shown.map(([one, ...others]) => findingLine(app, one, others.map(({ run }) => run.name))),
       faults.length > shown.length &&
         h('button.link', { onclick: () => app.set({ view: 'findings' }) }, `all ${faults.length} findings`),
     );
+  }
+
+  /** What is said where the rules have judged all shown runs and found nothing. */
+  _clean() {
+    const { data } = this.app.api.findings();
+    const worst = this.app.shown.map((run) => worstOf(data, run)?.severity);
+    if (!worst.length || !worst.every((one) => one === 'fine')) return '';
+    return `The rules found nothing wrong with ${worst.length === 1 ? 'this run' : `these ${worst.length} runs`}.`;
   }
 
   _updateTable() {
