@@ -68,12 +68,6 @@ def poor_weight_initialization(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
     """The signal drifts with depth at the start of training, forward or backward."""
-    remedy = (
-        "Let the variance fit each layer: "
-        "`kik.reinitialize(model, kik.recommend(model))`, or by hand "
-        '`kernel_initializer="he_normal"` for ReLU and `"glorot_uniform"` for tanh '
-        "and sigmoid."
-    )
     judged = False
     known = trained_before(record)
     aside = tables_of(record) | on_branches(record) | known
@@ -122,7 +116,7 @@ def poor_weight_initialization(
                 message=f"{what} {verb} by a factor {short(factor)} a layer"
                 f"{'' if forward else ' on its way back'}, {abs(change):.1f} decades "
                 "in all, before training.",
-                remedy=remedy,
+                remedy=_FITTING,
             )
             return  # the way back follows from the way forth
     if not judged:
@@ -131,6 +125,12 @@ def poor_weight_initialization(
         raise NotJudged("begins with weights that were trained before")
 
 
+_FITTING = (
+    "Let the variance fit each layer: "
+    "`kik.reinitialize(model, kik.recommend(model))`, or by hand "
+    '`kernel_initializer="he_normal"` for ReLU and `"glorot_uniform"` for tanh '
+    "and sigmoid."
+)
 # Standard errors beyond which a drift is none of chance.
 _ERRORS = 5
 # Share of the slope that a drift has without the last layers.
