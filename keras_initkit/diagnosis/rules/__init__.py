@@ -15,6 +15,7 @@ from keras_initkit.diagnosis.rules import (  # noqa: I001  (in the order of the 
     activations as activations,
     representation as representation,
     phases as phases,
+    drift as drift,
     weights as weights,
     rates as rates,
     loss as loss,

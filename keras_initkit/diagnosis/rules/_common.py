@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_initkit.diagnosis import depth
-from keras_initkit.diagnosis._rule import NotJudged
+from keras_initkit.diagnosis._rule import NotJudged, Threshold
 from keras_initkit.diagnosis.depth import activation_of, kernels_of, weight_layers
 from keras_initkit.diagnosis.registry import RULES
 from keras_initkit.recording.record import RunRecord
@@ -28,6 +28,9 @@ RECIPE = (
     "https://karpathy.github.io/2019/04/25/recipe/"
 )
 
+START = Threshold(
+    10, "optimizer iterations", "the start of training: later steps are not"
+)
 RANDOM_START = (
     "Start the kernels from random values whose variance fits the layer: "
     '`Dense(units, "relu", kernel_initializer="he_normal")`, `"glorot_uniform"` for '
