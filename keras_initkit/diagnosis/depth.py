@@ -229,7 +229,7 @@ def on_branches(record: RunRecord) -> set[str]:
 def trained_before(record: RunRecord) -> set[str]:
     """Returns the layers that are known to have been trained before the first step.
 
-    Their own initializer makes a weight of one number, and it is another.
+    Their own initializer makes an offset or scale of one number, and it is another.
     """
     series = record.signal("weight")
     if series is None or not len(series) or "rms" not in series.statistics:

@@ -143,9 +143,9 @@ def describe(model):
         A list of dicts with keys `path`, `class_name`, `activation` (name or None),
         `dtype` (that it computes in), `weights` (`{name: shape}`), `roles` (`{name:
         role}`, of `schema.ROLES`), `fans` (`{name: [in, out]}` of kernels of known
-        kinds) and `constant` (`{name: number}` of the weights that the layer's own
-        initializer makes of one number). A model that has weights of its own comes
-        first.
+        kinds) and `constant` (`{name: number}` of the offsets and scales that the
+        layer's own initializer makes of one number; kernels are often drawn anew by
+        other means). A model that has weights of its own comes first.
     """
     itself = [(one.name, one) for _, one in parts_of(model) if trained_by(one)]
     return [
@@ -180,7 +180,8 @@ def _described(name, layer):
         "constant": {
             name: number
             for name in weights
-            if (number := roles.made_of(layer, name)) is not None
+            if known[name] in ("offset", "scale")
+            and (number := roles.made_of(layer, name)) is not None
         },
     }
 

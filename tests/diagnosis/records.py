@@ -128,6 +128,7 @@ class Draft:
             "input": [moments(0.0, 1.0, -3.0, 3.0)],
             "target": {
                 **moments(4.5, 2.9, 0.0, 9.0),
+                "shape": [512],
                 "integral": True,
                 "entropy": 2.3,
                 "most_frequent": 0.12,

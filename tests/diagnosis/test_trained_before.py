@@ -68,6 +68,18 @@ def test_gradients_are_as_small_as_the_loss(loss, found):
     assert bool(findings) == found
 
 
+def test_kernels_that_were_drawn_anew_are_not_trained():
+    keras.utils.set_random_seed(0)
+    hidden = [keras.layers.Dense(8, kernel_initializer="zeros") for _ in range(2)]
+    model = keras.Sequential([keras.Input((4,)), *hidden])
+    kik.reinitialize(model, "random_normal")
+    model.compile("sgd", "mse")
+    monitor = kik.SignalMonitor()
+    x, y = np.ones((4, 4), "float32"), np.ones((4, 8), "float32")
+    model.fit(x, y, verbose=0, callbacks=[monitor])
+    assert diagnosis.depth.trained_before(monitor.record) == set()
+
+
 def test_trained_model_that_is_trained_on():
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).normal(size=(256, 8)).astype("float32")

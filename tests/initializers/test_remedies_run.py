@@ -11,6 +11,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_initkit as kik
 
@@ -38,6 +39,7 @@ OWNERS = {
     "unit_forget_bias": "keras.layers.LSTM(4, {})",
     "loss": "model.compile({})",
     "from_logits": "keras.losses.BinaryCrossentropy({})",
+    "training": "keras.layers.BatchNormalization()(x, {})",
 }
 
 
@@ -123,6 +125,8 @@ def namespace():
         "units": 64,
         "time_steps": 400,
         "epochs": 1,
+        "steps_per_epoch": 10,
+        "dataset": tf.data.Dataset.range(4),
     }
 
 

@@ -335,13 +335,13 @@ def sorted_labels(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
     """All labels of the first batch are of one class."""
     target = record.metadata["target"]
     share, shape = target.get("most_frequent"), target["shape"]
-    if share is None:
+    units = record.metadata["outputs"][0].get("units") or 2
+    if share is None or tuple(shape[1:]) not in ((), (1,), (units,)):
         raise NotJudged("has targets that are no labels of one class each")
     # Of a sample of the data, ImbalancedLabels tells.
     is_batch = "sample" not in record.metadata
     if share < 1 or not is_batch or shape[0] < limits["examples"]:
         return
-    units = record.metadata["outputs"][0].get("units") or 2
     yield Fault(
         layer=None,
         step=_common.first_step(record),
