@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_initkit.diagnosis import depth
 from keras_initkit.diagnosis._rule import NotJudged, Threshold
+from keras_initkit.diagnosis.curve import LossCurve, loss_curve
 from keras_initkit.diagnosis.depth import activation_of, kernels_of, weight_layers
 from keras_initkit.diagnosis.registry import RULES
 from keras_initkit.recording.record import RunRecord
@@ -128,6 +129,18 @@ def steps_of(record: RunRecord, signal: str) -> list[int]:
     """Returns the recorded steps of a signal's latest series."""
     series = record.signal(signal)
     return [] if series is None else series.steps.tolist()
+
+
+def curve_over(record: RunRecord, steps: float) -> LossCurve:
+    """Returns the loss curve of a record that spans so many iterations.
+
+    Raises:
+        NotJudged: If it spans fewer.
+    """
+    curve = loss_curve(record)
+    if curve.span < steps:
+        raise NotJudged(f"spans {curve.span} iterations, {steps:.0f} are needed")
+    return curve
 
 
 def loss_at(record: RunRecord, step: int) -> float | None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from keras_initkit.diagnosis._rule import Fault, NotJudged, Threshold
-from keras_initkit.diagnosis.curve import loss_curve
 from keras_initkit.diagnosis.registry import rule
 from keras_initkit.diagnosis.rules import _common
 from keras_initkit.recording.record import RunRecord
@@ -40,11 +39,7 @@ _ERRORS = (
 )
 def loss_sign(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The loss falls below 0 while the metrics get worse or stay at chance."""
-    curve = loss_curve(record)
-    if curve.span < limits["steps"]:
-        raise NotJudged(
-            f"spans {curve.span} iterations, {limits['steps']:.0f} are needed"
-        )
+    curve = _common.curve_over(record, limits["steps"])
     if not curve.end < min(0.0, curve.start - limits["fall"] * abs(curve.start)):
         return
     classes = _classes(record)

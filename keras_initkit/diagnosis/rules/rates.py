@@ -183,11 +183,7 @@ def learning_rate_too_low(
 ) -> Iterator[Fault]:
     """Steps are tiny against the weights from the start, and the loss hardly falls."""
     _, ratios = _relative_steps(record)
-    curve = loss_curve(record)
-    if curve.span < limits["steps"]:
-        raise NotJudged(
-            f"spans {curve.span} iterations, {limits['steps']:.0f} are needed"
-        )
+    curve = _common.curve_over(record, limits["steps"])
     if _common.gradient_is_at_fault(record) or needs_probabilities(record):
         raise NotJudged("has gradients at fault, which make steps small")
     if learned_at_start(record):
