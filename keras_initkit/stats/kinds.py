@@ -11,7 +11,7 @@ from keras_initkit.stats.groups import stack
 from keras_initkit.stats.reductions import Reduction
 from keras_initkit.stats.rows import as_rows, stacked
 from keras_initkit.stats.shared import flat, integers, side_by_side
-from keras_initkit.stats.tracing import traced
+from keras_initkit.stats.tracing import keeps_traced, traced
 
 # How many kinds are remembered.
 _KINDS = 1024
@@ -86,7 +86,7 @@ def _any_length(shape):
     return (None,) * (shape.rank - len(few)) + tuple(few)
 
 
-@functools.lru_cache(_KINDS)
+@keeps_traced(_KINDS)
 def _of_like(kind, several, likes, counting):
     """Returns what reduces tensors, traced once for all that are like these."""
     reduce = _of_several if several else _of_one
@@ -167,7 +167,7 @@ def _joined(values):
     return side_by_side([flat(each) for each in values])
 
 
-@functools.cache
+@keeps_traced()
 def _finishing(counting):
     """Returns what `finished` does out of place, traced once."""
 

@@ -9,14 +9,13 @@ but makes a cast to float64 part of the sum: there it is float64 throughout, whi
 no care and no condition, of which it would compile both sides.
 """
 
-import functools
 import typing
 
 import numpy as np
 import tensorflow as tf
 
 from keras_initkit.stats.shared import integers, largest, smallest, sum_of
-from keras_initkit.stats.tracing import traced
+from keras_initkit.stats.tracing import keeps_traced, traced
 
 # Squares of float32 numbers inside these bounds neither overflow in a sum of 1e9 nor
 # underflow (the smallest normal number is 1.2e-38).
@@ -161,7 +160,7 @@ def _of_one_with_care(middle, settled, sizes, values):
     return tf.expand_dims(_careful_moments(values), 0)
 
 
-@functools.cache
+@keeps_traced()
 def _of_each_with_care():
     """Replaces mean, m2 and nonfinite of those tensors that are not settled."""
 

@@ -6,7 +6,6 @@ condition that many small tensors share, and is a function traced once for as ma
 tensors: it costs nothing where it is not taken, and little to optimize.
 """
 
-import functools
 import itertools
 import typing
 
@@ -16,7 +15,7 @@ import tensorflow as tf
 from keras_initkit.stats.groups import entries_of
 from keras_initkit.stats.moments import nonfinite, power_of_two
 from keras_initkit.stats.shared import flat
-from keras_initkit.stats.tracing import traced
+from keras_initkit.stats.tracing import keeps_traced, traced
 
 # A mean of squares above this has lost nothing to speak of: what underflows is smaller
 # by more than a float32 has digits.
@@ -97,7 +96,7 @@ def _of_some(tensors, sizes):
     return tf.unstack(found)
 
 
-@functools.lru_cache(_NUMBERS)
+@keeps_traced(_NUMBERS)
 def _branches(number):
     """Returns both branches of the condition of so many tensors, traced."""
     signature = [tf.TensorSpec([number], tf.float32)]

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_initkit.stats.shared import array, integers, rows_at
-from keras_initkit.stats.tracing import traced
+from keras_initkit.stats.tracing import keeps_traced, traced
 
 # Numbers of rows of which it is remembered which are sampled.
 _LENGTHS = 256
@@ -139,7 +139,7 @@ def _places_of(count, most):
     return found
 
 
-@functools.cache
+@keeps_traced()
 def _traced_places(most):
     """Returns a function of counts: many ops, of integers, for each tensor."""
 

@@ -250,6 +250,16 @@ def marked() -> Iterator[None]:
         yield
 
 
+def eager_context() -> Any:
+    """Returns the context in which this process runs TensorFlow; no public way.
+
+    `tensorflow.python.eager.context`. Functions that were traced run in one only.
+    """
+    from tensorflow.python.eager import context
+
+    return context.context()
+
+
 def forget_gradients(graph: Any) -> None:
     """Takes back what `tf.custom_gradient` has registered for a graph that is traced.
 

@@ -3,6 +3,8 @@
 Runs under the lowest and the newest supported one; a failure names the attribute.
 """
 
+import weakref
+
 import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops
@@ -226,6 +228,14 @@ def check_marked():
     assert marks == ["add_1/y", "add_1"]
     with private.marked():
         assert tf.constant(1.0) + 1.0 == 2
+
+
+@contract(private.eager_context, "tensorflow.python.eager.context.context")
+def check_eager_context():
+    first = private.eager_context()
+    with tf.Graph().as_default():
+        assert private.eager_context() is first
+    assert weakref.ref(first)() is first
 
 
 @contract(private.runs_in_workers, "CollectiveAllReduceExtended._in_multi_worker_mode")
