@@ -38,6 +38,20 @@ _LINEAR = (
     "UpSampling",
     "ZeroPadding",
 )
+# Layers and operations that hand on all entries, moved, repeated or some at 0, but no
+# part of them alone: columns of a table differ.
+_MOVING = (
+    "Dropout",
+    "ExpandDims",
+    "Flatten",
+    "Identity",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "SpatialDropout",
+    "Squeeze",
+    "Transpose",
+)
 _POOLING = ("MaxPooling", "GlobalMaxPooling")
 _ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax")
 
@@ -221,7 +235,7 @@ class Place(NamedTuple):
         branch: Whether it lies on a residual branch: a sum adds what it makes to what
             goes past it.
         leads: Whether what it makes is known to lead to an output of the whole model.
-        fed: Whether it is known to take what the whole model is given, as it is.
+        fed: Whether it is known to take what the whole model is given, entry by entry.
     """
 
     net: int
@@ -248,6 +262,7 @@ def places_of(model: Any) -> dict[int, Place]:
         given = set(graph.inputs) if one is model else set()
         for number, call in enumerate(graph.calls):
             depth = max((depths.get(n, 0) for n in call.inputs), default=0)
+            as_given = given.issuperset(call.inputs)
             holders = [
                 layer
                 for layer in _parts(call.layer)
@@ -256,9 +271,11 @@ def places_of(model: Any) -> dict[int, Place]:
             for layer in holders:
                 alone = layer is call.layer and _hands_on(graph, call)
                 on_branch, leads = number in on_branches, number in leading
-                fed = layer is call.layer and given.issuperset(call.inputs)
+                fed = as_given and layer is call.layer
                 place = Place(net, depth, alone, on_branch, leads, fed)
                 found.setdefault(id(layer), place)
+            if as_given and _is(call.layer, _MOVING):
+                given.update(call.outputs)
             deeper = depth + 1 if holders else depth
             depths.update(dict.fromkeys(call.outputs, deeper))
     return found

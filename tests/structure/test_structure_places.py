@@ -63,7 +63,12 @@ def test_layers_that_take_the_inputs_as_they_are():
     nested = keras.Sequential([k.Embedding(9, 2, name="inner")])
     words = k.Embedding(9, 2, name="words")(inputs)
     whole = k.Embedding(9, 2, name="whole")(keras.ops.floor(9 * inputs))
+    moved = keras.ops.expand_dims(k.Reshape((2, 2))(k.Dropout(0.1)(inputs)), 1)
+    behind = k.Flatten()(k.Embedding(9, 2, name="behind")(moved))
+    column = k.Flatten()(k.Embedding(9, 2, name="column")(inputs[:, :1]))
+    scaled = k.Flatten()(k.Embedding(9, 2, name="scaled")(k.Rescaling(9)(inputs)))
     x = k.Flatten()(k.concatenate([words, whole, nested(inputs)]))
+    x = k.concatenate([x, behind, column, scaled])
     model = keras.Model(inputs, k.Dense(2, name="head")(x))
     places = places_of(model)
     fed = [
@@ -71,7 +76,7 @@ def test_layers_that_take_the_inputs_as_they_are():
         for layer in [*model.layers, *nested.layers]
         if id(layer) in places and places[id(layer)].fed
     ]
-    assert sorted(fed) == ["inner", "words"]
+    assert sorted(fed) == ["behind", "inner", "words"]
 
 
 def test_shortcut_with_weights_of_its_own_is_no_branch():
