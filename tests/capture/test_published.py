@@ -173,6 +173,87 @@ def simsiam():
     return model
 
 
+class TwoEncoders(keras.Model):
+    """CLIP: pictures and words in one space, by a temperature that is learned."""
+
+    def __init__(self):
+        super().__init__(name="clip")
+        self.of_vectors = mlp("vectors", 4)
+        self.of_words = keras.Sequential(
+            [
+                keras.Input((5,), dtype="int32"),
+                k.Embedding(20, 6, name="embed"),
+                k.LSTM(4, name="read"),
+            ],
+            name="words",
+        )
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+    def call(self, pair):
+        vectors, words = self.of_vectors(pair[0]), self.of_words(pair[1])
+        both = [keras.ops.normalize(one, axis=1) for one in (vectors, words)]
+        alike = keras.ops.matmul(both[0], keras.ops.transpose(both[1]))
+        return keras.ops.exp(self.scale) * alike
+
+    def train_step(self, data):
+        (pair,) = data
+        numbers = tf.range(tf.shape(pair[0])[0])
+        with tf.GradientTape() as tape:
+            alike = self(pair, training=True)
+            ways = (alike, tf.transpose(alike))
+            loss = sum(self.compute_loss(y=numbers, y_pred=one) for one in ways)
+        applied(self.optimizer, tape, loss, self.trainable_weights)
+        return {"loss": loss}
+
+
+def clip():
+    model = TwoEncoders()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adamw", loss)
+    return model
+
+
+class MomentumContrast(keras.Model):
+    """MoCo: a second encoder follows the first, and its outputs wait in a queue."""
+
+    def __init__(self):
+        super().__init__(name="moco")
+        self.encoder, self.following = mlp("encoder", 4), mlp("following", 4)
+        self.following.set_weights(self.encoder.get_weights())
+        self.following.trainable = False
+        self.queue = self.add_weight(
+            shape=(24, 4),
+            initializer=keras.initializers.RandomNormal(seed=4),
+            trainable=False,
+            name="queue",
+        )
+
+    def train_step(self, x):
+        keys = tf.math.l2_normalize(self.following(x, training=True), axis=1)
+        with tf.GradientTape() as tape:
+            queries = tf.math.l2_normalize(self.encoder(x, training=True), axis=1)
+            right = tf.reduce_sum(queries * keys, axis=1, keepdims=True)
+            others = queries @ tf.transpose(tf.convert_to_tensor(self.queue))
+            logits = tf.concat([right, others], axis=1) / 0.2
+            first = tf.zeros(tf.shape(x)[0], tf.int32)
+            loss = self.compute_loss(y=first, y_pred=logits)
+        applied(self.optimizer, tape, loss, self.encoder.trainable_weights)
+        for one, other in zip(
+            self.encoder.weights, self.following.weights, strict=True
+        ):
+            other.assign(0.9 * other + 0.1 * one)
+        queue = tf.concat([keys, tf.convert_to_tensor(self.queue)], axis=0)
+        self.queue.assign(queue[:24])
+        return {"loss": loss}
+
+
+def moco():
+    model = MomentumContrast()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
+    return model
+
+
 class Distilled(keras.Model):
     def __init__(self):
         super().__init__(name="distilled")
@@ -333,6 +414,8 @@ PROGRAMS = {
     "variational_autoencoder": (vae, (X, None)),
     "diffusion_with_average": (diffusion, (X, None)),
     "simsiam": (simsiam, (X, None)),
+    "two_encoders": (clip, ([X, WORDS], None)),
+    "momentum_contrast": (moco, (X, None)),
     "distillation": (distilled, (X, LABELS)),
     "graph_attention": (graph_attention, (np.arange(48), LABELS)),
     "siamese": (siamese, ([X, X[::-1]], HALF)),
