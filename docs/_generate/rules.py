@@ -26,7 +26,8 @@ the rules are right.
     rules = {"DeadRelu": {"dead_fraction": 0.95}, "TooFewEpochs": None}
 
 `kik.diagnosis.RULES`, `REVIEWS` and `LINTS` hold what stands here. This page is written
-from them by `PYTHONPATH=docs python -m _generate.rules > docs/rules.md`.
+from them by `PYTHONPATH=docs python -m _generate.rules > docs/rules.md`, the pages that
+the TensorBoard tab shows by `PYTHONPATH=docs python -m _generate.tab_rules`.
 """
 
 

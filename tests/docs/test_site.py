@@ -78,6 +78,15 @@ def test_page_of_rules_is_up_to_date(monkeypatch):
     )
 
 
+def test_pages_of_rules_in_the_tab_are_up_to_date(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    tab_rules = importlib.import_module("_generate.tab_rules")
+    for name, text in tab_rules.files().items():
+        assert (tab_rules.STATIC / name).read_text(encoding="utf-8") == text, (
+            "run PYTHONPATH=docs python -m _generate.tab_rules"
+        )
+
+
 def test_every_rule_has_a_place_and_no_text_is_left_over():
     text = (DOCS / "rules.md").read_text(encoding="utf-8")
     prose = (DOCS / "_generate" / "rules_prose.md").read_text(encoding="utf-8")

@@ -80,17 +80,15 @@ def page_over(log_dir):
     executable = next(filter(None, map(shutil.which, tab_page.BROWSERS)), None)
     if executable is None:
         raise NotHereError(f"needs a Chromium on the PATH, {tab_page.BROWSERS}")
-    server, address = tab_page.start_tensorboard(log_dir)
-    try:
-        with sync_api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=executable, args=["--no-sandbox"]
-            )
-            yield tab_page.Page(browser), address
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
+    with (
+        tab_page.tensorboard(log_dir) as address,
+        sync_api.sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox"]
+        )
+        yield tab_page.Page(browser), address
+        browser.close()
 
 
 def shown_wrongly(page, address, run, names):

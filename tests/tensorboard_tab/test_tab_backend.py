@@ -538,8 +538,8 @@ def test_static_files_are_served_and_their_imports_exist(log_dir, path):
     response = tab.get(f"/static/{path.relative_to(plugin.STATIC).as_posix()}")
 
     assert response.status_code == 200
-    kind = {".js": "text/javascript", ".css": "text/css"}[path.suffix]
-    assert response.headers["Content-Type"].startswith(kind)
+    kinds = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+    assert response.headers["Content-Type"].startswith(kinds[path.suffix])
     text = response.get_data(as_text=True)
     assert text == path.read_text()
     for name in re.findall(r"(?:from |import\()'(\.[^']*)'", text):
@@ -549,8 +549,9 @@ def test_static_files_are_served_and_their_imports_exist(log_dir, path):
 def test_entry_asks_for_every_module_at_once():
     text = (plugin.STATIC / "index.js").read_text()
     asked = re.findall(r"^  '(.+)',$", text, re.MULTILINE)
-    modules = {path.relative_to(plugin.STATIC).as_posix() for path in STATIC}
-    assert sorted(asked) == sorted(modules - {"index.js", "style.css"})
+    scripts = [path for path in STATIC if path.suffix == ".js"]
+    modules = {path.relative_to(plugin.STATIC).as_posix() for path in scripts}
+    assert sorted(asked) == sorted(modules - {"index.js"})
 
 
 def test_front_end_never_writes_markup():

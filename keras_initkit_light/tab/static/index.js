@@ -17,6 +17,7 @@ const MODULES = [
   'format.js',
   'host.js',
   'model.js',
+  'rules.js',
   'state.js',
   'views/card.js',
   'views/common.js',

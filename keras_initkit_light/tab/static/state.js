@@ -18,6 +18,7 @@ export const DEFAULTS = {
   against: '', // the run it is compared with; '' the next one, '/' its own first step
   hidden: [],
   filter: '', // of the run list
+  worstFirst: false, // in it
   group: '',
   severity: '',
   rule: '',

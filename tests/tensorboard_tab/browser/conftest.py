@@ -92,10 +92,8 @@ def record(log_dir):
 
 @pytest.fixture(scope="session")
 def server(log_dir):
-    process, address = tab_page.start_tensorboard(log_dir, "--path_prefix", "/a/prefix")
-    yield address
-    process.terminate()
-    process.wait()
+    with tab_page.tensorboard(log_dir, "--path_prefix", "/a/prefix") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

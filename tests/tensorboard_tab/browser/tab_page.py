@@ -1,5 +1,6 @@
 """A browser page that shows the tab, and what tests ask of it."""
 
+import contextlib
 import csv
 import os
 import re
@@ -25,6 +26,17 @@ def start_tensorboard(log_dir, *flags):
         if found := re.search(r" at (http://\S+)", line):
             return process, found[1]
     raise AssertionError("TensorBoard did not start")
+
+
+@contextlib.contextmanager
+def tensorboard(log_dir, *flags):
+    """Runs stock TensorBoard for the duration of a `with`; yields its address."""
+    process, address = start_tensorboard(log_dir, *flags)
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
 
 
 class Page:

@@ -32,10 +32,8 @@ def pair(tmp_path_factory, browser):
     """Records of two runs that part when they are updated, and a TensorBoard."""
     root = tmp_path_factory.mktemp("pair")
     records = {name: train(root / name, rate) for name, rate in RUNS.items()}
-    process, address = tab_page.start_tensorboard(root)
-    yield records, address
-    process.terminate()
-    process.wait()
+    with tab_page.tensorboard(root) as address:
+        yield records, address
 
 
 def test_two_runs_layer_by_layer_and_where_they_part(pair, page):

@@ -35,14 +35,12 @@ class Training:
 def live(request, tmp_path, browser):
     """A training, and a page that shows it."""
     training = Training(tmp_path)
-    process, address = tab_page.start_tensorboard(tmp_path, *FLAGS[request.param])
-    page = tab_page.Page(browser)
-    yield training, page, address
-    page.check()
-    page.context.close()
+    with tab_page.tensorboard(tmp_path, *FLAGS[request.param]) as address:
+        page = tab_page.Page(browser)
+        yield training, page, address
+        page.check()
+        page.context.close()
     training.close()
-    process.terminate()
-    process.wait()
 
 
 def test_growing_run_is_followed_and_a_chosen_step_is_kept(live):

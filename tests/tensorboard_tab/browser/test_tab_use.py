@@ -131,10 +131,8 @@ def faulty(tmp_path_factory):
     fine.step(0)
     fine.writer.write_findings(0, [])
     fine.close()
-    process, address = tab_page.start_tensorboard(root)
-    yield address
-    process.terminate()
-    process.wait()
+    with tab_page.tensorboard(root) as address:
+        yield address
 
 
 def test_keys_faster_than_the_page_draws_are_all_heeded(page, server):
@@ -195,10 +193,8 @@ def alike(tmp_path):
         run.step(0)
         run.writer.write_findings(0, [logs.finding(step=0)])
         run.close()
-    process, address = tab_page.start_tensorboard(tmp_path)
-    yield address
-    process.terminate()
-    process.wait()
+    with tab_page.tensorboard(tmp_path) as address:
+        yield address
 
 
 def test_clean_runs_are_said_to_be(page, server):
@@ -219,10 +215,8 @@ def exploded(tmp_path):
         part = run.record.add_scalars(step, {"loss": loss})
         run.writer.write_metrics(step, {"loss": loss}, part)
     run.close()
-    process, address = tab_page.start_tensorboard(tmp_path)
-    yield address
-    process.terminate()
-    process.wait()
+    with tab_page.tensorboard(tmp_path) as address:
+        yield address
 
 
 def test_strip_tells_what_it_does_not_draw(exploded, page):
@@ -258,6 +252,57 @@ def test_the_remedy_can_be_copied(faulty, page):
     assert text == "Use `he_normal` (https://example.org/a;b); or others"
 
 
+def test_finding_leads_to_the_page_of_its_rule(faulty, page):
+    frame = page.open(faulty, view="findings")
+    with page.context.expect_page() as opened:
+        frame.get_by_role("link", name="About this rule").first.click()
+    opened.value.wait_for_load_state()
+    assert opened.value.url.endswith("/rules.html#TensorVariance")
+    heading = opened.value.locator("h2:target")
+    assert heading.inner_text() == "TensorVariance"
+    styles = "getComputedStyle(document.querySelector('main')).maxWidth"
+    assert opened.value.evaluate(styles) != "none"
+    opened.value.close()
+
+
+def test_rule_of_ones_own_has_no_page(page, server):
+    frame = page.open(server, view="findings", severity="error")
+    card = frame.locator(".fault", has_text="<i>Rule</i>")
+    assert card.count() == 1
+    assert card.get_by_role("link", name="About this rule").count() == 0
+
+
+def test_runs_can_be_listed_the_worst_first(tmp_path, page):
+    findings = {
+        "a_fine": [],
+        "b_unjudged": None,
+        "c_warning": [logs.finding(step=0)],
+        "d_error": [logs.finding(step=0, severity="error")],
+    }
+    for name, found in findings.items():
+        run = logs.Run(tmp_path / name)
+        run.step(0)
+        if found is not None:
+            run.writer.write_findings(0, found)
+        run.close()
+    with tab_page.tensorboard(tmp_path) as address:
+        frame = page.open(address)
+        names = frame.locator(".runs .name")
+        assert names.all_text_contents() == list(findings)
+        frame.get_by_label("worst first").check()
+        page.settle()
+        ranked = ["d_error", "c_warning", "a_fine", "b_unjudged"]
+        assert names.all_text_contents() == ranked
+        page.open(address, worstFirst="true")
+        assert page.frame.get_by_label("worst first").is_checked()
+
+
+def test_first_line_tells_how_many_layers_have_a_fault(faulty, page):
+    frame = page.open(faulty)
+    line = frame.locator(".verdict .finding").first.inner_text()
+    assert "in dense and 1 more layer, since" in line, line
+
+
 def test_a_run_has_one_colour_in_all_views(faulty, page):
     frame = page.open(faulty, view="compare", hidden='["faulty"]')
     color = "e => getComputedStyle(e).backgroundColor"
@@ -272,6 +317,18 @@ def test_run_card_tells_facts_in_words(page, server):
     assert "monitoring took" in text
     assert " % of " in text
     assert "bytes_per_step" not in text
+
+
+def test_forty_runs_are_drawn_in_forty_ways(page, server):
+    frame = page.open(server)
+    ways = (
+        "async () => {"
+        " const host = await import('./static/host.js');"
+        " const { dashOf } = await import('./static/charts/colors.js');"
+        " return [...Array(40).keys()].map("
+        "(i) => `${host.defaultColor(i)} ${dashOf(Math.floor(i / 7))}`); }"
+    )
+    assert len(set(frame.evaluate(ways))) == 40
 
 
 def test_names_lose_what_all_begin_with(page, server):

@@ -143,9 +143,8 @@ def test_card_tells_what_a_run_is(page, server, record):
 
 
 def test_python_reader_shows_the_same(browser, log_dir, record):
-    process, address = tab_page.start_tensorboard(log_dir, "--load_fast=false")
-    page = tab_page.Page(browser)
-    try:
+    with tab_page.tensorboard(log_dir, "--load_fast=false") as address:
+        page = tab_page.Page(browser)
         page.open(address)
         keys, now = record.profile("activation", "rms")
         shown = {
@@ -155,10 +154,7 @@ def test_python_reader_shows_the_same(browser, log_dir, record):
         }
         assert shown == {k.label: float(v) for k, v in zip(keys, now, strict=True)}
         page.check()
-    finally:
         page.context.close()
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture
@@ -174,10 +170,8 @@ def large(tmp_path):
             for step, matrix in values
         )
         logs.write_events(tmp_path / f"run_{run:02}", *written)
-    process, address = tab_page.start_tensorboard(tmp_path)
-    yield address
-    process.terminate()
-    process.wait()
+    with tab_page.tensorboard(tmp_path) as address:
+        yield address
 
 
 def test_forty_runs_of_two_hundred_layers(large, page):

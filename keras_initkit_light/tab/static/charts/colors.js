@@ -42,7 +42,7 @@ export function css([red, green, blue]) {
 
 // Where colours come round again, lines differ by their dashes; dots and even dashes are
 // kept for step 0 and theory.
-export const DASHES = [[], [14, 3], [14, 3, 3, 3], [14, 3, 3, 3, 3, 3]];
+export const DASHES = [[], [14, 3], [14, 3, 3, 3], [14, 3, 3, 3, 3, 3], [28, 4], [28, 4, 4, 4]];
 
 /** The dashes of the n-th line of a colour, from 0. */
 export function dashOf(n) {

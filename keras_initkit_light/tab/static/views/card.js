@@ -39,7 +39,7 @@ export class CardView {
       notes.length > 0 && h('div.alert', {}, notes.map((note) => h('div', {}, note))),
       !Object.keys(facts).length && notice('This run says nothing of itself', 'It was stopped before its first monitored step, or written by another version.'),
       h('div.columns', {}, this._section('Facts', others), this._section('Hyperparameters', Object.entries(run.hparams)), this._recorded(run)),
-      found.length > 0 && h('section', {}, h('h3', {}, `Findings (${found.length})`), h('div.verdict', {}, found.slice(0, 12).map(({ members }) => findingLine(app, members[0])))),
+      found.length > 0 && h('section', {}, h('h3', {}, `Findings (${found.length})`), h('div.verdict', {}, found.slice(0, 12).map(({ members }) => findingLine(app, members[0], [], members.length - 1)))),
       this._untapped(facts.untapped),
       this._layers(facts.layers),
     );

@@ -3,12 +3,14 @@
 import { checkbox, fill, h, notice, select, swatch } from '../dom.js';
 import { short } from '../format.js';
 import { copy } from '../host.js';
+import { EXPLAINED } from '../rules.js';
 import { waiting } from './common.js';
 
 const SEVERITIES = ['error', 'warning', 'info'];
 const ICONS = { error: '✖', warning: '▲', info: 'ℹ' };
 const MOST_CARDS = 200;
 const MOST_NAMES = 3;
+const RULES_PAGE = new URL('../rules.html', import.meta.url);
 
 /** A finding as it is shown, whatever types the file held. */
 function tidy(finding) {
@@ -61,6 +63,13 @@ export function findingsOf(app, cleared = false) {
     .flatMap((run) => ofRun(data, run).map((finding) => ({ run, finding })))
     .filter(({ finding }) => cleared || isOpen(finding))
     .sort(order));
+}
+
+/** Runs by how they fare, the worst ahead, those that nobody judged last. */
+export function worstFirst(data, runs) {
+  const ranks = [...SEVERITIES, 'fine'];
+  const rank = (run) => ranks.indexOf(worstOf(data, run)?.severity ?? '') + 1 || ranks.length + 1;
+  return runs.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** How a run fares: `{severity, rule, count}` of its worst, `null` if nobody judged it. */
@@ -119,9 +128,13 @@ export function badge(severity) {
   return h('span', { class: `badge ${severity}` }, `${ICONS[severity]} ${severity}`);
 }
 
-/** A finding in one line that opens its place; `others`: names of runs that have it, too. */
-export function findingLine(app, { run, finding }, others = []) {
-  const where = finding.layer === null ? '' : ` in ${finding.layer}`;
+/**
+ * A finding in one line that opens its place. `others`: names of runs that have it, too;
+ * `more`: in how many other layers the run has it.
+ */
+export function findingLine(app, { run, finding }, others = [], more = 0) {
+  const further = more > 0 ? ` and ${more} more ${more > 1 ? 'layers' : 'layer'}` : '';
+  const where = finding.layer === null ? '' : ` in ${finding.layer}${further}`;
   const since = finding.step === null ? '' : `, since step ${finding.step}`;
   return h(
     'button.finding',
@@ -143,8 +156,12 @@ function prose(text) {
   return text.split(/(https?:\/\/[^\s]*[^\s.,;)]|`[^`]+`)/).map((part, i) => {
     if (i % 2 === 0) return part;
     if (part.startsWith('`')) return h('code', {}, part.slice(1, -1));
-    return h('a', { href: part, target: '_blank', rel: 'noopener noreferrer' }, part);
+    return link(part, part);
   });
+}
+
+function link(href, text) {
+  return h('a', { href, target: '_blank', rel: 'noopener noreferrer' }, text);
 }
 
 /** What was measured and what it was compared with; the message tells where no unit is known. */
@@ -277,6 +294,7 @@ export class FindingsView {
         ' · ',
         h('button.link', { onclick: () => this._open('heat', members[0]) }, 'Layer × step'),
         isCause(finding) && finding.remedy && [' · ', h('button.link', { onclick: () => copy(finding.remedy, 'What to do') }, 'Copy the remedy')],
+        EXPLAINED.has(finding.rule) && [' · ', link(`${RULES_PAGE}#${finding.rule}`, 'About this rule')],
         finding.reference && [' · ', prose(finding.reference)],
       ),
       this._folded(`${key} layers`, others, 'the same in'),

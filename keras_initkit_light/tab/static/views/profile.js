@@ -104,15 +104,15 @@ export class ProfileView {
     const { app } = this;
     const faults = faultsOf(findingsOf(app)).filter(({ severity }) => severity !== 'info');
     const worst = new Map();
-    for (const { members: [one] } of faults) if (!worst.has(one.run)) worst.set(one.run, one);
-    const alike = Map.groupBy(worst.values(), ({ finding }) => `${finding.severity} ${finding.rule}`);
+    for (const { members } of faults) if (!worst.has(members[0].run)) worst.set(members[0].run, members);
+    const alike = Map.groupBy(worst.values(), ([{ finding }]) => `${finding.severity} ${finding.rule}`);
     const shown = [...alike.values()].slice(0, VERDICTS);
     const clean = this._clean();
     this._verdict.hidden = !shown.length && !clean;
     fill(
       this._verdict,
       clean && h('span', {}, h('span.badge.fine', {}, '✓'), ` ${clean}`),
-      shown.map(([one, ...others]) => findingLine(app, one, others.map(({ run }) => run.name))),
+      shown.map(([members, ...others]) => findingLine(app, members[0], others.map(([{ run }]) => run.name), members.length - 1)),
       faults.length > shown.length &&
         h('button.link', { onclick: () => app.set({ view: 'findings' }) }, `all ${faults.length} findings`),
     );

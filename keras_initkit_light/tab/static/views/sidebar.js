@@ -1,8 +1,8 @@
 // The list of runs: which are shown, in which colour, and how they fare.
 
-import { fill, h, swatch } from '../dom.js';
+import { checkbox, fill, h, swatch } from '../dom.js';
 import { commonPrefix } from '../format.js';
-import { worstOf } from './findings.js';
+import { worstFirst, worstOf } from './findings.js';
 
 const TAIL = 8; // letters at the end of a name that are always seen
 
@@ -15,6 +15,7 @@ export class Sidebar {
       'aria-label': 'Filter runs',
       oninput: () => app.set({ filter: this._filter.value }),
     });
+    this._worstFirst = checkbox('worst first', false, (worstFirst) => app.set({ worstFirst }), 'Runs in the order of what the rules found');
     this._list = h('ul.runs', { 'aria-label': 'Runs' });
     this._count = h('span.muted');
     this._prefix = h('div.muted.prefix');
@@ -28,6 +29,7 @@ export class Sidebar {
         {},
         h('button', { onclick: () => this._show(this._matching()) }, 'All'),
         h('button', { onclick: () => this._show([]) }, 'None'),
+        this._worstFirst,
       ),
       this._prefix,
       this._list,
@@ -41,12 +43,13 @@ export class Sidebar {
     const worst = app.runs.map((run) => worstOf(findings, run));
     const key = JSON.stringify([
       app.runs.map(({ name, color, notes, unclosed }) => [name, color, notes.length, unclosed]),
-      hidden, filter, focus, worst,
+      hidden, filter, focus, worst, app.values.worstFirst,
     ]);
     if (key === this._key) return;
     this._key = key;
     if (this._filter.value !== filter) this._filter.value = filter;
-    const matching = this._matching();
+    this._worstFirst.querySelector('input').checked = app.values.worstFirst;
+    const matching = this._ordered(this._matching(), findings);
     fill(this._count, `${app.shown.length} of ${app.runs.length}`);
     const prefix = commonPrefix(app.runs.map(({ name }) => name), '/-_ .');
     fill(this._prefix, prefix && `${prefix}…`);
@@ -107,6 +110,10 @@ export class Sidebar {
         'only',
       ),
     );
+  }
+
+  _ordered(runs, findings) {
+    return this.app.values.worstFirst ? worstFirst(findings, runs) : runs;
   }
 
   _matching() {
