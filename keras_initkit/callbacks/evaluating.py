@@ -14,18 +14,18 @@ class Evaluations:
 
     Args:
         listener: The monitor.
-        look: Function without arguments, called ahead of each that is watched.
+        on_batch: Function without arguments, called ahead of each that is watched.
         deliver: Function of the iteration and `{signal: StepStatistics}`.
     """
 
     def __init__(
         self,
         listener: Any,
-        look: Callable[[], None],
+        on_batch: Callable[[], None],
         deliver: Callable[[int, Mapping[str, Any]], None],
     ) -> None:
         self._listener = listener
-        self._look = look
+        self._on_batch = on_batch
         self._deliver = deliver
         # The session of the model's test steps, `None` while nothing is watched.
         self._session: Any = None
@@ -80,7 +80,7 @@ class Evaluations:
             plan=lambda done: None if done else self._detail,
             count=lambda done: False,
             deliver=lambda done, seen, logs: self._receive(step, seen),
-            on_batch=lambda batch: self._look(),
+            on_batch=lambda batch: self._on_batch(),
             failed=self._listener.give_up,
         )
 

@@ -496,7 +496,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self.record.metadata["budget"] = estimate
         if self._log.is_open:
             self._log.show(estimate["statistics"])
-            logger.info("%s: %s", self.log_dir, budget.told(estimate))
+            logger.info("%s: %s", self.log_dir, budget.sentence(estimate))
 
     def _receive(self, step, seen, logs):
         """Takes in what a monitored step showed, unless it trained nothing."""

@@ -274,9 +274,9 @@ def _put_back(path, variables, values):
     if received != expected:
         raise ValueError(
             f"`path` must hold the state of a training of this model: {len(expected)} "
-            f"variables, {_told(expected)}. Received: path={str(path)!r}, with "
-            f"{len(received)} variables, {_told(received)}. Call `clear()` to begin "
-            "anew."
+            f"variables, {_shapes_of(expected)}. Received: path={str(path)!r}, with "
+            f"{len(received)} variables, {_shapes_of(received)}. Call `clear()` to "
+            "begin anew."
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
@@ -290,7 +290,7 @@ def _as_kept_by(variable, value):
     return value
 
 
-def _told(variables):
+def _shapes_of(variables):
     return ", ".join(f"{dtype} {shape}" for shape, dtype in variables)
 
 

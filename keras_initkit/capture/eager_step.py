@@ -102,7 +102,7 @@ def _copied_optimizer(model, copies):
         return None
 
 
-class Seen(NamedTuple):
+class TensorValues(NamedTuple):
     """What of a pass was seen.
 
     Attributes:
@@ -131,7 +131,9 @@ class Keeper(Collector):
         }
 
 
-def outputs_of_layers(model: keras.Model, layers: Any, run: Callable[[], Any]) -> Seen:
+def outputs_of_layers(
+    model: keras.Model, layers: Any, run: Callable[[], Any]
+) -> TensorValues:
     """Returns the outputs of layers in one forward pass.
 
     Args:
@@ -141,12 +143,14 @@ def outputs_of_layers(model: keras.Model, layers: Any, run: Callable[[], Any]) -
     """
     with _kept(model, layers, ("activation",)) as (keeper, unseen):
         run()
-    return Seen({"activation": keeper.arrays("activation")}, unseen | keeper.unseen())
+    return TensorValues(
+        {"activation": keeper.arrays("activation")}, unseen | keeper.unseen()
+    )
 
 
 def gradients_of_loss(
     model: keras.Model, layers: Any, compute_loss: Callable[[], Any]
-) -> tuple[Seen, float]:
+) -> tuple[TensorValues, float]:
     """Returns the gradients of a loss in one forward and backward pass.
 
     Args:
@@ -156,8 +160,9 @@ def gradients_of_loss(
             scalar loss.
 
     Returns:
-        `Seen`, with respect to outputs of layers (`"backprop"`) and to their trainable
-        weights (`"gradient"`), those that the loss does not depend on unseen; the loss.
+        `TensorValues`, with respect to outputs of layers (`"backprop"`) and to their
+        trainable weights (`"gradient"`), those that the loss does not depend on unseen;
+        the loss.
     """
     names = weight_names(model, Selection(layers))
     weights = [v for v in model.trainable_variables if id(v) in names]
@@ -172,7 +177,7 @@ def gradients_of_loss(
         else:
             keeper.add("gradient", key, tf.convert_to_tensor(gradient))
     arrays = {signal: keeper.arrays(signal) for signal in ("backprop", "gradient")}
-    return Seen(arrays, unseen | keeper.unseen()), float(loss)
+    return TensorValues(arrays, unseen | keeper.unseen()), float(loss)
 
 
 @contextlib.contextmanager

@@ -122,21 +122,21 @@ def tried(failed, function, *args):
         return None
 
 
-def watching(original, look, failed):
-    """Returns a function that hands on what `look` makes of an original's outputs.
+def watching(original, observe, failed):
+    """Returns a function that hands on what `observe` makes of an original's outputs.
 
     Args:
         original: The function.
-        look: Function of the outputs, and of the arguments behind them, that returns
+        observe: Function of the outputs, and of the arguments behind them, that returns
             the outputs, or what stands for them.
-        failed: Function of the exception, if `look` raises one.
+        failed: Function of the exception, if `observe` raises one.
     """
 
     @functools.wraps(original)
     def call(*args, **kwargs):
         outputs = original(*args, **kwargs)
         try:
-            return look(outputs, *args, **kwargs)
+            return observe(outputs, *args, **kwargs)
         except Exception as error:
             failed(error)
             return outputs
@@ -144,19 +144,19 @@ def watching(original, look, failed):
     return call
 
 
-def seeing(original, look, failed):
-    """Returns a function that shows its first argument to `look` ahead of the original.
+def seeing(original, observe, failed):
+    """Returns a function that shows `observe` its first argument, then runs as ever.
 
     Args:
         original: The function.
-        look: Function of the first argument.
-        failed: Function of the exception, if `look` raises one.
+        observe: Function of the first argument.
+        failed: Function of the exception, if `observe` raises one.
     """
 
     @functools.wraps(original)
     def call(*args, **kwargs):
         try:
-            look(*args[:1])
+            observe(*args[:1])
         except Exception as error:
             failed(error)
         return original(*args, **kwargs)

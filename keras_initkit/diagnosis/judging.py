@@ -41,7 +41,7 @@ def judge(record: RunRecord, rules: Rules = None) -> Findings:
         ValueError: If a rule or threshold of that name does not exist.
     """
     (asked,) = asked_of(rules, RULES)
-    return _told(RULES, asked, record)
+    return _findings_of(RULES, asked, record)
 
 
 def review(record: RunRecord, *, rules: Rules = None) -> Findings:
@@ -81,10 +81,12 @@ def review(record: RunRecord, *, rules: Rules = None) -> Findings:
         )
     both = RULES | REVIEWS
     (asked,) = asked_of(rules, both)
-    return _told(both, asked, record)
+    return _findings_of(both, asked, record)
 
 
-def _told(rules: Mapping[str, Rule], asked: Asked, record: RunRecord) -> Findings:
+def _findings_of(
+    rules: Mapping[str, Rule], asked: Asked, record: RunRecord
+) -> Findings:
     """Returns what rules find of a record, weighed, explained and in order."""
     found = disproved.weighed(found_by(rules, asked, record), record, rules)
     return Findings(in_order(explained(found, layers_of(record))), _CLEAN)

@@ -217,7 +217,7 @@ class ComparisonResult:
             differences=[(judged.tell(one), one.differs) for one in judged.differences],
             table=shown_room.table(self.table()),
             why=self.why,
-            notes=[*self.told(), *self._not_drawn(pictures)],
+            notes=[*self.remarks(), *self._not_drawn(pictures)],
             pictures=pictures,
             again=self.call,
             versions=shown_room.versions(self.runs),
@@ -303,7 +303,7 @@ class ComparisonResult:
             "lost": [dataclasses.asdict(one) for one in self.lost],
         }
 
-    def told(self) -> list[str]:
+    def remarks(self) -> list[str]:
         """Returns what was kept, run again and lost, a line each."""
         lines = []
         if self.kept:
@@ -329,6 +329,6 @@ class ComparisonResult:
             f"loss {row.loss_initial.mean:.4g} -> {row.loss_final.mean:.4g}  {row.why}"
             for row in rows
         ]
-        return "\n".join([*lines, *self.verdict.lines(), *self.told()])
+        return "\n".join([*lines, *self.verdict.lines(), *self.remarks()])
 
     __repr__ = __str__

@@ -26,7 +26,7 @@ from keras_initkit.report.finite import finite
 from keras_initkit.report.tables import Printed
 from keras_initkit.structure import description
 from keras_initkit.structure.forward_graph import learn_roles
-from keras_initkit.structure.in_place import editing, forward, told, unchanged
+from keras_initkit.structure.in_place import editing, forward, reason_of, unchanged
 from keras_initkit.structure.needs import check_backend, check_model
 
 
@@ -242,7 +242,7 @@ def diagnose(
             try:
                 spectrum = jacobian_of(model, x, notes)
             except Exception as error:  # whatever the user's own `call` raises
-                notes.append(f"No Jacobian: its forward pass {told(error)}.")
+                notes.append(f"No Jacobian: its forward pass {reason_of(error)}.")
     findings = _findings(model, record, of_record, of_model)
     record.findings = [one.to_dict() | {"cleared": None} for one in findings]
     return DiagnosisResult(
@@ -266,7 +266,7 @@ def _trial(model, x, y, notes):
     try:
         return learning_rate_trial(model, x, y)
     except Exception as error:  # what it refuses, and what the user's own code raises
-        notes.append(f"No learning rates were tried: that {told(error)}.")
+        notes.append(f"No learning rates were tried: that {reason_of(error)}.")
         return None
 
 
@@ -315,7 +315,7 @@ def _measured(model, x, y, weights, loss, notes):
 def _without_pass(error):
     return (
         "Signals, gradients and loss were not judged, because the model's forward pass "
-        f"on `x` {told(error)}."
+        f"on `x` {reason_of(error)}."
     )
 
 

@@ -20,7 +20,7 @@ from keras_initkit.report.numbers import short
 from keras_initkit.report.progress import tracked
 from keras_initkit.report.tables import Printed
 from keras_initkit.structure import description, keras_private
-from keras_initkit.structure.in_place import editing, forward, told, unchanged
+from keras_initkit.structure.in_place import editing, forward, reason_of, unchanged
 from keras_initkit.structure.moving import State
 from keras_initkit.structure.needs import check_backend, check_model
 from keras_initkit.structure.needs import tensorflow as tf
@@ -278,7 +278,7 @@ def _measured(model, data, rates):
                 except Exception as error:  # whatever a user's own model raises
                     raise ValueError(
                         "`model` must take steps on `x` and `y`, and compute a loss by "
-                        f"`compute_loss`. Received: its step or loss {told(error)}"
+                        f"`compute_loss`. Received: its step or loss {reason_of(error)}"
                     ) from error
                 found.append(np.stack(rows).astype(np.float64))
                 if trial_verdict.is_hopeless(found):
@@ -296,7 +296,8 @@ def _copied(model):
     except Exception as error:  # whatever a user's own optimizer raises
         raise ValueError(
             "`model` must have an optimizer that its `get_config` and `from_config` "
-            f"copy. Received: {type(model.optimizer).__name__}, which {told(error)}"
+            f"copy. Received: {type(model.optimizer).__name__}, which "
+            f"{reason_of(error)}"
         ) from error
 
 

@@ -10,7 +10,7 @@ from keras_initkit.arguments import check_examples, naming
 from keras_initkit.inspection.targets import default_loss, random_targets
 from keras_initkit.recording import RunRecord
 from keras_initkit.structure import description, keras_private
-from keras_initkit.structure.in_place import told
+from keras_initkit.structure.in_place import reason_of
 from keras_initkit.structure.needs import tensorflow as tf
 
 # Examples of a longer array that make the batch.
@@ -131,7 +131,7 @@ class Step:
                 loss = self._compiled(outputs) if self.is_compiled else None
                 return tf.reduce_mean(self._chosen(outputs) if loss is None else loss)
             except Exception as error:  # whatever a user's own loss raises
-                self._judge_no_loss(f"The loss {told(error)}")
+                self._judge_no_loss(f"The loss {reason_of(error)}")
                 self.known = self._facts()
         return self._of_random_targets(outputs)
 

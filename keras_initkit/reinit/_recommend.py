@@ -13,7 +13,7 @@ from keras_initkit.arguments import naming
 from keras_initkit.reinit.choosing import Rules, activation_key, is_plain
 from keras_initkit.reinit.plan import Plan
 from keras_initkit.structure import forward_graph
-from keras_initkit.structure.in_place import Skipped, forward, told
+from keras_initkit.structure.in_place import Skipped, forward, reason_of
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.owners import find_owners, why_not_trained
 
@@ -111,7 +111,7 @@ def _build(model, x):
         try:
             forward(model, x)
         except Exception as error:
-            why = f"; its forward pass on `x` {told(error)}"
+            why = f"; its forward pass on `x` {reason_of(error)}"
     if not model.built:
         raise ValueError(
             "`model` must be built: give it an `Input`, call it on a batch, or pass "

@@ -98,7 +98,7 @@ def forward(model, x):
     return model(x)
 
 
-def told(error):
+def reason_of(error):
     """Says in one line what was raised: `raised ValueError (no such axis)`."""
     text = re.sub(r"\x1b\[\d*m|\{\{function_node .*?\}\} ?", "", str(error))
     lines = [line.strip().rstrip(".:") for line in text.split("\n")]

@@ -93,7 +93,7 @@ def weight_of(layer: Any, name: str = "kernel", blocks: int | None = None) -> We
         raise ValueError(
             "`layer` must be of a known kind: tell the roles of its weights by "
             "`kik.structure.register(layer_class, {name: role})`, and build it. "
-            f"Received: {_told(holder)}{'' if holder.built else ', not built'}."
+            f"Received: {_named(holder)}{'' if holder.built else ', not built'}."
         )
     told = {**kind.roles, **roles.roles_of(holder)}
     known = {n: role for n, role in told.items() if role in _DRAWN}
@@ -101,7 +101,7 @@ def weight_of(layer: Any, name: str = "kernel", blocks: int | None = None) -> We
         known.pop("bias", None)
     if name not in known:
         raise ValueError(
-            f"`weight` must name a weight of {_told(holder)}, one of {tuple(known)}. "
+            f"`weight` must name a weight of {_named(holder)}, one of {tuple(known)}. "
             f"Received: weight={name!r}."
         )
     return Weight(holder, name, known[name], layout_of(holder, name, blocks))
@@ -147,9 +147,9 @@ def holder_of(layer: Any) -> Any:
 def _several(layer: Any, way: str) -> ValueError:
     return ValueError(
         "`layer` must be the layer that holds the weight. It holds several: name "
-        f"{way}. Received: {_told(layer)}."
+        f"{way}. Received: {_named(layer)}."
     )
 
 
-def _told(layer: Any) -> str:
+def _named(layer: Any) -> str:
     return f"{type(layer).__name__} {layer.name!r}"

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_initkit.structure import keras_private
-from keras_initkit.structure.in_place import told
+from keras_initkit.structure.in_place import reason_of
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
 from keras_initkit.structure.roles import kinds_of
@@ -289,7 +289,7 @@ class _Walk:
             self.ends += there
             return
         except Exception as error:  # whatever the user's own function or class raises
-            self.untreated.append((self._name(layer), f"it {told(error)}"))
+            self.untreated.append((self._name(layer), f"it {reason_of(error)}"))
             self.ends += there
             return
         if output is not None and len(node.output_tensors) == 1:

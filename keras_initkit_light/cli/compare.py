@@ -223,7 +223,7 @@ def _print_table(comparison: "ComparisonResult") -> None:
     for row in rows:
         why = rich.markup.escape(row.why)
         out.print(f"[bold]{row.name:>{width}}[/]  {why}", soft_wrap=True)
-    for line in comparison.told():
+    for line in comparison.remarks():
         _console.stderr().print(rich.markup.escape(line), soft_wrap=True)
 
 

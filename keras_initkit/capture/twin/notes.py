@@ -173,7 +173,7 @@ class Notes(Collector):
             taps.installed(layers, optimizers, self.weight_names),
             tensorflow_private.gradients_also(
                 functools.partial(ours, self._outputs_here),
-                functools.partial(ours, self._found),
+                functools.partial(ours, self._note_gradients),
             ),
             listening(self),
         ):
@@ -191,7 +191,7 @@ class Notes(Collector):
             return []
         return list({id(tensor): tensor for _, tensor in self._recorded}.values())
 
-    def _found(self, tensors, gradients):
+    def _note_gradients(self, tensors, gradients):
         found = dict(zip(map(id, tensors), gradients, strict=True))
         self.gradients += [
             (key, found[id(tensor)])

@@ -17,7 +17,7 @@ from keras_initkit.diagnosis.linting import weights as weights
 from keras_initkit.diagnosis.registry import LINTS, Rules, asked_of
 from keras_initkit.structure.forward_graph import learn_roles
 from keras_initkit.structure.graph import Graph
-from keras_initkit.structure.in_place import told
+from keras_initkit.structure.in_place import reason_of
 from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.needs import check_model
 
@@ -60,7 +60,7 @@ def lint(model: Any, *, rules: Rules = None) -> Findings:
         finding
         for name, thresholds in asked.items()
         if thresholds is not None
-        for finding in _found(name, subject, thresholds)
+        for finding in _findings_of(name, subject, thresholds)
     ]
     found = in_order(explained(found, [path for path, _ in subject.layers]))
     count = sum(thresholds is not None for thresholds in asked.values())
@@ -76,7 +76,7 @@ def _clean(model: Any, count: int) -> str:
     return f"{text}. `kik.diagnose(model, x, y)` looks at a batch as well."
 
 
-def _found(
+def _findings_of(
     name: str, subject: Subject, thresholds: Mapping[str, float]
 ) -> list[Finding]:
     """Asks one rule; what a user's own optimizer or layer raises is a warning."""
@@ -85,7 +85,7 @@ def _found(
     except Exception as error:
         warnings.warn(
             f"`lint` did not judge {name} of model {subject.model.name!r}, because it "
-            f"{told(error)}",
+            f"{reason_of(error)}",
             stacklevel=3,
         )
         return []

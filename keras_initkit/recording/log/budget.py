@@ -83,7 +83,7 @@ def estimate(
     }
 
 
-def told(budget: dict[str, Any]) -> str:
+def sentence(budget: dict[str, Any]) -> str:
     """Returns a budget in words."""
     text = (
         f"at most {budget['scalar_tags']} scalars and {budget['histogram_tags']} "

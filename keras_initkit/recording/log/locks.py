@@ -66,7 +66,7 @@ def holder(directory: str) -> str | None:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _told(os.read(file, 10_000))
+        return _owner_in(os.read(file, 10_000))
     except OSError:
         return None
     finally:
@@ -108,7 +108,7 @@ def _who() -> dict[str, object]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
 
 
-def _told(text: bytes) -> str:
+def _owner_in(text: bytes) -> str:
     """Says who holds a lock, as far as its file can be read."""
     try:
         content = json.loads(text)
