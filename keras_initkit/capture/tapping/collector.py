@@ -12,8 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_initkit import schema, stats, theory
-from keras_initkit.capture.tapping import replicas, rows, scaling
-from keras_initkit.capture.tapping.fusion import reading
+from keras_initkit.capture.tapping import compiled, fusion, replicas, rows, scaling
 from keras_initkit.structure import tensorflow_private
 from keras_initkit_light.format.schema import INDEPENDENT
 
@@ -78,7 +77,8 @@ class Collector:
             signals are divided.
         histograms: Scalar bool tensor or variable: whether values are counted, `None`
             for never.
-        compiled: Whether XLA compiles the step.
+        one: Float32 variable that holds 1, of a step that XLA compiles; `None` for any
+            other.
         names: What signals of taps are called, `{theirs: name}`, where that is not
             their own name.
         initial: `initial.InitialValues`, what weights are compared with; `None` for
@@ -91,7 +91,7 @@ class Collector:
         signals,
         scale=None,
         histograms=None,
-        compiled=False,
+        one=None,
         names=_AS_TAPPED,
         initial=None,
         detail="full",
@@ -106,7 +106,7 @@ class Collector:
         self.forward_order = {}
         self._scale = scale
         self._histograms = histograms
-        self._compiled = compiled
+        self._one = one
         self._seen: dict = {signal: {} for signal in signals}
         self._held: list = []
         self._held_bytes = 0
@@ -293,9 +293,14 @@ class Collector:
             leading axis of 1: that of replicas.
         """
         self._reduce_held()
-        readable = reading(outputs)
+        readable = self._reading(outputs)
         packs = [self._pack(source, readable) for source in ("layer", "weight")]
         return tuple(zip(*filter(None, packs), strict=True)) or ((), ())
+
+    def _reading(self, outputs):
+        if self._one is None or self._graph is None:
+            return fusion.reading(outputs)
+        return compiled.reading(self._one)
 
     def _pack(self, source, readable):
         noted = [
@@ -327,7 +332,7 @@ class Collector:
             list(tensors),
             [one.reduction for one in noted],
             self._histograms,
-            self._compiled,
+            self._one is not None,
             replicas.stacked_rows(),
             [one.initial for one in noted],
         )

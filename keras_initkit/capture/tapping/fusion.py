@@ -26,7 +26,7 @@ its ops, from the next tensors that may be read. What decides is the finished gr
 
 A reader that is removed for that reason, that reads no more than the shape, or that
 does what another does, is none. Copies and all that reduces a tensor stand behind ops
-of their own (`_Copies._door`) and are marked (`tensorflow_private.marked`), constants
+of their own (`_door`) and are marked (`tensorflow_private.marked`), constants
 too, so that they are not taken for ops of the step that do the same.
 
 After tensorflow/core/grappler/optimizers: remapper.cc, arithmetic_optimizer.cc,
@@ -58,7 +58,7 @@ def reading(outputs=()):
     """
     if tf.executing_eagerly():
         return list
-    copies = _Copies(_Step(tf.compat.v1.get_default_graph(), outputs))
+    copies = Copies(_Step(tf.compat.v1.get_default_graph(), outputs), _door)
     return lambda tensors: [copies.of(tensor) for tensor in tensors]
 
 
@@ -261,11 +261,18 @@ def _attributes(op):
     return {k: v for k, v in op.node_def.attr.items() if k[0] != "_"}
 
 
-class _Copies:
-    """Tensors that may be read, and copies of those that may not, each made once."""
+class Copies:
+    """Tensors that may be read, and copies of those that may not, each made once.
 
-    def __init__(self, step):
+    Args:
+        step: Has `first` and `may_be_read`, as `_Step`.
+        door: Function of a tensor that may be read, returns the same values for copies
+            to read.
+    """
+
+    def __init__(self, step, door):
         self._step = step
+        self._door = door
         self._graph = tf.compat.v1.get_default_graph()
         self._made: dict = {}
 
@@ -278,7 +285,7 @@ class _Copies:
             if one.name in self._made:
                 left.pop()
             elif self._step.may_be_read(one):
-                self._made[one.name] = self._door(one)
+                self._open(one)
             else:
                 inputs = [self._step.first(t) for t in one.op.inputs]
                 missing = [t for t in inputs if t.name not in self._made]
@@ -300,24 +307,28 @@ class _Copies:
             new.set_shape(old.shape)
             self._made[old.name] = new
 
-    def _door(self, tensor):
-        """Passes a tensor on by an op that the optimizer does not see through."""
+    def _open(self, tensor):
         if tensor.op.type == "Const":
             # One more reader would keep it, and what waits for it, though all that the
             # step does with it is simplified away.
             self._copy(tensor.op, [])
-            return self._made[tensor.name]
-        if not tensor.dtype.is_floating:
-            return tensor
-        with tf.device(tensor.op.device or None):
-            door = _create_op(
-                self._graph,
-                "EnsureShape",
-                [tensor],
-                [tensor.dtype],
-                attrs={
-                    "T": tf.compat.v1.AttrValue(type=tensor.dtype.as_datatype_enum),
-                    "shape": tf.compat.v1.AttrValue(shape=tensor.shape.as_proto()),
-                },
-            )
-        return door.outputs[0]
+        else:
+            self._made[tensor.name] = self._door(tensor)
+
+
+def _door(tensor):
+    """Passes a tensor on by an op that the optimizer does not see through."""
+    if not tensor.dtype.is_floating:
+        return tensor
+    with tf.device(tensor.op.device or None):
+        door = _create_op(
+            tensor.graph,
+            "EnsureShape",
+            [tensor],
+            [tensor.dtype],
+            attrs={
+                "T": tf.compat.v1.AttrValue(type=tensor.dtype.as_datatype_enum),
+                "shape": tf.compat.v1.AttrValue(shape=tensor.shape.as_proto()),
+            },
+        )
+    return door.outputs[0]

@@ -9,10 +9,20 @@ OF_SHAPE = ("Shape", "ShapeN", "Rank", "Size", "ZerosLike", "OnesLike")
 LIKE = ("Fill", "ZerosLike", "OnesLike")
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
+# Loops and branches.
+BRANCHES = {
+    "While",
+    "StatelessWhile",
+    "If",
+    "StatelessIf",
+    "Case",
+    "StatelessCase",
+}
 # Ops in no pattern of any pass: backward kernels (but for ReluGrad ahead of that of a
 # batch normalization, on GPUs), losses of logits, random numbers, lookups, lists,
 # loops and branches (which stay calls until all passes have run).
 _ALONE = {
+    *BRANCHES,
     "Einsum",
     "Softmax",
     "LogSoftmax",
@@ -22,12 +32,6 @@ _ALONE = {
     "GatherV2",
     "GatherNd",
     "TopKV2",
-    "While",
-    "StatelessWhile",
-    "If",
-    "StatelessIf",
-    "Case",
-    "StatelessCase",
 }
 _ALONE_STARTS = ("StatelessRandom", "TensorList", "Scatter", "TensorScatter")
 _ALONE_PARTS = ("Backprop", "Segment")

@@ -38,6 +38,7 @@ class Twins:
         initial: `initial.InitialValues`, what weights were at first.
         readers: `step_statistics.Readers` of what leaves the twins.
         counting: Bool variable, whether the values of the present step are counted.
+        one: Float32 variable that holds 1.
         raised: What the plain step raised when it was traced.
     """
 
@@ -60,6 +61,7 @@ class Twins:
         self.raised: typing.Any = None
         with tf.init_scope():
             self.counting = tf.Variable(False, trainable=False)
+            self.one = tf.Variable(1.0, trainable=False)
         self._counts = False
 
     @property

@@ -111,7 +111,7 @@ class Watched:
             self.wish.signals,
             next((scale for scale in scales if scale is not None), None),
             self._twins.counting if self.wish.histograms else None,
-            compiled,
+            self._twins.one if compiled else None,
             self._twins.phase.signals,
             self._twins.initial,
             self._detail,

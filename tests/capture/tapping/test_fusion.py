@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_initkit as kik
-from keras_initkit.capture.tapping import collector, fusion
+from keras_initkit.capture.tapping import fusion
 
 PLACEHOLDER = tf.compat.v1.placeholder
 
@@ -188,11 +188,11 @@ def test_no_copy_reads_constants_or_shapes_of_the_step():
 
 def test_a_step_repeats_the_forward_pass_of_fused_layers_alone(monkeypatch):
     """A product for the gradients is none that an activation is fused with."""
-    made = []
+    made, reading = [], fusion.reading
 
     def counting(outputs):
         graph = tf.compat.v1.get_default_graph()
-        readable = fusion.reading(outputs)
+        readable = reading(outputs)
 
         def counted(tensors):
             before = len(graph.get_operations())
@@ -202,7 +202,7 @@ def test_a_step_repeats_the_forward_pass_of_fused_layers_alone(monkeypatch):
 
         return counted
 
-    monkeypatch.setattr(collector, "reading", counting)
+    monkeypatch.setattr(fusion, "reading", counting)
     layers = [keras.layers.Dense(4, "relu") for _ in range(3)]
     model = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(2)])
     model.compile("adam", "mse")
