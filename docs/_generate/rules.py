@@ -16,18 +16,17 @@ JUDGED = {
 }
 HEAD = """# Rules
 
-Every fault that is looked for, in alphabetical order, each under its name. Severity,
-causes and consequences are explained in [diagnosis](diagnosis.md), and so is how often
-the rules are right.
+All faults that are checked for, in alphabetical order by name. [Diagnosis](diagnosis.md)
+explains severity, causes and consequences, and reports how often the rules are right.
 
-`rules` changes a limit or leaves a rule out, in `SignalMonitor`, `judge`, `review`,
-`lint` and `diagnose`:
+The argument `rules` of `SignalMonitor`, `judge`, `review`, `lint` and `diagnose` changes
+a limit or disables a rule:
 
     rules = {"DeadRelu": {"dead_fraction": 0.95}, "TooFewEpochs": None}
 
-`kik.diagnosis.RULES`, `REVIEWS` and `LINTS` hold what stands here. This page is written
-from them by `PYTHONPATH=docs python -m _generate.rules > docs/rules.md`, the pages that
-the TensorBoard tab shows by `PYTHONPATH=docs python -m _generate.tab_rules`.
+This page is generated from `kik.diagnosis.RULES`, `REVIEWS` and `LINTS` by
+`PYTHONPATH=docs python -m _generate.rules > docs/rules.md`, the pages in the TensorBoard
+tab by `PYTHONPATH=docs python -m _generate.tab_rules`.
 """
 
 
