@@ -16,11 +16,11 @@ JUDGED = {
 }
 HEAD = """# Rules
 
-All faults that are checked for, in alphabetical order by name. [Diagnosis](diagnosis.md)
+All faults that are checked for, in alphabetical order. [Diagnosis](diagnosis.md)
 explains severity, causes and consequences, and reports how often the rules are right.
 
-The argument `rules` of `SignalMonitor`, `judge`, `review`, `lint` and `diagnose` changes
-a limit or disables a rule:
+The argument `rules` of `SignalMonitor`, `judge`, `review`, `lint` and `diagnose`
+changes a limit or disables a rule:
 
     rules = {"DeadRelu": {"dead_fraction": 0.95}, "TooFewEpochs": None}
 
