@@ -1,12 +1,12 @@
-"""Three models that do not learn MNIST: what is wrong, and what mends them.
+"""Three models that do not learn MNIST: what is wrong, and what fixes them.
 
     python examples/mend_a_model.py
     python examples/mend_a_model.py --limit 60000 --epochs 2
 
-A 30-layer sigmoid network, a 30-layer ReLU network from Glorot's uniform rule and a
-convolutional network of zeros are diagnosed before training, trained as they are,
-mended by `kik.recommend` and `kik.reinitialize`, and trained again from there with the
-same optimizer on the same batches. The picture goes to the log directory.
+A 30-layer sigmoid network, a 30-layer ReLU network with Glorot's uniform rule and a
+convolutional network initialized with zeros are diagnosed before training, trained as
+they are, repaired by `kik.recommend` and `kik.reinitialize`, and trained again from
+there with the same optimizer on the same batches. The figure goes to the log directory.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def zero_cnn(name):
 
 
 def broken_models(depth):
-    """Returns the three models, each with what makes its optimizer."""
+    """Returns the three models, each with a function that creates its optimizer."""
     return (
         (
             deep(f"sigmoid_{depth}", "sigmoid", depth),
@@ -58,7 +58,7 @@ def broken_models(depth):
 
 
 def train(model, optimizer, data, epochs, log_dir):
-    """Trains a model from where it stands; returns losses and test accuracy."""
+    """Trains a model from its current weights; returns losses and test accuracy."""
     model.compile(optimizer, CLASSES, metrics=["accuracy"])
     losses = []
     history = keras.callbacks.LambdaCallback(
@@ -86,7 +86,7 @@ def examine(model, optimizer, data, epochs, log_dir):
 
 
 def draw(cases, path):
-    """Draws each model's gradient against depth and its loss, as it was and mended."""
+    """Draws each model's gradient against depth, and its loss, before and after."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 6.4), layout="constrained")

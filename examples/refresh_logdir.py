@@ -1,11 +1,11 @@
-"""Refresh the sample of runs that comes with a clone: four initializers on MNIST.
+"""Refresh the sample runs that come with a clone: four initializers on MNIST.
 
     python examples/refresh_logdir.py
     tensorboard --logdir logdir
 
-Five layers of 64 ReLU units see the training set once, from weights that are zero,
-"random" (uniform in ±1), and what introductory slides call Xavier and He. Event files
-have the name of their machine in their own; here they are numbered instead.
+Five layers of 64 ReLU units see the training set once, starting from zero weights,
+"random" weights (uniform in ±1), and what introductory slides call Xavier and He. Event
+file names normally contain the name of the machine; here they are numbered instead.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def mnist_mlp(initializer, seed):
 
 
 def number_event_files(run):
-    """Renames the event files of a run, in their order."""
+    """Renames the event files of a run, in order."""
     for number, file in enumerate(sorted(run.glob("events.out.tfevents.*"))):
         record = LogFile.of(file.name)
         tail = "sample" if record is None else f"{record.run}.{record.number:04d}"

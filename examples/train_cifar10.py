@@ -5,11 +5,11 @@
     tensorboard --logdir logdir/examples/cifar10
 
 `--model cifar10_mlp` is the small dense network of many lessons, `cifar10_resnet` a
-ResNet-20. Images are mirrored and moved at random (`--no-augment` leaves them).
+ResNet-20. Images are mirrored and shifted at random (`--no-augment` turns this off).
 
-An interrupted run (Ctrl-C, a crash, a lost machine) goes on after its last whole epoch
-when the same command is given again; with `--deterministic` it ends at the weights of
-an undisturbed run, bit for bit.
+An interrupted run (Ctrl-C, a crash, a lost machine) resumes after its last complete
+epoch when you repeat the same command; with `--deterministic` it ends with the weights
+of an uninterrupted run, bit for bit.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def arguments(argv):
 
 
 def augmented(image, seed):
-    """Mirrors an image or not and moves it by up to 4 pixels, as `seed` decides."""
+    """Mirrors an image at random and shifts it by up to 4 pixels, based on `seed`."""
     mirror, move = tf.unstack(tf.random.split(seed))
     image = tf.image.stateless_random_flip_left_right(image, mirror)
     image = tf.pad(image, [[4, 4], [4, 4], [0, 0]], "REFLECT")
@@ -85,9 +85,9 @@ def augmented(image, seed):
 def batches(x, y, size, seed, epochs, augment):
     """Shuffled batches, epoch after epoch.
 
-    Order and augmentation follow from seed and epoch alone, so that an epoch is the
-    same whether or not the run was interrupted before it. (Keras's layers for
-    augmentation, and `shuffle`, depend on all that was drawn before.)
+    Order and augmentation depend only on seed and epoch, so that an epoch is the same
+    whether or not the run was interrupted before it. (Keras's augmentation layers, and
+    `shuffle`, depend on everything that was drawn before.)
     """
 
     def examples(epoch):

@@ -4,12 +4,12 @@
     python examples/train_imdb.py --model imdb_rnn --recurrent-initializer random
     tensorboard --logdir logdir/examples/imdb
 
-A recurrent kernel meets itself at every word: its initializer decides whether the
-signal of the first words reaches the end (the view "through time" of the tab InitKit).
+A recurrent kernel is applied again at every word: its initializer decides whether the
+signal of the first words reaches the end (the view "through time" of the InitKit tab).
 
-An interrupted run (Ctrl-C, a crash, a lost machine) goes on after its last whole epoch
-when the same command is given again; with `--deterministic` it ends at the weights of
-an undisturbed run, bit for bit.
+An interrupted run (Ctrl-C, a crash, a lost machine) resumes after its last complete
+epoch when you repeat the same command; with `--deterministic` it ends with the weights
+of an uninterrupted run, bit for bit.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def arguments(argv):
 
 
 def batches(x, y, size, seed, epochs):
-    """Shuffled batches, epoch after epoch; the order follows from seed and epoch."""
+    """Shuffled batches, epoch after epoch; the order depends only on seed and epoch."""
 
     def rows(epoch):
         order = tf.random.experimental.stateless_shuffle(

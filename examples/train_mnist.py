@@ -5,11 +5,11 @@
     tensorboard --logdir logdir/examples/mnist
 
 Under SCALARS, `activation/.../std` and `gradient/.../rms` show what each layer gets;
-the tab InitKit shows all layers at once.
+the InitKit tab shows all layers at once.
 
-An interrupted run (Ctrl-C, a crash, a lost machine) goes on after its last whole epoch
-when the same command is given again; with `--deterministic` it ends at the weights of
-an undisturbed run, bit for bit.
+An interrupted run (Ctrl-C, a crash, a lost machine) resumes after its last complete
+epoch when you repeat the same command; with `--deterministic` it ends with the weights
+of an uninterrupted run, bit for bit.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def arguments(argv):
 
 
 def batches(x, y, size, seed, epochs):
-    """Shuffled batches, epoch after epoch; the order follows from seed and epoch."""
+    """Shuffled batches, epoch after epoch; the order depends only on seed and epoch."""
 
     def rows(epoch):
         order = tf.random.experimental.stateless_shuffle(

@@ -1,9 +1,9 @@
-"""A model saved with the kit's initializers, and loaded in another process.
+"""A model saved with the kit's initializers and loaded in another process.
 
     python examples/use_saved_model.py
 
-`import keras_initkit` is all that the other process needs to know; `load_model` then
-finds the initializers by the names they are registered under.
+`import keras_initkit` is all that the other process needs; `load_model` then finds the
+initializers by the names they are registered under.
 """
 
 import argparse
@@ -28,7 +28,7 @@ print(*(layer.kernel_initializer.__class__.__name__ for layer in model.layers[::
 
 
 def build():
-    """A small network from two of the kit's initializers."""
+    """A small network with two of the kit's initializers."""
     orthogonal = kik.initializers.get("delta_orthogonal")
     return keras.Sequential(
         [

@@ -1,10 +1,10 @@
-"""A pretrained network from `keras.applications` with a new head, and only that drawn.
+"""A pretrained network from `keras.applications`; only its new head is re-initialized.
 
     python examples/use_with_applications.py --weights imagenet --size 96
     tensorboard --logdir logdir/examples/applications
 
-Without ImageNet's weights the features are random: scaled by `kik.lsuv` so that they
-reach the head at all, since batch normalization as it starts normalizes nothing.
+Without ImageNet weights the features are random. `kik.lsuv` scales them so that they
+reach the head at all, since batch normalization initially normalizes nothing.
 """
 
 import argparse

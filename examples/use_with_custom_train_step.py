@@ -1,9 +1,9 @@
-"""A subclassed model with a `train_step` of its own, watched like any other.
+"""A subclassed model with its own `train_step`, watched like any other.
 
     python examples/use_with_custom_train_step.py
     tensorboard --logdir logdir/examples/custom_train_step
 
-An autoencoder that mends noisy digits: the noise is drawn in the train step.
+An autoencoder that denoises digits: the noise is drawn in the train step.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import keras_initkit as kik
 
 
 class Denoiser(keras.Model):
-    """Learns to give back the image that noise was added to."""
+    """Learns to recover the image that noise was added to."""
 
     def __init__(self, noise=0.5):
         super().__init__(name="denoiser")

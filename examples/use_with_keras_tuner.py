@@ -14,7 +14,7 @@ import keras_initkit as kik
 
 
 class Mnist(keras_tuner.HyperModel):
-    """A deep network, whose initializer is searched."""
+    """A deep network whose initializer is searched."""
 
     def __init__(self, log_dir):
         super().__init__()

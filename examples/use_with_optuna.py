@@ -1,4 +1,4 @@
-"""Optuna chooses an initializer and a rate; trials with a fault are pruned early.
+"""Optuna chooses an initializer and a learning rate; faulty trials are pruned early.
 
 pip install optuna
 python examples/use_with_optuna.py

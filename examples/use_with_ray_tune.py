@@ -1,4 +1,4 @@
-"""Ray Tune tries initializers at once; a trial stops when it has a fault.
+"""Ray Tune tries initializers in parallel; a trial stops when it has a fault.
 
 pip install "ray[tune]"
 python examples/use_with_ray_tune.py

@@ -1,9 +1,9 @@
-"""Lesson 1: a network of zeros has one unit a layer, however many it is given.
+"""Lesson 1: with zero weights a layer acts as one unit, however many it has.
 
     python examples/lessons/01_zero_trap.py
 
 The slide's [3, 4, 2] network, as a Keras model. The slide prints weights of 3×4 and
-4×2, but its code makes one row a layer; Keras makes the matrices.
+4×2, but its code creates only one row per layer; Keras creates the full matrices.
 """
 
 import keras
@@ -31,7 +31,7 @@ def build(initializer):
 
 
 def draw(models, path):
-    """Draws what each hidden unit answers while the inputs grow from -2 to 2."""
+    """Draws the output of each hidden unit as the inputs grow from -2 to 2."""
     figure, panels = drawing.new_figure(1, len(models), (10, 4), sharey=True)
     x = np.linspace(-2, 2, 41, dtype="float32")
     for axes, (name, model) in zip(panels[0], models.items(), strict=True):

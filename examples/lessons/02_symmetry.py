@@ -1,10 +1,10 @@
-"""Lesson 2: units that start alike get equal gradients, and stay alike for ever.
+"""Lesson 2: units that start alike get equal gradients and stay alike forever.
 
     python examples/lessons/02_symmetry.py
 
 The slide shows outputs of 0 and no gradient. Here three networks learn handwritten
-digits, in a train step of our own, and at every step the gradients of the hidden units
-are compared bit by bit.
+digits in a custom train step, and at every step the gradients of the hidden units are
+compared bit by bit.
 """
 
 import keras
@@ -60,7 +60,7 @@ def distinct(record):
 
 
 def draw(records, path):
-    """Draws how many units differ, and by how much their gradients do."""
+    """Draws how many units differ, and by how much their gradients differ."""
     figure, (panels,) = drawing.new_figure(1, 2, (11, 4))
     figure.suptitle("Units that start alike stay alike", fontweight="bold")
     styles = drawing.styles(records)

@@ -1,4 +1,4 @@
-"""Lesson 3: from zeros a network learns how frequent each class is, and nothing else.
+"""Lesson 3: from zeros a network learns only how frequent each class is.
 
     python examples/lessons/03_no_learning.py
 

@@ -3,7 +3,7 @@
     python examples/lessons/04_random.py
 
 Eight layers of 256 units on handwritten digits, before any training: with ReLU each
-layer multiplies the signal, with tanh most units sit where their slope is gone.
+layer amplifies the signal, with tanh most units sit where their slope is near zero.
 """
 
 import math
@@ -20,7 +20,7 @@ NAMES = ("random", "glorot_uniform", "he_normal")
 
 
 def saturation(model, data, initializer):
-    """Returns the share of saturated units of each hidden layer, and their number."""
+    """Returns the share of saturated units in each hidden layer, and their number."""
     kik.reinitialize(model, initializer, seed=0)
     record = kik.diagnose(model, data.x_train, data.y_train).record
     _, shares = record.profile("preactivation", "saturation_fraction")

@@ -1,4 +1,4 @@
-"""Lesson 5: the slide's Xavier, U(±1/√fan_in), divides the variance by 3 a layer.
+"""Lesson 5: the slide's Xavier, U(±1/√fan_in), divides the variance by 3 per layer.
 
     python examples/lessons/05_xavier.py
 
@@ -19,7 +19,7 @@ EXPECTED = {"slide_xavier": 1 / 3, "glorot_uniform": 1.0}
 
 
 def gradients(model, data, initializer):
-    """Returns the rms of dL/d(output) of the hidden layers, of one draw."""
+    """Returns the rms of dL/d(output) of the hidden layers, for one draw."""
     kik.reinitialize(model, initializer, seed=0)
     profile = kik.diagnose(model, data.x_train, data.y_train).profile
     return np.array([row.backprop for row in profile[:DEPTH]])

@@ -1,4 +1,4 @@
-"""Lesson 6: the slide's He, U(±√(2/fan_in)), divides the signal by 3 a ReLU layer.
+"""Lesson 6: the slide's He, U(±√(2/fan_in)), divides the signal by 3 per ReLU layer.
 
     python examples/lessons/06_he.py
 
@@ -25,7 +25,7 @@ EXPECTED = {"slide_he": 1 / 3, "glorot_uniform": 1 / 2, "he_normal": 1.0}
 
 
 def train(data, deep, log_dir, epochs):
-    """Trains a network of so many ReLU layers from each rule."""
+    """Trains a network with that many ReLU layers from each rule."""
 
     def build(initializer, seed):
         model = kik.models.build(

@@ -1,8 +1,8 @@
-"""Lesson 7: what four initializers make of the same input, over hundreds of draws.
+"""Lesson 7: what four initializers do to the same input, over hundreds of draws.
 
     python examples/lessons/07_compare.py
 
-The slide shows one draw of a linear [5, 10, 5] network. One draw tells little: here are
+The slide shows one draw of a linear [5, 10, 5] network. One draw says little: here are
 the distributions, what theory expects of them, and the same for a convolutional
 network.
 """

@@ -3,7 +3,7 @@
     python examples/lessons/08_histograms.py
     tensorboard --logdir logdir/lessons/08_histograms
 
-The slide's figure, of the first layer of a network that learns handwritten digits, and
+The slide's figure for the first layer of a network that learns handwritten digits, and
 the same histograms in TensorBoard.
 """
 
@@ -29,7 +29,7 @@ SHOWN = 1000  # weights in a histogram, as on the slide
 
 
 def build(initializer, seed):
-    """The network whose first layer is looked at."""
+    """The network whose first layer is examined."""
     return kik.models.build("mnist_mlp", initializer, seed=seed)
 
 

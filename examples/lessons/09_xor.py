@@ -1,10 +1,10 @@
-"""Lesson 9: XOR, really trained: from zeros the error is 0.25 for ever.
+"""Lesson 9: XOR with real training: from zeros the error stays at 0.25 forever.
 
     python examples/lessons/09_xor.py
 
-The slide's figures come from an update that is no gradient. Here the [2, 4, 1] network
-of sigmoids is trained by back-propagation (Adam, all four points a step), 1000 epochs,
-from several seeds.
+The slide's figures come from an update that is not a gradient. Here the [2, 4, 1]
+sigmoid network is trained by back-propagation (Adam, all four points in each step) for
+1000 epochs, from several seeds.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def build(initializer, seed):
 
 
 class Trainer:
-    """One network and its train step, started afresh for every run."""
+    """One network and its train step, reset for every run."""
 
     def __init__(self):
         data = kik.data.load("xor")
@@ -58,7 +58,7 @@ class Trainer:
         return errors, np.unique(units, axis=1).shape[1]
 
     def log(self, initializer, epochs, log_dir):
-        """Trains once more from seed 0, step by step, under the monitor."""
+        """Trains again from seed 0, step by step, under the monitor."""
         self._start(initializer, 0)
         monitor = kik.SignalMonitor(log_dir, every=20, rules=None)
         # What one monitor has instrumented, the next one takes up.

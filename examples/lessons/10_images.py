@@ -3,7 +3,7 @@
     python examples/lessons/10_images.py
     tensorboard --logdir logdir/lessons/10_images
 
-The slide's network of 3072-64-32-10 sees random images with random labels, of which
+The slide's 3072-64-32-10 network sees random images with random labels, from which
 nothing can be learned. Here it sees photographs, and so do a convolutional and a
 residual network.
 """
@@ -31,7 +31,7 @@ TEST = 500
 
 
 def network(model, **options):
-    """Returns what builds a network for each run; it is traced once for all."""
+    """Returns a function that builds a network for each run; it is traced only once."""
 
     def build(initializer, seed):
         return kik.models.build(model, initializer, seed=seed, **options)
@@ -47,7 +47,7 @@ def noise(examples):
 
 
 def noise_accuracy(start, log_dir, examples):
-    """Trains a network on noise; returns the accuracy on more of it."""
+    """Trains a network on noise; returns its accuracy on new noise."""
     x, y = noise(examples + TEST)
     data = (x[TEST:], y[TEST:]), (x[:TEST], y[:TEST])
     (run,) = kik.compare(

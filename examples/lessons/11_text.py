@@ -3,8 +3,9 @@
     python examples/lessons/11_text.py
     tensorboard --logdir logdir/lessons/11_text
 
-The slide has a forward pass alone. Here a SimpleRNN and an LSTM learn the mood of film
-reviews, and the gradient that reaches each word is recorded before the first update.
+The slide has only a forward pass. Here a SimpleRNN and an LSTM learn the sentiment of
+film reviews, and the gradient that reaches each word is recorded before the first
+update.
 """
 
 import math
@@ -25,7 +26,7 @@ TEST = 1000
 
 
 def slide_outputs(draws):
-    """Returns outputs of the slide's network for its three words, over many draws."""
+    """Returns the slide network's outputs for its three words, over many draws."""
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -64,7 +65,7 @@ def through_time(run):
 
 
 def per_step(back, words=20):
-    """Returns the mean factor of the gradient a time step back, over the last words."""
+    """Returns the gradient's mean factor per time step back, over the last words."""
     if not back[-1]:
         return math.nan
     return float(back[-1 - words] / back[-1]) ** (1 / words)

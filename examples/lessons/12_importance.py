@@ -1,10 +1,11 @@
-"""Lesson 12: four benefits of a good start, each shown by a number.
+"""Lesson 12: four benefits of a good initialization, each shown by a number.
 
     python examples/lessons/12_importance.py
     tensorboard --logdir logdir/lessons/12_importance
 
-Symmetry is broken, gradients are of one size, nothing vanishes or explodes, training
-is faster: the slide says so of Xavier. Eight ReLU layers on digits, over seeds.
+Symmetry is broken, gradients have similar sizes, nothing vanishes or explodes, training
+is faster: the slide claims all of this for Xavier. Eight ReLU layers on digits, over
+several seeds.
 """
 
 import math
@@ -22,7 +23,7 @@ LEARNED = 1.0  # nats: less than half of a guess
 
 
 def build(initializer, seed):
-    """The network: deep enough for the start to matter."""
+    """The network: deep enough for the initialization to matter."""
     return kik.models.build(
         "mnist_mlp", initializer, depth=DEPTH, width=WIDTH, seed=seed
     )
@@ -36,7 +37,7 @@ def units(run):
 
 
 def unevenness(run):
-    """Returns the largest over the smallest gradient rms of the hidden kernels."""
+    """Returns the ratio of largest to smallest gradient rms of the hidden kernels."""
     values = run.profile("gradient", "rms").values[:DEPTH]
     return float(values.max() / values.min()) if values.min() > 0 else math.inf
 

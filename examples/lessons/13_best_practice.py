@@ -3,9 +3,9 @@
     python examples/lessons/13_best_practice.py
     tensorboard --logdir logdir/lessons/13_best_practice
 
-`initialize_weights` takes limits for standard deviations, and 0.01 for whatever it does
-not know. `kik.recommend` and `kik.reinitialize` choose for each layer; a monitor shows
-the difference while it trains.
+`initialize_weights` mistakes limits for standard deviations, and uses 0.01 for anything
+it does not know. `kik.recommend` and `kik.reinitialize` choose for each layer; a
+monitor shows the difference during training.
 """
 
 import keras
@@ -28,7 +28,7 @@ RULES = ("slide", "recommended")
 
 
 def build(activation, rule):
-    """A plain stack on digits, its weights drawn by the slide's rule or by the plan."""
+    """A plain stack on digits, initialized with the slide's rule or with the plan."""
     model = kik.models.build(
         "mnist_mlp", activation=activation, depth=DEPTH, width=WIDTH
     )

@@ -3,8 +3,8 @@
     python examples/lessons/14_references.py
 
 All three are implemented. Two are rules for independent weights; the third, LSUV, looks
-at data: on photographs, through convolutions and pooling, only it keeps every layer's
-signal at a standard deviation of 1.
+at data: only LSUV keeps every layer's signal at a standard deviation of 1 on
+photographs, through convolutions and pooling.
 """
 
 import numpy as np
