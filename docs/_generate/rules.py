@@ -25,7 +25,7 @@ changes a limit or disables a rule:
     rules = {"DeadRelu": {"dead_fraction": 0.95}, "TooFewEpochs": None}
 
 This page is generated from `kik.diagnosis.RULES`, `REVIEWS` and `LINTS` by
-`PYTHONPATH=docs python -m _generate.rules > docs/rules.md`, the pages in the TensorBoard
+`PYTHONPATH=docs python -m _generate.rules > docs/rules.md`, the page in the TensorBoard
 tab by `PYTHONPATH=docs python -m _generate.tab_rules`.
 """
 

@@ -11,6 +11,8 @@ CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 BINARY, _SQUARED = "binary_crossentropy", "mean_squared_error"
 # Bias of an entropy, in nats, from which on too few labels were seen to tell it.
 _UNSURE = 0.15
+# Share of the labels from which on a class prevails.
+_PREVAILING = 0.8
 # No first draw of weights gives half the loss of a constant guess but by rare chance.
 _FAR_BELOW = 0.5
 
@@ -37,6 +39,20 @@ def label_entropy(record: RunRecord) -> float | None:
     if bias > _UNSURE:
         return math.log(classes)
     return float(min(target["entropy"] + bias, math.log(classes)))
+
+
+def label_entropy_error(record: RunRecord) -> float:
+    """Returns the standard error of `label_entropy` where one class prevails, else 0.
+
+    A few labels of the others more or less then change it; even frequencies have the
+    most that it can be.
+    """
+    target = record.metadata.get("target") or {}
+    share, count = target.get("most_frequent"), (target.get("shape") or [0])[0]
+    if not share or not count or not _PREVAILING <= share < 1:
+        return 0.0
+    surprise = math.log(share / (1 - share))
+    return math.sqrt(share * (1 - share) / count) * abs(surprise)
 
 
 def constant_loss(record: RunRecord) -> float | None:

@@ -78,6 +78,31 @@ class LossCurve:
         older, _ = _line(self.steps[:half], self.losses[:half])
         return self.slope / older if older < 0 else np.nan
 
+    @property
+    def scatter(self) -> float:
+        """Standard deviation of the losses of the newer half, each from the next."""
+        newer = self.losses[len(self.losses) // 2 :]
+        return float(np.std(np.diff(newer)) / np.sqrt(2)) if len(newer) > 2 else 0.0
+
+    @property
+    def scatter_of_end(self) -> float:
+        """Standard error of `end`, the median of the newest quarter."""
+        return 1.25 * self.scatter / np.sqrt(max(1, len(self.losses) // 4))
+
+    def fall_by_epochs(self) -> float:
+        """Share of the first epoch's mean loss by which the last one's is below it."""
+        return 1 - float(self.epochs[-1] / self.epochs[0]) if len(self.epochs) else 0.0
+
+    def starts_by_chance(self) -> bool:
+        """Whether the first loss, of one batch, is as near the first epoch's as others.
+
+        The others are means of the batches since the recorded step before.
+        """
+        if not len(self.epochs) or len(self.steps) < 2:
+            return False
+        of_one = self.scatter * np.sqrt(np.median(np.diff(self.steps)))
+        return bool(abs(self.start - self.epochs[0]) <= 3 * of_one)
+
     def is_falling(self) -> bool:
         """Whether the newer half falls by more than its scatter explains.
 

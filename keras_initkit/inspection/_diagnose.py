@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -227,6 +228,8 @@ def diagnose(
     x, y, weights = batch
     value, seen, untapped, known = _measured(model, x, y, weights, loss, notes)
     learn_roles(model, x)
+    if "sample" in of_set:
+        of_set["sample"]["nonfinite_in_step"] = _nonfinite_in(known)
     if "target" not in known and "targets" not in known:
         of_set = {k: v for k, v in of_set.items() if k not in ("target", "targets")}
     if tried is not None:
@@ -317,6 +320,12 @@ def _without_pass(error):
         "Signals, gradients and loss were not judged, because the model's forward pass "
         f"on `x` {reason_of(error)}."
     )
+
+
+def _nonfinite_in(facts: Mapping[str, Any]) -> int:
+    """Counts the NaN and Inf in the inputs and targets of a batch, by its facts."""
+    moments = [*(facts.get("input") or ()), facts.get("target")]
+    return sum(one["nonfinite"] for one in moments if one)
 
 
 def _record(model, known, loss, seen, untapped):

@@ -398,6 +398,53 @@ NEAR_MISSES |= {
         "LossSign",
         both(negative(-2.5, -14.0), metric("accuracy", 0.1, 0.2)),
     ),
+    "loss of Keras's below 0": (
+        "LossSign",
+        both(
+            negative(-0.03, -0.9),
+            metric("mae", 0.3, 0.6),
+            lambda d: d.metadata.update(
+                loss={
+                    "name": "cosine_similarity",
+                    "from_logits": None,
+                    "reduction": "sum_over_batch_size",
+                    "weighted": False,
+                }
+            ),
+        ),
+    ),
+    "targets that the loss masks": (
+        "NonFinite",
+        lambda d: (fact("target", nonfinite=200)(d), d.metadata.pop("sample")),
+    ),
+    "data that the step has filled": (
+        "NonFinite",
+        both(fact("sample", nonfinite_in_step=90), fact("target", nonfinite=200)),
+    ),
+    "last layer that starts at zero": (
+        "ConstantOutput",
+        both(
+            edit("activation", "effective_rank", ALL, 3, np.nan),
+            edit("weight", "rms", ALL, 6, 0.0),
+        ),
+    ),
+    "few labels of a rare class": (
+        "DamagedTargets",
+        both(
+            fact(
+                "target",
+                entropy=0.227,
+                most_frequent=0.94,
+                shape=[256],
+                min=0.0,
+                max=1.0,
+            ),
+            fact("loss", name="binary_crossentropy", from_logits=False),
+            lambda d: d.metadata["outputs"][0].update(activation="sigmoid", units=1),
+            fact("penalty", value=0.0),
+            flat_loss(0.227, 0.228),
+        ),
+    ),
     "loss below 0 that hardly falls": (
         "LossSign",
         both(negative(-2.5, -3.0), metric("accuracy", 0.1, 0.1)),
@@ -429,6 +476,7 @@ NEAR_MISSES |= {
 
 # Near misses that rules do not spare but leave alone.
 UNJUDGED = (
+    "few labels of a rare class",
     "sigmoids for classes",
     "batches of one",
     "recurrent model learns late",

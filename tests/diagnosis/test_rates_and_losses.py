@@ -18,6 +18,7 @@ from records import STEPS, Draft
 from trips import TRIPS
 
 from keras_initkit import diagnosis
+from keras_initkit.diagnosis.curve import LossCurve
 
 
 def test_symmetric_units_needs_the_gradient_or_two_steps():
@@ -204,3 +205,21 @@ def test_no_progress_names_the_layer_that_takes_the_signal():
     draft.values["activation"]["rms"][:, 2:] = 1e-3
     (found,) = diagnosis.judge(draft.record(), ["NoProgress"])
     assert found.layer == "dense_2"
+
+
+@pytest.mark.parametrize(
+    ("start", "epochs", "expected"),
+    [
+        (0.10, [0.137, 0.127], True),  # an easy first batch
+        (0.10, [0.40, 0.20], False),  # a loss that has leapt
+        (0.10, [], False),
+    ],
+)
+def test_first_loss_is_one_of_a_single_batch(start, epochs, expected):
+    steps = np.arange(0, 401, 10)
+    scatter = 0.006 * np.resize([1, -1, -1, 1], len(steps))
+    losses = np.append(start, (0.128 + scatter)[1:])
+    curve = LossCurve(steps, losses, epochs=np.array(epochs))
+    assert curve.starts_by_chance() is expected
+    if expected:
+        assert curve.fall < 0 < 0.05 < curve.fall_by_epochs()

@@ -101,7 +101,9 @@ def _is_idle(graph: Graph, call: Call) -> bool:
 
 
 def _is_linear(call: Call, way: list[Call]) -> bool:
-    return call.activation is None and all(one.is_linear for one in way)
+    # Who leaves out the bias means a projection.
+    plain = call.activation is None and getattr(call.layer, "use_bias", True)
+    return plain and all(one.is_linear for one in way)
 
 
 def _is_plain(call: Call) -> bool:

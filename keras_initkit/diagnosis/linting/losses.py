@@ -41,7 +41,9 @@ def loss_activation_mismatch(
             continue
         units = tensor.shape[-1] if len(tensor.shape) > 1 else 1
         before = _before(subject, call) if activation in _PROBABILITIES else None
-        found = _mismatch(loss, activation, units, before, _accuracy(subject.model))
+        place = subject.graph.outputs.index(number)
+        accuracy = _accuracy(subject.model, place)
+        found = _mismatch(loss, activation, units, before, accuracy)
         if found is not None:
             message, remedy, *severity = found
             yield Fault(
@@ -211,9 +213,15 @@ def _before(subject: Subject, call: Any) -> str | None:
     return subject.graph.last_activation(call.inputs[0])[1]
 
 
-def _accuracy(model: Any) -> bool:
-    """Whether a model was compiled with an accuracy as metric."""
+def _accuracy(model: Any, number: int) -> bool:
+    """Whether an output of a model was compiled with an accuracy as metric."""
     given = keras_private.compiled_metrics(model)
+    names = getattr(model, "output_names", None) or [None]
+    if isinstance(given, Mapping):
+        given = given.get(names[number])
+    elif isinstance(given, list | tuple) and len(names) > 1:
+        # A list for each output, in their order.
+        given = given[number] if number < len(given) else None
     metrics = keras.tree.flatten(given) if given else []
     names = [m if isinstance(m, str) else type(m).__name__ for m in metrics]
     return any(name.lower() in ("acc", "accuracy") for name in names)

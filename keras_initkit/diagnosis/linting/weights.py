@@ -71,7 +71,7 @@ def _making_units(layer: Any) -> list[np.ndarray]:
     return kernels if len(kernels) == len(names) else []
 
 
-@rule("EqualWeights", judges="model", severity="error", reference=_SHARED)
+@rule("EqualWeights", judges="model", severity="warning", reference=_SHARED)
 def equal_weights(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
     """Two layers start from the very same random values."""
     groups: dict[tuple[Any, bytes], list[tuple[str, str, Any]]] = {}
@@ -84,6 +84,7 @@ def equal_weights(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fau
         digest = kernel.shape, hashlib.blake2b(kernel.data).digest()
         groups.setdefault(digest, []).append((path, name, given))
     for group in groups.values():
+        group = _drawn_alike(group)
         if len(group) < 2:
             continue
         (first, name, given), (path, _, its) = group[:2]
@@ -104,6 +105,22 @@ def equal_weights(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fau
             '(`kernel_initializer="he_normal"`) or `kik.initializers.seeded`; or draw '
             "again, `kik.reinitialize(model, kik.recommend(model), seed=0)`.",
         )
+
+
+def _drawn_alike(group: list[tuple[str, str, Any]]) -> list[tuple[str, str, Any]]:
+    """Returns those of equal weights whose initializer draws the values of the first.
+
+    Weights that were set, as those of a target network or of a moving average, are
+    equal on purpose.
+    """
+    _, _, first = group[0]
+    seed = getattr(first, "seed", None)
+    return [
+        one
+        for one in group
+        if one[2] is first
+        or (seed is not None and getattr(one[2], "seed", None) == seed)
+    ]
 
 
 @rule(

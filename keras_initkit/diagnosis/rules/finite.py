@@ -66,11 +66,13 @@ _CALM = (
 )
 def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The first tensor, in the order of the computation, that holds NaN or Inf."""
+    first = _first_of_all(record)
     bad = list(_bad_data(record))
+    if bad and first is None and _steps_are_sound(record):
+        return  # what is missing is filled, or masked by the loss
     yield from bad
     if bad:
         return  # data make all the rest
-    first = _first_of_all(record)
     if first is None:
         yield from _bad_loss(record)
         return
@@ -194,6 +196,21 @@ def _forward_is_sound(record: RunRecord, step: int) -> bool:
         if not (values[steps.index(step)] < _NEAR_OVERFLOW).all():
             return False
     return True
+
+
+def _steps_are_sound(record: RunRecord) -> bool:
+    """Whether a step on data that hold NaN is known to have been finite throughout.
+
+    Where the examples that were looked at are more than those of the step, some have
+    to be among its own.
+    """
+    losses = np.asarray(record.scalars.get("loss", ((), ()))[1], float)
+    if not len(losses) or not np.isfinite(losses).all():
+        return False
+    if record.signal("gradient") is None:
+        return False
+    sample = record.metadata.get("sample")
+    return not sample or bool(sample.get("nonfinite_in_step"))
 
 
 def _bad_data(record: RunRecord) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from keras_initkit.diagnosis.constant_guess import (
     CATEGORICAL,
     is_plain,
     label_entropy,
+    label_entropy_error,
     labels_each,
     learned_at_start,
 )
@@ -123,6 +124,8 @@ def loss_not_decreasing(
     if learned_at_start(record):
         raise NotJudged("starts with what was learned before")
     if curve.fall >= limits["fall"] or curve.is_falling():
+        return
+    if curve.fall_by_epochs() >= limits["fall"] and curve.starts_by_chance():
         return
     yield Fault(
         layer=None,
@@ -263,6 +266,9 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     learned = 1 - (curve.best - curve.penalty) / entropy
     if gain >= limits["gain"] or learned >= limits["learned"] or curve.is_falling():
         return
+    unsure = 2 * math.hypot(curve.scatter_of_end, label_entropy_error(record)) / entropy
+    if gain + unsure >= limits["gain"]:
+        raise NotJudged("has losses, or too few labels, that scatter by more than that")
     # What else keeps a model from learning is told by the rules about it.
     if _common.gradient_is_at_fault(record) or _training_is_at_fault(record):
         raise NotJudged("has other faults, which explain that the loss does not fall")

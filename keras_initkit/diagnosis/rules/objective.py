@@ -38,7 +38,9 @@ _ERRORS = (
     },
 )
 def loss_sign(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The loss falls below 0 while the metrics get worse or stay at chance."""
+    """A custom loss falls below 0 while the metrics get worse or stay at chance."""
+    if record.metadata.get("loss"):
+        return  # one of Keras's, whose sign is right
     curve = _common.curve_over(record, limits["steps"])
     if not curve.end < min(0.0, curve.start - limits["fall"] * abs(curve.start)):
         return

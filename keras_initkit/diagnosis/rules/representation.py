@@ -140,6 +140,8 @@ def representation_collapse(
 def constant_output(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
     """The model predicts the very same for every input, persistently."""
     for layer, step in _alike(record, _common.output_layers(record)):
+        if _begins_at_zero(record, layer):
+            continue
         yield Fault(
             layer=layer,
             step=step,
@@ -151,6 +153,30 @@ def constant_output(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             "scale the inputs to mean 0 and std 1 and lower the learning rate, "
             "`model.optimizer.learning_rate = 1e-4`.",
         )
+
+
+def _begins_at_zero(record: RunRecord, layer: str) -> bool:
+    """Whether a layer's kernel is zero in all that was recorded, and gets a gradient.
+
+    So begins who starts the last layer at zero on purpose: its first step changes that.
+    """
+    weights = _common.statistic(record, "weight", "rms")
+    gradients = _common.statistic(record, "gradient", "rms")
+    if weights is None or gradients is None:
+        return False
+    of_kernels = _common.kernel_columns(record, "weight")
+    kernels = [
+        (column, key)
+        for column, key in _common.columns_of(record, "weight", {layer})
+        if column in of_kernels
+    ]
+    columns = {key: n for n, key in _common.columns_of(record, "gradient", {layer})}
+    return bool(kernels) and all(
+        key in columns
+        and (weights[:, column] == 0).all()
+        and (gradients[:, columns[key]] > 0).all()
+        for column, key in kernels
+    )
 
 
 def _alike(record: RunRecord, layers: set[str]) -> Iterator[tuple[str, int]]:
