@@ -157,12 +157,20 @@ def test_architecture_names_every_room_from_the_ground_up():
 
 def test_architecture_names_files_that_there_are():
     text = (PACKAGE.parent / "docs" / "architecture.md").read_text()
-    names = set(re.findall(r"`(?:[\w/]+/)?(\w+\.(?:py|js|md))`", text))
-    there = {
-        path.name for path in PACKAGE.parent.rglob("*") if ".venv" not in path.parts
-    }
+    names = set(re.findall(r"`([\w/]*\w+\.(?:py|js|md))`", text))
+    there = [
+        f"/{path.relative_to(PACKAGE.parent).as_posix()}"
+        for path in PACKAGE.parent.rglob("*.*")
+        if ".venv" not in path.parts
+    ]
     assert len(names) > 30
-    assert names - there == set()
+    ends = {name for name in names if any(one.endswith(f"/{name}") for one in there)}
+    assert names - ends == set()
+    # In the row of a room, each name is that of a file of the room.
+    for room, row in re.findall(r"(?m)^\| `(\w+)` \|(.*)", text.partition("## The")[0]):
+        inside = [one for one in there if one.startswith(f"/keras_initkit/{room}/")]
+        for name in re.findall(r"`([\w/]*\w+\.py)`", row):
+            assert any(one.endswith(f"/{name}") for one in inside), (room, name)
 
 
 # What starts without Keras: its rooms, and what each may import when it is imported.
