@@ -428,6 +428,17 @@ NEAR_MISSES |= {
             edit("weight", "rms", ALL, 6, 0.0),
         ),
     ),
+    "gate that starts at zero": (
+        "RepresentationCollapse",
+        both(
+            edit("activation", "effective_rank", ALL, 1, np.nan),
+            edit("weight", "rms", ALL, 2, 0.0),
+        ),
+    ),
+    "rows of norm 1": (
+        "UnscaledInput",
+        fact("input", value=[moments(5e-4, 9e-3, 0.0, 1.0) | {"shape": [512, 12_000]}]),
+    ),
     "few labels of a rare class": (
         "DamagedTargets",
         both(

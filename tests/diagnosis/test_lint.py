@@ -453,6 +453,14 @@ def test_projection_without_bias_is_meant():
         assert len(kik.lint(model, rules=["UnsuitableHiddenActivation"])) == found
 
 
+@pytest.mark.parametrize(("topics", "found"), [(5, 0), (64, 1)])
+def test_few_shares_of_a_softmax_are_a_code(topics, found):
+    model = sequential(
+        k.Dense(16, "relu"), k.Dense(topics, "softmax"), k.Dense(40), shape=(40,)
+    )
+    assert len(kik.lint(model, rules=["UnsuitableHiddenActivation"])) == found
+
+
 @pytest.mark.parametrize("as_list", [False, True])
 def test_metric_is_that_of_its_output(as_list):
     inputs = keras.Input((8,))

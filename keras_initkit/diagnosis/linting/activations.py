@@ -128,7 +128,11 @@ def _is_bottleneck(call: Call, behind: Call) -> bool:
 
 def _feeds_weights(graph: Graph, call: Call) -> bool:
     ends = [end for _, end in graph.ways(call)]
-    return bool(ends) and all(end is not None and end.is_kernel_layer for end in ends)
+    return bool(ends) and all(
+        # Few shares that many units are mixed from are a code.
+        end is not None and end.is_kernel_layer and not _is_bottleneck(call, end)
+        for end in ends
+    )
 
 
 def _chain(graph: Graph, names: tuple[str, ...], length: float) -> Call | None:

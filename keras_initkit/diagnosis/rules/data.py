@@ -1,5 +1,6 @@
 """The data: inputs and targets on scales that models do not start from."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -59,7 +60,7 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
         offset = abs(mean) / std if std > 0 else 0.0
         if rms > limits["large"]:
             measured, limit, what = rms, limits["large"], f"have an rms of {rms:.3g}"
-        elif rms < limits["small"]:
+        elif rms < limits["small"] and not _of_norm_one(moments):
             measured, limit, what = rms, limits["small"], f"have an rms of {rms:.1g}"
         elif offset > limits["offset"]:
             measured, limit = offset, limits["offset"]
@@ -78,6 +79,12 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
             "`keras.layers.Normalization()` do it (`.adapt(x)` first).",
         )
         return
+
+
+def _of_norm_one(moments: Mapping[str, Any]) -> bool:
+    """Whether examples are of norm 1 over many columns, as rows of tf-idf are."""
+    norm = moments["rms"] * math.sqrt(math.prod(moments["shape"][1:] or (1,)))
+    return bool(0.5 <= norm <= 2)
 
 
 def _badly_scaled(

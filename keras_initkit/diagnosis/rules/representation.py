@@ -104,6 +104,8 @@ def representation_collapse(
     others = _common.output_layers(record) | tables_of(record)
     hidden = set(_common.layers_in_order(record)) - others
     for layer, step in _alike(record, hidden):
+        if _begins_at_zero(record, layer):
+            continue
         yield Fault(
             layer=layer,
             step=step,
@@ -158,7 +160,8 @@ def constant_output(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
 def _begins_at_zero(record: RunRecord, layer: str) -> bool:
     """Whether a layer's kernel is zero in all that was recorded, and gets a gradient.
 
-    So begins who starts the last layer at zero on purpose: its first step changes that.
+    So begin last layers, gates and offsets that start at zero on purpose: their first
+    step changes that.
     """
     weights = _common.statistic(record, "weight", "rms")
     gradients = _common.statistic(record, "gradient", "rms")
