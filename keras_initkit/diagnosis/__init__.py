@@ -1,6 +1,6 @@
-"""Diagnosis: rules over a run's record, checks of a model, and what they find.
+"""Diagnosis: rules over a run's record, checks of a model, and their findings.
 
-The rules over a record need numpy only; `lint` looks at a Keras model.
+The rules over a record need only numpy; `lint` needs a Keras model.
 """
 
 from keras_initkit.diagnosis import causes

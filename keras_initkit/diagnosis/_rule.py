@@ -1,4 +1,4 @@
-"""What a rule is: one declaration holds all there is to know about it."""
+"""What a rule is: a single declaration with everything there is to know about it."""
 
 import dataclasses
 import numbers
@@ -14,12 +14,12 @@ from keras_initkit.structure.graph import Graph
 
 
 class Threshold(NamedTuple):
-    """A limit that a rule compares with.
+    """A limit that a rule compares against.
 
     Attributes:
         value: The default.
         unit: Its unit, `"1"` if it has none.
-        meaning: What it limits, and why there, in one sentence.
+        meaning: What it limits, and why it is set there, in one sentence.
     """
 
     value: float
@@ -28,7 +28,7 @@ class Threshold(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What a rule's check yields: the part of a `Finding` that is not the rule's."""
+    """What a rule's check yields: the part of a `Finding` not fixed by the rule."""
 
     layer: str | None
     step: int | None
@@ -40,7 +40,7 @@ class Fault(NamedTuple):
 
 
 class NotJudged(Exception):
-    """Raised by a check where a record holds what it needs, but cannot decide.
+    """Raised by a check if a record holds what it needs, but allows no judgment.
 
     The message says why, as the predicate of a sentence whose subject is the record:
     `"has 3 steps, 8 are needed"`.
@@ -49,13 +49,13 @@ class NotJudged(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What rules judge that look at a model.
+    """What is judged by rules that look at a model.
 
     Attributes:
         model: The Keras model.
-        graph: Its `Graph`; `None` for a subclassed one, of which layers alone are
+        graph: Its `Graph`; `None` for a subclassed model, of which only the layers are
             known.
-        layers: `(path, layer)` of all layers, nested ones included.
+        layers: `(path, layer)` of all layers, including nested ones.
     """
 
     model: Any
@@ -68,22 +68,23 @@ Check = Callable[[Any, Mapping[str, float]], Iterator[Fault]]
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """A pure function of what it judges, and all there is to know about it.
+    """A pure function of what it judges, with everything there is to know about it.
 
     Attributes:
         name: Name that findings carry.
         judges: What it judges: `"record"` for a `RunRecord`, `"ended record"` for that
-            of a training that has ended, `"model"` for a `Subject`.
-        severity: Severity of its findings, unless the check says otherwise.
+            of a finished training, `"model"` for a `Subject`.
+        severity: Default severity of its findings; a check may override it.
         summary: What it looks for, in one sentence.
         needs: What must be recorded; a record without it is not judged.
             `"<signal>/<statistic>"`, `"<signal>/histogram"`, `"<signal>/time_steps"`,
             `"scalars/<metric>"` or `"facts/<key of the metadata>"`.
         any_of: Whether one of `needs` is enough.
         thresholds: `{name: Threshold}`.
-        reference: Paper or documentation that it is taken from.
-        by_signs: Whether it tells by signs in layers that the model will not learn, or
-            learn slower: a training that has learned disproves it (`disproved.py`).
+        reference: Paper or documentation it is taken from.
+        by_signs: Whether it predicts from signs in layers that the model will not
+            learn, or learn more slowly: a training that has learned disproves it
+            (`disproved.py`).
         check: The function `(what it judges, {threshold: value}) -> Iterator[Fault]`.
     """
 
@@ -99,7 +100,7 @@ class Rule:
     check: Check
 
     def missing(self, record: Any) -> tuple[str, ...]:
-        """Returns which of the rule's needs a record lacks."""
+        """Returns what the rule needs but the record lacks."""
         lacking = tuple(need for need in self.needs if not _recorded(record, need))
         enough = self.any_of and len(lacking) < len(self.needs)
         return () if enough else lacking
@@ -108,17 +109,17 @@ class Rule:
         """Returns the findings of this rule alone; `thresholds` replace defaults.
 
         Raises:
-            ValueError: If the rule has no threshold of such a name.
+            ValueError: If the rule has no threshold of that name.
         """
         return self.ask(subject, **thresholds)[0]
 
     def ask(
         self, subject: Any, **thresholds: float
     ) -> tuple[list[Finding], str | None]:
-        """Returns the findings, and why it was not judged, `None` if it was.
+        """Returns the findings, and the reason if it was not judged, else `None`.
 
         Raises:
-            ValueError: If the rule has no threshold of such a name.
+            ValueError: If the rule has no threshold of that name.
         """
         check_thresholds(self.name, thresholds, self.thresholds)
         subject = self._telling_most(subject)
@@ -144,10 +145,10 @@ class Rule:
         return subject if norms is None or self.missing(norms) else norms
 
     def unit_of(self, threshold: float, **thresholds: float) -> str | None:
-        """Returns the unit of what a finding of this rule was compared with.
+        """Returns the unit of the threshold that a finding of this rule crossed.
 
-        `None` where its threshold is none of the rule's, which `thresholds` replace,
-        or is one of several in different units.
+        `None` where its threshold is not one of the rule's, which `thresholds` replace,
+        or matches several in different units.
         """
         units = {
             one.unit
@@ -184,22 +185,22 @@ def _recorded(record: RunRecord, need: str) -> bool:
 
 
 def check_thresholds(rule: str, thresholds: Any, known: Collection[str]) -> None:
-    """Checks the `{threshold: value}` that a rule is to have.
+    """Validates the `{threshold: value}` given for a rule.
 
     Args:
         rule: Its name.
         thresholds: What was given.
-        known: Names of the thresholds that it has.
+        known: Names of its thresholds.
 
     Raises:
-        TypeError: If that is no dict, or a value no number.
-        ValueError: If the rule has no threshold of one of the names.
+        TypeError: If it is not a dict, or a value is not a number.
+        ValueError: If the rule has no threshold of that name.
     """
     if not isinstance(thresholds, Mapping) or not all(
         isinstance(one, numbers.Real) for one in thresholds.values()
     ):
         raise TypeError(
-            f"`rules` must have a dict {{threshold: number}} for {rule!r}, or `None`. "
+            f"`rules` must map {rule!r} to a dict {{threshold: number}}, or to `None`. "
             f"Received: {thresholds!r}"
         )
     schema.check_names("thresholds", thresholds)

@@ -1,4 +1,4 @@
-"""Causes and consequences: which findings others bring about.
+"""Causes and consequences: which findings bring about others.
 
 Each rule declares which rules' findings bring its own about (`declare`, through `@rule`
 and `@lint_rule`). `explained` draws the lines between the findings of one model, by the
@@ -41,12 +41,12 @@ def declare(
 
     Args:
         name: Name of the rule.
-        follows_from: Rules whose findings bring its own about, the likeliest first.
-        follows_steps_of: Rules whose findings do so through what the optimizer's steps
-            do: at later steps only. Causes at one step must form no circle.
-        way: `FORWARD` if its findings lie in or behind the layer of their cause,
-            `BACKWARD` if in or ahead of it.
-        spans_depth: Whether its findings are about all layers, though they name one.
+        follows_from: Rules whose findings bring about its own, the likeliest first.
+        follows_steps_of: Rules whose findings do so through the optimizer's steps, and
+            hence only at later steps. Causes at the same step must not form a cycle.
+        way: `FORWARD` if its findings lie in or after the layer of their cause,
+            `BACKWARD` if in or before it.
+        spans_depth: Whether its findings concern all layers, though they name one.
     """
     known = _GRAPH.get(name, _Node())
     _GRAPH[name] = _Node(
@@ -58,28 +58,28 @@ def declare(
 
 
 def causes_of(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns whose findings bring those of a rule about: at once, and by steps."""
+    """Returns whose findings bring about those of a rule: at once, and by steps."""
     node = _GRAPH.get(name, _Node())
     return node.causes, node.causes_by_steps
 
 
 def place_of(finding: Finding) -> tuple[str, str | None]:
-    """Returns rule and layer of a finding; no layer where it is about all of them."""
+    """Returns rule and layer of a finding; no layer where it concerns all of them."""
     wide = _GRAPH.get(finding.rule, _Node()).spans_depth
     return finding.rule, None if wide else finding.layer
 
 
 def explained(findings: Iterable[Finding], layers: Sequence[str] = ()) -> list[Finding]:
-    """Tells consequences from causes.
+    """Separates consequences from causes.
 
     Args:
         findings: Findings of one model.
         layers: Paths of its layers in forward order, as far as they are known.
 
     Returns:
-        The findings in their order, `because_of` set for those that follow from
-        another one: the rule of the first cause. A cause is as grave as the gravest of
-        its consequences.
+        The findings in their order; `because_of` is set for those that follow from
+        another one, to the rule of the first cause. A cause is at least as severe as
+        its most severe consequence.
     """
     findings = [dataclasses.replace(one, because_of=None) for one in findings]
     places = {layer: number for number, layer in enumerate(layers)}
@@ -98,10 +98,9 @@ def explained(findings: Iterable[Finding], layers: Sequence[str] = ()) -> list[F
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Returns findings sorted: causes, the gravest first, then by step.
+    """Returns findings sorted: causes by severity, then by step.
 
-    Consequences stand behind the first finding of their cause. What is alike stays in
-    the order in which it comes.
+    Consequences follow the first finding of their cause. Ties keep their order.
     """
     findings = sorted(findings, key=_rank)
     following: dict[str | None, list[Finding]] = {}
@@ -115,12 +114,12 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def causes_among(findings: Iterable[Finding]) -> list[Finding]:
-    """Returns the findings that follow from no other."""
+    """Returns the findings that do not follow from another one."""
     return [one for one in findings if one.because_of is None]
 
 
 def consequences(findings: Iterable[Finding], rule: str) -> str:
-    """Returns in a sentence what follows from the findings of a rule, or nothing."""
+    """Returns a sentence on what follows from the findings of a rule, or nothing."""
     rules = [one.rule for one in findings if one.because_of == rule]
     if not rules:
         return ""

@@ -1,4 +1,4 @@
-"""What is known of the loss of the best constant guess, and what is left of it."""
+"""The loss of the best constant guess, where known, and how much of it is left."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _FAR_BELOW = 0.5
 
 
 def label_entropy(record: RunRecord) -> float | None:
-    """Returns the loss that a constant guess attains, `None` where it is not known.
+    """Returns the loss that a constant guess attains, `None` if it is not known.
 
     It is the entropy of the first batch's labels, its bias by the size of a batch taken
     off, where the loss is a cross-entropy and a plain mean over the batch. Where the
@@ -56,7 +56,7 @@ def label_entropy_error(record: RunRecord) -> float:
 
 
 def constant_loss(record: RunRecord) -> float | None:
-    """Returns the loss of the best constant guess, `None` where it is not known.
+    """Returns the loss of the best constant guess, `None` if it is not known.
 
     The entropy of the labels, or the variance of the targets of a squared error.
     """
@@ -67,10 +67,10 @@ def constant_loss(record: RunRecord) -> float | None:
 
 
 def share_left(record: RunRecord) -> float | None:
-    """Returns the newest loss to that of the best constant guess.
+    """Returns the newest loss divided by that of the best constant guess.
 
-    With its regularization, of which only the first is known. `None` where one of them
-    is not, or the loss has diverged.
+    Including regularization, of which only the first value is known. `None` where one
+    of them is unknown, or the loss has diverged.
     """
     constant, curve = constant_loss(record), loss_curve(record)
     if constant is None or not len(curve.losses) or curve.diverged is not None:
@@ -81,7 +81,7 @@ def share_left(record: RunRecord) -> float | None:
 def learned_at_start(record: RunRecord) -> bool:
     """Whether the first loss is known to be far below that of a constant guess.
 
-    Such a model was trained before: what its loss does from here on is small.
+    Such a model was trained before: its loss changes little from here on.
     """
     constant, curve = constant_loss(record), loss_curve(record)
     if constant is None or not len(curve.losses):
@@ -97,7 +97,7 @@ def is_plain(record: RunRecord) -> bool:
 
 
 def labels_each(target: Mapping[str, Any] | None) -> float:
-    """Returns how many labels an example has, 1 where it is not known to have others.
+    """Returns how many labels an example has, 1 unless others are known.
 
     Rows of zeros and ones have an entropy; rows of one 1 each, a most frequent class.
     """

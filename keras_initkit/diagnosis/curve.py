@@ -1,4 +1,4 @@
-"""The loss curve of a record: running means taken apart, its rise, fall and trend."""
+"""The loss curve of a record: running means undone, its rise, fall and trend."""
 
 import dataclasses
 
@@ -20,10 +20,10 @@ class LossCurve:
         losses: Mean loss of the batches since the recorded step before, float64 of
             shape `(n,)`, finite.
         penalty: Regularization loss of the weights at the start; 0 if unknown.
-        diverged: Recorded step from which on no loss is finite, after some that were;
+        diverged: Recorded step from which no loss is finite, after some that were;
             `None` if the newest is finite.
-        epochs: Mean losses of the epochs of which nine tenths at least are known,
-            float64. They see the same examples, and scatter less than their batches.
+        epochs: Mean losses of the epochs of which at least nine tenths are known,
+            float64. Epochs see the same examples, and scatter less than their batches.
     """
 
     steps: np.ndarray
@@ -49,7 +49,7 @@ class LossCurve:
 
     @property
     def best(self) -> float:
-        """Lowest median of a quarter of the losses, one behind the other."""
+        """Lowest median of a quarter of consecutive losses."""
         few = max(1, len(self.losses) // 4)
         windows = np.lib.stride_tricks.sliding_window_view(self.losses, few)
         return float(np.median(windows, axis=1).min())
@@ -66,9 +66,9 @@ class LossCurve:
 
     @property
     def pace(self) -> float:
-        """Slope of the newer half to that of the older one; 1 does not slow down.
+        """Slope of the newer half divided by that of the older; 1 does not slow down.
 
-        Of the epochs, where these alone show the fall.
+        Measured on epochs where only these show the fall.
         """
         if self.falls_by_epochs() and not self.is_falling():
             y, middle = self.epochs, len(self.epochs) // 2
@@ -143,8 +143,8 @@ def _line(steps: np.ndarray, losses: np.ndarray) -> tuple[float, float]:
 def loss_curve(record: RunRecord) -> LossCurve:
     """Returns the loss between the recorded steps.
 
-    Keras reports running means over the epoch. Where they can be, they are taken apart
-    (`running.taken_apart`). Elsewhere they stay what they are, slower.
+    Keras reports running means over the epoch. Where possible, they are undone
+    (`running.taken_apart`). Elsewhere they are kept, and respond more slowly.
 
     Args:
         record: The run.

@@ -1,9 +1,9 @@
 """Signals against depth: profiles over the weight layers, and their slope.
 
 Depth counts the layers that own a kernel (dense, convolutional, recurrent, embedding)
-on the longest way from the inputs, from 0; layers side by side have the same depth, and
-those that only reshape, pool or normalise do not add to it. Where no graph tells the
-ways (layers that a subclassed model calls), the order of the layers is taken for one.
+on the longest path from the inputs, from 0; parallel layers have the same depth, and
+those that only reshape, pool or normalize do not add to it. Where no graph gives the
+paths (layers that a subclassed model calls), the order of the layers is used instead.
 """
 
 import math
@@ -28,7 +28,7 @@ class Profile(NamedTuple):
         columns: Where each key stands in its series, int64 of shape `(tensors,)`.
         values: float64 of shape `(tensors,)`.
         nets: Which of a model's separate networks each key is in, int64 of shape
-            `(tensors,)`; depths of different ones have nothing to do with each other.
+            `(tensors,)`; depths in different networks are unrelated.
     """
 
     keys: tuple[TensorKey, ...]
@@ -38,7 +38,7 @@ class Profile(NamedTuple):
     nets: np.ndarray
 
     def without(self, layers: set[str]) -> "Profile":
-        """Returns the profile of the other layers."""
+        """Returns the profile without some layers."""
         return self._of([key.layer not in layers for key in self.keys])
 
     def by_net(self) -> "list[Profile]":
@@ -53,10 +53,10 @@ class Profile(NamedTuple):
         return Profile(keys, *(array[left] for array in arrays))
 
     def alike(self, sign: float) -> "Profile":
-        """Returns the profile with one layer a depth, the one that tells least of it.
+        """Returns the profile with one layer per depth, the least suspicious one.
 
-        What fades or grows with depth does so in all layers at a depth; a gate, a query
-        or a tower beside the way may be small or large by itself.
+        A signal that fades or grows with depth does so in all layers at a depth; a
+        gate, a query or a side tower may be small or large on its own.
 
         Args:
             sign: 1 for a rise with depth: the largest of the shallower half and the
@@ -128,10 +128,10 @@ def _one_a_depth(depths: np.ndarray, values: np.ndarray, sign: float) -> np.ndar
 
 
 def kernel_columns(record: RunRecord, signal: str) -> list[int]:
-    """Returns where in a signal of weights those stand that carry the signal on.
+    """Returns the columns, in a signal of weights, of those that carry the signal on.
 
-    These are kernels and embeddings. A weight whose role the record does not tell is
-    not among them.
+    These are kernels and embeddings. A weight whose role is not recorded is not among
+    them.
     """
     series = record.signal(signal)
     keys = () if series is None else series.tensors
@@ -149,8 +149,8 @@ def kernels_of(
 def tables_of(record: RunRecord) -> set[str]:
     """Returns the layers that look up rows of a table, as embeddings do.
 
-    A row is on a scale of its own, gets a gradient from the examples that ask for it
-    only, and has no fan-in: it says nothing of how signals change with depth.
+    A row has its own scale, gets a gradient only from the examples that look it up, and
+    has no fan-in: it says nothing about how signals change with depth.
     """
     return {layer for layer, _ in kernels_of(record, ("table",))}
 
@@ -162,9 +162,9 @@ _BATCH_NORM = 0.5 * math.log10(math.pi / (math.pi - 1))
 
 
 def grown_by_normalization(record: RunRecord, profile: Profile) -> float:
-    """Returns the decades of growth back over depth that batch normalization explains.
+    """Returns the decades of backward growth that batch normalization explains.
 
-    It takes no learning away: the scale of a kernel ahead of it does not count.
+    Such growth does not hinder learning: the scale of a kernel before it is irrelevant.
     """
     layers = record.metadata.get("layers", ())
     count = sum(layer["class_name"] == "BatchNormalization" for layer in layers)
@@ -172,7 +172,7 @@ def grown_by_normalization(record: RunRecord, profile: Profile) -> float:
 
 
 def weight_of(key: TensorKey) -> tuple[str, str]:
-    """Returns layer and name of the weight that a tensor is of."""
+    """Returns layer and name of the weight that a tensor belongs to."""
     return key.layer, key.tensor
 
 
@@ -185,8 +185,8 @@ def depth_slope(depths: np.ndarray, values: np.ndarray) -> float:
             finite have no logarithm and are left out.
 
     Returns:
-        Decades per layer: 0 means that the signal keeps its size, -0.3 that every
-        layer halves it. NaN with fewer than two usable depths.
+        Decades per layer: 0 means that the signal keeps its size, -0.3 that every layer
+        halves it. NaN for fewer than two usable depths.
 
     Example:
     >>> depth_slope(np.array([0, 1, 2]), np.array([1.0, 0.1, 0.01])).__round__(6)
@@ -216,7 +216,7 @@ def weight_layers(record: RunRecord) -> tuple[str, ...]:
 def on_branches(record: RunRecord) -> set[str]:
     """Returns the layers that are known to lie on residual branches.
 
-    A signal goes past them: they may start small, and say nothing of how it changes
+    A signal bypasses them: they may start small, and say nothing about how it changes
     with depth.
     """
     return {
@@ -227,9 +227,9 @@ def on_branches(record: RunRecord) -> set[str]:
 
 
 def trained_before(record: RunRecord) -> set[str]:
-    """Returns the layers that are known to have been trained before the first step.
+    """Returns the layers known to have been trained before the first step.
 
-    Their own initializer makes an offset or scale of one number, and it is another.
+    Their own initializer makes an offset or scale constant, but it is not.
     """
     series = record.signal("weight")
     if series is None or not len(series) or "rms" not in series.statistics:
@@ -263,9 +263,10 @@ def depth_profile(
     """Returns a statistic over the weight layers of a model at one step.
 
     For signals of weights: the kernels. For signals of layers: the outputs of the
-    layers that own a kernel (of the whole recurrent layer, whose cell owns it), but
-    probabilities (softmax and sigmoid in the last layer), whose scale says nothing.
-    Where a record does not tell which layers own kernels, all of them count.
+    layers that own a kernel (of the whole recurrent layer, whose cell owns it), except
+    probabilities (softmax and sigmoid in the last layer), whose scale carries no
+    information. Where a record does not say which layers own kernels, all of them
+    count.
 
     Args:
         record: The run.

@@ -1,8 +1,8 @@
-"""What a training has disproved of what its layers were said to keep it from.
+"""Which predictions from signs in layers a training has disproved.
 
-Most rules read signs: units that are dead, a signal that fades. What these say of the
-loss is a forecast, and where the loss has fallen all the same it was wrong: the model
-learns with such layers, though it may learn better without.
+Most rules read signs: dead units, a fading signal. What these say about the loss is a
+prediction, which was wrong if the loss has fallen anyway: the model learns with such
+layers, though it might learn better without.
 """
 
 import dataclasses
@@ -22,10 +22,10 @@ _MILDER = {"error": "warning", "warning": "info", "info": "info"}
 def weighed(
     findings: Iterable[Finding], record: RunRecord, rules: Mapping[str, Rule]
 ) -> Iterator[Finding]:
-    """Yields findings, those by signs milder where the model has learned.
+    """Yields findings, with those from signs less severe if the model has learned.
 
     Args:
-        findings: What the rules have found of a record.
+        findings: What the rules have found in a record.
         record: The record.
         rules: The rules by name.
     """
@@ -39,6 +39,6 @@ def weighed(
         yield dataclasses.replace(
             one,
             severity=_MILDER[one.severity],
-            message=f"{one.message} The model has learned all the same: {left:.2g} "
-            "of what a constant guess loses is left.",
+            message=f"{one.message} The model has learned anyway: its loss is down to "
+            f"{left:.2g} of that of a constant guess.",
         )

@@ -1,4 +1,4 @@
-"""`Finding`: one fault, with where, since when, the evidence and the way out."""
+"""`Finding`: one fault, with its place, its first step, the evidence and the remedy."""
 
 import dataclasses
 from typing import Any
@@ -13,18 +13,18 @@ class Finding:
     Attributes:
         rule: Name of the rule, such as `"VanishingGradient"`.
         severity: `"info"`, `"warning"` or `"error"`.
-        layer: Path of the layer at fault, `None` for the model as a whole.
+        layer: Path of the faulty layer, `None` for the model as a whole.
         step: First recorded optimizer iteration at which the fault shows.
         measured: The value that tripped the rule.
         threshold: The value it was compared with.
         message: What was seen, in one sentence.
         remedy: What to do about it, in one sentence.
-        reference: Where the rule comes from (paper, documentation).
+        reference: Source of the rule (paper, documentation).
         because_of: Rule of the finding that this one follows from, `None` for a cause.
 
     An *error* keeps the loss from getting below that of the best constant prediction,
     makes it NaN or Inf, or leaves an output of the model without a gradient; with a
-    *warning* the model learns slower or worse than it could.
+    *warning* the model learns more slowly or worse than it could.
     """
 
     rule: str

@@ -10,13 +10,13 @@ from keras_initkit.report.tables import Printed
 
 
 class Findings(Printed, list[Finding]):
-    """A list of findings. Printed, causes with remedies; in a notebook, HTML.
+    """A list of findings. Prints causes with remedies; in a notebook, renders as HTML.
 
-    One that holds none says so.
+    An empty one says that nothing was found.
 
     Args:
-        findings: The findings, consequences behind their causes.
-        clean: What is said where there is none.
+        findings: The findings, consequences after their causes.
+        clean: Text shown if there are none.
 
     Example:
     >>> Findings([], "the model is fine")

@@ -1,4 +1,4 @@
-"""Asking the rules about a record: while it grows, and when a training has ended."""
+"""Judging a record by the rules: while it grows, and when training has ended."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ from keras_initkit.recording.record import RunRecord
 
 # What is said of a record in which the rules find nothing.
 _CLEAN = (
-    "no finding; `kik.diagnosis.not_judged(record)` names the rules that could not "
+    "no findings; `kik.diagnosis.not_judged(record)` lists the rules that could not "
     "judge"
 )
 
@@ -27,17 +27,17 @@ def judge(record: RunRecord, rules: Rules = None) -> Findings:
     """Judges a run by the rules.
 
     Args:
-        record: What was recorded. A rule whose signals are missing says nothing;
-            `not_judged` tells which these are.
-        rules: Names of the rules to ask; all by default. Or a dict that changes some
-            of all: `{rule: {threshold: value}}`, `None` to leave a rule out.
+        record: What was recorded. A rule whose signals are missing reports nothing;
+            `not_judged` lists these rules.
+        rules: Names of the rules to apply; all by default. Or a dict that changes
+            individual rules: `{rule: {threshold: value}}`, `None` to skip a rule.
 
     Returns:
-        `Findings`, a list, consequences behind their causes; these the gravest first,
-        then by step, then in the order of the rules and of the layers.
+        `Findings`, a list, consequences after their causes; causes by severity, then by
+        step, then in the order of the rules and of the layers.
 
     Raises:
-        TypeError: If `rules` are no names, and no such dict.
+        TypeError: If `rules` is neither names nor such a dict.
         ValueError: If a rule or threshold of that name does not exist.
     """
     (asked,) = asked_of(rules, RULES)
@@ -45,22 +45,22 @@ def judge(record: RunRecord, rules: Rules = None) -> Findings:
 
 
 def review(record: RunRecord, *, rules: Rules = None) -> Findings:
-    """Judges a training that has ended: what it showed, and how it ended.
+    """Judges a finished training: what it showed, and how it ended.
 
     Args:
-        record: That of a `SignalMonitor` (`monitor.record`), or `RunRecord.load` of its
-            directory.
-        rules: Names out of `diagnosis.RULES` and `diagnosis.REVIEWS`, or a dict, as in
+        record: Record of a `SignalMonitor` (`monitor.record`), or the result of
+            `RunRecord.load` for its directory.
+        rules: Names from `diagnosis.RULES` and `diagnosis.REVIEWS`, or a dict, as in
             `judge`; all by default.
 
     Returns:
-        `Findings`, a list: those of `judge`, and of the rules of `diagnosis.REVIEWS`:
-        whether the loss was still falling, whether it stands still beside units that
-        are dead, whether the model has learnt its examples by heart. In the order of
-        `judge`.
+        `Findings`, a list in the order of `judge`: the findings of `judge` and those of
+        the rules in `diagnosis.REVIEWS`: whether the loss was still falling, whether it
+        has stalled with dead units, whether the model has overfitted.
 
     Raises:
-        TypeError: If `record` is none, or `rules` are no names, and no such dict.
+        TypeError: If `record` is not a record, or `rules` is neither names nor such a
+            dict.
         ValueError: If a rule or threshold of that name does not exist.
 
     Example:
@@ -76,8 +76,9 @@ def review(record: RunRecord, *, rules: Rules = None) -> Findings:
     """
     if not isinstance(record, RunRecord):
         raise TypeError(
-            "`record` must be a RunRecord: `monitor.record`, or what `RunRecord.load` "
-            f"gives. Received: record={record!r} of type {type(record).__name__}."
+            "`record` must be a RunRecord: `monitor.record`, or the result of "
+            f"`RunRecord.load`. Received: record={record!r} of type "
+            f"{type(record).__name__}."
         )
     both = RULES | REVIEWS
     (asked,) = asked_of(rules, both)
@@ -98,7 +99,7 @@ def layers_of(record: RunRecord) -> list[str]:
 
 
 def not_judged(record: RunRecord, rules: Rules = None) -> dict[str, str]:
-    """Tells which rules could not judge a run.
+    """Returns which rules could not judge a run, and why.
 
     Args:
         record: What was recorded.

@@ -1,4 +1,4 @@
-"""The registry of all rules: how one is declared, and which are to be asked."""
+"""The registry of all rules: how one is declared, and which are applied."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -43,8 +43,8 @@ def rule(
     """Declares a check as the rule `name`; its docstring becomes the summary.
 
     The other arguments are the attributes of `Rule`; `follows_from`, `follows_steps_of`
-    and `spans_depth` are those of `causes.declare`. A rule that measures and one that
-    looks at the model may have one name, where they mean one fault.
+    and `spans_depth` are those of `causes.declare`. A rule over records and one over
+    models may share a name if they mean the same fault.
     """
     needs = tuple(needs)
     for need in needs:
@@ -84,20 +84,20 @@ def rule(
 
 
 def asked_of(rules: Rules, *known: Mapping[str, Rule]) -> tuple[Asked, ...]:
-    """Returns which rules are to be asked, and with which thresholds.
+    """Returns which rules to apply, and with which thresholds.
 
     Args:
-        rules: Names of the rules to ask; all for `None`. Or a dict that changes some of
-            all: `{rule: {threshold: value}}`, `None` to leave a rule out.
-        known: Rules by name. A rule of one name may be in several: each gets those of
-            the thresholds that it has.
+        rules: Names of the rules to apply; all for `None`. Or a dict that changes
+            individual rules: `{rule: {threshold: value}}`, `None` to skip a rule.
+        known: Rules by name. A name may be in several: each gets the thresholds that it
+            has.
 
     Returns:
-        For each of `known` the same as a dict of all its rules: `{threshold: value}`,
-        `None` where a rule is not asked.
+        For each of `known`, a dict with all its rules: `{threshold: value}`, `None` for
+        a rule that is not applied.
 
     Raises:
-        TypeError: If `rules` are no names, and no dict of that kind.
+        TypeError: If `rules` is neither names nor such a dict.
         ValueError: If a rule or threshold of that name does not exist.
     """
     everything = dict.fromkeys(name for one in known for name in one)
@@ -134,7 +134,7 @@ def _own(
 def found_by(
     rules: Mapping[str, Rule], asked: Asked, subject: Any
 ) -> Iterator[Finding]:
-    """Yields what the rules that are asked find of a subject."""
+    """Yields what the applied rules find in a subject."""
     for name, thresholds in asked.items():
         if thresholds is not None:
             yield from rules[name].judge(subject, **thresholds)

@@ -1,4 +1,4 @@
-"""How much a moment of few entries tells of the distribution they are drawn from."""
+"""What a moment of few entries says about the distribution they were drawn from."""
 
 import math
 from typing import NamedTuple
@@ -11,26 +11,26 @@ _BY_CHANCE = float(ndtr(-4.0))
 
 
 class Range(NamedTuple):
-    """Values that a moment may have, for all that is known."""
+    """Values that a moment may have, as far as is known."""
 
     low: float
     high: float
 
 
 def moment_range(moment: float, count: float) -> Range:
-    """Returns the second moments that entries of a measured one may be drawn with.
+    """Returns the second moments of distributions that may explain a measured one.
 
     The mean square of `count` independent Gaussian entries is distributed as chi-square
-    with `count` degrees of freedom, over `count`; what is uniform or cut off varies
-    less. A limit is crossed by the distribution, and not by chance, where the whole
-    range lies beyond it.
+    with `count` degrees of freedom, over `count`; uniform or truncated entries vary
+    less. A limit is crossed by the distribution, and not by chance, if the whole range
+    lies beyond it.
 
     Args:
         moment: Measured variance or second moment, not negative.
-        count: How many entries it was measured of.
+        count: How many entries it was measured on.
 
     Returns:
-        `Range`, from 0 to infinity without entries.
+        `Range`, from 0 to infinity if there are no entries.
 
     Example:
     >>> low, high = moment_range(0.33, 10)

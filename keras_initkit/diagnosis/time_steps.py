@@ -15,8 +15,8 @@ def gradients_through_time(
 ) -> Iterator[tuple[TensorKey, SignalSeries, np.ndarray]]:
     """Yields each tensor of the latest series over time, `(steps, time steps)`.
 
-    Nothing goes through time in a model without a recurrent layer: which positions get
-    a gradient is the structure's choice, as that of a head that reads the first.
+    Nothing propagates through time without a recurrent layer: which positions then get
+    a gradient is set by the structure, such as a head that reads the first.
     """
     roles = record.roles()
     if not roles:

@@ -50,8 +50,12 @@ def test_a_dict_changes_some_rules_and_leaves_others_as_they_are():
 @pytest.mark.parametrize(
     ("rules", "error", "words"),
     [
-        ({"AllZero": 3}, TypeError, "must have a dict {threshold: number} for 'AllZer"),
-        ({"AllZero": {"zero_fraction": "x"}}, TypeError, "must have a dict {threshold"),
+        ({"AllZero": 3}, TypeError, "must map 'AllZero' to a dict {threshold: number}"),
+        (
+            {"AllZero": {"zero_fraction": "x"}},
+            TypeError,
+            "must map 'AllZero' to a dict {threshold",
+        ),
         ({"Nonsense": None}, ValueError, "must be among"),
         ("AllZero", TypeError, "must be a list of names"),
         (3, TypeError, "must be a list of names"),

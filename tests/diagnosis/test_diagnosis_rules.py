@@ -124,7 +124,7 @@ def test_nan_that_comes_into_the_first_layer_is_looked_for_in_the_data():
     edit("activation", "nonfinite_count", slice(3, None), ALL, 5)(draft)
     (finding,) = diagnosis.judge(draft.record(), ["NonFinite"])
     assert (finding.layer, finding.step) == ("dense", 30)
-    assert "what comes in is not" in finding.message
+    assert "its input is not" in finding.message
     assert "learning rate" not in finding.remedy
     # Weights that are about to overflow bring it about themselves.
     edit("weight", "rms", 3, ALL, 1e38)(draft)

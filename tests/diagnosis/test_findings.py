@@ -53,8 +53,8 @@ def test_a_clean_lint_says_what_was_checked():
     model = keras.Sequential([keras.layers.Dense(3)], name="mine")
     assert " ".join(str(kik.lint(model)).split()) == (
         f"mine: {len(kik.diagnosis.LINTS)} checks without data found nothing; its "
-        "weights are not built yet, and were not judged. `kik.diagnose(model, x, y)` "
-        "looks at a batch as well."
+        "weights are not built yet, so they were not checked. `kik.diagnose(model, x, "
+        "y)` looks at a batch as well."
     )
     model.build((None, 4))
     assert "not built" not in str(kik.lint(model, rules=["DeadBias"]))

@@ -78,7 +78,7 @@ def test_rate_is_named_where_a_leap_has_killed_the_layers():
 def test_the_rate_tried_is_told_with_what_it_came_to():
     (finding,) = judged(fact("learning_rate_trial", rate=1.0))
     assert finding.message == (
-        "the learning rate is 1; tried for 5 steps each, those from 0.0003 to 0.01 "
+        "the learning rate is 1; in trials of 5 steps each, rates from 0.0003 to 0.01 "
         "learn, and yours takes the loss from 2.4 to NaN or Inf."
     )
     assert "`model.optimizer.learning_rate = 0.003`" in finding.remedy
@@ -165,7 +165,7 @@ def test_rate_is_not_blamed_for_a_loss_that_gets_no_probabilities():
     record = draft.record()
     assert diagnosis.judge(record, rules=["LearningRateTooLow"]) == []
     reason = diagnosis.not_judged(record)["LearningRateTooLow"]
-    assert reason == "has gradients at fault, which make steps small"
+    assert reason == "has faulty gradients, which make steps small"
 
 
 def test_weighted_loss_is_not_compared_with_a_uniform_guess():

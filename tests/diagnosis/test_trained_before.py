@@ -33,7 +33,7 @@ def test_growth_that_training_made_is_not_the_initialization():
     rule = "PoorWeightInitialization"
     assert diagnosis.judge(record, rules=[rule]) == []
     assert diagnosis.not_judged(record)[rule].startswith(
-        "begins with weights that were"
+        "begins with pretrained weights"
     )
 
 
@@ -56,7 +56,7 @@ def test_loss_that_starts_low_need_not_fall(rule, start):
     assert bool(found) == (start > 1)
     if start < 1:
         reason = diagnosis.not_judged(record)[rule]
-        assert reason == "starts with what was learned before"
+        assert reason == "starts with a model that has already learned"
 
 
 @pytest.mark.parametrize(("loss", "found"), [(2e-4, False), (2.0, True)])

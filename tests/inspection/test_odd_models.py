@@ -207,7 +207,7 @@ def test_check_that_raises_is_a_warning(monkeypatch):
     rule = dataclasses.replace(registry.LINTS["LearningRateRange"], check=fail)
     monkeypatch.setitem(registry.LINTS, "LearningRateRange", rule)
     model = keras.Sequential([k.Input((4,)), k.Dense(1, "softmax")])
-    with pytest.warns(UserWarning, match="did not judge LearningRateRange .*rate"):
+    with pytest.warns(UserWarning, match="skipped LearningRateRange .*rate"):
         found = kik.lint(model, rules=["LearningRateRange", "LossActivationMismatch"])
     assert [finding.rule for finding in found] == ["LossActivationMismatch"]
 

@@ -1,4 +1,4 @@
-"""Lint: what a model's structure, weights and optimizer tell without any data."""
+"""Lint: what a model's structure, weights and optimizer reveal without any data."""
 
 import warnings
 from collections.abc import Mapping
@@ -23,27 +23,27 @@ from keras_initkit.structure.needs import check_model
 
 
 def lint(model: Any, *, rules: Rules = None) -> Findings:
-    """Checks a Keras model without data, before it is trained.
+    """Checks a Keras model before training, without data.
 
-    Judges the structure: the last activation against the loss, activations inside, the
-    weights as they now are, the optimizer. Of a subclassed model, whose structure
-    is known only when it runs, layers, weights and optimizer are checked; weights that
-    are not built yet are not. A check in which a layer or optimizer of your own raises
-    is left out, with a warning.
+    Checks the last activation against the loss, the activations inside, the current
+    weights and the optimizer. The structure of a subclassed model is known only when it
+    runs, so only its layers, weights and optimizer are checked. Weights that are not
+    built yet are skipped, and so, with a warning, is a check in which a custom layer or
+    optimizer raises.
 
     Args:
-        model: A Keras model, compiled or not; nothing of it is changed.
-        rules: Names out of `diagnosis.LINTS`, or a dict that changes some of all:
-            `{rule: {threshold: value}}`, `None` to leave a rule out. All by default.
+        model: A Keras model, compiled or not; it is not modified.
+        rules: Names from `diagnosis.LINTS`, or a dict that changes individual rules:
+            `{rule: {threshold: value}}`, `None` to skip a rule. All by default.
 
     Returns:
-        `Findings`, a list, the gravest first; their `step` is `None`. Printed, advice;
-        an empty one says that nothing was found.
+        `Findings`, a list, most severe first; their `step` is `None`. It prints as
+        advice; an empty one says that nothing was found.
 
     Raises:
-        ValueError: If there is no rule or threshold of such a name.
-        TypeError: If `model` is no model of Keras 3, or `rules` are no names and no
-            such dict.
+        ValueError: If a rule or threshold of that name does not exist.
+        TypeError: If `model` is not a Keras 3 model, or `rules` is neither names nor
+            such a dict.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -72,7 +72,7 @@ def _clean(model: Any, count: int) -> str:
     checks = "1 check" if count == 1 else f"{count} checks"
     text = f"{model.name}: {checks} without data found nothing"
     if not model.built:
-        text += "; its weights are not built yet, and were not judged"
+        text += "; its weights are not built yet, so they were not checked"
     return f"{text}. `kik.diagnose(model, x, y)` looks at a batch as well."
 
 
@@ -84,7 +84,7 @@ def _findings_of(
         return LINTS[name].judge(subject, **thresholds)
     except Exception as error:
         warnings.warn(
-            f"`lint` did not judge {name} of model {subject.model.name!r}, because it "
+            f"`lint` skipped {name} of model {subject.model.name!r}, because it "
             f"{reason_of(error)}",
             stacklevel=3,
         )

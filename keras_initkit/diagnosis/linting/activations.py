@@ -24,8 +24,9 @@ _SATURATING = ("tanh", "hard_tanh", "softsign")
         "sigmoids": Threshold(
             4,
             "layers",
-            "sigmoids in a row: their slope is 1/4 at most, so that four take more "
-            "than two decades of the gradient, which VanishingGradient calls a fault",
+            "sigmoids in a row: their slope is at most 1/4, so four of them shrink the "
+            "gradient by more than two decades, which VanishingGradient reports as a "
+            "fault",
         )
     },
     spans_depth=True,
@@ -33,7 +34,7 @@ _SATURATING = ("tanh", "hard_tanh", "softsign")
 def unsuitable_hidden_activation(
     subject: Subject, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """Linear layers in a row, a softmax or a chain of sigmoids inside the model."""
+    """Linear layers in a row, or a softmax or chain of sigmoids inside the model."""
     graph = subject.graph
     if graph is None:
         return
@@ -46,9 +47,9 @@ def unsuitable_hidden_activation(
                 measured=1,
                 threshold=0,
                 message=f"{call.path!r} puts a softmax inside the model: its units "
-                "compete, and hand on numbers that add up to 1 with small gradients.",
-                remedy='Use `activation="relu"` in hidden layers; keep the softmax '
-                "for the last one.",
+                "compete, and pass on numbers that sum to 1, with small gradients.",
+                remedy='Use `activation="relu"` in hidden layers; keep softmax for the '
+                "last layer.",
             )
     most = limits["sigmoids"]
     last = _chain(graph, _SIGMOIDS, most)
@@ -58,12 +59,12 @@ def unsuitable_hidden_activation(
             step=None,
             measured=most,
             threshold=most,
-            message=f"{last.path!r} is number {most:g} of the sigmoids in a row: each "
-            "takes at least three quarters of the gradient, and its mean of 0.5 "
-            "saturates the next.",
+            message=f"{last.path!r} is sigmoid number {most:g} in a row: each removes "
+            "at least three quarters of the gradient, and its mean of 0.5 saturates "
+            "the next.",
             remedy='Use `activation="relu"` with `kernel_initializer="he_normal"`, or '
-            '`"tanh"`, in hidden layers; `kik.initializers.ZeroSum("orthogonal")` '
-            "where sigmoids must stay.",
+            '`"tanh"`, in hidden layers; use `kik.initializers.ZeroSum("orthogonal")` '
+            "where the sigmoids must stay.",
         )
 
 
@@ -80,10 +81,10 @@ def _linear_rows(graph: Graph) -> Iterator[Fault]:
         step=None,
         measured=len(rows),
         threshold=0,
-        message=f"no activation follows {rows[0].path!r}{others}: with the layer "
-        "behind it, it is one linear function"
+        message=f"no activation follows {rows[0].path!r}{others}: together with the "
+        "next layer it is a single linear function"
         + (", and so is the whole model." if linear else "."),
-        remedy='Give it one, `Dense(units, activation="relu")`, or leave it out.',
+        remedy='Add one, `Dense(units, activation="relu")`, or remove the layer.',
         severity="error" if linear else None,
     )
 
@@ -165,7 +166,7 @@ def _chain(graph: Graph, names: tuple[str, ...], length: float) -> Call | None:
     },
 )
 def saturating_stack(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Many tanh layers one behind the other, without normalization or shortcuts."""
+    """Many consecutive tanh layers, without normalization or shortcuts."""
     call, most = None, limits["layers"]
     if subject.graph is not None:
         call = _chain(subject.graph, _SATURATING, most)
@@ -175,9 +176,9 @@ def saturating_stack(subject: Subject, limits: Mapping[str, float]) -> Iterator[
             step=None,
             measured=most,
             threshold=most,
-            message=f"{call.path!r} is number {most:g} of the saturating activations "
-            "in a row: it learns only if the weights start on the edge of chaos.",
-            remedy="Put `keras.layers.BatchNormalization()` in between, add "
-            "shortcuts, `keras.layers.add([x, block(x)])`, or start orthogonal, "
+            message=f"{call.path!r} is saturating activation number {most:g} in a row: "
+            "such a stack learns only if its weights start at the edge of chaos.",
+            remedy="Put `keras.layers.BatchNormalization()` in between, add shortcuts, "
+            "`keras.layers.add([x, block(x)])`, or start from orthogonal weights, "
             "`kik.reinitialize(model, kik.recommend(model))`.",
         )

@@ -1,4 +1,4 @@
-"""What theory expects of the weights as they are: signals that fade or grow."""
+"""What theory predicts for the current weights: signals that fade or grow."""
 
 import collections
 import math
@@ -27,7 +27,7 @@ from keras_initkit.structure.graph import Graph
 def poor_weight_initialization(
     subject: Subject, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """Theory expects signals or gradients to fade or grow a thousandfold with depth."""
+    """In theory, signals or gradients fade or grow a thousandfold with depth."""
     if subject.graph is None:
         return
     most = limits["decades"]
@@ -52,9 +52,9 @@ def _drifted(
         message=f"with these weights, {what} {'grows' if decades > 0 else 'shrinks'} "
         f"by {abs(decades):.1f} decades over {drift.layers} layers (mean-field theory, "
         "inputs of rms 1).",
-        remedy="Let the variance fit each layer: "
-        "`kik.reinitialize(model, kik.recommend(model))`, or by hand "
-        '`kernel_initializer="he_normal"` for ReLU, `"glorot_uniform"` for tanh.',
+        remedy="Fit the variance to each layer: `kik.reinitialize(model, "
+        'kik.recommend(model))`, or by hand `kernel_initializer="he_normal"` for '
+        'ReLU, `"glorot_uniform"` for tanh.',
     )
 
 

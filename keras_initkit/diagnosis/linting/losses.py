@@ -29,7 +29,7 @@ _LOGITS = {
 def loss_activation_mismatch(
     subject: Subject, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """The last activation does not give what the loss takes."""
+    """The last activation does not match what the loss expects."""
     if subject.graph is None:
         return
     for number, tensor, loss in _outputs(subject):
@@ -64,9 +64,9 @@ def _over_examples(call: Call) -> Fault:
         step=None,
         measured=0,
         threshold=-1,
-        message=f"the softmax of {call.path!r} is over axis 0: the examples of a batch "
-        "share one probability, and what is predicted depends on who else is in it.",
-        remedy="Take the axis of the classes, `keras.layers.Softmax(axis=-1)`.",
+        message=f"the softmax of {call.path!r} runs over axis 0: the probabilities sum "
+        "to 1 over the batch, so each prediction depends on the other examples in it.",
+        remedy="Use the class axis, `keras.layers.Softmax(axis=-1)`.",
     )
 
 
@@ -96,9 +96,9 @@ def _mismatch(
         )
     if activation in _PROBABILITIES and before in _PROBABILITIES:
         return (
-            f"a {activation} follows a {before}: probabilities are taken for logits, "
-            "so that no class can be sure",
-            "Leave one out: the layer ahead of the last activation is to be linear, "
+            f"a {activation} follows a {before}: probabilities are treated as logits, "
+            "so no class can get a high probability",
+            "Remove one: the layer before the last activation must be linear, "
             "`Dense(units)`",
         )
     if loss is None:
@@ -108,29 +108,29 @@ def _mismatch(
         return _of_crossentropy(name, logits, activation, units)
     if name in _REGRESSION and activation == "softmax":
         return (
-            f"{name} of a softmax hardly has a gradient where the model is surely "
-            "wrong",
+            f"{name} of a softmax has almost no gradient where the model is "
+            "confidently wrong",
             'Use `loss="categorical_crossentropy"`, or '
             '`"sparse_categorical_crossentropy"` for class numbers',
             "warning",
         )
     if name in _REGRESSION and accuracy and activation not in ("sigmoid", "tanh"):
         return (
-            f"{name} with an accuracy as metric: classes are no numbers to come near "
-            "to",
+            f"{name} with accuracy as a metric: classes are not quantities to "
+            "approximate",
             'Use `Dense(classes, "softmax")` with '
             '`loss="sparse_categorical_crossentropy"`',
             "warning",
         )
     if name.endswith("hinge") and activation in (*_PROBABILITIES, "relu"):
         return (
-            f"{name} takes scores of either sign; {activation} gives none below 0",
+            f"{name} expects scores of either sign; {activation} outputs none below 0",
             "Use a linear last layer, `Dense(units)`, or a tanh",
         )
     if name == "poisson" and activation not in ("exponential", "softplus", "relu"):
         return (
-            f"poisson takes positive rates; {activation or 'a linear layer'} gives "
-            "others, whose logarithm is NaN",
+            f"poisson expects positive rates; {activation or 'a linear layer'} also "
+            "outputs others, whose logarithm is NaN",
             'Use `Dense(units, "softplus")` or `"exponential"`',
         )
     return None
@@ -143,45 +143,46 @@ def _of_crossentropy(
     right = "sigmoid" if name in _BINARY else "softmax"
     if logits and activation in _PROBABILITIES:
         return (
-            f"{name} with from_logits=True gets the probabilities of a {activation}, "
-            "and would squash them once more (TensorFlow reads the logits behind them, "
-            "other backends do not)",
-            f'Leave out `from_logits=True`, `loss="{name}"`, or the activation',
+            f"{name} with from_logits=True receives the probabilities of a "
+            f"{activation}, and would squash them a second time (TensorFlow recovers "
+            "the logits behind them, other backends do not)",
+            f'Drop `from_logits=True`, `loss="{name}"`, or drop the activation',
             "warning",
         )
     if logits and activation in _BOUNDED:
         return (
-            f"{name} takes logits of any sign and size; {activation} bounds them, so "
-            "that no class can be sure",
+            f"{name} expects logits of any sign and size; {activation} bounds them, so "
+            "no class can get a high probability",
             "Use a linear last layer, `Dense(units)`",
             "warning",
         )
     if not logits and activation not in _PROBABILITIES:
         return (
-            f"{name} takes probabilities; {given} gives numbers outside [0, 1], which "
-            "are clipped and get no gradient",
+            f"{name} expects probabilities; {given} outputs numbers outside [0, 1], "
+            "which are clipped and get no gradient",
             f"Use `loss=keras.losses.{_LOGITS[name]}(from_logits=True)`, or end in "
             f'`Dense(units, "{right}")`',
         )
     if name in _CATEGORICAL and units == 1:
         return (
-            f"{name} over one unit is constant: there is one class only",
+            f"{name} over one unit is constant: there is only one class",
             'Use `loss="binary_crossentropy"` with `Dense(1, "sigmoid")`, or '
             "`Dense(classes)`",
         )
     if name in _BINARY and activation == "softmax":
         return (
-            f"{name} judges each unit by itself; a softmax makes the units compete, "
-            "which is wrong for several labels",
-            'Use `Dense(units, "sigmoid")` for several labels, '
+            f"{name} scores each unit independently; a softmax makes the units "
+            "compete, which is wrong for multiple labels",
+            'Use `Dense(units, "sigmoid")` for multiple labels, '
             '`loss="categorical_crossentropy"` for one of several classes',
             "warning",
         )
     if name in _CATEGORICAL and activation in ("sigmoid", "hard_sigmoid"):
         return (
-            f"{name} takes probabilities that add up to 1; {activation} gives any",
+            f"{name} expects probabilities that sum to 1; those of {activation} need "
+            "not",
             'Use `Dense(classes, "softmax")`, or `loss="binary_crossentropy"` for '
-            "several labels",
+            "multiple labels",
             "warning",
         )
     return None

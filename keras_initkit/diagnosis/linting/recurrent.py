@@ -1,4 +1,4 @@
-"""The weights of recurrent layers: what their states keep of what came before."""
+"""The weights of recurrent layers: how much of the past their states keep."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,13 @@ _PASCANU = "Pascanu et al., 2013, https://arxiv.org/abs/1211.5063"
     severity="warning",
     reference=_JOZEFOWICZ,
     thresholds={
-        "bias": Threshold(0.5, "1", "mean bias of an LSTM's forget gates: half shut")
+        "bias": Threshold(
+            0.5, "1", "mean bias of an LSTM's forget gates: at 0 they are half closed"
+        )
     },
 )
 def forget_bias(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The forget gates of an LSTM start half shut or more."""
+    """The forget gates of an LSTM start at least half closed."""
     for path, layer in subject.layers:
         if gates_of(layer) != 4:
             continue
@@ -45,7 +47,7 @@ def forget_bias(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault
                 measured=forget,
                 threshold=limits["bias"],
                 message=f"the forget biases of {path!r} are {short(forget)} on "
-                f"average: its memory keeps {1 / (1 + math.exp(-forget)):.0%} of "
+                f"average: its memory cell keeps {1 / (1 + math.exp(-forget)):.0%} of "
                 "itself from one time step to the next.",
                 remedy="Use `keras.layers.LSTM(units)` with its default "
                 "`unit_forget_bias=True`, or, for long sequences, "
@@ -61,15 +63,18 @@ def forget_bias(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault
     reference=_PASCANU,
     thresholds={
         "left": Threshold(
-            1e-3, "1", "what is left of a state when it is forgotten; 1 over it, growth"
+            1e-3,
+            "1",
+            "remainder of a state below which it counts as forgotten; its "
+            "inverse limits growth",
         ),
         "reach": Threshold(
-            0.25, "1", "share of the sequence within which it is forgotten"
+            0.25, "1", "share of the sequence within which the state is forgotten"
         ),
     },
 )
 def recurrent_scale(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """A recurrent kernel by which states fade at once or blow up over the sequence."""
+    """A recurrent kernel that makes states fade at once or blow up over a sequence."""
     left = limits["left"]
     for path, layer in subject.layers:
         cell = getattr(layer, "cell", None)
@@ -95,7 +100,8 @@ def recurrent_scale(subject: Subject, limits: Mapping[str, float]) -> Iterator[F
         elif grown > 1 / left:
             measured, limit = grown, 1 / left
             what = (
-                f"makes states grow by a factor {short(grown)} over {length} time steps"
+                f"makes states grow by a factor of {short(grown)} over {length} time "
+                "steps"
             )
         else:
             continue
@@ -105,8 +111,8 @@ def recurrent_scale(subject: Subject, limits: Mapping[str, float]) -> Iterator[F
             measured=measured,
             threshold=limit,
             message=f"the recurrent kernel of {path!r} {what}.",
-            remedy='Start it orthogonal, `recurrent_initializer="orthogonal"`, for a '
-            'ReLU `"identity"`, or use `keras.layers.LSTM(units)`.',
+            remedy='Start it orthogonal, `recurrent_initializer="orthogonal"`, or with '
+            '`"identity"` for a ReLU, or use `keras.layers.LSTM(units)`.',
         )
 
 

@@ -1,4 +1,4 @@
-"""How the model is to be trained: learning rate, what is trainable."""
+"""How the model is set up for training: learning rate, what is trainable."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,7 +35,10 @@ _RATES = {
     reference=_BENGIO,
     thresholds={
         "beyond": Threshold(
-            1.0, "1", "rate over the highest usual for its optimizer, or lowest over it"
+            1.0,
+            "1",
+            "rate divided by the highest usual for its optimizer, or the lowest "
+            "usual by it",
         )
     },
     follows_from=("LearningRateTrial",),
@@ -43,7 +46,7 @@ _RATES = {
 def learning_rate_range(
     subject: Subject, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """The learning rate is negative, zero, or out of any usual range."""
+    """The learning rate is negative, zero, or far outside the usual range."""
     optimizer = optimizer_of(subject.model)
     if optimizer is None or optimizer["learning_rate"] is None:
         return
@@ -71,7 +74,7 @@ def learning_rate_range(
 
 @rule("NotTrainable", judges="model", severity="warning", reference=_FREEZING)
 def not_trainable(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Weights that will not be trained, though nobody may have meant it."""
+    """Weights that will not be trained, perhaps unintentionally."""
     model = subject.model
     if model.weights and not model.trainable_weights:
         yield Fault(
@@ -79,9 +82,9 @@ def not_trainable(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fau
             step=None,
             measured=0,
             threshold=1,
-            message=f"none of the {len(model.weights)} weights is trainable: `fit` "
+            message=f"none of the {len(model.weights)} weights are trainable: `fit` "
             "changes nothing.",
-            remedy="Set `layer.trainable = True` where it is meant, then "
+            remedy="Set `layer.trainable = True` where training is intended, then "
             "`model.compile(...)`.",
             severity="error",
         )
@@ -96,8 +99,8 @@ def not_trainable(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fau
             step=None,
             measured=len(frozen),
             threshold=0,
-            message=f"{frozen[0]!r}{more} is frozen with the statistics it started "
-            "with, mean 0 and variance 1: it normalizes nothing.",
+            message=f"{frozen[0]!r}{more} is frozen with its initial statistics, mean "
+            "0 and variance 1: it normalizes nothing.",
             remedy="Set `layer.trainable = True`, or load trained weights first.",
         )
     optimizer = getattr(model, "optimizer", None)
@@ -113,7 +116,8 @@ def not_trainable(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fau
                 measured=len(new),
                 threshold=0,
                 message=f"the optimizer does not know {len(new)} of the trainable "
-                f"weights, {new[0].path!r} for one: they were thawed after `compile`.",
+                f"weights, such as {new[0].path!r}: they were unfrozen after "
+                "`compile`.",
                 remedy="Call `model.compile(...)` again.",
             )
 
@@ -137,8 +141,8 @@ def _untracked(path: str, layer: Any) -> Iterator[Fault]:
             message=f"{path!r} holds {', '.join(map(repr, names))} as tf.Variable, "
             "which Keras 3 does not know: `fit` does not train it, and saving loses "
             "it.",
-            remedy="Make it by `self.add_weight(shape=..., initializer=...)`, or as "
-            "`keras.Variable(value)`.",
+            remedy="Create it with `self.add_weight(shape=..., initializer=...)`, or "
+            "as `keras.Variable(value)`.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The weights as they are: copies, constants, variances, biases."""
+"""The current weights: copies, constants, variances, biases."""
 
 import hashlib
 import math
@@ -37,7 +37,7 @@ _SELU = "Klambauer et al., 2017, https://arxiv.org/abs/1706.02515"
 
 @rule("SymmetricUnits", judges="model", severity="error", reference=_SYMMETRY)
 def symmetric_units(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """All entries of a hidden kernel are the same number, so that its units are."""
+    """All entries of a hidden kernel are equal, so its units are identical copies."""
     for path, layer in subject.layers:
         kernels = _making_units(layer)
         units = kernels[-1].shape[-1] // gates_of(layer) if kernels else 0
@@ -52,8 +52,8 @@ def symmetric_units(subject: Subject, limits: Mapping[str, float]) -> Iterator[F
             step=None,
             measured=1,
             threshold=1,
-            message=f"all weights of {path!r} are {kernels[-1].flat[0]:g}: its "
-            f"{units} units are copies of each other and stay so.",
+            message=f"all weights of {path!r} are {kernels[-1].flat[0]:g}: its {units} "
+            "units are copies of each other and stay that way.",
             remedy=_common.RANDOM_START,
         )
 
@@ -73,7 +73,7 @@ def _making_units(layer: Any) -> list[np.ndarray]:
 
 @rule("EqualWeights", judges="model", severity="warning", reference=_SHARED)
 def equal_weights(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Two layers start from the very same random values."""
+    """Two layers start from exactly the same random values."""
     groups: dict[tuple[Any, bytes], list[tuple[str, str, Any]]] = {}
     for path, layer, name, given in all_kernels(subject):
         kernel = array(layer, name)
@@ -89,7 +89,7 @@ def equal_weights(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fau
             continue
         (first, name, given), (path, _, its) = group[:2]
         why = (
-            "they were given one initializer object, which repeats its values"
+            "they share one initializer object, which repeats its values"
             if its is given
             else "their initializers have the same seed"
         )
@@ -99,11 +99,11 @@ def equal_weights(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fau
             step=None,
             measured=len(group),
             threshold=1,
-            message=f"the {name} of {path!r}{more} equals that of {first!r}, to the "
-            f"last bit: {why}.",
-            remedy="Give each layer an initializer of its own, by name "
-            '(`kernel_initializer="he_normal"`) or `kik.initializers.seeded`; or draw '
-            "again, `kik.reinitialize(model, kik.recommend(model), seed=0)`.",
+            message=f"the {name} of {path!r}{more} is bit-identical to that of "
+            f"{first!r}: {why}.",
+            remedy="Give each layer its own initializer, by name "
+            '(`kernel_initializer="he_normal"`) or `kik.initializers.seeded`; or '
+            "redraw them, `kik.reinitialize(model, kik.recommend(model), seed=0)`.",
         )
 
 
@@ -130,14 +130,14 @@ def _drawn_alike(group: list[tuple[str, str, Any]]) -> list[tuple[str, str, Any]
     reference=_SELU,
     thresholds={
         "factor": Threshold(
-            1.6, "1", "variance times fan-in of a SELU layer's kernel, or 1 over it"
+            1.6, "1", "variance times fan-in of a SELU layer's kernel, or its inverse"
         )
     },
 )
 def initializer_mismatch(
     subject: Subject, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """SELU layers whose weights do not have the variance that normalizes itself."""
+    """SELU layers whose weights lack the variance that self-normalization needs."""
     most = limits["factor"]
     for path, layer in subject.layers:
         if getattr(getattr(layer, "activation", None), "__name__", None) != "selu":
@@ -167,12 +167,12 @@ def initializer_mismatch(
     reference=_FANS,
     thresholds={
         "factor": Threshold(
-            1.6, "1", "variance of a kernel over that which is meant, or 1 over it"
+            1.6, "1", "variance of a kernel over the intended one, or its inverse"
         )
     },
 )
 def fan_defect(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Keras reads fans wrong: of depthwise, transposed, grouped and fused kernels."""
+    """Keras misreads the fans of depthwise, transposed, grouped or fused kernels."""
     most = limits["factor"]
     calls = {} if subject.graph is None else first_calls(subject.graph)
     found: dict[str, list[tuple[str, str, float]]] = {}
@@ -194,8 +194,8 @@ def fan_defect(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]
             measured=factor,
             threshold=most if factor > 1 else 1 / most,
             message=f"the {name} of {path!r}{more} has {short(factor)} times the "
-            f"variance that its initializer means: Keras reads the fans of "
-            f"{kind.partition('/')[0]} kernels off a shape that does not tell them.",
+            "variance that its initializer intends: Keras derives the fans of "
+            f"{kind.partition('/')[0]} kernels from a shape that does not reveal them.",
             remedy="Use `kik.initializers.for_layer(layer, initializer, "
             f'"{name}")`, or `kik.reinitialize(model, kik.recommend(model))`.',
         )
@@ -207,17 +207,19 @@ def fan_defect(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]
     severity="warning",
     reference=_common.LU,
     thresholds={
-        "share": Threshold(0.5, "1", "share of a layer's biases that are so negative"),
+        "share": Threshold(
+            0.5, "1", "share of a layer's biases that are this negative"
+        ),
         "stds": Threshold(
             3.0,
             "std",
-            "how far below 0, in standard deviations of what the ReLU gets for inputs "
-            "of rms 1: three leave 1 of 740 values above 0",
+            "how far below 0, in standard deviations of the ReLU's input for inputs of "
+            "rms 1: at three, 1 in 740 values stays above 0",
         ),
     },
 )
 def dead_bias(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Biases so negative that most ReLU units of a layer hardly ever fire."""
+    """Biases so negative that most ReLU units of a layer almost never fire."""
     for path, layer in subject.layers:
         kernel, bias = matrix(layer), array(layer, "bias")
         if kernel is None or bias is None:
@@ -234,7 +236,7 @@ def dead_bias(subject: Subject, limits: Mapping[str, float]) -> Iterator[Fault]:
                 measured=share,
                 threshold=limits["share"],
                 message=f"{share:.0%} of the biases of {path!r} lie more than "
-                f"{limits['stds']:g} standard deviations of what the ReLU gets "
+                f"{limits['stds']:g} standard deviations of the ReLU's input "
                 f"({short(std)} for inputs of rms 1) below 0: these units are dead "
                 "from the start.",
                 remedy='Use `bias_initializer="zeros"`.',

@@ -33,7 +33,7 @@ START = Threshold(
     10, "optimizer iterations", "the start of training: later steps are not"
 )
 RANDOM_START = (
-    "Start the kernels from random values whose variance fits the layer: "
+    "Initialize the kernels randomly, with a variance that fits the layer: "
     '`Dense(units, "relu", kernel_initializer="he_normal")`, `"glorot_uniform"` for '
     "tanh and sigmoid."
 )
@@ -139,7 +139,7 @@ def curve_over(record: RunRecord, steps: float) -> LossCurve:
     """
     curve = loss_curve(record)
     if curve.span < steps:
-        raise NotJudged(f"spans {curve.span} iterations, {steps:.0f} are needed")
+        raise NotJudged(f"spans {curve.span} iterations; {steps:.0f} are needed")
     return curve
 
 
@@ -187,10 +187,10 @@ def kernel_columns(record: RunRecord, signal: str) -> list[int]:
     """Returns `depth.kernel_columns`.
 
     Raises:
-        NotJudged: If the record does not tell which weights are kernels.
+        NotJudged: If the record does not say which weights are kernels.
     """
     if not record.roles():
-        raise NotJudged("does not tell which weights are kernels")
+        raise NotJudged("does not say which weights are kernels")
     return depth.kernel_columns(record, signal)
 
 
@@ -284,7 +284,7 @@ def outputs_of(record: RunRecord) -> list[Output]:
     if len(known) == 1:
         losses, targets = [facts.get("loss")], [facts.get("target")]
     if not losses or not targets or not len(losses) == len(targets) == len(known):
-        raise NotJudged("does not tell which output has which loss and targets")
+        raise NotJudged("does not say which output has which loss and targets")
     return [
         Output(one["layer"], one["activation"], one["units"], loss, target)
         for one, loss, target in zip(known, losses, targets, strict=True)

@@ -1,4 +1,4 @@
-"""Outputs that say nothing: dead, saturated, all zero."""
+"""Outputs that carry no information: dead, saturated, all zero."""
 
 from collections.abc import Iterator, Mapping
 
@@ -31,22 +31,22 @@ from keras_initkit.recording.record import RunRecord
         "of_few": Threshold(
             0.6,
             "share of the units",
-            "the same of under ten units of which no more than two are left, at each "
-            "step since: of few, each one counts, and half of them start dead by "
+            "the same for a layer of under ten units with at most two left, at each "
+            "step since: with so few, each one counts, and half of them start dead by "
             "chance where all inputs are above 0",
         ),
         "of_outputs": Threshold(
             0.1,
             "share of the units",
-            "the same of an output, above that of the targets that are 0 throughout, "
-            "at each step since; of few units, one is more",
+            "the same for an output, beyond the share of targets that are always 0, at "
+            "each step since; with few units, a single one exceeds it",
         ),
     },
     follows_from=(*_common.STRUCTURE[:1], *_common.DATA, *_common.WEIGHTS),
     follows_steps_of=("UnscaledTarget", *_common.STEPS, "OverRegularization"),
 )
 def dead_relu(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """A ReLU layer, or most of its units, puts out nothing but zeros, persistently."""
+    """A ReLU layer, or most of its units, persistently outputs only zeros."""
     layers = _common.relu_layers(record)
     for layer, step, share in _filled(record, "zero_fraction", limits, layers):
         layers = layers - {layer}  # a dead layer's units are dead as well
@@ -117,10 +117,10 @@ def _dead_among_few(
             message=f"{share:.0%} of the units of ReLU layer {layer!r} are 0 for every "
             f"example from step {steps[row]} on"
             + (
-                ", though their targets are not: these outputs are lost, they get no "
-                "gradient."
+                ", though their targets are not: these outputs are lost, because they "
+                "get no gradient."
                 if of_output
-                else ": of so few, each one counts."
+                else ": with so few, each one counts."
             ),
             remedy="End in a linear layer, `Dense(units)`, or, where outputs must be "
             'positive, `Dense(units, "softplus")`.'
@@ -169,7 +169,7 @@ def _since_then(shown: np.ndarray) -> int | None:
 def saturated_activation(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """A hidden tanh, sigmoid or the like works where it is flat, persistently."""
+    """A hidden tanh, sigmoid or similar persistently operates where it is flat."""
     limit = limits["saturation_fraction"]
     shares = _common.statistic(record, "preactivation", "saturation_fraction")
     if shares is None:
@@ -189,10 +189,10 @@ def saturated_activation(
             threshold=limit,
             message=f"{shares[row, column]:.0%} of the pre-activations of "
             f"{key.layer!r} lie where {name} is flat, from step {steps[row]} on: "
-            "hardly any gradient passes.",
+            "almost no gradient passes.",
             remedy='Start from smaller weights, `kernel_initializer="glorot_uniform"`, '
             "scale the inputs to mean 0 and std 1, lower the learning rate, or put "
-            "`keras.layers.BatchNormalization()` ahead of the activation.",
+            "`keras.layers.BatchNormalization()` before the activation.",
         )
 
 
@@ -204,14 +204,16 @@ def saturated_activation(
     reference=_common.DEBUGGER,
     thresholds={
         "zero_fraction": Threshold(
-            1.0, "share of the outputs", "a layer whose every output is 0 says nothing"
+            1.0,
+            "share of the outputs",
+            "a layer whose every output is 0 carries no information",
         ),
     },
     follows_from=(*_common.WEIGHTS, "DeadRelu"),
     follows_steps_of=(*_common.STEPS, "OverRegularization"),
 )
 def all_zero(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """A layer that owns a kernel, no ReLU, puts out nothing but zeros, persistently."""
+    """A layer that owns a kernel and has no ReLU persistently outputs only zeros."""
     kernels = depth_profile(record, "activation", "zero_fraction")
     layers = {key.layer for key in kernels.keys} - _common.relu_layers(record)
     # Last layers and ends of branches may start at zero on purpose. Those that get a

@@ -1,4 +1,4 @@
-"""The data: inputs and targets on scales that models do not start from."""
+"""The data: inputs and targets on scales that models do not expect."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -34,11 +34,11 @@ _LOOKING_UP = ("Embedding", "CategoryEncoding", "Hashing", "IntegerLookup", "One
             10.0, "unit of the input", "rms of the first batch; 1 is what layers expect"
         ),
         "small": Threshold(0.01, "unit of the input", "the same"),
-        "offset": Threshold(10.0, "1", "mean to std, either sign"),
+        "offset": Threshold(10.0, "1", "mean divided by std, either sign"),
     },
 )
 def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The inputs are far from mean 0 and std 1, and no layer scales them."""
+    """The inputs are far from mean 0 and std 1, and no layer rescales them."""
     first, ahead = _first_layers(record)
     if any(entry["class_name"].startswith(_LOOKING_UP) for entry in first):
         return
@@ -75,7 +75,7 @@ def unscaled_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
             message=f"the inputs of {_common.looked_at(record)} {what}: initializers "
             "expect mean 0 and std 1.",
             remedy="Scale them, `x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-7)`, "
-            "images by `keras.layers.Rescaling(1 / 255)`, or let "
+            "images with `keras.layers.Rescaling(1 / 255)`, or let "
             "`keras.layers.Normalization()` do it (`.adapt(x)` first).",
         )
         return
@@ -107,13 +107,14 @@ def _badly_scaled(
         step=_common.steps_of(record, "activation")[0],
         measured=measured,
         threshold=limit,
-        message=f"layer {layer!r} makes inputs with an rms of {measured:.1g} of what "
-        "it gets: initializers expect mean 0 and std 1.",
-        remedy="Call it without `training=False`, with which it scales by what it has "
-        "gathered, at first nothing."
+        message=f"layer {layer!r} turns its input into values with an rms of "
+        f"{measured:.1g}: initializers expect mean 0 and std 1.",
+        remedy="Call it without `training=False`, which makes it use its moving "
+        "averages: at first these scale nothing."
         if by_batch
-        else "Scale once, in the model or ahead of it, not both; show the training "
-        "data to a `keras.layers.Normalization()` before training, `.adapt(x)`.",
+        else "Scale once, either in the model or before it; a "
+        "`keras.layers.Normalization()` must see the training data before training, "
+        "`.adapt(x)`.",
     )
 
 
@@ -126,7 +127,7 @@ def _badly_scaled(
 def fractions_as_indices(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """An embedding is given fractions, and looks up their whole parts."""
+    """An embedding is given fractions, and looks up only their integer parts."""
     inputs = record.metadata["input"]
     places = {e["path"]: e.get("place") or {} for e in record.metadata["layers"]}
     fed = [path for path in sorted(tables_of(record)) if places[path].get("fed")]
@@ -138,11 +139,10 @@ def fractions_as_indices(
         step=_common.first_step(record),
         measured=1,
         threshold=1,
-        message=f"layer {fed[0]!r} looks up rows by number, and is given fractions, "
-        f"{low:.3g} to {high:.3g} in {_common.looked_at(record)}: what stands behind "
-        "the point is cut off.",
-        remedy="Give it the numbers of the tokens as they are, not scaled, "
-        '`x = x.astype("int32")`.',
+        message=f"layer {fed[0]!r} looks up rows by index, but is given fractions, "
+        f"{low:.3g} to {high:.3g} in {_common.looked_at(record)}: they are truncated "
+        "to integers.",
+        remedy='Give it the token ids unscaled, `x = x.astype("int32")`.',
     )
 
 
@@ -153,7 +153,7 @@ def fractions_as_indices(
     reference=_common.RECIPE,
 )
 def constant_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """All examples are one and the same."""
+    """All examples are identical."""
     if not _common.are_alike(record):
         return
     yield Fault(
@@ -162,10 +162,10 @@ def constant_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
         measured=1,
         threshold=1,
         message=f"all examples are the same, in {_common.looked_at(record)}: whatever "
-        "the model learns, it can but predict a constant.",
-        remedy="Look at the data where they are read and scaled, `print(x[:3])`: an "
-        "index that does not move, a division by a number too large for the type, one "
-        "example repeated.",
+        "the model learns, it can only predict a constant.",
+        remedy="Inspect the data where they are read and scaled, `print(x[:3])`: look "
+        "for an index that does not advance, a division by a number too large for the "
+        "dtype, or one example repeated.",
     )
 
 
@@ -176,7 +176,7 @@ def constant_input(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
     reference="Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167",
 )
 def batch_of_one(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Batch normalization gets one value a channel, and makes 0 of each."""
+    """Batch normalization gets one value per channel, and turns each into 0."""
     inputs = record.metadata["input"]
     if not inputs or any(moments["shape"][:1] != [1] for moments in inputs):
         return
@@ -200,10 +200,11 @@ def batch_of_one(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fau
         step=_common.steps_of(record, "activation")[0],
         measured=1,
         threshold=2,
-        message=f"the batches are of one example, and {silent[0]!r}{others} normalizes "
-        "over them: each value is its own mean, and 0 is left of it.",
-        remedy="Train on larger batches, `model.fit(x, y, batch_size=32)`, or take a "
-        "normalization of each example by itself, `keras.layers.LayerNormalization()`.",
+        message=f"the batches hold one example each, and {silent[0]!r}{others} "
+        "normalizes over the batch: each value is its own mean, so 0 is left of it.",
+        remedy="Train on larger batches, `model.fit(x, y, batch_size=32)`, or use a "
+        "normalization that treats each example separately, "
+        "`keras.layers.LayerNormalization()`.",
     )
 
 
@@ -220,7 +221,7 @@ def batch_of_one(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fau
     },
 )
 def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The targets of a regression are far larger than what models first put out."""
+    """The targets of a regression are far larger than the initial outputs."""
     outputs = _common.outputs_of(record)
     for output in outputs:
         loss, target = output.loss, output.target
@@ -237,10 +238,10 @@ def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             threshold=limits["large"],
             message=f"the targets{which} in {_common.looked_at(record)} have mean "
             f"{target['mean']:.3g} and std {target['std']:.3g}; outputs start near 1, "
-            f"so that the first gradients are huge{others} or the way is long.",
+            f"so the first gradients are huge{others}, or training takes long.",
             remedy="Scale them, `y = (y - mean) / std` with mean and std of the "
-            "training set, and undo it on predictions, "
-            "`model.predict(x) * std + mean`.",
+            "training set, and undo this in predictions, `model.predict(x) * std + "
+            "mean`.",
         )
 
 
@@ -251,7 +252,7 @@ def unscaled_target(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     reference=_LECUN,
     thresholds={
         "scale": Threshold(
-            3.0, "1", "std in validation to that in training, either way"
+            3.0, "1", "ratio of the std in validation to that in training, either way"
         ),
         "shift": Threshold(
             3.0,
@@ -267,11 +268,14 @@ def unlike_splits(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
         factor = 1.0 if not scale else max(scale, 1 / scale)
         if factor > limits["scale"]:
             measured, limit = factor, limits["scale"]
-            what = f"a standard deviation {scale:.3g} times that of training"
+            what = f"a standard deviation {scale:.3g} times that of the training data"
         elif shift > limits["shift"]:
             measured, limit = shift, limits["shift"]
             column = "" if split["column"] is None else f" in column {split['column']}"
-            what = f"a mean{column} {shift:.3g} standard deviations from training's"
+            what = (
+                f"a mean{column} {shift:.3g} standard deviations away from that of "
+                "the training data"
+            )
         else:
             continue
         yield Fault(
@@ -280,9 +284,9 @@ def unlike_splits(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
             measured=measured,
             threshold=limit,
             message=f"the {split['what']} of the validation data have {what}.",
-            remedy="Scale both by the figures of the training data, "
-            "`x_validation = (x_validation - mean) / std`, or in the model, by one "
-            "`keras.layers.Normalization()` that was adapted to the training data.",
+            remedy="Scale both by the statistics of the training data, `x_validation = "
+            "(x_validation - mean) / std`, or in the model, with one "
+            "`keras.layers.Normalization()` adapted to the training data.",
         )
         return
 
@@ -296,16 +300,16 @@ def unlike_splits(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
         "share": Threshold(
             0.95, "share of the labels", "that of the most frequent class"
         ),
-        "examples": Threshold(100, "examples", "fewest to judge by"),
+        "examples": Threshold(100, "examples", "fewest needed to judge"),
     },
 )
 def imbalanced_labels(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """Nearly all labels are of one class."""
+    """Nearly all labels belong to one class."""
     share = record.metadata["target"].get("most_frequent")
     if share is None:
-        raise NotJudged("has targets that are no labels of one class each")
+        raise NotJudged("has targets that are not labels of one class each")
     if record.metadata["sample"]["examples"] < limits["examples"]:
         raise NotJudged("holds too few examples")
     if share < limits["share"]:
@@ -315,16 +319,16 @@ def imbalanced_labels(
         step=None,
         measured=share,
         threshold=limits["share"],
-        message=f"{share:.1%} of the labels in {_common.looked_at(record)} are of one "
-        "class: "
+        message=f"{share:.1%} of the labels in {_common.looked_at(record)} belong to "
+        "one class: "
         + (
-            "there is nothing to learn from them."
+            "they offer nothing to learn."
             if share == 1
-            else "so much accuracy is had without learning anything."
+            else "a model gets that accuracy without learning anything."
         ),
         severity="warning" if share == 1 else None,
         remedy="Weight the classes, `model.fit(..., class_weight={0: 1.0, 1: 20.0})`, "
-        "and judge by a metric that looks at the rare one, "
+        "and use a metric that accounts for the rare one, "
         '`keras.metrics.AUC(curve="PR")`.',
     )
 
@@ -335,16 +339,16 @@ def imbalanced_labels(
     needs=("facts/target", "facts/outputs"),
     reference="Bengio, 2012, https://arxiv.org/abs/1206.5533, section 3.1",
     thresholds={
-        "examples": Threshold(16, "examples", "fewest in a batch to judge by"),
+        "examples": Threshold(16, "examples", "fewest in a batch needed to judge"),
     },
 )
 def sorted_labels(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """All labels of the first batch are of one class."""
+    """All labels of the first batch belong to one class."""
     target = record.metadata["target"]
     share, shape = target.get("most_frequent"), target["shape"]
     units = record.metadata["outputs"][0].get("units") or 2
     if share is None or tuple(shape[1:]) not in ((), (1,), (units,)):
-        raise NotJudged("has targets that are no labels of one class each")
+        raise NotJudged("has targets that are not labels of one class each")
     # Of a sample of the data, ImbalancedLabels tells.
     is_batch = "sample" not in record.metadata
     if share < 1 or not is_batch or shape[0] < limits["examples"]:
@@ -354,11 +358,11 @@ def sorted_labels(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
         step=_common.first_step(record),
         measured=1,
         threshold=1,
-        message=f"all {shape[0]} labels of the first batch are of one class: the "
-        "examples come sorted, and each step unlearns the class before; or there are "
-        "hardly any others.",
-        remedy="Shuffle them: `model.fit(x, y, shuffle=True)`, and a dataset by "
-        "`dataset.shuffle(10_000)` ahead of `batch`.",
+        message=f"all {shape[0]} labels of the first batch belong to one class: either "
+        "the examples come sorted, and each step unlearns the previous class, or "
+        "other classes are very rare.",
+        remedy="Shuffle them: `model.fit(x, y, shuffle=True)`, and for a dataset "
+        "`dataset.shuffle(10_000)` before `batch`.",
         # Of two classes, one may be so rare.
         severity=None if units > 2 else "info",
     )

@@ -30,20 +30,20 @@ from keras_initkit.report.numbers import short
         "decades": Threshold(
             1.0,
             "decades",
-            "fitted change of the activations' std over the whole depth, up or down: "
-            "a factor 10 in std, 100 in variance",
+            "fitted change of the activations' std over the whole depth, up or down: a "
+            "factor of 10 in std, 100 in variance",
         ),
         "slope": Threshold(
             0.15,
             "decades per weight layer",
-            "a slower drift is what width and pooling do to healthy deep models",
+            "width and pooling cause slower drifts in healthy deep models, too",
         ),
-        "far": Threshold(2.0, "decades", "a drift that counts however slow it is"),
+        "far": Threshold(2.0, "decades", "a drift that counts no matter how slow"),
         "backward_decades": Threshold(
             3.0,
             "decades",
-            "the same of the norm of the back-propagated signal times that of the "
-            "layer's output, which pooling and widths do not change",
+            "the same for the norm of the back-propagated signal times that of the "
+            "layer's output, a product unaffected by pooling and width",
         ),
         "steps": _common.START,
     },
@@ -97,7 +97,7 @@ def poor_weight_initialization(
             what = (
                 "the activations' std"
                 if forward
-                else "what the signal carries back (gradient times activation)"
+                else "the back-propagated signal (gradient times activation)"
             )
             factor = 10 ** (slope if forward else -slope)
             yield Fault(
@@ -105,23 +105,22 @@ def poor_weight_initialization(
                 step=steps[0],
                 measured=change if forward else -change,
                 threshold=np.copysign(decades, change if forward else -change),
-                message=f"{what} {verb} by a factor {short(factor)} a layer"
-                f"{'' if forward else ' on its way back'}, {abs(change):.1f} decades "
-                "in all, before training.",
+                message=f"{what} {verb} by a factor of {short(factor)} per "
+                f"layer{'' if forward else ' on its way back'}, {abs(change):.1f} "
+                "decades in all, before training.",
                 remedy=_FITTING,
             )
             return  # the way back follows from the way forth
     if not judged:
         raise NotJudged("does not hold the start of training")
     if known.issuperset(_common.layers_in_order(record)):
-        raise NotJudged("begins with weights that were trained before")
+        raise NotJudged("begins with pretrained weights")
 
 
 _FITTING = (
-    "Let the variance fit each layer: "
-    "`kik.reinitialize(model, kik.recommend(model))`, or by hand "
-    '`kernel_initializer="he_normal"` for ReLU and `"glorot_uniform"` for tanh '
-    "and sigmoid."
+    "Fit the variance to each layer: `kik.reinitialize(model, kik.recommend(model))`, "
+    'or by hand `kernel_initializer="he_normal"` for ReLU and `"glorot_uniform"` for '
+    "tanh and sigmoid."
 )
 
 

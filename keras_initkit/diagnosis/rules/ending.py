@@ -1,4 +1,4 @@
-"""How a training ended: too early, on a plateau, or by heart. Asked by `review`."""
+"""How training ended: too early, on a plateau, or overfitted. Used by `review`."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -24,27 +24,32 @@ _SILENT = ("DeadRelu", "AllZero")
     thresholds={
         "gain": Threshold(
             0.1,
-            "share of what a constant guess loses",
-            "by which the loss would fall in as many steps again, at half of the pace "
-            "of the newer half: it slows down",
+            "share of the loss of a constant guess",
+            "further fall of the loss in as many steps again, at half the pace of the "
+            "newer half, since it slows down",
         ),
         "left": Threshold(
-            0.2, "share of what a constant guess loses", "less than that is learnt"
+            0.2,
+            "share of the loss of a constant guess",
+            "below it, the model counts as trained",
         ),
         "unlearnt": Threshold(
             0.8,
-            "share of what a constant guess loses",
-            "a loss above it has learnt next to nothing: it may fall at any pace, if "
-            "that does not slow down",
+            "share of the loss of a constant guess",
+            "above it, next to nothing has been learned: the loss may then fall at any "
+            "pace that does not slow down",
         ),
         "pace": Threshold(
-            0.5, "1", "slope of the newer half to that of the older: it slows down"
+            0.5,
+            "1",
+            "slope of the newer half divided by that of the older; below it, the "
+            "fall slows down",
         ),
         "steps": Threshold(
             100,
             "optimizer iterations",
-            "a shorter training that has learnt next to nothing is too short, whatever "
-            "its loss does",
+            "training that has learned next to nothing in fewer steps is too short, "
+            "whatever its loss does",
         ),
     },
     follows_from=(
@@ -63,7 +68,7 @@ _SILENT = ("DeadRelu", "AllZero")
     judges="ended record",
 )
 def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Training stopped while the loss was still falling by its own trend."""
+    """Training stopped while the trend of the loss was still downward."""
     fit = record.metadata["fit"]
     curve = loss_curve(record)
     _ended_as_planned(fit, curve)
@@ -90,11 +95,11 @@ def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
             if falling
             else f"at a loss of {curve.end:.4g}; "
         )
-        + f"a constant guess loses {constant:.4g}.",
+        + f"that of a constant guess is {constant:.4g}.",
         remedy=f"Train longer, `model.fit(x, y, epochs={4 * epochs})`, and stop by "
-        "validation data, `keras.callbacks.EarlyStopping(patience=5, "
-        "restore_best_weights=True)`; a larger learning rate or smaller batches make "
-        "more of each epoch.",
+        "validation loss, `keras.callbacks.EarlyStopping(patience=5, "
+        "restore_best_weights=True)`; a larger learning rate or smaller batches get "
+        "more out of each epoch.",
     )
 
 
@@ -105,17 +110,19 @@ def too_few_epochs(record: RunRecord, limits: Mapping[str, float]) -> Iterator[F
     reference=_common.LU,
     thresholds={
         "fall": Threshold(
-            0.01, "share of the loss", "fall of the newer half of training, at most"
+            0.01, "share of the loss", "largest fall over the newer half of training"
         ),
         "left": Threshold(
-            0.2, "share of what a constant guess loses", "less than that is learnt"
+            0.2,
+            "share of the loss of a constant guess",
+            "below it, the model counts as trained",
         ),
     },
     follows_from=(*_SILENT, "NoGradient"),
     judges="ended record",
 )
 def plateau(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The loss stands still, and parts of the model are dead."""
+    """The loss has stalled, and parts of the model are dead."""
     curve = loss_curve(record)
     _long_enough(curve)
     left = (curve.end - curve.penalty) / _constant_loss(record, curve)
@@ -132,8 +139,8 @@ def plateau(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
         step=int(curve.steps[len(curve.steps) // 2]),
         measured=left,
         threshold=limits["left"],
-        message=f"the loss stands at {curve.end:.4g}, and units of {layers} are dead: "
-        "they get no gradient and will not come back.",
+        message=f"the loss has stalled at {curve.end:.4g}, and units of {layers} are "
+        "dead: they get no gradient and will not recover.",
         remedy=dead[0].remedy,
     )
 
@@ -147,20 +154,20 @@ def plateau(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
         "rise": Threshold(
             0.1,
             "share of the lowest validation loss",
-            "by which the newest are above it, all of them",
+            "by which all of the newest are above it",
         ),
         "epochs": Threshold(
-            2, "epochs", "fewest that are above it; twice as many are needed"
+            2, "epochs", "fewest that are above it; twice as many are needed in all"
         ),
     },
     judges="ended record",
 )
 def overfitting(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The validation loss has risen again while the training loss fell."""
+    """The validation loss has risen again while the training loss kept falling."""
     steps, losses = record.scalars["val_loss"]
     values = np.asarray(losses, np.float64)
     if len(values) < 2 * limits["epochs"] or not np.isfinite(values).all():
-        raise NotJudged("holds too few validation losses, or some that are not finite")
+        raise NotJudged("holds too few validation losses, or ones that are not finite")
     lowest = int(values.argmin())
     newest = values[lowest + 1 :]
     if len(newest) < limits["epochs"] or not values[lowest] > 0:
@@ -181,7 +188,8 @@ def overfitting(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
         threshold=limits["rise"],
         message=f"the validation loss was lowest, {values[lowest]:.4g}, at step "
         f"{steps[lowest]} and is {values[-1]:.4g} now, while the training loss went "
-        f"from {then:.4g} to {curve.end:.4g}: the model learns its examples by heart.",
+        f"from {then:.4g} to {curve.end:.4g}: the model is memorizing the training "
+        "examples.",
         remedy="Stop there, `keras.callbacks.EarlyStopping(patience=5, "
         "restore_best_weights=True)`, use more data or augmentation, "
         "`keras.layers.Dropout(0.3)`, weight decay, "
@@ -191,7 +199,7 @@ def overfitting(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
 
 def _long_enough(curve: LossCurve) -> None:
     if len(curve.losses) < 8:
-        raise NotJudged(f"holds {len(curve.losses)} finite losses, 8 are needed")
+        raise NotJudged(f"holds {len(curve.losses)} finite losses; 8 are needed")
 
 
 def _span(curve: LossCurve) -> int:
@@ -203,10 +211,10 @@ def _ended_as_planned(fit: Mapping[str, int], curve: LossCurve) -> None:
     """Raises `NotJudged` unless a `fit` came to the end of its epochs."""
     _long_enough(curve)
     if not fit.get("epochs") or not fit.get("steps_per_epoch"):
-        raise NotJudged("does not tell how many steps were planned")
+        raise NotJudged("does not say how many steps were planned")
     planned = fit["first_step"] + fit["epochs"] * fit["steps_per_epoch"]
     if curve.steps[-1] + 1 + int(np.diff(curve.steps).max()) < planned:
-        raise NotJudged("was stopped ahead of its epochs, or began at a later one")
+        raise NotJudged("was stopped before its last epoch, or began at a later one")
 
 
 def _constant_loss(record: RunRecord, curve: LossCurve) -> float:
@@ -214,5 +222,5 @@ def _constant_loss(record: RunRecord, curve: LossCurve) -> float:
     start = curve.start - curve.penalty
     constant = constant_loss(record) or start
     if not 0 < constant < math.inf:
-        raise NotJudged("starts with a loss that is not above 0")
+        raise NotJudged("starts with a loss that is not positive")
     return constant

@@ -1,4 +1,4 @@
-"""What a model computes in an evaluation, beside what it computed in training."""
+"""What a model computes in evaluation, compared with what it computes in training."""
 
 from collections.abc import Iterator, Mapping
 
@@ -24,14 +24,15 @@ _TRAINING_ONLY = ("Dropout", "Noise")
             3.0,
             "1",
             "how much larger or smaller a layer's outputs (rms) are in an evaluation "
-            "than in the training step before it; batches of one set differ by less",
+            "than in the training step before it; batches from the same data set "
+            "differ by less",
         )
     },
 )
 def inference_differs(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """A layer computes another scale in evaluations than in training, persistently."""
+    """Outputs of a layer persistently change scale between training and evaluation."""
     steps = np.array(_common.steps_of(record, "inference"))
     for key, ratios in _ratios(record, steps):
         factors = np.exp(np.abs(np.log(ratios)))
@@ -51,7 +52,7 @@ def _ratios(
     trained = np.array(_common.steps_of(record, "activation"))
     before = np.searchsorted(trained, steps, side="right") - 1
     if (before < 0).any():
-        raise NotJudged("holds an evaluation ahead of the first monitored step")
+        raise NotJudged("holds an evaluation before the first monitored step")
     inference = _common.statistic(record, "inference", "rms")
     training = _common.statistic(record, "activation", "rms")
     if inference is None or training is None:
@@ -74,23 +75,23 @@ def _fault(
 ) -> Fault:
     size = f"{ratio:.3g} times" if ratio > 1 else f"1/{1 / ratio:.3g} of"
     seen = (
-        f"the outputs of {_common.label(key)} in evaluations have {size} the rms that "
-        f"they have in training (step {step})"
+        f"the outputs of {_common.label(key)} have {size} their training rms in "
+        f"evaluations (step {step})"
     )
     if any(one.layer == key.layer for one in _common.tensors_of(record, "state")):
         message = (
             f"{seen}: its moving averages are not those of the batches it trains on."
         )
         remedy = (
-            "Let the averages follow the training, "
+            "Let the averages follow training faster, "
             "`keras.layers.BatchNormalization(momentum=0.9)` in each such layer, train "
-            "for more steps or on larger batches, and scale validation data as those "
-            "of the training are."
+            "for more steps or on larger batches, and scale validation data like the "
+            "training data."
         )
     else:
         message = f"{seen}, and no layer before it differs so much."
         remedy = (
-            "Scale validation data as training data are, by one "
+            "Scale validation data like the training data, with one "
             "`keras.layers.Normalization()` in the model."
         )
     factor = max(ratio, 1 / ratio)

@@ -1,4 +1,4 @@
-"""Numbers that leave their range: NaN and Inf, runaway growth, float16's limits."""
+"""Numbers out of range: NaN and Inf, runaway growth, the limits of float16."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -80,28 +80,31 @@ def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault
     message = (
         f"{signal} of {_common.label(key)} holds {count:.0f} NaN or Inf at step {step}"
     )
-    remedy = f"{_CALM} Check the data, too: `np.isfinite(x).all()`."
+    remedy = f"{_CALM} Check the data as well: `np.isfinite(x).all()`."
     if signal in ("backprop", "gradient") and _forward_is_sound(record, step):
         if key.layer in _common.output_layers(record):
             message += (
-                ", though all outputs are finite: the loss has no gradient there, or "
-                "targets of that batch are not finite"
+                ", though all outputs are finite: the loss has no finite gradient "
+                "there, or targets in that batch are not finite"
             )
         else:
-            message += ", though all outputs are finite: a gradient on its way back"
+            message += (
+                ", though all outputs are finite: a gradient became so during "
+                "backpropagation"
+            )
         remedy = (
-            "Look for NaN in all of the targets, `np.isfinite(y).all()`. Keep the "
-            "loss, and functions inside the model, off the edge where their "
-            "slope is infinite: `keras.ops.sqrt(keras.ops.maximum(x, 1e-7))`, "
+            "Look for NaN in all targets, `np.isfinite(y).all()`. Keep the loss, and "
+            "functions inside the model, away from points where their slope is "
+            "infinite: `keras.ops.sqrt(keras.ops.maximum(x, 1e-7))`, "
             "`keras.ops.log(keras.ops.maximum(x, 1e-7))`, `x / (y + 1e-7)`, and "
             "`keras.ops.clip(x, -1 + 1e-6, 1 - 1e-6)` ahead of acos. A `where` does "
-            "not: the slope of the branch not taken is NaN all the same."
+            "not help: the slope of the branch not taken is still NaN."
         )
     elif _comes_in(record, signal, key, step):
-        message += ", though its weights are finite: what comes in is not"
+        message += ", though its weights are finite: its input is not"
         remedy = (
-            "Look for NaN, Inf and huge numbers in all of the data, "
-            "`np.isfinite(x).all()`, and drop or fill them: `x = np.nan_to_num(x)`."
+            "Look for NaN, Inf and huge numbers in all the data, "
+            "`np.isfinite(x).all()`, and drop or replace them: `x = np.nan_to_num(x)`."
         )
     yield Fault(
         layer=key.layer,
@@ -126,11 +129,11 @@ def _bad_loss(record: RunRecord) -> Iterator[Fault]:
         step=since,
         measured=1,
         threshold=0,
-        message=f"the loss is NaN or Inf since step {since}, though outputs, gradients "
-        "and weights are finite: the loss function makes it.",
-        remedy="Keep what it takes a logarithm or a root of above 0, and what it "
-        "divides by off 0: `keras.ops.log(keras.ops.maximum(x, 1e-7))`, a standard "
-        "deviation as `keras.ops.softplus(x) + 1e-3`.",
+        message=f"the loss has been NaN or Inf since step {since}, though outputs, "
+        "gradients and weights are finite: the loss function itself produces it.",
+        remedy="Keep arguments of logarithms and roots above 0, and divisors away from "
+        "0: `keras.ops.log(keras.ops.maximum(x, 1e-7))`, a standard deviation as "
+        "`keras.ops.softplus(x) + 1e-3`.",
     )
 
 
@@ -227,8 +230,8 @@ def _bad_data(record: RunRecord) -> Iterator[Fault]:
                 message=f"the {name} of {_common.looked_at(record)} hold "
                 f"{moments['nonfinite']} NaN or Inf, "
                 f"{moments['nonfinite'] / math.prod(moments['shape'] or (1,)):.1%}.",
-                remedy="Drop or fill them before training: "
-                "`x = np.nan_to_num(x)`, or `keep = np.isfinite(x).all(axis=1)`.",
+                remedy="Drop or replace them before training: `x = np.nan_to_num(x)`, "
+                "or `keep = np.isfinite(x).all(axis=1)`.",
             )
 
 
@@ -240,10 +243,12 @@ def _bad_data(record: RunRecord) -> Iterator[Fault]:
     reference=_common.DEBUGGER,
     thresholds={
         "growth": Threshold(
-            1e3, "1", "rms against that at the first recorded step, persistently"
+            1e3, "1", "rms relative to that at the first recorded step, persistently"
         ),
         "rms": Threshold(
-            1e3, "unit of the signal", "smaller numbers do no harm, however they grow"
+            1e3,
+            "unit of the signal",
+            "smaller numbers are harmless, however much they grow",
         ),
     },
     follows_from=(*_common.DATA, "RecurrentScale"),
@@ -289,7 +294,7 @@ def exploding_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
     thresholds={
         "share": Threshold(
             0.5,
-            f"of the largest float16, {_LARGEST:.0f}",
+            f"share of the largest float16, {_LARGEST:.0f}",
             "largest output, either sign",
         ),
     },
@@ -297,7 +302,7 @@ def exploding_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
     follows_steps_of=_common.STEPS,
 )
 def float16_overflow(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The outputs of a float16 layer come near the largest number of that type."""
+    """The outputs of a float16 layer come close to the largest number of that type."""
     layers = _half_layers(record, "activation")
     low = _common.statistic(record, "activation", "min")
     high = _common.statistic(record, "activation", "max")
@@ -314,8 +319,9 @@ def float16_overflow(record: RunRecord, limits: Mapping[str, float]) -> Iterator
                 step=steps[row],
                 measured=share,
                 threshold=limits["share"],
-                message=f"the largest output of {key.layer!r} is {share * _LARGEST:.3g}"
-                f" at step {steps[row]}; float16 ends at {_LARGEST:.0f}.",
+                message=f"the largest output of {key.layer!r} is "
+                f"{share * _LARGEST:.3g} at step {steps[row]}; the limit of float16 "
+                f"is {_LARGEST:.0f}.",
                 remedy="Compute this layer in float32, "
                 '`Dense(units, dtype="float32")`, use `"mixed_bfloat16"`, or scale '
                 "the inputs down.",
@@ -331,8 +337,8 @@ def float16_overflow(record: RunRecord, limits: Mapping[str, float]) -> Iterator
         "share": Threshold(
             0.5,
             "share of the values that are not 0",
-            f"back-propagated values below the normal range of float16 (2^"
-            f"{_SMALLEST_EXPONENT}), loss scale included",
+            "back-propagated values below the normal range of float16 "
+            f"(2^{_SMALLEST_EXPONENT}), including the loss scale",
         ),
     },
     follows_from=("VanishingGradient",),
@@ -340,11 +346,11 @@ def float16_overflow(record: RunRecord, limits: Mapping[str, float]) -> Iterator
 def float16_underflow(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """The gradient through a float16 layer falls below that type's normal range."""
+    """The gradient through a float16 layer falls below the normal range of float16."""
     layers = _half_layers(record, "backprop")
     scale = (record.metadata.get("optimizer") or {}).get("loss_scale")
     if scale is None:
-        raise NotJudged("does not tell the loss scale")
+        raise NotJudged("does not say what the loss scale is")
     series = [one for one in record.histograms.values() if one.signal == "backprop"]
     latest = series[-1]
     # Octaves of the unscaled values that are below the range once they are scaled.
@@ -366,11 +372,12 @@ def float16_underflow(
                 threshold=limits["share"],
                 message=f"{share:.0%} of the gradient that reaches {key.layer!r} is "
                 f"below the normal range of float16 at step {step} (loss scale "
-                f"{scale:g}): it loses its digits, or vanishes.",
+                f"{scale:g}): it loses precision, or vanishes.",
                 remedy="Scale the loss, "
                 "`keras.optimizers.LossScaleOptimizer(optimizer)`, which `compile` "
-                'does by itself under `keras.mixed_precision.set_global_policy("mixed_'
-                'float16")`, or use `"mixed_bfloat16"`.',
+                "does automatically under "
+                '`keras.mixed_precision.set_global_policy("mixed_float16")`, or use '
+                '`"mixed_bfloat16"`.',
             )
 
 
@@ -381,5 +388,5 @@ def _half_layers(record: RunRecord, signal: str) -> set[str]:
         for key in _common.tensors_of(record, signal)
     }
     if all(dtype is None for dtype in dtypes.values()):
-        raise NotJudged("does not tell the dtype of layers")
+        raise NotJudged("does not say which dtype layers compute in")
     return {layer for layer, dtype in dtypes.items() if dtype == "float16"}

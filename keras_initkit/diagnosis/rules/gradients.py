@@ -1,4 +1,4 @@
-"""Gradients that fade or grow on their way back."""
+"""Gradients that fade or grow during backpropagation."""
 
 from collections.abc import Iterator, Mapping
 
@@ -23,7 +23,8 @@ from keras_initkit.report.numbers import short
 _CHANGE = Threshold(
     2.0,
     "decades",
-    "fitted change of the kernels' gradient rms over the whole depth, as a factor 100",
+    "fitted change of the kernels' gradient rms over the whole depth, such as a "
+    "factor of 100",
 )
 
 
@@ -38,27 +39,28 @@ _CHANGE = Threshold(
         "ratio": Threshold(
             1e-3,
             "1",
-            "gradient rms of one kernel whose output goes on to further weights as it "
-            "is, to the median of all kernels",
+            "gradient rms of one kernel whose output feeds further weights unchanged, "
+            "divided by the median of all kernels",
         ),
         "floor": Threshold(
             1e-6,
             "loss per unit of weight",
             "gradient rms of the first kernels at the first recorded step (later, a "
-            "small gradient may just mean that training is done); times the loss, "
-            "where that is below 1, as weights of examples make it",
+            "small gradient may just mean that training is done); scaled by the loss "
+            "where that is below 1, for example because of sample weights",
         ),
         "effect": Threshold(
             3e-4,
             "unit of the loss",
-            "gradient norm times norm of these kernels, which a small gradient in each "
-            "of many weights may add up to; likewise",
+            "gradient norm times norm of these kernels, to which small gradients of "
+            "many weights may add up; scaled likewise",
         ),
         "arrives": Threshold(
             0.03,
             "1",
-            "gradient rms of a layer's bias to that of the last layer's: from there on "
-            "the gradient arrives, and the kernel's is small by the layer's inputs",
+            "gradient rms of a layer's bias divided by that of the last layer's: at or "
+            "above it the gradient arrives, and the kernel's is small because of the "
+            "layer's inputs",
         ),
     },
     follows_from=(
@@ -76,11 +78,11 @@ _CHANGE = Threshold(
 def vanishing_gradient(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """Gradients fade towards the input, persistently, or are tiny from the start."""
+    """Gradients persistently fade toward the input, or are tiny from the start."""
     remedy = (
         'Use `kernel_initializer="he_normal"` for ReLU or `"glorot_uniform"` for tanh, '
         "residual connections, `x = keras.layers.add([x, block(x)])`, or "
-        "normalisation, `keras.layers.BatchNormalization()`."
+        "normalization, `keras.layers.BatchNormalization()`."
     )
     branches = on_branches(record)
     for profiles in _gradient_profiles(record):
@@ -134,13 +136,15 @@ def vanishing_gradient(
         "ratio": Threshold(
             1e3,
             "1",
-            "gradient rms of one kernel to the median of all kernels, and to the "
-            "largest of those behind it: what explodes has grown on its way back",
+            "gradient rms of one kernel divided by the median of all kernels, and by "
+            "the largest of those behind it: an exploding gradient has grown on its "
+            "way back",
         ),
         "time": Threshold(
             1e3,
             "1",
-            "back-propagated rms at the first time step of a sequence to the last",
+            "back-propagated rms at the first time step of a sequence divided by that "
+            "at the last",
         ),
     },
     follows_from=(*_common.DATA, "UnscaledTarget", *_common.WEIGHTS, "RecurrentScale"),
@@ -150,12 +154,11 @@ def vanishing_gradient(
 def exploding_gradient(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """Gradients grow towards the input, or back in time, or one stands above all."""
+    """Gradients grow toward the input or back in time, or one exceeds all others."""
     remedy = (
-        "Lower the variance of the initial weights, "
-        '`kernel_initializer="he_normal"`, clip the gradients, '
-        "`keras.optimizers.Adam(1e-3, global_clipnorm=1.0)`, or normalise, "
-        "`keras.layers.BatchNormalization()`."
+        'Lower the variance of the initial weights, `kernel_initializer="he_normal"`, '
+        "clip the gradients, `keras.optimizers.Adam(1e-3, global_clipnorm=1.0)`, or "
+        "normalize, `keras.layers.BatchNormalization()`."
     )
     branches = on_branches(record)
     for profiles in _gradient_profiles(record):
@@ -177,11 +180,11 @@ def exploding_gradient(
                 measured=growth[at],
                 threshold=limits["time"],
                 message=f"the gradient that reaches {_common.label(key)} grows by a "
-                f"factor {short(growth[at])} from the last time step back to the "
+                f"factor of {short(growth[at])} from the last time step back to the "
                 "first.",
                 remedy="Clip the gradients, `keras.optimizers.Adam(1e-3, "
-                "global_clipnorm=1.0)`, and start the recurrent kernel orthogonal, "
-                '`recurrent_initializer="orthogonal"`.',
+                "global_clipnorm=1.0)`, and make the recurrent kernel orthogonal at "
+                'the start, `recurrent_initializer="orthogonal"`.',
             )
 
 
@@ -297,8 +300,8 @@ def _trend(
         step=profiles[row][0],
         measured=found[row],
         threshold=limit,
-        message=f"the gradient's rms {verb} by {found[row]:.1f} decades from the "
-        f"last to the first weight layer (factor {short(10**-p.slope)} a layer).",
+        message=f"the gradient's rms {verb} by {found[row]:.1f} decades from the last "
+        f"to the first weight layer (a factor of {short(10**-p.slope)} per layer).",
         remedy=remedy,
     )
 

@@ -1,4 +1,4 @@
-"""The loss: where it starts, whether it falls, and what weighs on it."""
+"""The loss: where it starts, whether it falls, and what dominates it."""
 
 import math
 import re
@@ -26,7 +26,7 @@ _ZHANG = "Zhang et al., 2017, https://arxiv.org/abs/1611.03530"
 _KROGH = "Krogh & Hertz, 1992, A Simple Weight Decay Can Improve Generalization"
 _RECURRENT = re.compile("RNN|LSTM|GRU")
 _STEPS = Threshold(
-    100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
+    100, "optimizer iterations", "fewest needed to judge, longer than a warm-up"
 )
 _POINTS = 8  # fewest recorded losses to judge by
 
@@ -41,9 +41,10 @@ _POINTS = 8  # fewest recorded losses to judge by
         "excess": Threshold(
             3.0,
             "nats",
-            "first loss, regularization taken off, above that of a uniform guess, log "
-            "C for C classes and log 2 for two. Logits of variance v are v/2 above it; "
-            "He's gain on the sum of three branches, each of rms 1, gives v = 6",
+            "excess of the first loss, without regularization, over that of a uniform "
+            "guess, log C for C classes and log 2 for two. Logits of variance v are "
+            "v/2 above it; He's gain on the sum of three branches, each of rms 1, "
+            "gives v = 6",
         ),
     },
     follows_from=(
@@ -68,11 +69,11 @@ def loss_at_init(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fau
         step=0,
         measured=start,
         threshold=guess + limits["excess"],
-        message=f"the untrained model has a loss of {start:.3g}; a uniform guess has "
-        f"{guess:.3g}: it is confidently wrong, and training begins by unlearning "
-        "that.",
-        remedy="Start the last layer smaller, "
-        "`Dense(units, kernel_initializer=keras.initializers.VarianceScaling(0.01), "
+        message=f"the untrained model has a loss of {start:.3g}; that of a uniform "
+        f"guess is {guess:.3g}: the model is confidently wrong, and training begins "
+        "by unlearning that.",
+        remedy="Start the last layer with smaller weights, `Dense(units, "
+        "kernel_initializer=keras.initializers.VarianceScaling(0.01), "
         'bias_initializer="zeros")`, and scale the inputs to mean 0 and std 1.',
     )
 
@@ -84,7 +85,9 @@ def loss_at_init(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fau
     reference=f"{_common.DEBUGGER}; {_common.AUTOTRAINER}",
     thresholds={
         "fall": Threshold(
-            0.01, "share of the first loss", "newest losses below the first one"
+            0.01,
+            "share of the first loss",
+            "fall of the newest losses below the first one",
         ),
         "steps": _STEPS,
     },
@@ -117,12 +120,12 @@ def loss_at_init(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fau
 def loss_not_decreasing(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """The loss has not fallen since the start, and shows no trend to."""
+    """The loss has not fallen since the start, and shows no downward trend."""
     curve = _long_enough(record, limits["steps"])
     if not curve.start > 0:
-        raise NotJudged("starts with a loss that is not above 0")
+        raise NotJudged("starts with a loss that is not positive")
     if learned_at_start(record):
-        raise NotJudged("starts with what was learned before")
+        raise NotJudged("starts with a model that has already learned")
     if curve.fall >= limits["fall"] or curve.is_falling():
         return
     if curve.fall_by_epochs() >= limits["fall"] and curve.starts_by_chance():
@@ -134,10 +137,9 @@ def loss_not_decreasing(
         threshold=limits["fall"],
         message=f"the loss was {curve.start:.4g} at step {curve.steps[0]} and is "
         f"{curve.end:.4g} after {curve.span} iterations.",
-        remedy="Look at the findings of the layers first; without any, see whether "
-        "the model can learn one batch by heart, "
-        "`model.fit(x[:32], y[:32], epochs=200)`: if not, change the learning rate "
-        "tenfold either way.",
+        remedy="Look at the findings for the layers first; if there are none, check "
+        "whether the model can overfit one batch, `model.fit(x[:32], y[:32], "
+        "epochs=200)`: if not, change the learning rate tenfold either way.",
     )
 
 
@@ -149,13 +151,15 @@ def loss_not_decreasing(
     reference=_KROGH,
     thresholds={
         "penalty": Threshold(
-            5.0, "1", "regularization loss at the start to the first loss without it"
+            5.0,
+            "1",
+            "regularization loss at the start divided by the first loss without it",
         ),
         "shrinkage": Threshold(
             0.1,
             "1",
-            "median over the kernels of the weights' rms to that at the start, where "
-            "weights are penalized or decay",
+            "median over the kernels of the weights' rms divided by that at the start, "
+            "where weights are penalized or decay",
         ),
         "dropout": Threshold(0.8, "share of the units", "rate of a dropout layer"),
     },
@@ -163,7 +167,7 @@ def loss_not_decreasing(
 def over_regularization(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """Penalties, weight decay or dropout outweigh what the data ask for."""
+    """Penalties, weight decay or dropout outweigh the data."""
     for layer, rate in record.metadata.get("dropout") or ():
         if rate >= limits["dropout"]:
             yield Fault(
@@ -191,7 +195,7 @@ def over_regularization(
                 step=0,
                 measured=penalty / data,
                 threshold=limits["penalty"],
-                message=f"of a first loss of {curve.start:.3g}, {penalty:.3g} is "
+                message=f"{penalty:.3g} of the first loss of {curve.start:.3g} is "
                 "regularization: training mostly shrinks the weights.",
                 remedy=f"{weaker}.",
             )
@@ -204,8 +208,8 @@ def over_regularization(
             step=_common.steps_of(record, "weight")[row],
             measured=ratio[row],
             threshold=limits["shrinkage"],
-            message=f"the kernels have shrunk to {short(ratio[row])} of their size "
-            "(median of the rms) under regularization.",
+            message=f"regularization has shrunk the kernels to {short(ratio[row])} of "
+            "their initial size (median of the rms).",
             remedy=f"{weaker}, `keras.optimizers.AdamW(1e-3, weight_decay=4e-3)`.",
         )
 
@@ -219,46 +223,46 @@ def over_regularization(
         "gain": Threshold(
             0.02,
             "share of the entropy of the labels",
-            "by which the newest losses must be below it: a constant guess attains it "
-            "without looking at the inputs",
+            "by which the newest losses must be below that entropy: a constant guess "
+            "attains it without looking at the inputs",
         ),
         "learned": Threshold(
             0.1,
             "share of the entropy of the labels",
-            "by which a quarter of all losses was below it once: what was learned and "
-            "lost again was there to be learned",
+            "by which a quarter of all losses was below it at some time: what was "
+            "learned and lost again was learnable",
         ),
         "steps": _STEPS,
         "recurrent_steps": Threshold(
             500,
             "optimizer iterations",
-            "the same for recurrent models, which may take hundreds to leave the "
+            "the same for recurrent models, which may need hundreds to get past the "
             "constant guess",
         ),
     },
 )
 def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Targets that the loss does not take, or that do not belong to the inputs."""
+    """Targets that the loss does not accept, or that do not belong to the inputs."""
     impossible = list(_impossible_targets(record))
     if impossible:
         yield from impossible
         return
     target, loss = record.metadata.get("target"), record.metadata.get("loss")
     if not target or not loss or loss["name"] not in (*CATEGORICAL, BINARY):
-        raise NotJudged("has no cross-entropy as its one loss")
+        raise NotJudged("does not have a cross-entropy as its only loss")
     if target.get("entropy") is None:
-        raise NotJudged("does not tell the entropy of the labels")
+        raise NotJudged("does not give the entropy of the labels")
     _plainly_averaged(record)
     if target["entropy"] <= 0.05:
         raise NotJudged("has a first batch of one class")
     if needs_probabilities(record):
-        raise NotJudged("has a last layer that does not give what the loss takes")
+        raise NotJudged("has a last layer that does not match the loss")
     if labels_each(target) > 1:
-        raise NotJudged("has examples of several labels each")
+        raise NotJudged("has examples with several labels each")
     if _common.are_alike(record):
-        raise NotJudged("has examples that are all the same")
+        raise NotJudged("has examples that are all identical")
     if _common.statistic(record, "update", "rms") is None:
-        raise NotJudged("does not hold update/rms: nothing may have been trained")
+        raise NotJudged("does not hold update/rms: perhaps nothing was trained")
     steps = limits["recurrent_steps" if _is_recurrent(record) else "steps"]
     curve = _long_enough(record, steps)
     entropy = label_entropy(record) or math.nan
@@ -277,11 +281,12 @@ def damaged_targets(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
         step=curve.steps[0],
         measured=gain,
         threshold=limits["gain"],
-        message=f"after {curve.span} iterations the loss is {curve.end:.4g}; the "
-        f"frequencies of the labels alone give {entropy:.4g}. Gradients and steps look "
+        message=f"after {curve.span} iterations the loss is {curve.end:.4g}; guessing "
+        f"by label frequencies alone gives {entropy:.4g}. Gradients and steps look "
         "healthy, so the labels may not belong to these inputs.",
         remedy="Look at some pairs, `print(x[:5], y[:5])`; check that both were "
-        "shuffled alike, `order = rng.permutation(len(x)); x, y = x[order], y[order]`.",
+        "shuffled the same way, `order = rng.permutation(len(x)); x, y = x[order], "
+        "y[order]`.",
     )
 
 
@@ -304,7 +309,7 @@ def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
         elif name == BINARY or name == "categorical_crossentropy":
             top = 1
             remedy = (
-                'Bring them to 0 and 1: `y = (y > 0).astype("float32")` for two '
+                'Encode them as 0 and 1: `y = (y > 0).astype("float32")` for two '
                 "classes, `y = keras.utils.to_categorical(y)` for several."
             )
         else:
@@ -314,12 +319,12 @@ def _impossible_targets(record: RunRecord) -> Iterator[Fault]:
         if not (0 <= low and high <= top):
             measured, limit = (low, 0) if low < 0 else (high, top)
             what = f"lie in [{low:g}, {high:g}]; {name} with {units} output units "
-            what += f"takes 0 to {top:g}"
+            what += f"accepts 0 to {top:g}"
         elif name.startswith("sparse") and target.get("integral") is False:
             measured, limit = high, top
             what = f"lie in [{low:g}, {high:g}] and are not whole numbers; {name} "
-            what += "takes numbers of classes, and cuts off what is behind the point"
-            remedy = "Give it the numbers as they were before they were scaled, "
+            what += "expects class indices, and truncates fractions"
+            remedy = "Give it the unscaled class indices, "
             remedy += "`y = np.unique(y, return_inverse=True)[1]`: inputs are scaled, "
             remedy += "labels are not."
         else:
@@ -378,21 +383,21 @@ def _uniform_guess(record: RunRecord) -> float:
     if name not in CATEGORICAL or units < 2:
         raise NotJudged("has no cross-entropy over classes as its loss")
     if labels_each(record.metadata.get("target")) > 1:
-        raise NotJudged("has examples of several labels each")
+        raise NotJudged("has examples with several labels each")
     return math.log(units)
 
 
 def _plainly_averaged(record: RunRecord) -> None:
     """Raises `NotJudged` unless the loss is a plain mean over the batch."""
     if not is_plain(record):
-        raise NotJudged("has a loss that is weighted or not a mean over the batch")
+        raise NotJudged("has a loss that is weighted, or not a mean over the batch")
 
 
 def _long_enough(record: RunRecord, steps: float) -> LossCurve:
     curve = loss_curve(record)
     if curve.span < steps or len(curve.losses) < _POINTS:
         raise NotJudged(
-            f"holds {len(curve.losses)} finite losses over {curve.span} iterations, "
+            f"holds {len(curve.losses)} finite losses over {curve.span} iterations; "
             f"{_POINTS} over {steps:.0f} are needed"
         )
     return curve

@@ -26,7 +26,7 @@ from keras_initkit_light.format.schema import INDEPENDENT
     ),
 )
 def no_gradient(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Every weight of a layer gets no gradient, or exactly 0 at every recorded step."""
+    """The weights of a layer get no gradient, or exactly 0 at every recorded step."""
     tensors = _common.tensors_of(record, "gradient")
     steps = _common.steps_of(record, "gradient")
     yield from _cut_off(record, steps[0])
@@ -43,8 +43,8 @@ def no_gradient(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
                 threshold=0,
                 message=f"the gradient of {layer!r} is exactly 0 "
                 f"{_common.at_each(len(steps))}: the layer cannot learn.",
-                remedy="Look for zero kernels or dead units behind this layer, and "
-                "for outputs that the loss does not use. " + _common.RANDOM_START,
+                remedy="Look for zero kernels or dead units after this layer, and for "
+                "outputs that the loss does not use. " + _common.RANDOM_START,
             )
 
 
@@ -74,13 +74,13 @@ def _cut_off(record: RunRecord, step: int) -> Iterator[Fault]:
         step=step,
         measured=0,
         threshold=0,
-        message=f"the loss does not depend on the weights of {last!r}{others}, whose "
-        "output leads to that of the model: behind it the gradient is cut off, and the "
-        "layer cannot learn.",
-        remedy="Look between it and the output for what has no gradient: "
+        message=f"the loss does not depend on the weights of {last!r}{others}, "
+        "although its output leads to that of the model: the gradient is cut off in "
+        "between, and the layer cannot learn.",
+        remedy="Between it and the output, look for operations without a gradient: "
         "`stop_gradient`, `argmax`, `round`, comparisons, a cast to integers, NumPy. "
-        "If that is meant, freeze what lies ahead, `layer.trainable = False`, and "
-        "compile anew.",
+        "If this is intended, freeze the layers before it, `layer.trainable = False`, "
+        "and recompile.",
         severity="warning",
     )
 

@@ -24,7 +24,7 @@ _ERRORS = (
     reference=_common.RECIPE,
     thresholds={
         "fall": Threshold(
-            0.5, "1", "what a loss below 0 has fallen by, to what it was at first"
+            0.5, "1", "fall of a loss below 0, divided by its first value"
         ),
         "chance": Threshold(
             1.25,
@@ -32,9 +32,11 @@ _ERRORS = (
             "the accuracy in the newest quarter of the steps",
         ),
         "error": Threshold(
-            1.5, "1", "an error in the newest quarter of the steps to that in the first"
+            1.5,
+            "1",
+            "an error in the newest quarter of the steps divided by that in the first",
         ),
-        "steps": Threshold(50, "optimizer iterations", "fewest to judge by"),
+        "steps": Threshold(50, "optimizer iterations", "fewest needed to judge"),
     },
 )
 def loss_sign(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
@@ -49,7 +51,10 @@ def loss_sign(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]
         early, late = _ends(numbers)
         if name.endswith(_HITS) and classes:
             measured, limit = late * classes, limits["chance"]
-            bad, what = measured <= limit, f"{name!r} is {late:.3g}, that of a guess"
+            bad, what = (
+                measured <= limit,
+                f"{name!r} is {late:.3g}, no better than a guess",
+            )
         elif name.endswith(_ERRORS) and early > 0:
             measured, limit = late / early, limits["error"]
             bad, what = (
@@ -67,13 +72,13 @@ def loss_sign(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]
             threshold=limit,
             message=f"the loss went from {curve.start:.3g} to {curve.end:.3g}, and "
             f"{what}: it asks for the opposite of what the metric measures.",
-            remedy="Turn the sign of the loss, `-keras.ops.mean(...)`: what is to "
-            "grow, as a likelihood, goes into a loss with a minus, and what is to "
-            "shrink, as an error, without.",
+            remedy="Flip the sign of the loss, `-keras.ops.mean(...)`: quantities that "
+            "should grow, such as a likelihood, enter a loss with a minus sign; those "
+            "that should shrink, such as an error, without.",
         )
         return
     if not classes and any(name.endswith(_HITS) for name in record.scalars):
-        raise NotJudged("does not tell how many classes there are")
+        raise NotJudged("does not say how many classes there are")
 
 
 def _classes(record: RunRecord) -> int | None:

@@ -1,4 +1,4 @@
-"""What the model puts out, and whether targets and loss can meet it."""
+"""What the model outputs, and whether targets and loss fit it."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,15 +34,15 @@ _RANGES = {
         "beyond": Threshold(
             0.1,
             "share of the range of the targets",
-            "how far the targets of the first batch reach beyond what the last "
-            "activation can put out",
+            "how far the targets of the first batch extend beyond the range of the "
+            "last activation",
         ),
     },
 )
 def loss_activation_mismatch(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """Targets beyond the range of the last activation, or several labels for one."""
+    """Targets outside the range of the last activation, or several labels for one."""
     outputs = _common.outputs_of(record)
     yield from _several_labels(record, outputs)
     yield from _no_probabilities(record, outputs)
@@ -65,9 +65,9 @@ def loss_activation_mismatch(
             threshold=limits["beyond"],
             message=f"the targets{_common.of_which(output, outputs)} in "
             f"{_common.looked_at(record)} lie in [{target['min']:.3g}, "
-            f"{target['max']:.3g}]; {activation} puts out {reach} only.",
-            remedy="End in a linear layer, `Dense(units)`, or bring the targets into "
-            "that range and undo it on predictions.",
+            f"{target['max']:.3g}]; {activation} outputs only {reach}.",
+            remedy="End in a linear layer, `Dense(units)`, or scale the targets into "
+            "that range and undo this in predictions.",
         )
 
 
@@ -98,13 +98,14 @@ def _no_probabilities(
             step=_common.first_step(record),
             measured=low if low < 0 else high,
             threshold=0 if low < 0 else 1,
-            message=f"the model puts out {low:.3g} to {high:.3g}"
-            f"{_common.of_which(output, outputs)}; {loss['name']} takes probabilities, "
-            "and clips what lies outside [0, 1], which gets no gradient.",
+            message=f"the model outputs {low:.3g} to "
+            f"{high:.3g}{_common.of_which(output, outputs)}; {loss['name']} expects "
+            "probabilities, and clips what lies outside [0, 1], which then gets no "
+            "gradient.",
             remedy="Tell the loss that they are logits, "
-            "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)` and its "
-            'kin, or end in `Dense(units, activation="softmax")`, or `"sigmoid"` for '
-            "labels one by one.",
+            "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)` and the "
+            'like, or end in `Dense(units, activation="softmax")`, or `"sigmoid"` for '
+            "independent labels.",
         )
 
 
@@ -126,8 +127,10 @@ def _several_labels(
             threshold=1,
             message=f"the examples{_common.of_which(output, outputs)} in "
             f"{_common.looked_at(record)} have {labels:.3g} labels each; "
-            "categorical_crossentropy takes the shares of one, which sum to 1.",
-            remedy='Ask for each label by itself: `Dense(units, activation="sigmoid")` '
-            'and `model.compile(optimizer="adam", loss="binary_crossentropy")`.',
+            "categorical_crossentropy expects the probabilities of one, which sum to "
+            "1.",
+            remedy="Predict each label independently: `Dense(units, "
+            'activation="sigmoid")` and `model.compile(optimizer="adam", '
+            'loss="binary_crossentropy")`.',
             severity="warning",
         )

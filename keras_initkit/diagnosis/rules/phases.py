@@ -20,7 +20,8 @@ from keras_initkit.report.numbers import short
         "layers": Threshold(
             4,
             "layers",
-            "a stack that trains anyhow: what decays over two layers is still there",
+            "a stack that trains anyway: after two layers, a decaying signal is still "
+            "there",
         )
     },
     follows_from=(
@@ -33,7 +34,7 @@ from keras_initkit.report.numbers import short
     spans_depth=True,
 )
 def trainable_depth(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """A stack is deeper than it can be trained from the edge of chaos it lies off."""
+    """A stack off the edge of chaos is too deep to train."""
     for phase in record.metadata["phases"]:
         layers, depth = phase["layers"], phase["trainable_depth"]
         if depth is None or len(layers) <= max(depth, limits["layers"]):
@@ -44,9 +45,9 @@ def trainable_depth(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             measured=len(layers),
             threshold=depth,
             message=_message(phase),
-            remedy="Draw the weights at the edge of chaos: "
-            "`kik.reinitialize(model, kik.recommend(model))`; or shorten the stack by "
-            "shortcuts or normalization.",
+            remedy="Initialize the weights at the edge of chaos: "
+            "`kik.reinitialize(model, kik.recommend(model))`; or shorten the stack "
+            "with shortcuts or normalization.",
         )
 
 
@@ -54,13 +55,13 @@ def _message(phase: Mapping[str, Any]) -> str:
     alike = (
         "different inputs look alike"
         if phase["phase"] == "ordered"
-        else "near inputs look unrelated"
+        else "similar inputs look unrelated"
     )
     layers = phase["layers"]
     return (
         f"after about {phase['trainable_depth']:.0f} of the {len(layers)} "
-        f"{phase['activation']} layers from {layers[0]!r} on, {alike}: with "
-        f"weights of std {phase['sigma_w']:.3g}/√fan_in they are in the "
-        f"{phase['phase']} phase, where gradients change by "
-        f"{short(math.sqrt(phase['chi_1']))} a layer."
+        f"{phase['activation']} layers from {layers[0]!r} on, {alike}: with weights of "
+        f"std {phase['sigma_w']:.3g}/√fan_in they are in the {phase['phase']} phase, "
+        f"where gradients change by a factor of {short(math.sqrt(phase['chi_1']))} per "
+        "layer."
     )

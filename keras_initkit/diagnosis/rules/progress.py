@@ -1,4 +1,4 @@
-"""Whether a first step gets anywhere, or is lost in what it starts from."""
+"""Whether a first step makes any difference to weights and loss."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -28,20 +28,20 @@ _TAKEN = 0.1  # what a layer leaves of the signal's rms that takes most of it
         "gain": Threshold(
             1e-7,
             "share of the loss",
-            "what the first step of all kernels takes off the loss, to first order: "
-            "100,000 of them would take 1 %",
+            "reduction of the loss by the first step of all kernels, to first order: "
+            "100,000 such steps would remove 1 %",
         ),
         "lost": Threshold(
             0.5,
             "share of the kernels",
-            "those whose first step is lost in the rounding of float32, their gradient "
-            "having faded",
+            "those whose first step is lost in float32 rounding because their gradient "
+            "has faded",
         ),
         "faded": Threshold(
             1e-6,
             "1",
-            "gradient rms to the largest one, from which on it has; the steps of a "
-            "tiny rate are lost without that",
+            "gradient rms divided by the largest one, below which a gradient counts as "
+            "faded; with a tiny rate, steps are lost even without that",
         ),
         "steps": Threshold(
             10, "optimizer iterations", "the start of training: later, it may be done"
@@ -58,10 +58,10 @@ _TAKEN = 0.1  # what a layer leaves of the signal's rms that takes most of it
     ),
 )
 def no_progress(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The first step leaves the kernels, or the loss, where they are."""
+    """The first step leaves the kernels or the loss practically unchanged."""
     optimizer = record.metadata.get("optimizer") or {}
     if optimizer.get("scheduled"):
-        raise NotJudged("has a schedule: its first rate says nothing of the others")
+        raise NotJudged("has a schedule: its first rate says nothing about the others")
     first = _first_step(record)
     if first.step >= limits["steps"]:
         raise NotJudged("does not hold the start of training")
@@ -70,9 +70,9 @@ def no_progress(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
         raise NotJudged("has no gradient at its first step")
     how = "" if first.taken else ", even with a learning rate of 1"
     remedy = (
-        "Let the signal through before any training: "
-        "`kik.reinitialize(model, kik.recommend(model))`, fewer layers, shortcuts, "
-        "`x = keras.layers.add([x, block(x)])`, or `keras.layers.BatchNormalization()`."
+        "Let the signal through before you train: `kik.reinitialize(model, "
+        "kik.recommend(model))`, fewer layers, shortcuts, `x = keras.layers.add([x, "
+        "block(x)])`, or `keras.layers.BatchNormalization()`."
     )
     faded = first.gradient < limits["faded"] * first.gradient.max()
     lost = moves & faded & (first.change < _ROUNDING * first.weight)
@@ -83,7 +83,8 @@ def no_progress(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
             measured=lost.mean(),
             threshold=limits["lost"],
             message=f"{lost.sum()} of {len(lost)} kernels do not change at all at the "
-            f"first step{how}: it is less than float32 resolves beside their weights.",
+            f"first step{how}: it is below float32 resolution relative to their "
+            "weights.",
             remedy=remedy,
         )
         return
@@ -95,8 +96,8 @@ def no_progress(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Faul
             step=first.step,
             measured=gain,
             threshold=limits["gain"],
-            message=f"the first step of all kernels takes {gain:.1g} of the loss "
-            f"{loss:.3g}{how}: the model stays at a constant guess.",
+            message=f"the first step of all kernels reduces the loss {loss:.3g} by a "
+            f"share of only {gain:.1g}{how}: the model stays at a constant guess.",
             remedy=remedy,
         )
 
@@ -143,7 +144,7 @@ def _first_step(record: RunRecord) -> _FirstStep:
         if weight_of(key) in kernels and key in weight and key in change
     ]
     if not keys:
-        raise NotJudged("does not tell which weights are kernels")
+        raise NotJudged("does not say which weights are kernels")
     return _FirstStep(
         step=_common.steps_of(record, "gradient")[0],
         taken=change is not gradient,
@@ -169,5 +170,5 @@ def _first_rms(record: RunRecord, signal: str) -> dict[TensorKey, float]:
 def _first_loss(record: RunRecord, step: int) -> float:
     loss = _common.loss_at(record, step)
     if loss is None or not 0 < loss < math.inf:
-        raise NotJudged("does not hold a loss above 0 of its first step")
+        raise NotJudged("does not hold a positive loss at its first step")
     return loss

@@ -1,4 +1,4 @@
-"""The learning rate, by what a step does to the weights and to the loss."""
+"""The learning rate, judged by the effect of a step on the weights and the loss."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -37,11 +37,14 @@ _FALL = Threshold(
         "above": Threshold(
             2.0,
             "1",
-            "the rate to the highest that learns; half a decade above, where the next "
-            "one was tried and did not, most models learn worse or not at all",
+            "the rate divided by the highest that learns; half a decade above that "
+            "one, where the next was tried without success, most models learn worse "
+            "or not at all",
         ),
         "below": Threshold(
-            0.1, "1", "the rate to the lowest that learns: a hundredth of the proposal"
+            0.1,
+            "1",
+            "the rate divided by the lowest that learns: a hundredth of the proposal",
         ),
     },
     follows_from=_common.DATA,
@@ -49,13 +52,13 @@ _FALL = Threshold(
 def learning_rate_trial(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """The learning rate lies far outside of what learns when it is tried."""
+    """The learning rate is far outside the range that learns in a trial."""
     trial = record.metadata["learning_rate_trial"]
     if trial["proposal"] is None:
         raise NotJudged(f"has a trial without a proposal: {trial['reason']}")
     rate = trial["rate"]
     if rate is None:
-        raise NotJudged("has a schedule: its first rate says nothing of the others")
+        raise NotJudged("has a schedule: its first rate says nothing about the others")
     low, high = trial["low"], trial["high"]
     if low * limits["below"] <= rate <= high * limits["above"]:
         return
@@ -65,8 +68,9 @@ def learning_rate_trial(
         step=None,
         measured=rate,
         threshold=limit,
-        message=f"the learning rate is {short(rate)}; tried for {trial['steps']} steps "
-        f"each, those from {short(low)} to {short(high)} learn{_at_that_rate(trial)}.",
+        message=f"the learning rate is {short(rate)}; in trials of {trial['steps']} "
+        f"steps each, rates from {short(low)} to {short(high)} "
+        f"learn{_at_that_rate(trial)}.",
         remedy=f"{verb} the learning rate, `model.optimizer.learning_rate = "
         f"{short(trial['proposal'])}`.",
     )
@@ -90,11 +94,15 @@ def _at_that_rate(trial: Mapping[str, Any]) -> str:
         "ratio": Threshold(
             0.1,
             "1",
-            "median over the kernels of the update's norm to the weight's, or to a "
-            "third of what keeps a signal if that is larger; healthy is about 1e-3",
+            "median over the kernels of the update's norm divided by the weight's, or "
+            "by a third of the norm that preserves a signal if that is larger; about "
+            "1e-3 is healthy",
         ),
         "rise": Threshold(
-            2.0, "1", "highest loss to the first one; NaN and Inf are higher than any"
+            2.0,
+            "1",
+            "highest loss divided by the first one; NaN and Inf count as higher "
+            "than any",
         ),
         "fall": _FALL,
     },
@@ -114,7 +122,7 @@ def learning_rate_too_high(
     ratios, _ = _relative_steps(record)
     curve = loss_curve(record)
     if len(curve.losses) < 3 and curve.diverged is None:
-        raise NotJudged(f"has {len(curve.losses)} losses, 3 are needed")
+        raise NotJudged(f"has {len(curve.losses)} losses; 3 are needed")
     large = np.nan_to_num(ratios) >= limits["ratio"]
     row = _common.persistent(large)
     diverged = curve.diverged is not None
@@ -131,7 +139,7 @@ def learning_rate_too_high(
     better = None if rate is None else rate * 10 * _HEALTHY / ratios[row]
     how = "rises" if rose else "does not fall"
     if died:
-        how = "stops, all outputs of a layer being 0 since"
+        how = "stops falling, as all outputs of a layer have been 0 since"
     now = f"NaN or Inf from step {curve.diverged} on"
     yield Fault(
         layer=None,
@@ -156,18 +164,21 @@ def learning_rate_too_high(
         "ratio": Threshold(
             1e-4,
             "1",
-            "median over the kernels of the update's norm to the weight's, or to three "
-            "times what keeps a signal if that is smaller; healthy is about 1e-3",
+            "median over the kernels of the update's norm divided by the weight's, or "
+            "by three times the norm that preserves a signal if that is smaller; "
+            "about 1e-3 is healthy",
         ),
         "creeping": Threshold(
-            3e-4, "1", "the same of a loss that falls, with next to nothing learnt"
+            3e-4, "1", "the same for a loss that falls, with next to nothing learned"
         ),
         "left": Threshold(
-            0.8, "share of what a constant guess loses", "next to nothing is learnt"
+            0.8,
+            "share of the loss of a constant guess",
+            "above it, next to nothing has been learned",
         ),
         "fall": _FALL,
         "steps": Threshold(
-            100, "optimizer iterations", "fewest to judge by, longer than a warm-up"
+            100, "optimizer iterations", "fewest needed to judge, longer than a warm-up"
         ),
     },
     follows_from=(
@@ -181,13 +192,13 @@ def learning_rate_too_high(
 def learning_rate_too_low(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """Steps are tiny against the weights from the start, and the loss hardly falls."""
+    """Steps are tiny relative to the weights from the start; the loss barely falls."""
     _, ratios = _relative_steps(record)
     curve = _common.curve_over(record, limits["steps"])
     if _common.gradient_is_at_fault(record) or needs_probabilities(record):
-        raise NotJudged("has gradients at fault, which make steps small")
+        raise NotJudged("has faulty gradients, which make steps small")
     if learned_at_start(record):
-        raise NotJudged("starts with what was learned before")
+        raise NotJudged("starts with a model that has already learned")
     scheduled = bool((record.metadata.get("optimizer") or {}).get("scheduled"))
     # A rate that a schedule brings down to nothing ends in steps of 0.
     row = _common.persistent((ratios < limits["ratio"]) & ((ratios > 0) | scheduled))
@@ -220,9 +231,9 @@ def learning_rate_too_low(
 
 
 _SLOWER = (
-    "Compile with a schedule of larger rates, or one that comes down more slowly: over "
-    "as many steps as there are, "
-    "`keras.optimizers.schedules.CosineDecay(1e-3, epochs * steps_per_epoch)`."
+    "Compile with a schedule of larger rates, or one that decays more slowly, over all "
+    "steps of the training: `keras.optimizers.schedules.CosineDecay(1e-3, epochs * "
+    "steps_per_epoch)`."
 )
 
 

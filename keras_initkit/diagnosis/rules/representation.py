@@ -1,4 +1,4 @@
-"""What layers make of different inputs: fewer directions, or one and the same."""
+"""How layers represent different inputs: along fewer directions, or all the same."""
 
 from collections.abc import Iterator, Mapping
 
@@ -27,20 +27,22 @@ _DANESHMAND = "Daneshmand et al., 2020, https://arxiv.org/abs/2003.01652"
             "effective rank of a hidden layer's outputs at the start; 1 is a line",
         ),
         "before": Threshold(
-            3.0, "directions", "effective rank of an earlier layer, so that it fell"
+            3.0,
+            "directions",
+            "effective rank of an earlier layer, showing that it fell",
         ),
         "steps": Threshold(
             10,
             "optimizer iterations",
-            "the start of training: a trained classifier of two classes needs one "
-            "direction only",
+            "the start of training: a trained classifier of two classes needs only one "
+            "direction",
         ),
     },
     follows_from=(*_common.DATA, *_common.WEIGHTS, "UnsuitableHiddenActivation"),
     spans_depth=True,
 )
 def rank_collapse(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """Depth folds the outputs onto one line before training."""
+    """Depth collapses the outputs onto one line before training."""
     step = _common.steps_of(record, "activation")[0]
     if step >= limits["steps"]:
         raise NotJudged("does not hold the start of training")
@@ -62,11 +64,11 @@ def rank_collapse(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fa
                 measured=rank,
                 threshold=limits["rank"],
                 message=f"the outputs of {key.layer!r} vary along {rank:.2f} "
-                f"directions (effective rank), those of an earlier layer along "
-                f"{before:.1f}: depth has made all inputs alike, before training.",
-                remedy="Use orthogonal kernels on the edge of chaos, "
+                "directions (effective rank), those of an earlier layer along "
+                f"{before:.1f}: depth makes all inputs look alike before training.",
+                remedy="Use orthogonal kernels at the edge of chaos, "
                 '`kernel_initializer=kik.initializers.get("orthogonal")`, residual '
-                "connections, `keras.layers.add([x, block(x)])`, or normalisation.",
+                "connections, `keras.layers.add([x, block(x)])`, or normalization.",
             )
             return  # all that follow are the same
 
@@ -99,7 +101,7 @@ def _of_one_unit(record: RunRecord) -> set[str]:
 def representation_collapse(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """A hidden layer gives the very same output for every input, persistently."""
+    """A hidden layer persistently gives exactly the same output for every input."""
     # A table gives what it is asked for: segments that are all the first are no fault.
     others = _common.output_layers(record) | tables_of(record)
     hidden = set(_common.layers_in_order(record)) - others
@@ -111,12 +113,11 @@ def representation_collapse(
             step=step,
             measured=0,
             threshold=0,
-            message=f"the output of {layer!r} is the same for all examples, to the "
-            f"last bit, from step {step} on: the layers behind it cannot tell them "
-            "apart.",
+            message=f"the output of {layer!r} is bit-identical for all examples from "
+            f"step {step} on: the layers after it cannot tell them apart.",
             remedy="Scale the inputs to mean 0 and std 1, start with zero biases and "
             '`kernel_initializer="he_normal"` (ReLU) or `"glorot_uniform"` (tanh), '
-            "replace deep sigmoids by tanh or ReLU, or normalise, "
+            "replace deep sigmoids with tanh or ReLU, or normalize, "
             "`keras.layers.BatchNormalization()`.",
         )
         return  # all that follow are the same
@@ -140,7 +141,7 @@ def representation_collapse(
     follows_steps_of=(*_common.STEPS, "OverRegularization"),
 )
 def constant_output(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """The model predicts the very same for every input, persistently."""
+    """The model persistently predicts exactly the same for every input."""
     for layer, step in _alike(record, _common.output_layers(record)):
         if _begins_at_zero(record, layer):
             continue
@@ -149,10 +150,10 @@ def constant_output(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             step=step,
             measured=0,
             threshold=0,
-            message=f"the predictions ({layer!r}) are the same for all examples, to "
-            f"the last bit, from step {step} on: the model ignores its inputs.",
-            remedy="Look at the findings of the hidden layers first; without any, "
-            "scale the inputs to mean 0 and std 1 and lower the learning rate, "
+            message=f"the predictions ({layer!r}) are bit-identical for all examples "
+            f"from step {step} on: the model ignores its inputs.",
+            remedy="Look at the findings for the hidden layers first; if there are "
+            "none, scale the inputs to mean 0 and std 1 and lower the learning rate, "
             "`model.optimizer.learning_rate = 1e-4`.",
         )
 
@@ -190,10 +191,10 @@ def _alike(record: RunRecord, layers: set[str]) -> Iterator[tuple[str, int]]:
     """
     inputs = record.metadata["input"]
     if inputs and all(one.get("alike") for one in inputs):
-        raise NotJudged("has inputs that are all the same, as its outputs are then")
+        raise NotJudged("has identical inputs, so identical outputs are expected")
     sizes = [one["shape"][0] for one in inputs if one["shape"]]
     if min(sizes, default=1) < 2:
-        raise NotJudged("has batches of one example, or does not tell their size")
+        raise NotJudged("has batches of one example, or does not give their size")
     rank = _common.statistic(record, "activation", "effective_rank")
     rms = _common.statistic(record, "activation", "rms")
     units = _common.statistic(record, "activation", "distinct_units")

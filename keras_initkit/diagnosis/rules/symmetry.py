@@ -30,15 +30,15 @@ _SYMMETRY = (
         "steps": Threshold(
             2,
             "recorded steps",
-            "fewest steps to judge by where weights or gradients were not recorded: a "
-            "kernel that starts at zero on purpose (an output layer, a residual "
-            "branch) is told apart by its gradient, or after one update",
+            "fewest steps needed to judge where weights or gradients were not "
+            "recorded: a kernel that starts at zero on purpose (an output layer, a "
+            "residual branch) is recognized by its gradient, or after one update",
         ),
     },
     follows_steps_of=(*_common.STEPS, "OverRegularization"),
 )
 def symmetric_units(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """All units of a layer are identical, and stay so, as with constant kernels."""
+    """All units of a layer are and stay identical, as with constant kernels."""
     units = _common.units_of(record)
     for layer in _common.layers_in_order(record):
         if units.get(layer) == 1:
@@ -55,8 +55,8 @@ def symmetric_units(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             measured=1,
             threshold=1,
             message=f"{width} of {layer!r} are identical "
-            f"{_common.at_each(len(counts[0]))}: equal weights get equal gradients, so "
-            "the layer computes one feature only.",
+            f"{_common.at_each(len(counts[0]))}: equal weights get equal gradients, "
+            "so the layer computes only one feature.",
             remedy=_common.RANDOM_START,
         )
 

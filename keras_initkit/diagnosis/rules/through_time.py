@@ -1,4 +1,4 @@
-"""Gradients that do not reach back through time."""
+"""Gradients that do not propagate back through time."""
 
 from collections.abc import Iterator, Mapping
 
@@ -23,8 +23,8 @@ _FEWEST_STEPS = 4
         "reach": Threshold(
             0.05,
             "share of the time steps",
-            "how far back from its peak the gradient is at least `faint` of it (four "
-            "recorded time steps at the least)",
+            "how far back from its peak the gradient stays at or above `faint` of it "
+            "(at least four recorded time steps)",
         ),
         "faint": Threshold(1e-3, "1", "back-propagated rms relative to its peak"),
     },
@@ -34,7 +34,7 @@ _FEWEST_STEPS = 4
 def vanishing_through_time(
     record: RunRecord, limits: Mapping[str, float]
 ) -> Iterator[Fault]:
-    """The gradient reaches back over a few time steps of a sequence only."""
+    """The gradient reaches back over only a few time steps of a sequence."""
     for key, series, values in time_steps.gradients_through_time(record):
         reach = np.array([time_steps.reach(row, limits["faint"]) for row in values])
         length = np.array([time_steps.length(row) for row in values])
@@ -48,10 +48,10 @@ def vanishing_through_time(
                 threshold=enough[at] / length[at],
                 message=f"the gradient that reaches {_common.label(key)} falls below "
                 f"{limits['faint']:g} of its peak within {reach[at]} of {length[at]} "
-                "recorded time steps: what came earlier is not learnt from.",
-                remedy="Start the recurrent kernel orthogonal, "
+                "recorded time steps: the model does not learn from earlier ones.",
+                remedy="Make the recurrent kernel orthogonal at the start, "
                 '`recurrent_initializer="orthogonal"`, use `keras.layers.LSTM(units, '
-                "unit_forget_bias=False, bias_initializer="
-                "kik.initializers.ChronoBias(time_steps))`, or "
+                "unit_forget_bias=False, "
+                "bias_initializer=kik.initializers.ChronoBias(time_steps))`, or "
                 "shorten the sequences.",
             )

@@ -1,4 +1,4 @@
-"""Weights: the variance they start with, and the size of their steps."""
+"""Weights: their initial variance, and the size of their steps."""
 
 from collections.abc import Iterator, Mapping
 
@@ -28,20 +28,20 @@ from keras_initkit_light.format.schema import TensorKey
             50.0,
             "1",
             "variance of a kernel times its fan-in at the start, beyond its sampling "
-            "error; 1 keeps a linear signal, 2 that of a ReLU",
+            "error; 1 preserves a linear signal, 2 that of a ReLU",
         ),
         "small": Threshold(
             0.01,
             "1",
-            "the same with the larger of its fans, of kernels whose output goes on to "
-            "further weights as it is; those that start at 0, are normalized, end a "
-            "residual branch or the model may be small on purpose",
+            "the same with the larger of its fans, for kernels whose output feeds "
+            "further weights unchanged; those that start at 0, are normalized, or end "
+            "a residual branch or the model may be small on purpose",
         ),
         "steps": _common.START,
     },
 )
 def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """A kernel starts with a variance far from what its fan-in asks for."""
+    """A kernel starts with a variance far from what its fan-in requires."""
     steps = _common.steps_of(record, "weight")
     std = _common.statistic(record, "weight", "std")
     if std is None or steps[0] >= limits["steps"]:
@@ -70,11 +70,11 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
             measured=scaled,
             threshold=limits["small" if small else "large"],
             message=f"the variance of {_common.label(key)} times its "
-            f"{'larger fan' if small else 'fan-in'} is {short(scaled)}, not about 1 or "
-            f"2: each layer of this kind {'shrinks' if small else 'blows up'} the "
+            f"{'larger fan' if small else 'fan-in'} is {short(scaled)}, not about 1 "
+            f"or 2: every layer like this {'shrinks' if small else 'blows up'} the "
             "signal.",
             remedy='Use `kernel_initializer="he_normal"` for ReLU or '
-            '`"glorot_uniform"` for tanh and sigmoid in place of a fixed standard '
+            '`"glorot_uniform"` for tanh and sigmoid instead of a fixed standard '
             "deviation.",
         )
 
@@ -87,14 +87,16 @@ def tensor_variance(record: RunRecord, limits: Mapping[str, float]) -> Iterator[
     reference=_common.DEBUGGER,
     thresholds={
         "large": Threshold(
-            0.1, "1", "norm of the update to that of the weight; healthy is about 1e-3"
+            0.1,
+            "1",
+            "norm of the update divided by that of the weight; about 1e-3 is healthy",
         ),
         "above": Threshold(
-            30.0, "1", "the ratio to the median of all kernels, if it is large"
+            30.0, "1", "the ratio divided by the median of all kernels, if it is large"
         ),
-        "small": Threshold(1e-6, "1", "the ratio below which a kernel stands still"),
+        "small": Threshold(1e-6, "1", "the ratio below which a kernel barely moves"),
         "below": Threshold(
-            1e-3, "1", "the ratio to the median of all kernels, if it is small"
+            1e-3, "1", "the ratio divided by the median of all kernels, if it is small"
         ),
     },
     follows_from=(
@@ -149,9 +151,12 @@ def weight_update_ratio(
     needs=("update/rms", "gradient/rms"),
     reference=_common.DEBUGGER,
     thresholds={
-        "steps": Threshold(3, "recorded steps", "fewest of them without any change"),
+        "steps": Threshold(3, "recorded steps", "fewest without any change"),
         "converged": Threshold(
-            1e-4, "1", "gradient rms to its largest at which a weight may stand still"
+            1e-4,
+            "1",
+            "gradient rms divided by its largest value, below which a weight may "
+            "stop changing",
         ),
     },
     follows_from=(
@@ -165,17 +170,17 @@ def weight_update_ratio(
     ),
 )
 def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault]:
-    """A weight gets a gradient and does not change, up to the newest step."""
+    """A weight gets a gradient but does not change, up to the newest step."""
     optimizer = record.metadata.get("optimizer") or {}
     if (optimizer.get("gradient_accumulation_steps") or 1) > 1:
-        raise NotJudged("accumulates gradients: most steps change no weight")
+        raise NotJudged("accumulates gradients, so most steps change no weight")
     update = _common.statistic(record, "update", "rms")
     gradient = _common.statistic(record, "gradient", "rms")
     steps = _common.steps_of(record, "update")
     if update is None or gradient is None or len(update) != len(gradient):
         return
     if len(update) < limits["steps"]:
-        raise NotJudged(f"has {len(update)} steps, {limits['steps']:.0f} are needed")
+        raise NotJudged(f"has {len(update)} steps; {limits['steps']:.0f} are needed")
     places = {key: i for i, key in enumerate(_common.tensors_of(record, "gradient"))}
     roles = record.roles()
     layers: dict[str, int] = {}
@@ -203,13 +208,13 @@ def unchanged_tensor(record: RunRecord, limits: Mapping[str, float]) -> Iterator
             f"{len(steps) - first} recorded steps since step {steps[first]}, though "
             f"they get a gradient{known}.",
             remedy=(
-                "Check that the schedule of the learning rate does not come down to 0"
+                "Check that the learning-rate schedule does not decay to 0"
                 if scheduled
                 else "Check that the learning rate is above 0, "
                 "`model.optimizer.learning_rate = 1e-3`, that no callback sets it to 0"
             )
-            + ", and that the optimizer was made for this model: `model.compile(...)` "
-            "anew after changing layers.",
+            + ", and that the optimizer was built for this model: call "
+            "`model.compile(...)` again after changing layers.",
         )
 
 
