@@ -1,4 +1,4 @@
-"""Keras callbacks: schedule, capture, record and writer put together, nothing more."""
+"""Keras callbacks: schedule, capture, record and writer combined, nothing more."""
 
 from keras_initkit.callbacks.judging import TrainingFault as TrainingFault
 from keras_initkit.callbacks.monitor import SignalMonitor as SignalMonitor

@@ -1,4 +1,4 @@
-"""What a monitor is given, checked before it does anything."""
+"""Arguments of monitors, validated before anything else happens."""
 
 from collections.abc import Mapping
 
@@ -16,24 +16,24 @@ def checked_signals(signals):
     """Returns the signals of training steps that are named.
 
     Raises:
-        TypeError: If they are no collection of names.
-        ValueError: If a name is none of them.
+        TypeError: If they are not a collection of names.
+        ValueError: If a name is not among them.
     """
     signals = schema.check_signals(signals)
     others = tuple(name for name in signals if name not in schema.SIGNALS)
     if others:
         raise ValueError(
-            f"`signals` must be of {tuple(schema.SIGNALS)}; what evaluations show is "
-            f"recorded by `evaluate=True`. Received: signals={others}"
+            f"`signals` must be among {tuple(schema.SIGNALS)}; `evaluate=True` records "
+            f"the signals of evaluations. Received: signals={others}"
         )
     return signals
 
 
 def signals_by_detail(signals, details):
-    """Returns `{detail: names}` of what is recorded in each.
+    """Returns `{detail: names}` of what is recorded in each detail.
 
     Args:
-        signals: Names of signals; `None` for those that a detail has by itself.
+        signals: Names of signals; `None` for the defaults of a detail.
         details: Some of `schema.DETAILS`.
 
     Raises:
@@ -54,12 +54,12 @@ def checked_detail(detail, every):
     Args:
         detail: One of `schema.DETAILS`, or a dict from some of them to numbers of
             iterations or schedules.
-        every: The same for the steps that are monitored in one detail.
+        every: The same for the steps monitored in a single detail.
 
     Raises:
         TypeError: If `detail` is neither.
-        ValueError: If it names what is no detail, or a schedule is none; if there are
-            two schedules for one thing.
+        ValueError: If it names an unknown detail, or a schedule is invalid; if one
+            thing has two schedules.
     """
     if not isinstance(detail, str | Mapping):
         raise TypeError(
@@ -75,8 +75,8 @@ def checked_detail(detail, every):
         )
     if by_name is detail and (not isinstance(every, int) or every != EVERY):
         raise ValueError(
-            "`every` must be left out where `detail` has schedules of its own. "
-            f"Received: every={every!r}, detail={detail!r}"
+            "`every` must be omitted if `detail` has its own schedules. Received: "
+            f"every={every!r}, detail={detail!r}"
         )
     return {
         one: schedules.as_schedule(
@@ -91,7 +91,7 @@ def checked_histograms(histograms):
     """Returns a schedule of iterations, or a number of monitored steps, 0 for never.
 
     Raises:
-        TypeError: If it is a function of something else.
+        TypeError: If it is a function with other arguments.
         ValueError: If it is neither.
     """
     if isinstance(histograms, bool):

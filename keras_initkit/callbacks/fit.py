@@ -1,4 +1,4 @@
-"""`Fit`: what a monitor learns of one training, from its begin to its end."""
+"""`Fit`: what a monitor knows of one training, from beginning to end."""
 
 import functools
 import warnings
@@ -107,7 +107,7 @@ class Fit:
         }
         wanted = _OF_WEIGHTS.intersection(*signals.values())
         if wanted and model.trainable_variables and not _OF_WEIGHTS & seen.keys():
-            why = "its weights: no optimizer of the model applies their gradients"
+            why = "its weights: the model has no optimizer that applies their gradients"
             facts["untapped"].append([model.name, why])
         return facts
 
@@ -137,16 +137,16 @@ class Fit:
             return
         if self.skipped:
             warnings.warn(
-                f"{name} recorded nothing: the LossScaleOptimizer skipped each of the "
+                f"{name} recorded nothing: the LossScaleOptimizer skipped all "
                 f"{self.skipped} steps that were due, because their scaled gradients "
                 "were not finite. Each such step halves its scale: train for more "
-                "steps, or give it a lower `initial_scale`.",
+                "steps, or set a lower `initial_scale`.",
                 stacklevel=2,
             )
         elif self.missed:
             warnings.warn(
-                f"{name} recorded nothing: none of the steps that were due was one of "
-                "`fit`. Watch a loop of your own by `instrument`.",
+                f"{name} recorded nothing: none of the steps that were due belonged to "
+                "`fit`. To watch a custom loop, use `instrument`.",
                 stacklevel=2,
             )
 
@@ -167,8 +167,8 @@ def can_be_watched(model, name):
 def _why_not(model):
     if type(model).make_train_function is not keras.Model.make_train_function:
         return (
-            f"the model {model.name!r} has a `make_train_function` of its own. "
-            "Override `train_step` instead."
+            f"the model {model.name!r} overrides `make_train_function`. Override "
+            "`train_step` instead."
         )
     # Whether the step still trains what it trained when it was traced.
     known = keras_private.optimized(model.optimizer)
@@ -178,6 +178,5 @@ def _why_not(model):
         return None
     return (
         f"the trainable weights of the model {model.name!r} have changed since it was "
-        "first trained, which Keras does not heed before `model.compile(...)` is "
-        "called again."
+        "first trained, which Keras ignores until `model.compile(...)` is called again."
     )

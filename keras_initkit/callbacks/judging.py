@@ -1,4 +1,4 @@
-"""The rules while training runs: when they are asked, and what their word leads to."""
+"""The rules during training: when they are applied, and what findings trigger."""
 
 import dataclasses
 import logging
@@ -29,8 +29,8 @@ class TrainingFault(RuntimeError):
     """Raised by a monitor with `on_finding="raise"`; the model is as `fit` left it.
 
     Attributes:
-        findings: The `Finding`s that were found, the gravest first.
-        stops_training: Whether it is to end the training: it is what was asked for.
+        findings: The findings, most severe first.
+        stops_training: Whether it should end the training, as was requested.
     """
 
     stops_training = True
@@ -49,13 +49,13 @@ class _Case:
 
 
 class Judge:
-    """Asks the rules about a growing record and tells what changes.
+    """Applies the rules to a growing record and reports what changes.
 
-    A finding is told once when it opens and once when it clears, by the logger
-    `keras_initkit.callbacks.judging` as a warning, which Python prints on standard
-    error where logging is not set up. The same fault of several layers is told in one
-    message, which names what follows from it; consequences have none of their own.
-    Where `on_finding` is a function, it is told instead, finding by finding.
+    A finding is reported once when it opens and once when it clears, as a warning of
+    the logger `keras_initkit.callbacks.judging`, which Python prints to standard error
+    if logging is not configured. The same fault in several layers is reported in one
+    message, which names its consequences; these get no messages of their own. If
+    `on_finding` is a function, it is called instead, once per finding.
 
     Args:
         rules: As in `SignalMonitor`.
@@ -63,8 +63,8 @@ class Judge:
         severity: As in `SignalMonitor`.
 
     Raises:
-        ValueError: If one of them is not as said.
-        TypeError: If `rules` is of another kind, or `on_finding` takes something else.
+        ValueError: If one of them is invalid.
+        TypeError: If `rules` has the wrong type, or `on_finding` takes other arguments.
     """
 
     def __init__(self, rules="default", on_finding="warn", severity="warning"):
@@ -95,7 +95,7 @@ class Judge:
 
     @property
     def findings(self):
-        """The findings that stand: causes, the gravest first, and what follows."""
+        """The open findings: causes, most severe first, and consequences."""
         cases = self._cases.values()
         standing = (case.finding for case in cases if case.cleared is None)
         return diagnosis.Findings(diagnosis.in_order(standing), self._clean())
@@ -110,7 +110,7 @@ class Judge:
 
     @property
     def has_rules(self):
-        """Whether there are rules to ask."""
+        """Whether there are rules to apply."""
         return any(asked is not None for asked in self._rules.values())
 
     def begin(self, history):
@@ -228,7 +228,8 @@ class Judge:
             logger.debug("A rule failed", exc_info=True)
             self._rules = _asked(None)
             warnings.warn(
-                f"SignalMonitor asks no more rules: one of them failed ({error!r}).",
+                "SignalMonitor stops applying rules, because one of them failed "
+                f"({error!r}).",
                 stacklevel=2,
             )
             return self.findings
@@ -254,7 +255,7 @@ def _told_together(group, findings):
     others = _layers(group[1:])
     texts = (
         f"{group[0]} {group[0].remedy}",
-        f"The same in {others}." if others else "",
+        f"The same applies to {others}." if others else "",
         diagnosis.consequences(findings, group[0].rule),
     )
     return " ".join(filter(None, texts))

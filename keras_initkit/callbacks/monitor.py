@@ -1,4 +1,4 @@
-"""`SignalMonitor`: what flows through a model, and back, while `fit` trains it."""
+"""`SignalMonitor`: signals and gradients of a model while `fit` trains it."""
 
 import contextlib
 import copy
@@ -57,20 +57,20 @@ _OF_A_FIT = {
 class SignalMonitor(keras.callbacks.Callback):
     """Records per-layer statistics of the train step, and writes them for TensorBoard.
 
-    The statistics are those of the very step that trains: no second pass, no data of
-    its own, and on CPU not one bit of the training changed. XLA (`jit_compile=True`)
-    plans its kernels by what else reads a tensor: there `"backprop"` may change the
-    rounding of a deep step. On steps that are not monitored the train function of a
-    bare `fit` runs, unless the step draws from seeded stateful generators of TensorFlow
-    (`tf.random.normal`): such a training is watched from its first step, or not. What
-    Keras reads when it traces a step (a dropout rate, `trainable`) is to be changed
-    before `compile`, as it asks itself: where it has changed since, nothing more is
-    traced, and a warning says so. Under `tf.distribute` the statistics
+    Statistics come from the training step itself: there is no second pass and no extra
+    data, and on CPU training stays bit-identical. XLA (`jit_compile=True`) plans its
+    kernels by what else reads a tensor, so `"backprop"` may change the rounding of a
+    deep step there. Steps that are not monitored run the train function of a plain
+    `fit`, unless the step draws from seeded stateful generators of TensorFlow
+    (`tf.random.normal`): such a training is watched from its first step, or not at all.
+    Settings that Keras reads when it traces a step (a dropout rate, `trainable`) must
+    be changed before `compile`, as Keras itself requires: if they have changed since,
+    nothing more is traced, and a warning says so. Under `tf.distribute` the statistics
     are those of the global batch; with several workers, only the chief writes.
 
-    A monitor may be copied and pickled (Keras Tuner copies callbacks), a used one, too:
-    what comes out has the same settings, a copy of the record and of the findings, and
-    watches no model. What it records next goes to new series of that record.
+    A monitor, even a used one, can be copied and pickled (Keras Tuner copies
+    callbacks): the copy has the same settings, a copy of the record and of the
+    findings, and watches no model. It records into new series of its record.
 
     Example:
     >>> import keras, numpy as np, tempfile
@@ -83,71 +83,73 @@ class SignalMonitor(keras.callbacks.Callback):
     [0, 2]
 
     Args:
-        log_dir: Directory of the run, made when the first step is written: one event
+        log_dir: Directory of the run, created when the first step is written: one event
             file with the full record, and scalars and histograms for the stock
-            dashboards. A `fit` of the same monitor and model goes on with its run, as
-            does a training that `ResumePoint` resumes. Any other goes to `run-2`,
-            `run-3`... below, where there is a run already. What TensorFlow reaches by
-            `tf.io.gfile` (`gs://...`) is written to in the background. `None`, the
-            default, keeps the record in memory only; so does, with a warning, a
-            directory that cannot be written to.
+            dashboards. Another `fit` of the same monitor and model continues its run,
+            as does a training resumed by `ResumePoint`. Any other training goes to a
+            subdirectory `run-2`, `run-3`... if there already is a run. Remote
+            directories that `tf.io.gfile` reaches (`gs://...`) are written to in the
+            background. `None`, the default, keeps the record in memory only; so does,
+            with a warning, a directory that is not writable.
         every: Monitor optimizer iterations 0, n, 2n, … (iteration 0 is the step from
             the initial weights), or a schedule: one of `schedules`, such as
             `log_spaced()` or `first(20) | every(100)`, or any function from iteration
-            to bool, which is asked once of each. Where gradients are accumulated, each
-            batch counts as one; for one that is due and only keeps its gradients, that
-            which applies them is monitored, unless both are due. A train step that
-            applies the optimizer several times is monitored if one of its iterations is
-            due, and recorded under the first, with an entry of its weights for each
-            (their `call`). A step that a `LossScaleOptimizer` skips is not recorded but
-            counted in the scalar `schema.SKIPPED`; it is no iteration.
-        signals: Names out of `schema.SIGNALS`; all by default, but for
-            `"preactivation"` where only norms are recorded.
-        layers: The layers to watch, with those inside them: names or shell patterns
-            (`"block1/*"`), compiled regular expressions, layer classes, functions of a
-            layer, layers, or a list of these; all by default. What cannot be tapped is
-            listed in `record.metadata["untapped"]` with the reason.
+            to bool, which is called once for each. With gradient accumulation, each
+            batch counts as one; if a batch is due that only accumulates its gradients,
+            the one that applies them is monitored instead, unless both are due. A train
+            step that applies the optimizer several times is monitored if one of its
+            iterations is due, and recorded under the first, with an entry of its
+            weights for each (their `call`). A step skipped by a `LossScaleOptimizer` is
+            not recorded but counted in the scalar `schema.SKIPPED`; it is not an
+            iteration.
+        signals: Names from `schema.SIGNALS`; all by default, except `"preactivation"`
+            where only norms are recorded.
+        layers: The layers to watch, including those inside them: names or shell
+            patterns (`"block1/*"`), compiled regular expressions, layer classes,
+            functions of a layer, layers, or a list of these; all by default. Layers
+            that cannot be tapped are listed in `record.metadata["untapped"]` with the
+            reason.
         histograms: Whether histograms of the values are recorded: `True` for the first
             monitored step and every tenth after it, n for every n-th, a schedule for
             those monitored steps whose iteration it accepts.
-        exclude: The layers not to watch, named in the same ways; none by default.
+        exclude: The layers not to watch, specified in the same ways; none by default.
         rules: The rules that judge the record while it grows: `"default"` for all of
             `diagnosis.RULES`, a list of names, a dict `{rule: {threshold: value}}` to
-            replace thresholds (`None` for a rule leaves it out), or `None` for no
-            rules. They are asked between steps, seldom enough to take about 2 % of the
-            time at most, and once more at the end.
-        on_finding: What to do about a finding. It is told when it opens and when it
+            replace thresholds (`None` for a rule skips it), or `None` for no rules.
+            They are applied between steps, rarely enough to take about 2 % of the time
+            at most, and once more at the end.
+        on_finding: What to do about a finding. It is reported when it opens and when it
             clears, as a warning of the logger `keras_initkit.callbacks.judging`;
-            `"warn"` does no more than that, `"stop"` sets `model.stop_training`, and
+            `"warn"` does only that, `"stop"` also sets `model.stop_training`, and
             `"raise"` raises `TrainingFault`. A function is called with the `Finding`
             when it opens, and nothing is logged.
-        severity: The least severity that is told and acted upon, `"info"`, `"warning"`
-            or `"error"`.
-        evaluate: Whether evaluations are watched, too: the first batch of each
-            validation of `fit`, and of `model.evaluate(..., callbacks=[monitor])`, as
-            the model computes it in inference mode, and the weights that no gradient
-            trains, such as moving averages. They go to signals of their own,
-            `schema.EVALUATION_SIGNALS`, at the iteration that the weights are of; the
-            first evaluation of an iteration counts.
+        severity: Findings are reported and acted upon at or above this severity:
+            `"info"`, `"warning"` or `"error"`.
+        evaluate: Whether to watch evaluations as well: the first batch of each
+            validation in `fit`, and of `model.evaluate(..., callbacks=[monitor])`, as
+            the model computes it in inference mode, and the weights not trained by
+            gradients, such as moving averages. They go to separate signals,
+            `schema.EVALUATION_SIGNALS`, at the iteration of the weights; the first
+            evaluation of an iteration counts.
         detail: What is recorded of each tensor: `"full"`, all statistics; or `"norms"`,
-            root mean square, norm, how many entries are not finite and the ratio of
-            update to weight, with no histograms: cheap enough for every step. Norms
-            equal those of full detail to 1e-6 but for tensors of millions of entries
-            that hardly differ. Or both, each at steps of its own, in place of `every`:
-            `{"norms": every(1), "full": every(100)}`. Norms of all steps are then in
-            `record.norms`, those of evaluations in full, and rules read from either
-            what has more steps.
+            root mean square, norm, number of non-finite entries and the ratio of update
+            to weight, without histograms: cheap enough for every step. Norms equal
+            those of full detail to 1e-6, except for tensors of millions of nearly equal
+            entries. Or both, each with its own schedule, instead of `every`: `{"norms":
+            every(1), "full": every(100)}`. Norms of all steps are then in
+            `record.norms`, those of evaluations in full, and rules use whichever has
+            more steps.
 
     Attributes:
-        record: `RunRecord` of all that was recorded. It grows with each `fit`.
-        findings: List of the `Finding`s that now stand, the gravest first.
+        record: `RunRecord` of everything recorded. It grows with each `fit`.
+        findings: List of the currently open `Finding`s, most severe first.
 
     Raises:
         ValueError: If `log_dir`, `every`, `signals`, `layers`, `exclude`, `histograms`,
-            `rules`, `on_finding`, `severity` or `detail` is not as said, or Keras runs
-            on another backend than TensorFlow.
+            `rules`, `on_finding`, `severity` or `detail` is invalid, or Keras runs on a
+            backend other than TensorFlow.
         TypeError: If `log_dir`, `signals`, `layers`, `exclude`, `rules`, `evaluate` or
-            `detail` is of another kind, or a function takes other arguments.
+            `detail` has the wrong type, or a function takes other arguments.
     """
 
     def __init__(
@@ -242,7 +244,7 @@ class SignalMonitor(keras.callbacks.Callback):
         models: keras.Model | Sequence[keras.Model],
         optimizers: Any,
     ) -> Callable[..., Any]:
-        """Watches a train step of one's own, outside of `fit`.
+        """Watches a custom train step outside of `fit`.
 
         Example:
         >>> import keras, numpy as np, tensorflow as tf
@@ -264,25 +266,25 @@ class SignalMonitor(keras.callbacks.Callback):
 
         Args:
             step_function: `tf.function` that trains on a batch, or a Python function
-                that does so eagerly; it may call `strategy.run`. Or what another
-                monitor's `instrument` returned: the two then share what they watch.
-                Its return value, if it is a number or a dict with numbers, is
-                recorded as `"loss"` or under its keys.
+                that does so eagerly; it may call `strategy.run`. Or the result of
+                another monitor's `instrument`: the two then share what they watch. A
+                returned number is recorded as `"loss"`, a returned dict of numbers
+                under its keys.
             models: The built model that it trains, or a list of several. With several,
-                layers are named behind the names of their models.
-            optimizers: The optimizer that it applies, or a list of several.
+                names of layers are prefixed with those of their models.
+            optimizers: The optimizer it applies, or a list of several.
 
         Returns:
-            A callable to be called in place of `step_function`. Monitored calls run a
-            twin of it, all others itself. Calls are counted as steps, from the
-            iterations that the optimizers have done (the fewest, of several). A weight
-            that is updated several times in a call, and a layer that is called several
-            times, have an entry each time. A second backward pass through a layer is
-            told apart as `<tensor>#2`.
+            A callable to use in place of `step_function`. Monitored calls run a twin of
+            it, all others the function itself. Each call counts as a step, starting
+            from the iterations that the optimizers have already done (the fewest, of
+            several). A weight updated several times in a call, and a layer called
+            several times, have one entry each time. A second backward pass through a
+            layer is labeled `<tensor>#2`.
 
         Raises:
-            ValueError: If a model is not built, or two have the same name, or
-                `layers` or `exclude` names what is not there.
+            ValueError: If a model is not built, or two have the same name, or `layers`
+                or `exclude` names something that does not exist.
         """
         loop = step_function
         if not isinstance(loop, capture.Loop):
@@ -375,7 +377,7 @@ class SignalMonitor(keras.callbacks.Callback):
         )
 
     def give_up(self, error: Exception, doing: str) -> None:
-        """Ends the watching of this training, which goes on; tells why, once."""
+        """Stops watching this training, which continues; says why, once."""
         self.guard.keep(error, doing)
         with contextlib.suppress(Exception):
             self._fit.end(goes_on=True)
@@ -386,7 +388,7 @@ class SignalMonitor(keras.callbacks.Callback):
         self._log.abandon()
 
     def close(self) -> None:
-        """Ends what `instrument` began: its steps run untouched, files are closed."""
+        """Ends what `instrument` began: its steps run unmodified, files are closed."""
         self.on_train_end()
 
     @guarded("measuring the overhead")

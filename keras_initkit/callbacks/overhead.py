@@ -1,4 +1,4 @@
-"""What monitoring costs the very run that is monitored, by the clock."""
+"""What monitoring costs the monitored run itself, in wall time."""
 
 import collections
 import statistics
@@ -13,11 +13,11 @@ class OverheadMeter:
     """Measures the share of the training time that monitoring takes.
 
     An execution of the train function lasts until the next one begins, or evaluation
-    or the epoch's end comes. The extra time of a monitored execution is what it lasts
-    above the median of the last unmonitored ones; tracing counts. Where there are none
-    to compare with (every step is monitored), only the time spent in this package on
-    the host counts: recording and writing, without the statistics on the device, so the
-    true share is larger.
+    or the epoch's end comes. The extra time of a monitored execution is its duration in
+    excess of the median of the last unmonitored ones, including tracing. If there are
+    none to compare with (every step is monitored), only the time spent in this package
+    on the host counts: recording and writing, without the statistics on the device, so
+    the true share is larger.
     """
 
     def __init__(self):
@@ -82,7 +82,7 @@ class OverheadMeter:
             "training_seconds": self.training_seconds,
             "first_step_seconds": self._first_seconds,
             "measured_as": (
-                "time of monitored steps above the median of unmonitored ones"
+                "time of monitored steps in excess of the median of unmonitored ones"
                 if self.compares
                 else "host time of recording and writing; no unmonitored steps to "
                 "compare with"

@@ -1,4 +1,4 @@
-"""`ResumePoint`: an interrupted `fit` goes on after its last whole epoch."""
+"""`ResumePoint`: an interrupted `fit` resumes after its last complete epoch."""
 
 import contextlib
 import json
@@ -30,25 +30,25 @@ _MEMORY = (
 
 
 class ResumePoint(keras.callbacks.Callback):
-    """Keeps the state of a training after every epoch, so that it can go on from there.
+    """Saves the state of a training after every epoch, so that it can be resumed.
 
-    A training that was interrupted, by Ctrl-C, an error, a killed process or a lost
-    machine, then ends at the weights of an undisturbed one, bit for bit, if its
-    operations are deterministic and its batches follow from the epoch's number (with
-    `tf.data`: stateless random operations, and a `shuffle` that is not told to go on).
-    What draws from the generators of Python, NumPy or `tf.random` is not kept.
+    A training interrupted by Ctrl-C, an error, a killed process or a lost machine then
+    ends with exactly the weights of an uninterrupted one, if its operations are
+    deterministic and its batches are determined by the epoch number (with `tf.data`:
+    stateless random operations, and a `shuffle` that is not told to go on). The states
+    of the generators of Python, NumPy and `tf.random` are not saved.
 
-    Kept are the weights, the state of the optimizer and of its loss scale, the seeds of
-    dropout and other random layers, the epoch, and what `EarlyStopping`,
-    `ReduceLROnPlateau` and `ModelCheckpoint` remember, and which runs monitors write:
-    these go on, too. One file is replaced at once, so that it is always whole, and the
-    one before is kept beside it, as `<path>.previous`: where a disk has damaged the
-    newest, the training goes on an epoch earlier, with a warning.
-    (`keras.callbacks.BackupAndRestore` keeps neither seeds nor what other callbacks
-    remember, and writes weights and epoch to two files.)
+    It saves the weights, the state of the optimizer and of its loss scale, the seeds of
+    dropout and other random layers, the epoch, the states of `EarlyStopping`,
+    `ReduceLROnPlateau` and `ModelCheckpoint`, and which runs monitors write, so that
+    these continue as well. The file is replaced atomically, so it is always complete,
+    and its predecessor is kept as `<path>.previous`: if the newest is damaged on disk,
+    training resumes one epoch earlier, with a warning.
+    (`keras.callbacks.BackupAndRestore` saves neither seeds nor the states of other
+    callbacks, and writes weights and epoch to two files.)
 
-    `fit` goes on by itself, as with `BackupAndRestore`: what is kept is put back when
-    it begins. Call `restore` ahead of it where data must follow from the epoch.
+    `fit` resumes automatically, as with `BackupAndRestore`: the saved state is restored
+    when it begins. Call `restore` before it if the data depend on the epoch.
 
     Example:
     >>> import keras, numpy as np, pathlib, tempfile
@@ -71,20 +71,20 @@ class ResumePoint(keras.callbacks.Callback):
     >>> resume.clear()
 
     Args:
-        path: The file (`.npz`), replaced after every epoch; its directory is made if
-            need be.
-        callbacks: The callbacks of this `fit` whose memory is kept, in an order that
-            stays the same. In the list that `fit` gets they come before this one.
-        settings: Dict of names to what JSON can tell (numbers, strings): what a run
-            must have in common with the one that it goes on from, such as its learning
-            rate and batch size. The optimizer goes on with its own state whatever the
-            model was compiled with.
+        path: The file (`.npz`), replaced after every epoch; its directory is created if
+            needed.
+        callbacks: The callbacks of this `fit` whose state is saved, always in the same
+            order. In the list passed to `fit` they come before this one.
+        settings: Dict of names to JSON values (numbers, strings): what a run must have
+            in common with the one it resumes, such as learning rate and batch size. The
+            optimizer continues with its saved state, whatever the model was compiled
+            with.
 
     Attributes:
-        epoch: Number of whole epochs done, 0 before `restore` and the first.
+        epoch: Number of complete epochs, 0 before `restore` and the first.
 
     Raises:
-        TypeError: If `path`, `callbacks` or `settings` is of another kind.
+        TypeError: If `path`, `callbacks` or `settings` has the wrong type.
         RunDamagedError: By `restore` and `fit`, if neither file can be read.
         ValueError: By `restore` and `fit`, if the file holds the state of another
             model, other callbacks or other settings.
@@ -107,16 +107,16 @@ class ResumePoint(keras.callbacks.Callback):
         self._in_step = False
 
     def restore(self, model: keras.Model, epochs: int) -> range:
-        """Puts a model where the training stood, if there is a file.
+        """Restores a model to where training stopped, if there is a file.
 
         Args:
-            model: The built and compiled model that is to be trained.
-            epochs: How many epochs the training has as a whole.
+            model: The built and compiled model to train.
+            epochs: Total number of epochs of the training.
 
         Returns:
-            `range` of the epochs that are left, for `initial_epoch` and `epochs` of
-            `fit`. It is empty when all are done or the training was stopped early;
-            `fit` then only gives the callbacks their turn at its end.
+            `range` of the remaining epochs, for `initial_epoch` and `epochs` of `fit`.
+            It is empty if all are done or the training was stopped early; `fit` then
+            only calls the callbacks' end hooks.
         """
         self._in_step = True
         path, state = self._newest()
@@ -125,7 +125,7 @@ class ResumePoint(keras.callbacks.Callback):
         self._check_settings(state.settings)
         if state.callbacks != len(self._callbacks):
             raise ValueError(
-                f"`callbacks` must be those that {str(self.path)!r} was written with, "
+                f"`callbacks` must be those with which {str(self.path)!r} was written, "
                 f"{state.callbacks} of them. Received: {len(self._callbacks)} "
                 "callbacks."
             )
@@ -159,8 +159,8 @@ class ResumePoint(keras.callbacks.Callback):
                 continue
             for one in damage:
                 warnings.warn(
-                    f"{one} The training goes on from the epoch before, which "
-                    f"{str(path)!r} holds.",
+                    f"{one} Training resumes from the previous epoch, saved in "
+                    f"{str(path)!r}.",
                     stacklevel=4,
                 )
             return path, state
@@ -177,13 +177,12 @@ class ResumePoint(keras.callbacks.Callback):
         if differing:
             received = {name: self._settings.get(name) for name in differing}
             raise ValueError(
-                f"`settings` must be those of the run that {str(self.path)!r} goes on "
-                f"from: {differing}. Received: {received}. Call `clear()` to begin "
-                "anew."
+                f"`settings` must match those of the run in {str(self.path)!r}: "
+                f"{differing}. Received: {received}. Call `clear()` to start over."
             )
 
     def clear(self) -> None:
-        """Removes the files: the training is over, or is to begin anew."""
+        """Removes the files, when training is over or should start over."""
         self.path.unlink(missing_ok=True)
         self._previous.unlink(missing_ok=True)
 
@@ -231,16 +230,16 @@ def _checked_settings(settings):
         return {}
     if not isinstance(settings, Mapping):
         raise TypeError(
-            "`settings` must be a dict of names to what JSON can tell. "
-            f"Received: settings={settings!r} of type {type(settings).__name__}"
+            "`settings` must be a dict of names to JSON values. Received: "
+            f"settings={settings!r} of type {type(settings).__name__}"
         )
     settings = dict(settings)
     with contextlib.suppress(TypeError, ValueError, RecursionError):
         if json.loads(json.dumps(settings)) == settings:
             return settings
     raise ValueError(
-        "`settings` must be a dict of names to what JSON gives back as it was: "
-        f"numbers, strings, lists, dicts. Received: settings={settings!r}"
+        "`settings` must be a dict of names to values that survive a round trip "
+        f"through JSON: numbers, strings, lists, dicts. Received: settings={settings!r}"
     )
 
 
@@ -275,8 +274,8 @@ def _put_back(path, variables, values):
         raise ValueError(
             f"`path` must hold the state of a training of this model: {len(expected)} "
             f"variables, {_shapes_of(expected)}. Received: path={str(path)!r}, with "
-            f"{len(received)} variables, {_shapes_of(received)}. Call `clear()` to "
-            "begin anew."
+            f"{len(received)} variables, {_shapes_of(received)}. Call `clear()` to start "
+            "over."
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
@@ -326,9 +325,9 @@ class _State:
                 return cls({name: npz.read_array(archive, name) for name in names})
         except Exception as error:  # of zipfile and json, too
             what = (
-                "it must be the state of a training as `ResumePoint` writes it, and "
-                f"undamaged ({type(error).__name__}: {error}); `clear()` removes it, "
-                "to begin anew"
+                "it must be an undamaged training state written by `ResumePoint` "
+                f"({type(error).__name__}: {error}); `clear()` removes it, to start "
+                "over"
             )
             raise RunDamagedError(str(path), what) from error
 
@@ -351,13 +350,13 @@ class _State:
     def _number(self, name):
         value = self._arrays[name]
         if value.shape or value.dtype.kind not in "iub" or value < 0:
-            raise ValueError(f"{name!r} is no number of 0 or more")
+            raise ValueError(f"{name!r} is not a non-negative number")
         return int(value)
 
     def _json(self, name):
         content = json.loads(str(self._arrays[name]))
         if not isinstance(content, dict):
-            raise ValueError(f"{name!r} is no JSON object")
+            raise ValueError(f"{name!r} is not a JSON object")
         return content
 
 

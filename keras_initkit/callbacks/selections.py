@@ -1,4 +1,4 @@
-"""One kind of signal each: monitors for those who want less than everything."""
+"""Monitors of one kind of signal each."""
 
 import os
 from collections.abc import Callable
@@ -45,14 +45,14 @@ class _OneKind(SignalMonitor):
 
 
 class ActivationMonitor(_OneKind):
-    """`SignalMonitor` of what flows forward: activations and pre-activations.
+    """`SignalMonitor` of the forward pass: activations and pre-activations.
 
-    The three monitors of one kind may be used together in one `fit`, on one log
-    directory; a step that several of them watch is instrumented once.
+    The three specialized monitors may be used together in one `fit`, with one log
+    directory; a step watched by several of them is instrumented once.
 
     Args:
         log_dir: Directory of the run, or `None`.
-        every: Monitor every so many optimizer iterations, or a schedule.
+        every: Monitor every n-th optimizer iteration, or a schedule.
         layers, histograms, exclude, rules, on_finding: As in `SignalMonitor`.
         severity, evaluate, detail: As in `SignalMonitor`.
     """
@@ -61,11 +61,11 @@ class ActivationMonitor(_OneKind):
 
 
 class GradientMonitor(_OneKind):
-    """`SignalMonitor` of what flows back: gradients of outputs and of weights.
+    """`SignalMonitor` of the backward pass: gradients of outputs and of weights.
 
     Args:
         log_dir: Directory of the run, or `None`.
-        every: Monitor every so many optimizer iterations, or a schedule.
+        every: Monitor every n-th optimizer iteration, or a schedule.
         layers, histograms, exclude, rules, on_finding: As in `SignalMonitor`.
         severity, evaluate, detail: As in `SignalMonitor`.
     """
@@ -74,11 +74,11 @@ class GradientMonitor(_OneKind):
 
 
 class WeightMonitor(_OneKind):
-    """`SignalMonitor` of the trainable weights and of what each step changes them by.
+    """`SignalMonitor` of the trainable weights and of their updates.
 
     Args:
         log_dir: Directory of the run, or `None`.
-        every: Monitor every so many optimizer iterations, or a schedule.
+        every: Monitor every n-th optimizer iteration, or a schedule.
         layers, histograms, exclude, rules, on_finding: As in `SignalMonitor`.
         severity, evaluate, detail: As in `SignalMonitor`.
     """

@@ -1,4 +1,4 @@
-"""The log of a monitor: what it writes, and that no failure of it costs more."""
+"""The log of a monitor: what it writes, without ever failing the training."""
 
 import contextlib
 import logging

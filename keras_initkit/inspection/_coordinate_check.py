@@ -36,8 +36,8 @@ class CoordinateCheckResult:
     def slopes(self, step: int) -> dict[str, float]:
         """Returns `{layer: d log(size) / d log(width)}` at a step.
 
-        Close to 0: the parametrization keeps this layer's size. 0.5 and above: it
-        grows with width, and a learning rate found at one width fails at another.
+        Close to 0: the parametrization preserves this layer's size. 0.5 and above: it
+        grows with width, and a learning rate tuned at one width fails at another.
         """
         found = {}
         for layer in dict.fromkeys(row[0] for row in self.rows):
@@ -51,7 +51,7 @@ class CoordinateCheckResult:
         return found
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws each layer's size over width, a panel for each step.
+        """Plots each layer's size against width, one panel per step.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -76,7 +76,7 @@ def coordinate_check(
     """Trains a model at several widths for a few steps and records activations.
 
     Args:
-        build_model: Function of a width that returns a compiled, built model; its
+        build_model: Function of a width that returns a compiled, built model, whose
             layers have the same names at every width.
         x: One batch of inputs; every step trains on it.
         y: Targets.

@@ -33,24 +33,23 @@ from keras_initkit.structure.needs import check_backend, check_model
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class DiagnosisResult(Printed):
-    """What `diagnose` saw. Printed, a table; in a notebook, HTML.
+    """What `diagnose` saw. Prints as a table; in a notebook, renders as HTML.
 
     Attributes:
         model: Name of the model.
-        findings: List of `Finding`, consequences behind their causes, of these the
-            gravest first.
-        not_judged: `{rule: reason}` of the rules that one step does not suffice for.
+        findings: List of `Finding`s, consequences after their causes, most severe
+            causes first.
+        not_judged: `{rule: reason}` of the rules for which one step is not enough.
         record: `RunRecord` of the step, as a `SignalMonitor` would have it.
         profile: List of `LayerProfile`, from input to output.
-        phases: List of `Phase`: order or chaos, and how deep could be trained.
-        loss: The loss on the batch; `None` if there were no targets, or none that the
-            loss takes.
+        phases: List of `Phase`: order or chaos, and the trainable depth.
+        loss: The loss on the batch; `None` without targets that the loss accepts.
         chance: Loss of a guess that gives each class the same probability, `None` if
-            the loss is no cross-entropy over classes.
-        jacobian: `Jacobian` of the outputs, if it was asked for.
-        notes: What was approximate or left out, in sentences.
+            the loss is not a cross-entropy over classes.
+        jacobian: `Jacobian` of the outputs, if requested.
+        notes: What was approximated or left out, in sentences.
         seconds: Wall time.
-        trial: `LearningRateTrialResult`, if it was asked for and could be made.
+        trial: `LearningRateTrialResult`, if requested and possible.
     """
 
     model: str
@@ -67,7 +66,7 @@ class DiagnosisResult(Printed):
     trial: LearningRateTrialResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the diagnosis JSON-able, without the record; `None` for NaN."""
+        """Returns the diagnosis as JSON-able, without the record; `None` for NaN."""
         content = {
             "model": self.model,
             "findings": [finding.to_dict() for finding in self.findings],
@@ -117,18 +116,18 @@ class DiagnosisResult(Printed):
         if self.not_judged:
             lines.append(
                 f"{len(self.not_judged)} rules need more than one step, or facts that "
-                "are not known: `.not_judged`"
+                "are unknown: `.not_judged`"
             )
         return lines
 
     def show(self) -> None:
-        """Prints the diagnosis, coloured where the terminal can."""
+        """Prints the diagnosis, in color if the terminal supports it."""
         import rich.console
 
         rich.console.Console(highlight=False).print(self)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws signals and gradients against depth, measured and expected.
+        """Plots signals and gradients against depth, measured and expected.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -141,7 +140,7 @@ class DiagnosisResult(Printed):
         """
         rules = list(dict.fromkeys(finding.rule for finding in self.findings))
         found = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")
-        title = f"{self.model}: {found or 'no finding'}"
+        title = f"{self.model}: {found or 'no findings'}"
         at_fault = [str(f.layer) for f in self.findings if f.severity != "info"]
         return diagnosis_plot.plot(title, self.profile, at_fault, path)
 
@@ -157,50 +156,50 @@ def diagnose(
     trial: bool = False,
     rules: diagnosis.Rules = None,
 ) -> DiagnosisResult:
-    """Diagnoses a model on one batch, and its data, and leaves it as it is.
+    """Diagnoses a model and its data on one batch, without changing the model.
 
-    One eager step, forward and backward, through the very taps and statistics that
-    `SignalMonitor` has in training. The rules judge it, `kik.lint` the model itself;
-    theory tells what signals were to be expected at these weights, and how deep a
-    stack at this point of the phase diagram can be trained. The optimizer's next step
-    is made on copies. Weights, moving averages, seed generators, metrics and
-    optimizer are bit-equal afterwards, also when something raises.
+    Runs one eager step, forward and backward, with the same taps and statistics that
+    `SignalMonitor` uses in training. The rules judge this step, `kik.lint` the model
+    itself; theory predicts the signals to expect at these weights, and the trainable
+    depth of a stack at this point of the phase diagram. The optimizer's next step is
+    computed on copies. Weights, moving averages, seed generators, metrics and optimizer
+    are bit-identical afterwards, even if something raises.
 
     Args:
-        model: A Keras model of any kind, compiled or not. One that is not built yet is
-            built, on `x`.
+        model: A Keras model of any kind, compiled or not. It is built on `x` if it is
+            not built yet.
         x: One batch of inputs as the model takes them (of more than 256 examples, the
-            first 256 make the step; the data are judged by up to 4,096 that are spread
-            over the arrays), or a data set (`tf.data.Dataset`, `PyDataset`,
-            iterator) whose first batch is taken, with its targets.
-        y: Targets. Without any, or with such as the loss does not take (a class that
-            has no unit), or where the loss raises, random ones tell how gradients flow;
+            step uses the first 256; the data are judged by up to 4,096 spread over the
+            arrays), or a data set (`tf.data.Dataset`, `PyDataset`, iterator) whose
+            first batch is used, with its targets.
+        y: Targets. Without any, with ones that the loss does not accept (a class that
+            has no unit), or if the loss raises, random ones show how gradients flow;
             the loss is not judged then, and a note says why.
-        loss: Keras loss, name of one or function, in place of the compiled one. For a
-            model that is not compiled, by default, what targets and outputs suggest:
+        loss: Keras loss, its name or a function, instead of the compiled one. For a
+            model that is not compiled, the default follows from targets and outputs:
             cross-entropy for classes and labels, else squared error.
-        jacobian: Whether the singular values of the outputs' Jacobian with respect to
-            the inputs are computed, for four examples.
-        validation_data: `(x, y)` of arrays, as `fit` takes them: whether it is on
-            another scale than the training data is judged, too.
-        trial: Whether learning rates are tried as well, by `kik.learning_rate_trial` on
+        jacobian: Whether to compute the singular values of the outputs' Jacobian with
+            respect to the inputs, for four examples.
+        validation_data: `(x, y)` of arrays, as `fit` takes them, to check whether their
+            scale differs from that of the training data.
+        trial: Whether to try learning rates as well, with `kik.learning_rate_trial` on
             all of `x` and `y` with the compiled loss: a rate far from those that learn
-            is a finding then.
-        rules: Names out of `diagnosis.RULES` and `diagnosis.LINTS`, or a dict that
-            changes some of all: `{rule: {threshold: value}}`, `None` to leave a rule
-            out. All by default.
+            is then reported as a finding.
+        rules: Names from `diagnosis.RULES` and `diagnosis.LINTS`, or a dict that
+            changes individual rules: `{rule: {threshold: value}}`, `None` to skip a
+            rule. All by default.
 
     Returns:
         `DiagnosisResult`.
 
     Raises:
         ValueError: If there are no examples, `x` and `y` differ in number, Keras runs
-            on another backend than TensorFlow, or a rule or threshold does not exist.
-        TypeError: If `model` is no model of Keras 3, or `rules` are no names and no
-            such dict.
+            on a backend other than TensorFlow, or a rule or threshold does not exist.
+        TypeError: If `model` is not a Keras 3 model, or `rules` is neither names nor
+            such a dict.
 
-    Where the model's own forward pass raises, the rest is judged, and a note says what
-    was not.
+    If the model's own forward pass raises, the rest is judged, and a note says what was
+    not.
 
     Example:
     >>> import keras, numpy as np, keras_initkit as kik

@@ -1,4 +1,4 @@
-"""The learning rate, tried: a few steps at each of some, and all put back."""
+"""Learning rates, tried: a few steps at each of several, all undone afterwards."""
 
 import dataclasses
 import math
@@ -35,23 +35,24 @@ _USUAL = 1e-3  # the one among them where the present one is a schedule
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LearningRateTrialResult(Printed):
-    """What a few steps at each of some learning rates come to.
+    """Results of a few steps at each of several learning rates.
 
     Attributes:
-        tried: One `Tried` a rate, ascending: `rate`, `loss` after the steps,
-            `other_loss` with the targets of other examples, and whether it `learns`.
-            Of twelve, those up to two in a row that lose a tenth more than no step.
-        start: The loss without a step, of the same examples.
-        constant: The loss of the best constant guess, or the most that it can be:
-            that of the targets' frequencies or variance, and what outputs are worth
-            that do not depend on the inputs.
-        rate: The model's own learning rate, `None` where it is a schedule.
+        tried: One `Tried` per rate, ascending: `rate`, `loss` after the steps,
+            `other_loss` with the targets of other examples, and whether it `learns`. Of
+            twelve rates, those up to two in a row whose loss is a tenth above that
+            without a step.
+        start: The loss without a step, on the same examples.
+        constant: The loss of the best constant guess, or an upper bound of it: that
+            given by the targets' frequencies or variance, or the loss of outputs that
+            do not depend on the inputs.
+        rate: The model's own learning rate, `None` if it is a schedule.
         low: The lowest rate that learns, `None` if none does.
         high: The highest one.
-        proposal: The rate to take, `None` if there is none.
+        proposal: The rate to use, `None` if there is none.
         reason: Why there is no proposal, `None` if there is one.
         steps: Optimizer steps at each rate.
-        notes: What was done otherwise than one might think, in sentences.
+        notes: What was done differently from what one might expect, in sentences.
         seconds: Wall time.
     """
 
@@ -68,38 +69,39 @@ class LearningRateTrialResult(Printed):
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the result JSON-able; `None` for NaN and Inf."""
+        """Returns the result as a JSON-able dict; `None` for NaN and Inf."""
         content = dataclasses.asdict(self)
         content["tried"] = [one._asdict() for one in self.tried]
         return finite(content)
 
     def in_words(self) -> str:
-        """Returns what is proposed, or why nothing is."""
+        """Returns what is proposed, or why nothing is, in words."""
         if self.reason is not None:
             return (
-                f"No learning rate is proposed: {self.reason}. Mend the weights first: "
+                f"No learning rate is proposed: {self.reason}. Fix the weights first: "
                 "`kik.diagnose(model, x, y)` says what is wrong with them, "
-                "`kik.reinitialize(model, kik.recommend(model))` draws them anew. "
-                "Where nothing is wrong with them, the model takes more steps to begin."
+                "`kik.reinitialize(model, kik.recommend(model))` re-initializes them. "
+                "If nothing is wrong with them, the model needs more steps to start "
+                "learning."
             )
         rates = (self.proposal, self.low, self.high)
         proposal, low, high = (short(rate) for rate in rates if rate is not None)
         return (
-            f"Learning rate {proposal}; tried for {self.steps} steps each, those from "
-            f"{low} to {high} learn."
+            f"Learning rate {proposal}; in trials of {self.steps} steps each, rates "
+            f"from {low} to {high} learn."
         )
 
     def __rich__(self):
         marks = {self.proposal: "proposed", self.rate: "yours"}
         small_print = (
-            f"Loss without a step {self.start:.4g}, of a constant guess at best "
+            f"Loss without a step {self.start:.4g}, of the best constant guess "
             f"{self.constant:.4g}.",
             *self.notes,
         )
         return trial_table.render(self.in_words(), self.tried, marks, small_print)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws the loss after the steps over the learning rate.
+        """Plots the loss after the steps against the learning rate.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -112,7 +114,7 @@ class LearningRateTrialResult(Printed):
         """
         levels = {
             "without a step": self.start,
-            "constant guess at best": self.constant,
+            "best constant guess": self.constant,
         }
         return result_plots.learning_rate_trial(
             f"{self.steps} steps at each learning rate",
@@ -127,43 +129,46 @@ class LearningRateTrialResult(Printed):
 def learning_rate_trial(
     model: keras.Model, x: Any, y: Any = None, *, batch_size: int | None = None
 ) -> LearningRateTrialResult:
-    """Tries learning rates: five steps at each of twelve, from the present weights.
+    """Tries learning rates: five steps at each of twelve, from the current weights.
 
-    The steps are those of the model's own `train_step`, with a copy of its optimizer in
-    its present state; of a schedule, the rate alone is another. All rates see the same
-    batches and draw the same numbers from Keras's seed generators (dropout). Losses are
-    those of other examples, in training mode, so that normalization by the batch counts
-    as it does in training. The model is left as it is: weights, moving averages,
-    seed generators, metrics and optimizer are bit-equal afterwards, also when something
-    raises; `fit` compiles nothing anew.
+    The steps use the model's own `train_step` and a copy of its optimizer in its
+    current state; a schedule is replaced by the rate. All rates see the same batches
+    and draw the same numbers from Keras's seed generators (dropout). Losses are
+    measured on other examples, in training mode, so that batch normalization acts as in
+    training. The model is left unchanged: weights, moving averages, seed generators,
+    metrics and optimizer are bit-identical afterwards, even if something raises; `fit`
+    recompiles nothing.
 
-    It costs as much as the first step, 65 more and 104 forward passes on 32 examples at
-    most: rates above two in a row that lose a tenth more than no step are left out.
-    With `gradient_accumulation_steps=n`, n times as many steps.
+    It costs at most a first step, 65 further steps and 104 forward passes on 32
+    examples: after two rates in a row whose loss is a tenth above that without a step,
+    higher ones are skipped. With `gradient_accumulation_steps=n`, n times as many
+    steps.
 
-    A rate learns if five steps at it take the loss below that of the best constant
+    A rate learns if five steps at it bring the loss below that of the best constant
     guess, and if the outputs fit their own targets better than those of other examples.
-    A model of which no rate does that gets no proposal: its loss may well fall, by
-    falling silent, and weights have to be mended first. So does one that takes more
-    than five steps to begin, as recurrent ones often do.
+    A model for which no rate does this gets no proposal: its loss may still fall, just
+    because outputs shrink toward a constant, and its weights must be fixed first. Nor
+    does one that needs more than five steps to start learning, as recurrent models
+    often do.
 
     Args:
-        model: A compiled Keras model. One that is not built yet is built, on `x`.
-        x: Inputs, as the model takes them, of which examples are chosen at random, the
+        model: A compiled Keras model. It is built on `x` if it is not built yet.
+        x: Inputs as the model takes them, from which examples are chosen at random, the
             same ones each time; or a data set (`tf.data.Dataset`, `PyDataset`,
-            iterator) that gives batches, of which the first 13 are read, more where
+            iterator) that yields batches, of which the first 13 are read, or more if
             they hold under 16 examples.
         y: Targets, for arrays.
-        batch_size: Examples in a step, for arrays. Defaults to 32, as in `fit`.
+        batch_size: Examples per step, for arrays. Defaults to 32, as in `fit`.
 
     Returns:
         `LearningRateTrialResult`.
 
     Raises:
-        ValueError: If the model is not compiled with an optimizer of one learning rate
-            that can be copied by its configuration, its loss cannot be computed, there
-            are fewer than eight examples, or it is spread over several devices.
-        TypeError: If `model` is no model of Keras 3.
+        ValueError: If the model is not compiled with an optimizer that has a single
+            learning rate and can be copied by its configuration, its loss cannot be
+            computed, there are fewer than eight examples, or it is spread over several
+            devices.
+        TypeError: If `model` is not a Keras 3 model.
 
     Example:
     >>> import keras, numpy as np, keras_initkit as kik
@@ -186,7 +191,7 @@ def learning_rate_trial(
             forward(model, data.steps[0][0])
     if not model.trainable_variables:
         raise ValueError(
-            "`model` must have weights to train: set `layer.trainable = True`, then "
+            "`model` must have trainable weights: set `layer.trainable = True`, then "
             "compile again. Received: a model without any"
         )
     rate = _rate_of(optimizer)
@@ -230,8 +235,9 @@ def _checked_optimizer(model):
         optimizer, "optimizers"
     ):
         raise ValueError(
-            "`model` must have an optimizer with one learning rate: try one optimizer "
-            f"after the other for all weights. Received: {type(optimizer).__name__}"
+            "`model` must have an optimizer with a single learning rate: try its "
+            "optimizers one at a time for all weights. Received: "
+            f"{type(optimizer).__name__}"
         )
     return optimizer
 
@@ -295,8 +301,8 @@ def _copied(model):
         return copied(model.optimizer, model.trainable_variables, learning_rate=0.0)
     except Exception as error:  # whatever a user's own optimizer raises
         raise ValueError(
-            "`model` must have an optimizer that its `get_config` and `from_config` "
-            f"copy. Received: {type(model.optimizer).__name__}, which "
+            "`model` must have an optimizer that can be copied by its `get_config` and "
+            f"`from_config`. Received: {type(model.optimizer).__name__}, which "
             f"{reason_of(error)}"
         ) from error
 

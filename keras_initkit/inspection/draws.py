@@ -1,4 +1,4 @@
-"""Many draws of a model's weights: what one batch becomes, layer by layer."""
+"""Many draws of a model's weights: signals of one batch, layer by layer."""
 
 import contextlib
 import dataclasses
@@ -33,7 +33,8 @@ class Estimate(NamedTuple):
 
     Attributes:
         mean: The mean.
-        standard_error: Sample standard deviation over the root of the number of draws.
+        standard_error: Sample standard deviation divided by the square root of the
+            number of draws.
     """
 
     mean: float
@@ -56,17 +57,17 @@ class Estimate(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class DrawsResult:
-    """What one batch becomes in a model over many draws of its weights.
+    """Signals of one batch in a model over many draws of its weights.
 
     Attributes:
         layers: Names of the layers with a kernel, in the order of the forward pass.
         input_second_moment: Mean square of the inputs' finite entries.
-        second_moments: Mean square of each layer's outputs, its own activation
-            included, float64 of shape `(draws, layers)`.
-        expected: What `theory.expect` expects of it, the mean over the draws, float64
+        second_moments: Mean square of each layer's outputs, including its own
+            activation, float64 of shape `(draws, layers)`.
+        expected: What `theory.expect` predicts for it, averaged over the draws, float64
             of shape `(layers,)`; NaN where it has no rule.
         outputs: The model's outputs, of shape `(draws, batch, ...)`.
-        skipped: What was not drawn anew, as `kik.reinitialize` says.
+        skipped: What was not redrawn, as `kik.reinitialize` reports.
     """
 
     layers: tuple[str, ...]
@@ -80,8 +81,8 @@ class DrawsResult:
     def factors(self) -> np.ndarray:
         """Second moment of each layer over that of the layer before it.
 
-        Float64 of shape `(draws, layers)`; the first layer's is over that of the
-        inputs. NaN behind a layer that gives only zeros.
+        Float64 of shape `(draws, layers)`; the first layer's is relative to that of the
+        inputs. NaN after a layer that outputs only zeros.
         """
         before = np.roll(self.second_moments, 1, axis=1)
         before[:, 0] = self.input_second_moment
@@ -91,14 +92,14 @@ class DrawsResult:
     def factor(self, layers: slice = slice(None)) -> Estimate:
         """Returns the mean factor of some layers, over all draws.
 
-        With weights of mean 0 (and, for ReLU, an even distribution) a layer's factor
-        has the same expectation whatever its inputs are, so that the factors of layers
-        of one shape are uncorrelated and count as draws of their own.
+        With weights of mean 0 (and, for ReLU, a symmetric distribution) a layer's
+        factor has the same expectation whatever its inputs are, so the factors of
+        layers of the same shape are uncorrelated and count as separate draws.
         """
         return Estimate.of(self.factors[:, layers])
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws each layer's second moment over the draws, and the expected one.
+        """Plots each layer's second moment over the draws, and the expected one.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -123,13 +124,13 @@ def over_draws(
 ) -> DrawsResult:
     """Runs one batch through many draws of a model's weights.
 
-    The forward pass is that of inference. The model's weights are what they were
+    The forward pass runs in inference mode. The model's weights are restored
     afterwards.
 
     Args:
         model: A built Keras model of any kind.
         x: One batch of inputs, as the model takes them.
-        initializer: What `kik.reinitialize` takes: one initializer for all kernels, a
+        initializer: As for `kik.reinitialize`: one initializer for all kernels, a
             mapping, or a `Plan`.
         draws: Number of draws, at least 2.
         seed: Integer; draw n has the seed `seed + n`.
@@ -138,7 +139,7 @@ def over_draws(
         `DrawsResult`.
 
     Raises:
-        ValueError: If there are fewer than two draws, or `kik.reinitialize` raises it.
+        ValueError: If there are fewer than two draws, or `kik.reinitialize` raises one.
 
     Example:
     >>> import keras, numpy as np, keras_initkit as kik

@@ -19,8 +19,8 @@ class Jacobian:
 
     Attributes:
         singular_values: Descending, shape `(examples, outputs)`.
-        mean_square: Mean of the squared singular values: how much an error signal
-            grows on its way back through the whole model.
+        mean_square: Mean of the squared singular values: how much an error signal grows
+            when back-propagated through the whole model.
         condition: Largest over smallest, the median over examples: 1 is an isometry.
     """
 

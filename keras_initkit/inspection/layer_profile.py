@@ -1,4 +1,4 @@
-"""One step's signals and gradients layer by layer, beside what theory expects."""
+"""One step's signals and gradients layer by layer, with theoretical predictions."""
 
 import dataclasses
 import math
@@ -13,14 +13,15 @@ class LayerProfile:
     Attributes:
         layer: Name of the layer.
         activation: Measured rms of its output; `None` for probabilities (a softmax or
-            sigmoid in the last layer), whose scale says nothing.
+            sigmoid in the last layer), whose scale carries no information.
         expected_activation: The rms that theory expects at these weights, `None`
             where it has no rule.
         backprop: Measured rms of the loss's gradient with respect to its output.
-        expected_backprop: What theory expects, the last layer's taken as measured.
+        expected_backprop: The theoretical prediction, with the last layer's taken as
+            measured.
         gradient: Measured rms of the gradient of its kernel.
-        update_ratio: Norm of the optimizer's next step on the kernel over the norm of
-            the kernel; `None` for a model without optimizer.
+        update_ratio: Norm of the optimizer's next step on the kernel divided by the
+            norm of the kernel; `None` for a model without an optimizer.
         dead: Share of units that are 0 over the whole batch.
     """
 

@@ -27,12 +27,12 @@ class Phase:
         layers: Names of the layers, in forward order.
         sigma_w: Standard deviation of the weights times `sqrt(fan_in)`, median.
         sigma_b: Standard deviation of the biases about 0, median.
-        centred: Whether each unit's weights sum to 0, so that the activations' mean
-            does not count.
-        chi_1: Growth of the gradient's second moment a layer, backwards.
+        centred: Whether each unit's weights sum to 0, so that the activations' mean has
+            no effect.
+        chi_1: Growth per layer of the gradient's second moment, backward.
         phase: `"ordered"`, `"critical"` or `"chaotic"`.
-        depth_scale: Layers over which signals forget (ordered) or exaggerate (chaotic)
-            by a factor e how inputs differ; infinite at criticality.
+        depth_scale: Layers over which differences between inputs shrink (ordered) or
+            grow (chaotic) by a factor e; infinite at criticality.
     """
 
     activation: str
@@ -46,7 +46,7 @@ class Phase:
 
     @property
     def trainable_depth(self):
-        """Six depth scales: as deep as Schoenholz et al. could train."""
+        """Six depth scales: the depth that Schoenholz et al. could still train."""
         return 6 * self.depth_scale
 
     def in_words(self):
@@ -66,16 +66,17 @@ class Phase:
 def phases(model, x):
     """Lists the stacks of a built model: dense and plain convolutional layers.
 
-    A stack is layers one right behind another, with nothing merged in between. Those
-    with normalization right behind them and those on residual branches are
-    left out, since mean-field theory of plain stacks does not hold for them.
+    A stack is a sequence of layers, each directly after the other, with nothing merged
+    in between. Layers directly followed by normalization and those on residual branches
+    are left out, since the mean-field theory of plain stacks does not hold for them.
 
     Args:
         model: A built Keras model.
-        x: Inputs, of which shapes count.
+        x: Inputs, of which only shapes matter.
 
     Returns:
-        List of `Phase`, one a stack of `FEWEST` layers or more of one activation.
+        List of `Phase`s, one per stack of at least `FEWEST` layers with the same
+        activation.
     """
     owners, _ = find_owners(model)
     graph = forward_graph.trace(model, {id(owner.layer) for owner in owners}, x)

@@ -52,7 +52,7 @@ def one_batch(x, y, notes, most=LARGEST_BATCH):
         )
     (size,) = sizes
     if most is not None and size > most:
-        notes.append(f"The first {most} of {size} examples are the batch.")
+        notes.append(f"The batch is the first {most} of {size} examples.")
 
     def tensor(value):
         return None if value is None else as_tensor(value[:most])
@@ -97,7 +97,7 @@ class Step:
         if compiled and type(model).train_step is not keras.Model.train_step:
             notes.append(
                 "The model's own `train_step` was not run: forward pass and compiled "
-                "loss stand in for it."
+                "loss were used instead."
             )
         self.has_loss = y is not None
         self._losses = None
@@ -108,7 +108,7 @@ class Step:
         self.known = self._facts()
         if self._are_impossible():
             # Such a loss may raise, and what it computes means nothing.
-            self._judge_no_loss("Targets that the loss does not take")
+            self._judge_no_loss("Targets that the loss does not accept")
 
     def _judge_no_loss(self, why):
         self.notes.append(
@@ -158,7 +158,7 @@ class Step:
         if self._losses is None:
             self._losses = [default_loss(output, y) for y, output in pairs]
             names = ", ".join(sorted({type(one).__name__ for one in self._losses}))
-            self.notes.append(f"Not compiled: the loss is taken to be {names}.")
+            self.notes.append(f"Not compiled: the loss is assumed to be {names}.")
             self.known = self._facts()
         terms = [
             _number(loss(_of_rank(y, output), output))

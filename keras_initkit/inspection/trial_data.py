@@ -25,7 +25,7 @@ class TrialData(NamedTuple):
         measured: `MEASURED` batches of one size, of examples that no step sees, if
             there are sixteen at least.
         batch_size: Examples of a step.
-        notes: What was done otherwise than one might think, in sentences.
+        notes: What was done differently from what one might expect, in sentences.
     """
 
     steps: list[tuple[Any, ...]]
@@ -57,7 +57,7 @@ def batches(x: Any, y: Any, steps: int, batch_size: int | None) -> TrialData:
         data, size = _of_data_set(x, y, steps)
         if batch_size is not None:
             raise ValueError(
-                "`batch_size` must be left out for a data set, which has its own. "
+                "`batch_size` must be omitted for a data set, which has its own. "
                 f"Received: batch_size={batch_size!r}"
             )
     size = _BATCH_SIZE if size is None else size
@@ -66,7 +66,9 @@ def batches(x: Any, y: Any, steps: int, batch_size: int | None) -> TrialData:
     if count < 2 * MEASURED:
         part = max(1, count // MEASURED)
         held, stepped = np.arange(count), np.arange(count)
-        notes.append(f"The loss is measured on the {count} examples that were learnt.")
+        notes.append(
+            f"The loss is measured on the {count} training examples themselves."
+        )
     else:
         # What no step takes, but half of the examples where steps take all of them.
         most = max(count // (2 * MEASURED), (count - steps * size) // MEASURED)
@@ -104,15 +106,15 @@ def _of_data_set(x, y, steps):
     first = next(unpacked, None)
     if first is None:
         raise ValueError(
-            "`x` must give at least one batch. Received: an empty data set."
+            "`x` must yield at least one batch. Received: an empty data set."
         )
     size = len(_tensors(first)[0])
     more = steps - 1 + math.ceil(MEASURED * _measured_size(size) / size)
     parts = [first, *itertools.islice(unpacked, more)]
     if y is not None:
         raise ValueError(
-            "`y` must be left out for a data set, which gives the targets. "
-            f"Received: y of type {type(y).__name__}"
+            "`y` must be omitted for a data set, which contains the targets. Received: "
+            f"y of type {type(y).__name__}"
         )
     try:
         data = keras.tree.map_structure(
@@ -120,8 +122,8 @@ def _of_data_set(x, y, steps):
         )
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         raise ValueError(
-            "`x` must give batches that differ in nothing but the number of examples; "
-            "pad sequences to one length. Received: batches of shapes "
+            "`x` must yield batches that differ only in the number of examples; pad "
+            "sequences to one length. Received: batches of shapes "
             f"{[[tuple(t.shape) for t in _tensors(one)] for one in parts[:3]]}"
         ) from error
     return data, size

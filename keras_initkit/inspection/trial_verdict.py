@@ -181,7 +181,7 @@ def _reason(first, own, least, learns):
     if learns.any():
         return None
     if not math.isfinite(first):
-        return f"the loss of the present weights is {first}"
+        return f"the loss at the current weights is {first}"
     finite = own[np.isfinite(own)]
     if not len(finite):
         return "after a few steps at any rate the loss is NaN or Inf"
@@ -190,8 +190,8 @@ def _reason(first, own, least, learns):
     lowest = float(finite.min())
     if lowest < least:
         return (
-            f"the lowest loss after the steps, {lowest:.4g} from {first:.4g}, owes "
-            "nothing to the inputs that the scatter of the batches would not explain"
+            f"the lowest loss after the steps, {lowest:.4g} from {first:.4g}, does not "
+            "reflect the inputs by more than the scatter between batches"
         )
     return (
         f"the lowest loss after the steps, {lowest:.4g} from {first:.4g}, is not below "

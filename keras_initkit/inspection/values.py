@@ -20,17 +20,17 @@ from keras_initkit.structure.needs import check_backend, check_model
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Values(Printed, Mapping[str, np.ndarray]):
-    """Arrays by the labels of their tensors, in forward order. Printed, a table.
+    """Arrays by the labels of their tensors, in forward order. Prints as a table.
 
     A label is the path of a layer for its output; `"path:output_1"` for the second
     output of several, `"path@1"` for the second call of a shared layer, and
-    `"path:kernel"` for a weight. The end of a path will do where no other has it.
+    `"path:kernel"` for a weight. The end of a path suffices if it is unique.
 
     Attributes:
         signal: What they are values of, a name of `schema.SIGNALS`.
         arrays: `{schema.TensorKey: array}`, in the dtypes of the model.
-        unseen: `{layer: why it is not among them}`.
-        channels_first: Layers whose images have their channels ahead.
+        unseen: `{layer: why it is missing}`.
+        channels_first: Layers whose images are in channels-first order.
     """
 
     signal: str
@@ -47,7 +47,7 @@ class Values(Printed, Mapping[str, np.ndarray]):
         if found:
             raise KeyError(f"{label!r} is the end of {[key.label for key in found]}")
         reasons = [
-            f" {layer!r} is not seen: it {reason}."
+            f" {layer!r} is missing: it {reason}."
             for layer, reason in self.unseen.items()
             if f"/{layer}".endswith(f"/{label}")
         ]
@@ -65,22 +65,22 @@ class Values(Printed, Mapping[str, np.ndarray]):
     def plot(
         self, path: str | os.PathLike[str] | None = None, *, example: int = 0
     ) -> Any:
-        """Draws a panel for each array.
+        """Plots one panel per array.
 
-        Of images, the channels of one example side by side; of sequences, the features
-        of one example over time; of units, all examples; of a weight, its inputs
-        against its outputs. Of many arrays, 24 spread over the depth.
+        For images, the channels of one example side by side; for sequences, the
+        features of one example over time; for units, all examples; for a weight, its
+        inputs against its outputs. With many arrays, 24 spread over the depth.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
-            example: Which example of the batch is drawn.
+            example: Which example of the batch to plot.
 
         Returns:
             The `matplotlib` figure.
 
         Raises:
             ImportError: If matplotlib is not installed.
-            ValueError: If there is no such example, or no array.
+            ValueError: If there is no such example, or there are no arrays.
         """
         return values_plot.plot(self._pictures(example), path)
 
@@ -98,7 +98,7 @@ class Values(Printed, Mapping[str, np.ndarray]):
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class GradientsResult(Printed):
-    """Gradients of a loss. Printed, two tables.
+    """Gradients of a loss. Prints as two tables.
 
     Attributes:
         outputs: `Values` of the gradients with respect to the outputs of layers.
@@ -120,7 +120,7 @@ class GradientsResult(Printed):
     def plot(
         self, path: str | os.PathLike[str] | None = None, *, example: int = 0
     ) -> Any:
-        """Draws a panel for each array, as `Values.plot` does; weights come last."""
+        """Plots one panel per array, as `Values.plot` does; weights come last."""
         pictures = self.outputs._pictures(example) + self.weights._pictures(example)
         return values_plot.plot(pictures, path)
 
@@ -128,14 +128,14 @@ class GradientsResult(Printed):
 def activations(model: keras.Model, x: Any, *, layers: Any = None) -> Values:
     """Returns the outputs of layers for one batch, as `predict` computes them.
 
-    One eager forward pass in inference mode, through the taps that `SignalMonitor` has
-    in training. Weights, seed generators, metrics and attributes are bit-equal
-    afterwards, also when something raises.
+    Runs one eager forward pass in inference mode, with the taps that `SignalMonitor`
+    uses in training. Weights, seed generators, metrics and attributes are bit-identical
+    afterwards, even if something raises.
 
     Args:
         model: A built Keras model of any kind.
         x: Inputs as the model takes them, one batch of any size; or a data set, whose
-            first batch is taken.
+            first batch is used.
         layers: Which layers: names, patterns, classes, functions or layers, as
             `SignalMonitor` takes them; all by default.
 
@@ -145,9 +145,9 @@ def activations(model: keras.Model, x: Any, *, layers: Any = None) -> Values:
         recurrent layers are in `unseen`.
 
     Raises:
-        TypeError: If `model` is no model of Keras 3.
-        ValueError: If it is not built, there are no examples, a layer is not there,
-            none of those named can be looked at, or Keras runs on another backend than
+        TypeError: If `model` is not a Keras 3 model.
+        ValueError: If it is not built, there are no examples, a layer does not exist,
+            none of those named can be observed, or Keras runs on a backend other than
             TensorFlow.
 
     Example:
@@ -169,28 +169,28 @@ def activations(model: keras.Model, x: Any, *, layers: Any = None) -> Values:
 def gradients(
     model: keras.Model, x: Any, y: Any = None, *, layers: Any = None, loss: Any = None
 ) -> GradientsResult:
-    """Returns the gradients of the loss for one batch, as a training step has them.
+    """Returns the gradients of the loss for one batch, as in a training step.
 
-    One eager step in training mode, forward and backward, with the loss as it is: no
-    loss scale, no clipping. The model is bit-equal afterwards, also when something
+    Runs one eager step in training mode, forward and backward, with the plain loss: no
+    loss scale, no clipping. The model is bit-identical afterwards, even if something
     raises.
 
     Args:
         model: A built Keras model of any kind.
         x: Inputs as the model takes them, one batch of any size; or a data set, whose
-            first batch is taken, with its targets.
-        y: Targets; needed unless `x` or the model's own loss has them.
+            first batch is used, with its targets.
+        y: Targets; required unless `x` or the model's own loss provides them.
         layers: Which layers, as in `activations`.
-        loss: Keras loss, name of one or function, in place of the compiled one. For a
-            model that is not compiled, by default, what targets and outputs suggest.
+        loss: Keras loss, its name or a function, instead of the compiled one. For a
+            model that is not compiled, the default follows from targets and outputs.
 
     Returns:
         `GradientsResult`.
 
     Raises:
-        TypeError: If `model` is no model of Keras 3.
+        TypeError: If `model` is not a Keras 3 model.
         ValueError: As `activations`; or if there are no targets, or the loss does not
-            take them.
+            accept them.
 
     Example:
     >>> import keras, numpy as np, keras_initkit as kik
@@ -215,8 +215,8 @@ def gradients(
             found = step()
             if not (step.is_compiled or step.has_loss):
                 raise ValueError(
-                    "`y` must be targets that the loss takes, which gradients are of. "
-                    f"{' '.join(notes)}"
+                    "`y` must be targets that the loss accepts, to compute gradients "
+                    f"of it. {' '.join(notes)}"
                 )
             return found
 
@@ -235,7 +235,7 @@ def _check(name: str, model: Any) -> None:
     check_model(name, model)
     if not model.built:
         raise ValueError(
-            f"`model` must be built, since `{name}` leaves it as it is: call it once, "
+            f"`model` must be built, since `{name}` does not change it: call it once, "
             f"or `model.build(input_shape)`. Received: model={model.name!r}"
         )
 

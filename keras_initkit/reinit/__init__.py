@@ -1,4 +1,4 @@
-"""Reinit: choosing initial weights for a built model, and changing them."""
+"""Reinit: choosing initial weights for a built model, and applying them."""
 
 from keras_initkit.reinit._fixup import FixupResult, fixup
 from keras_initkit.reinit._lsuv import LayerFit, LSUVResult, lsuv

@@ -23,9 +23,9 @@ class FixupResult:
 
     Attributes:
         branches: Names of the weight layers of each residual branch, in forward order.
-        scaled: `{layer: factor}` for the layers drawn anew by He's rule and scaled.
-        zeroed: Layers whose kernels are zero now: ends of branches, the head.
-        skipped: Branches and layers that were left as they are, and why.
+        scaled: `{layer: factor}` for the layers redrawn by He's rule and scaled.
+        zeroed: Layers whose kernels are now zero: ends of branches, the head.
+        skipped: Branches and layers that were left unchanged, and why.
     """
 
     branches: tuple[tuple[str, ...], ...]
@@ -34,7 +34,7 @@ class FixupResult:
     skipped: tuple[Skipped, ...]
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws the factor on each layer's draw, 0 where it starts from zeros.
+        """Plots the factor on each layer's draw, 0 where it starts from zeros.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -60,16 +60,16 @@ class FixupResult:
 def fixup(
     model: keras.Model, *, seed: int | None = None, zero_head: bool = True
 ) -> FixupResult:
-    """Initializes a residual network by Fixup, in place.
+    """Initializes a residual network with Fixup, in place.
 
     Every branch that an `Add` (or `+`) joins to a shortcut is found in the graph. With
-    L branches of m weight layers: the last kernel of a branch becomes zero, the others
-    He's normal draw times `L^(-1/(2m-2))`; all other kernels He's normal; the last
-    layer of the model zero. The update of the function by one step of gradient
-    descent is then of the order of the learning rate, at any depth.
+    L branches of m weight layers, the last kernel of a branch becomes zero, and its
+    others become He-normal draws times `L^(-1/(2m-2))`; all other kernels become
+    He-normal; the last layer of the model becomes zero. One step of gradient descent
+    then changes the function by the order of the learning rate, at any depth.
 
-    The paper's scalar biases and multipliers are layers; a model without them trains
-    too, a little worse. They cannot be added in place.
+    The paper's scalar biases and multipliers are layers, which cannot be added in
+    place; a model without them trains as well, a little worse.
 
     Args:
         model: A built Functional model with residual branches and no normalization.
@@ -78,7 +78,7 @@ def fixup(
 
     Returns:
         `FixupResult`. Branches with normalization, or with a single weight layer, are
-        left alone and named.
+        left unchanged and listed.
 
     Raises:
         ValueError: If the model has no graph of layers, or no residual branch.
@@ -92,7 +92,7 @@ def fixup(
     graph = keras_private.functional_graph(model)
     if graph is None:
         raise ValueError(
-            "`model` must be a built Functional model, whose branches can be seen. "
+            "`model` must be a built Functional model, whose branches are visible. "
             f"Received: {type(model).__name__} {model.name!r}."
         )
     targets, skipped = find_targets(model, advice="")

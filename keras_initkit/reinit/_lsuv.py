@@ -1,4 +1,4 @@
-"""Layer-sequential unit variance: each layer scaled by what it does to real data."""
+"""Layer-sequential unit variance: each layer scaled by its response to real data."""
 
 import contextlib
 import dataclasses
@@ -40,10 +40,11 @@ class LayerFit:
         layer: Name of the layer (its path).
         weight: Name of the weight that was scaled.
         std_before: Standard deviation of the layer's signal over batch, positions and
-            units, when the pass first met it (after the orthonormal start).
+            units, when first reached (after the orthonormal start).
         std_after: The same at the end.
-        standard_error: Of `std_after`, as an estimate for other examples of the same
-            kind, from the spread of the examples' mean squares. NaN for one example.
+        standard_error: Standard error of `std_after` as an estimate for other examples
+            of the same kind, from the spread of the examples' mean squares. NaN for one
+            example.
         iterations: How often the weight was rescaled.
         converged: Whether `std_after` is within the tolerance of 1.
     """
@@ -63,7 +64,7 @@ class LSUVResult:
 
     Attributes:
         layers: One `LayerFit` a layer, in forward order.
-        skipped: Layers with weights to scale, or slopes, that were left as they are.
+        skipped: Layers with weights to scale, or slopes, that were left unchanged.
         seconds: Wall time.
     """
 
@@ -72,7 +73,7 @@ class LSUVResult:
     seconds: float
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws the standard deviation of each layer's signal, before and after.
+        """Plots the standard deviation of each layer's signal, before and after.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -121,33 +122,34 @@ def lsuv(
     In forward order, each kernel starts from an orthonormal matrix and is divided by
     the standard deviation of its layer's signal on `x` until that is within
     `tolerance` of 1. The signal is the layer's output *before* its own activation; for
-    recurrent layers it is what the input kernel adds to the gates, and their recurrent
-    kernels, whose scale decides over stability in time, keep their values.
-    All layers are fitted during one eager forward pass in inference mode: a layer is
-    met when its inputs are final already, so no sub-model and no second pass is
-    needed. Any Keras model will do, subclassed and nested ones too.
+    recurrent layers it is the contribution of the input kernel to the gates, and their
+    recurrent kernels, whose scale governs stability over time, keep their values. All
+    layers are fitted during one eager forward pass in inference mode: a layer is
+    reached once its inputs are final, so no sub-model and no second pass is needed.
+    This works for any Keras model, including subclassed and nested ones.
 
-    Moving averages, seeds and the optimizer are left as they are; if anything raises,
-    so are all weights.
+    Moving averages, seeds and the optimizer are not changed; if anything raises,
+    neither are any weights.
 
-    Other data will miss 1 by the tolerance and some `standard_error` of the report.
-    That error falls with the square root of the number of examples, and grows with
-    depth where gates multiply signals: 256 CIFAR-10 images leave about 0.01 in the
-    first layers of MobileNetV3Small and 0.2 in the last, since a few images carry
-    most of the signal there.
+    On other data the standard deviation may miss 1 by the tolerance plus some
+    `standard_error` of the report. That error falls with the square root of the number
+    of examples, and grows with depth where gates multiply signals: 256 CIFAR-10 images
+    leave about 0.01 in the first layers of MobileNetV3Small and 0.2 in the last, since
+    a few images carry most of the signal there.
 
     Args:
-        model: A Keras model. It is built by `x` if it is not built yet.
+        model: A Keras model. It is built on `x` if it is not built yet.
         x: One batch of inputs, as the model takes them; a few hundred samples,
             scaled as in training.
         tolerance: Largest deviation of the standard deviation from 1. Defaults
             to `0.05`.
-        max_iterations: Rescalings a layer. Defaults to `10`. `0` only measures.
-        layers: The layers to treat, with those inside them: names or shell patterns
-            (`"block1/*"`), compiled regular expressions, layer classes, functions of a
-            layer, layers, or a list of these; by default all that are trainable.
+        max_iterations: Rescalings per layer. Defaults to `10`. `0` only measures.
+        layers: The layers to treat, including those inside them: names or shell
+            patterns (`"block1/*"`), compiled regular expressions, layer classes,
+            functions of a layer, layers, or a list of these; by default all that are
+            trainable.
         orthonormal: Whether kernels start from orthonormal matrices; `False` keeps
-            their present values and only scales them.
+            their current values and only scales them.
         mean_shift: Whether each unit's bias is shifted so that its mean over the
             batch is 0.
         seed: Integer for the orthonormal matrices, or `None`.
@@ -159,7 +161,7 @@ def lsuv(
     Raises:
         ValueError: If `tolerance` is not positive, `max_iterations` negative, or
             `layers` names what the model does not have.
-        TypeError: If `layers` is nothing that names layers.
+        TypeError: If `layers` does not specify layers.
 
     Example:
     >>> import keras, numpy as np, keras_initkit as kik
@@ -211,7 +213,7 @@ def _why_not_met(target):
     mode = getattr(target.layer, "quantization_mode", None)
     if mode is None:
         return "is not called in an eager forward pass"
-    return f"is quantized ({mode}): its signal is not seen ahead of its activation"
+    return f"is quantized ({mode}): its signal before the activation is not accessible"
 
 
 def _slopes(model):

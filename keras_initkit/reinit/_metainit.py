@@ -32,10 +32,10 @@ class MetaInitResult:
 
     Attributes:
         quotients: Gradient quotient before each step, and after the last: the smaller,
-            the less the gradient changes along itself.
+            the less the gradient changes along its own direction.
         scales: `{weight path: factor}` by which each weight's norm has changed.
-        skipped: Trainable weights that are left alone, no kernels or tables: each a
-            `Skipped` with the name of its layer and the reason.
+        skipped: Trainable weights left unchanged because they are not kernels or
+            tables: each a `Skipped` with the name of its layer and the reason.
     """
 
     quotients: tuple[float, ...]
@@ -43,7 +43,7 @@ class MetaInitResult:
     skipped: tuple[Skipped, ...]
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws the quotient over the steps, and how each weight's norm has changed.
+        """Plots the quotient over the steps, and how each weight's norm has changed.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -70,14 +70,14 @@ def gradient_quotient(
     Tables of embeddings count as kernels.
 
     `g` is the gradient of the loss and `H` its Hessian. 0 means that a step along the
-    gradient does not change it; 1 is what chance gives.
+    gradient does not change it; 1 is the level of chance.
 
     Args:
         model: A built Keras model.
         x: One batch of inputs.
         y: Targets.
         loss: Keras loss, `loss(y_true, y_pred)`.
-        epsilon: Positive guard of the division.
+        epsilon: Positive number that guards the division.
 
     Returns:
         Scalar tensor, differentiable in the weights.
@@ -121,24 +121,24 @@ def metainit(
     momentum: float = 0.9,
     epsilon: float = 1e-5,
 ) -> MetaInitResult:
-    """Tunes the norm of each weight, in place, to a small gradient quotient.
+    """Tunes the norm of each weight, in place, for a small gradient quotient.
 
-    Directions of the weights stay; only their norms move, by signed gradient descent
-    on the gradient quotient. Works for architectures that no formula covers; each
-    step costs a third derivative, some ten forward passes.
+    The directions of the weights stay; only their norms change, by signed gradient
+    descent on the gradient quotient. Works for architectures that no formula covers;
+    each step needs a third derivative, about ten forward passes.
 
     TensorFlow only.
 
     Args:
         model: A built Keras model whose activations are twice differentiable or
             piecewise linear.
-        x: One batch of inputs; random ones do.
+        x: One batch of inputs; random ones suffice.
         y: Targets for `loss`; by default random classes for outputs of more than one
             unit.
-        loss: Keras loss; by default the compiled one, without one, or without `y`,
-            sparse categorical cross-entropy from logits.
+        loss: Keras loss. Defaults to the compiled one, or, without one or without `y`,
+            to sparse categorical cross-entropy from logits.
         steps: Positive number of steps. Defaults to `100` (the paper: 500 to 1000).
-        learning_rate: Positive step of a norm. Defaults to `0.1`.
+        learning_rate: Positive step size of a norm. Defaults to `0.1`.
         momentum: In [0, 1). Defaults to `0.9`.
         epsilon: Guard of the quotient's division.
 
@@ -147,7 +147,7 @@ def metainit(
 
     Raises:
         ValueError: On another backend, if `steps` is not positive, if the model has no
-            trainable kernel, or if there is no loss for targets that are no classes.
+            trainable kernel, or if there is no loss for targets that are not classes.
 
     Reference:
     - [Dauphin & Schoenholz, 2019](https://papers.nips.cc/paper/9427)
@@ -174,8 +174,8 @@ def metainit(
     weights = [w for _, w in _carriers(model)]
     if not weights:
         raise ValueError(
-            "`model` must have kernels that are trainable. "
-            f"Received: {type(model).__name__} {model.name!r} without any."
+            f"`model` must have trainable kernels. Received: {type(model).__name__} "
+            f"{model.name!r} without any."
         )
     with naming("y", y, "be targets that `loss` compares with what the model gives"):
         loss(y, outputs)
@@ -234,9 +234,8 @@ def _compiled_loss(model, y):
     if np.issubdtype(np.asarray(y).dtype, np.integer):
         return None
     raise ValueError(
-        "`loss` must be given for targets that are no whole numbers, where the "
-        "model is not compiled with one loss. Received: loss=None, y of dtype "
-        f"{np.asarray(y).dtype}."
+        "`loss` must be given for non-integer targets if the model is not compiled "
+        f"with a single loss. Received: loss=None, y of dtype {np.asarray(y).dtype}."
     )
 
 
@@ -263,7 +262,7 @@ def _carriers(model):
 
 def _left_alone(model):
     return tuple(
-        Skipped(name, f"its {variable.name} is no kernel, but {role!r}")
+        Skipped(name, f"its {variable.name} is not a kernel, but {role!r}")
         for name, variable, role in _trained(model)
         if role not in schema.CARRIERS
     )

@@ -26,10 +26,10 @@ def recommend(
 ) -> Plan:
     """Recommends an initializer for every layer of a model, with the reason.
 
-    What counts is where a layer stands: the activation that follows, normalization
-    behind it, residual branches, the depth of plain stacks, the length of sequences;
-    the forward pass is traced to see it, so that any kind of model will do. Nothing is
-    changed; `kik.reinitialize(model, plan)` applies the plan.
+    The choice depends on the context of a layer: the activation that follows,
+    normalization after it, residual branches, the depth of plain stacks, the length of
+    sequences. The forward pass is traced to see it, so any kind of model works. Nothing
+    is changed; `kik.reinitialize(model, plan)` applies the plan.
 
     | the layer | initializer of its kernel |
     |---|---|
@@ -46,17 +46,17 @@ def recommend(
 
     Args:
         model: A built Keras model.
-        x: Inputs, of which only shapes and dtypes count; for subclassed models that
+        x: Inputs, of which only shapes and dtypes matter; for subclassed models that
             take several. Builds a model that is not built yet.
-        class_prior: Frequencies of the classes, or the probability of a sigmoid
-            output, for the output bias.
+        class_prior: Class frequencies, or the probability of a sigmoid output, for the
+            output bias.
 
     Returns:
         `Plan`. Layers of an unknown kind and frozen ones are in `plan.skipped`.
 
     Raises:
         ValueError: If the model is not built, or no output fits `class_prior`.
-        TypeError: If `model` is no model of Keras 3.
+        TypeError: If `model` is not a Keras 3 model.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -82,8 +82,8 @@ def recommend(
     note = ""
     if graph.reason:
         note = (
-            "The forward pass could not be traced, so that each layer is judged by its "
-            f"own activation alone ({graph.reason})."
+            "The forward pass could not be traced, so each layer is judged by its own "
+            f"activation alone ({graph.reason})."
         )
     placed = []
     for owner in owners:
@@ -93,7 +93,7 @@ def recommend(
             placed.append((owner, _place(owner, graph, last=owner is owners[-1])))
         else:
             reason = why_not_trained(owner.layer, owner.kernel)
-            advice = "; name it in a mapping to draw it anew"
+            advice = "; name it in a mapping to redraw it"
             skipped.append(Skipped(owner.name, reason + advice))
     placed.sort(key=lambda pair: pair[1].order)
     plain = sum(place.calls for owner, place in placed if is_plain(owner, place))

@@ -1,4 +1,4 @@
-"""Draws a model's weights anew, in place."""
+"""Redraws a model's weights, in place."""
 
 import dataclasses
 import os
@@ -26,13 +26,14 @@ from keras_initkit.structure.selection import listed, matched, meant_by
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """One weight that was drawn anew.
+    """One weight that was redrawn.
 
     Attributes:
         layer: Name of its layer.
         weight: Name of the variable, such as `"kernel"`.
-        initializer: What it was drawn from, named with its arguments, or taken from.
-        std: Standard deviation of the values drawn.
+        initializer: What it was drawn from, with its arguments, or what it was taken
+            from.
+        std: Standard deviation of the new values.
     """
 
     layer: str
@@ -43,13 +44,13 @@ class Drawn:
 
 @dataclasses.dataclass(frozen=True)
 class ReinitializeResult:
-    """What `reinitialize` did: weights drawn anew, and what was left alone and why."""
+    """What `reinitialize` did: redrawn weights, and what was left unchanged and why."""
 
     weights: tuple[Drawn, ...]
     skipped: tuple[Skipped, ...]
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws the standard deviation of each weight that was drawn.
+        """Plots the standard deviation of each redrawn weight.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -65,7 +66,7 @@ class ReinitializeResult:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers of which something was drawn, in order."""
+        """Names of the layers with redrawn weights, in order."""
         return tuple(dict.fromkeys(drawn.layer for drawn in self.weights))
 
     def __str__(self) -> str:
@@ -82,48 +83,48 @@ def reinitialize(
     seed: int | None = None,
     layers: Any = None,
 ) -> ReinitializeResult:
-    """Draws weights of a model anew, or takes them from a larger one, in place.
+    """Redraws weights of a model, or takes them from a larger one, in place.
 
-    Each weight has an initializer of its own whose seed is derived from `seed`, the
-    layer's path and the weight's name: what a layer gets does not depend on which
-    other layers there are. Nothing else is touched, moving averages, seed
-    generators and the optimizer (build it anew where its momenta should go) included.
-    All values are drawn before the first is assigned, so that an error changes
-    nothing.
+    Each weight has its own initializer, whose seed is derived from `seed`, the layer's
+    path and the weight's name: the values of a layer do not depend on which other
+    layers exist. Nothing else is touched, including moving averages, seed generators
+    and the optimizer (rebuild it to reset its momenta). All values are drawn before the
+    first is assigned, so an error changes nothing.
 
     Args:
         model: A built Keras model of any kind.
-        plan_or_initializer: A `Plan` of `kik.recommend`; or a mapping of layers, named
-            as in `layers`, to an initializer for the kernel, a mapping of weights to
-            initializers (`{"bias": "chrono_bias"}`) or a `Choice`, of which a layer
-            gets the last that is for it; or one initializer for all kernels, recurrent
-            ones included, biases and embeddings not. An initializer is anything
-            `kik.initializers.get` takes, and means what it means for the layer
+        plan_or_initializer: A `Plan` from `kik.recommend`; or a mapping of layers,
+            specified as in `layers`, to an initializer for the kernel, a mapping of
+            weights to initializers (`{"bias": "chrono_bias"}`) or a `Choice`, where the
+            last match for a layer wins; or one initializer for all kernels, including
+            recurrent ones but not biases and embeddings. An initializer is anything
+            `kik.initializers.get` takes, and is adapted to the layer
             (`kik.initializers.for_layer`): with the true fans, for each gate, group or
-            head. This is the way to give structural initializers to a built model.
-        from_model: A larger, trained model of the same kind, in place of
-            `plan_or_initializer`: each layer gets weights of the layer of its path,
-            every `n`th along each axis (of each gate and group), all of them, biases,
-            scales and moving averages, too. Layers without such a counterpart are left
-            alone and named, as are outputs unless `layers` names them: a new task has
-            classes of its own. Nothing is random.
+            head. This is how to apply structural initializers to a built model.
+        from_model: A larger, trained model of the same kind, instead of
+            `plan_or_initializer`: each layer gets weights from the layer with the same
+            path, every `n`th along each axis (of each gate and group), including
+            biases, scales and moving averages. Layers without such a counterpart are
+            left unchanged and listed, as are outputs unless `layers` names them: a new
+            task has its own classes. Nothing is random.
         seed: Integer, or `None` for new values at every call.
-        layers: The layers to treat, with those inside them, out of those that the plan
-            names: names or shell patterns (`"block1/*"`), compiled regular expressions,
-            layer classes, functions of a layer, layers, or a list of these; by default
-            all. Layers that are not trainable, and embeddings where one initializer is
-            given, are treated only where they are named in one of these ways.
+        layers: The layers to treat, including those inside them, among those that the
+            plan names: names or shell patterns (`"block1/*"`), compiled regular
+            expressions, layer classes, functions of a layer, layers, or a list of
+            these; by default all. Layers that are not trainable, and embeddings if a
+            single initializer is given, are treated only if they are specified in one
+            of these ways.
 
     Returns:
-        `ReinitializeResult`. Layers of an unknown kind are left alone and named.
+        `ReinitializeResult`. Layers of an unknown kind are left unchanged and listed.
 
     Raises:
-        ValueError: If the model is not built, a name or pattern stands for no layer
-            with weights of a known kind, or an initializer has no meaning for a weight
-            or cannot fill its shape with finite values. If both or none of
-            `plan_or_initializer` and `from_model` are given, or no layer has one of its
-            path in `from_model`.
-        TypeError: If `layers` is nothing that names layers.
+        ValueError: If the model is not built, a name or pattern matches no layer with
+            weights of a known kind, or an initializer does not apply to a weight or
+            cannot fill its shape with finite values. If both or neither of
+            `plan_or_initializer` and `from_model` are given, or no layer has a
+            counterpart with its path in `from_model`.
+        TypeError: If `layers` does not specify layers.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -139,8 +140,9 @@ def reinitialize(
     _check_built("model", model)
     if (plan_or_initializer is None) == (from_model is None):
         raise ValueError(
-            "`plan_or_initializer` or `from_model` must be given, not both. Received: "
-            f"plan_or_initializer={plan_or_initializer!r}, from_model={from_model!r}."
+            "Exactly one of `plan_or_initializer` and `from_model` must be given. "
+            f"Received: plan_or_initializer={plan_or_initializer!r}, "
+            f"from_model={from_model!r}."
         )
     if from_model is not None:
         return _selected(model, from_model, layers)
@@ -236,9 +238,9 @@ class _Names:
             here = {n for n, owner in self.owners.items() if id(owner.layer) in meant}
             if not here:
                 raise ValueError(
-                    f"`{argument}` must name layers with weights of a known kind, out "
-                    f"of {tuple(self.owners)}. Received: {selector!r}"
-                    f"{self._hint(meant)}."
+                    f"`{argument}` must name layers with weights of a known kind, "
+                    f"among {tuple(self.owners)}. Received: "
+                    f"{selector!r}{self._hint(meant)}."
                 )
             found |= here
         return found
@@ -292,9 +294,9 @@ def _reason_against(owner, weights, named):
         return "is not in the plan"
     if not named and not owner.trainable:
         reason = why_not_trained(owner.layer, owner.kernel)
-        return f"{reason}; name it in `layers` to draw it anew"
+        return f"{reason}; name it in `layers` to redraw it"
     if not weights:
-        return "has a table, no kernel; name it in `layers` to draw it anew"
+        return "has a table, not a kernel; name it in `layers` to redraw it"
     return None
 
 
@@ -325,8 +327,8 @@ def _mimetic(model, initializer, seed, layer, lasting):
             fitting.part = next(part for part, one in parts if one is layer)
             return fitting
     raise ValueError(
-        "MimeticAttention: the layer must be a projection of an attention layer, which "
-        "have a seed in common. Give each of another layer its kernel by "
+        "MimeticAttention: the layer must be a projection of an attention layer, since "
+        "these share a seed. Initialize each kernel of other layers with "
         f"`MimeticAttention(part, heads=..., seed=...)`. Received: {layer.name!r}."
     )
 

@@ -1,4 +1,4 @@
-"""The rules of `recommend`: an initializer for each layer, by where it stands."""
+"""The rules of `recommend`: an initializer for each layer, by its context."""
 
 import functools
 import math
@@ -58,10 +58,10 @@ class Rules:
             kind = "zero_sum_normal"
             if layout_of(owner.layer, owner.kernel).scatters:
                 kind = "variance"
-                reason += ", but taps that take turns over a stride cannot have such"
+                reason += ", which are impossible for taps that alternate over a stride"
         initializer = _made(owner, kind, gain, place.activation)
         if place.normalized:
-            reason += "; normalized right after, so that its scale hardly matters"
+            reason += "; normalized right after, so its scale hardly matters"
         elif place.ends_branch and self.branches > 1:
             gain *= initializers.depth_factor("gpt2", self.branches)
             initializer = initializers.DepthScaled(
@@ -132,12 +132,12 @@ def _rule(activation, deep):
         gain = 1 / slope if bounded else theory.gain(phi, "variance")
         reason = (
             f"{name} follows, slope {slope:.3g} and value {offset:.3g} at 0: gain "
-            f"{gain:.3g} makes up for the slope, weights that sum to 0 for the value"
+            f"{gain:.3g} compensates for the slope, weights that sum to 0 for the value"
         )
         if not bounded:
             reason += (
-                "; a balance that is not stable: beyond some 20 layers let "
-                "`kik.lsuv` set the scale, or take another activation"
+                "; this balance is unstable: beyond some 20 layers let `kik.lsuv` set "
+                "the scale, or use another activation"
             )
         return gain, "zero_sum", reason
     if slope > 0:
@@ -232,6 +232,6 @@ def _recurrent(owner, place):
 def _embedding(owner):
     size = owner.layer.output_dim
     table = keras.initializers.RandomNormal(stddev=size**-0.5)
-    reason = f"table: looked up, not multiplied by; rows of length 1 (std 1/√{size})"
+    reason = f"table: looked up, not multiplied; rows of length 1 (std 1/√{size})"
     kernels = {n: for_layer(owner.layer, "lecun_normal", n) for n in owner.kernels}
     return _choice(owner, table, reason, size**-0.5, {owner.kernel: table, **kernels})

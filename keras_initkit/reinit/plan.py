@@ -20,7 +20,7 @@ class Choice:
     Attributes:
         layer: Name of the layer (its path).
         initializer: `keras.Initializer` of the kernel, made for this layer: with the
-            true fans where the kernel's shape does not tell them.
+            true fans where the kernel's shape does not reveal them.
         reason: Why, in one sentence.
         gain: Factor on `1 / sqrt(fan)`, or the scale of an orthogonal matrix.
         weights: `{weight name: keras.Initializer}`, the kernel and all others of the
@@ -54,12 +54,12 @@ class Choice:
 class Plan(Printed, Mapping[str, Choice]):
     """Which initializer each layer of a model should have.
 
-    A mapping of layer name (its path) to `Choice`, in forward order; printed, a table.
+    A mapping of layer name (its path) to `Choice`, in forward order. Prints as a table.
 
     Attributes:
         model: Name of the model.
-        skipped: Layers with weights that the plan leaves alone, each a `Skipped` with
-            `.layer` and `.reason`.
+        skipped: Layers with weights that the plan leaves unchanged, each a `Skipped`
+            with `.layer` and `.reason`.
         note: What the plan could not take into account; `""` if nothing.
     """
 

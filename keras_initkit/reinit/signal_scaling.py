@@ -24,8 +24,8 @@ class Scaling:
         layer: Name of the layer (its path).
         factor: What its kernel was multiplied by.
         expected_before: Expected second moment of its preactivations without that
-            factor, the layers before it scaled already.
-        note: What the expectation neglects so far, or `""`.
+            factor, with the layers before it already scaled.
+        note: What the expectation neglects up to here, or `""`.
     """
 
     layer: str
@@ -42,7 +42,7 @@ class ScalingResult:
     skipped: tuple[Skipped, ...]
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws each kernel's factor, and the second moment expected without it.
+        """Plots each kernel's factor, and the second moment expected without it.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -69,29 +69,30 @@ def preserve_signal(
     second_moment: float = 1.0,
     layers: Any = None,
 ) -> ScalingResult:
-    """Scales a model's kernels, in place, so that expected signals keep their size.
+    """Scales a model's kernels, in place, to preserve the expected size of signals.
 
-    Mean and second moment travel through the layers in closed form or by quadrature
-    (`theory.predict`); each kernel is multiplied such that the expected second
-    moment of its layer's preactivations is `second_moment`. Neither data nor labels
-    are needed; directions of the weights stay. Where activations, paddings or
-    branches are unusual, this finds the gain that no rule of thumb has.
+    Mean and second moment are propagated through the layers in closed form or by
+    quadrature (`theory.predict`); each kernel is scaled such that the expected second
+    moment of its layer's preactivations is `second_moment`. Neither data nor labels are
+    needed; the directions of the weights stay. For unusual activations, paddings or
+    branches, this finds gains that no rule of thumb provides.
 
     Args:
         model: A built Sequential or Functional model, nested ones included.
         input_moments: Second moment of the inputs, or `(mean, second_moment)`.
         second_moment: Positive target for every layer. Defaults to `1.0`.
-        layers: The layers to scale, with those inside them: names or shell patterns
-            (`"block1/*"`), compiled regular expressions, layer classes, functions of a
-            layer, layers, or a list of these; by default all that are trainable.
+        layers: The layers to scale, including those inside them: names or shell
+            patterns (`"block1/*"`), compiled regular expressions, layer classes,
+            functions of a layer, layers, or a list of these; by default all that are
+            trainable.
 
     Returns:
-        `ScalingResult`; what lies behind a layer without a rule (recurrence,
-        attention) is skipped with that reason.
+        `ScalingResult`; layers after one without a rule (recurrence, attention) are
+        skipped with that reason.
 
     Raises:
-        ValueError: If the model has no graph of layers, or `layers` names none of it.
-        TypeError: If `layers` is nothing that names layers.
+        ValueError: If the model has no graph of layers, or `layers` matches none.
+        TypeError: If `layers` does not specify layers.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -148,7 +149,7 @@ def _reason(target, untreated):
     if target.name in reasons:
         return reasons[target.name]
     if target.is_table:
-        return "is a table, which has no preactivation to scale"
+        return "is a table, so it has no preactivation to scale"
     if reasons:
-        return f"lies behind {next(iter(reasons))}, which has no rule"
-    return "is not on the way from the inputs to the outputs"
+        return f"comes after {next(iter(reasons))}, which has no rule"
+    return "is not on a path from the inputs to the outputs"

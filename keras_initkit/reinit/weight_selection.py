@@ -1,4 +1,4 @@
-"""Weights of a smaller model out of those of a larger, trained one."""
+"""Weights of a smaller model, selected from those of a larger, trained one."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from keras_initkit.structure.layers import named_layers
 from keras_initkit.structure.owners import find_owners
 
 _IS_HEAD = (
-    "is an output, whose units mean something else in another task; name it in "
+    "is an output, whose units have another meaning in another task; name it in "
     "`layers` to treat it"
 )
 
@@ -112,7 +112,7 @@ def _blocks(layer, variable):
 def _why_not(layer, own, source):
     """Says why a layer cannot have weights of another, `""` if it can."""
     if source is None:
-        return "has no layer of its path in `from_model`"
+        return "has no layer with its path in `from_model`"
     if type(source) is not type(layer):
         return f"is a {type(layer).__name__}, in `from_model` a {type(source).__name__}"
     settings = [(getattr(one, "groups", 1), _size(one)) for one in (layer, source)]

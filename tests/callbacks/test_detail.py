@@ -383,11 +383,11 @@ def test_rows_are_there_once_where_steps_begin_anew():
             "`detail['norms']` must be a positive integer",
         ),
         ({"detail": 3}, TypeError, "of type int"),
-        ({"detail": BOTH, "every": 3}, ValueError, "`every` must be left out"),
+        ({"detail": BOTH, "every": 3}, ValueError, "`every` must be omitted"),
         (
             {"detail": BOTH, "every": np.array([1, 2])},
             ValueError,
-            "`every` must be left out",
+            "`every` must be omitted",
         ),
     ],
 )

@@ -120,7 +120,7 @@ def test_an_evaluation_that_fails_leaves_the_function(tmp_path):
 
 
 def test_arguments_are_checked():
-    with pytest.raises(ValueError, match=r"`signals` must be of .*evaluate=True"):
+    with pytest.raises(ValueError, match=r"`signals` must be among .*evaluate=True"):
         kik.SignalMonitor(signals=["inference"])
     with pytest.raises(TypeError, match="`evaluate` must be True or False"):
         kik.SignalMonitor(evaluate="yes")

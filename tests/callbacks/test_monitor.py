@@ -306,7 +306,7 @@ def test_weights_that_no_optimizer_updates_are_told():
     model.compile()
     monitor = kik.SignalMonitor(None, every=4)
     fit(model, monitor, y=Y.astype("float32"))
-    reason = "its weights: no optimizer of the model applies their gradients"
+    reason = "its weights: the model has no optimizer that applies their gradients"
     assert ["own", reason] in monitor.record.metadata["untapped"]
 
 

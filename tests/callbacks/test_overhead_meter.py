@@ -39,7 +39,9 @@ def test_extra_time_is_what_monitored_steps_last_above_the_median(clock):
     assert meter.extra_seconds() == pytest.approx(4 + 2 * 2)
     assert meter.ratio() == pytest.approx(8 / 929)
     assert meter.summary()["first_step_seconds"] == pytest.approx(5)
-    assert meter.summary()["measured_as"].startswith("time of monitored steps above")
+    assert meter.summary()["measured_as"].startswith(
+        "time of monitored steps in excess"
+    )
 
 
 def test_without_unmonitored_steps_only_host_time_counts(clock):

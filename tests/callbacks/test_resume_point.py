@@ -309,7 +309,7 @@ def test_the_file_before_stands_in_for_a_damaged_one(tmp_path, how):
     fitted(path, 3)
     damaged(path, how)
     resume = kik.ResumePoint(path)
-    with pytest.warns(UserWarning, match=r"goes on from the epoch before"):
+    with pytest.warns(UserWarning, match=r"resumes from the previous epoch"):
         assert resume.restore(small(), EPOCHS) == range(2, EPOCHS)
     damaged(resume._previous, how)
     with pytest.raises(RunDamagedError, match=r"`clear\(\)` removes it") as raised:
@@ -349,7 +349,7 @@ def test_a_state_that_none_can_be_is_refused(tmp_path, name, value):
     path = tmp_path / "resume.npz"
     fitted(path, 1)
     rewritten(path, name, value)
-    with pytest.raises(RunDamagedError, match=r"must be the state of a training"):
+    with pytest.raises(RunDamagedError, match=r"must be an undamaged training state"):
         kik.ResumePoint(path).restore(small(), EPOCHS)
 
 

@@ -85,7 +85,7 @@ def test_fit_whose_steps_are_all_skipped_says_so():
     trained.compile(scaled, "mse")
     monitor = kik.SignalMonitor(None, every=1)
     x, y = np.ones((12, 2), np.float32), np.full((12, 1), 1e3, np.float32)
-    with pytest.warns(UserWarning, match=r"skipped each of the 3 steps.*initial_scale"):
+    with pytest.warns(UserWarning, match=r"skipped all 3 steps.*initial_scale"):
         trained.fit(x, y, batch_size=4, verbose=0, callbacks=[monitor])
     assert not monitor.record.series
     # Each halved the scale: later ones get through, and the count comes with them.

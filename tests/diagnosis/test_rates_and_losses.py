@@ -83,7 +83,7 @@ def test_the_rate_tried_is_told_with_what_it_came_to():
     )
     assert "`model.optimizer.learning_rate = 0.003`" in finding.remedy
     (finding,) = judged(fact("learning_rate_trial", rate=7.0))  # it was not tried
-    assert finding.message.endswith("those from 0.0003 to 0.01 learn.")
+    assert finding.message.endswith("rates from 0.0003 to 0.01 learn.")
 
 
 def test_what_a_rate_does_follows_from_the_trial_of_it():
@@ -132,7 +132,7 @@ def test_loss_not_decreasing():
     short = draft.record(steps=10)
     assert diagnosis.judge(short, rules=[ALONE]) == []
     assert diagnosis.not_judged(short, rules=[ALONE]) == {
-        ALONE: "holds 10 finite losses over 90 iterations, 8 over 100 are needed"
+        ALONE: "holds 10 finite losses over 90 iterations; 8 over 100 are needed"
     }
 
 

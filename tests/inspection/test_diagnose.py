@@ -282,7 +282,7 @@ def test_model_that_is_not_compiled_gets_the_loss_its_targets_suggest(
 ):
     model = keras.Sequential([layers.Input((16,)), layers.Dense(**head, name="out")])
     found = kik.diagnose(model, X, np.asarray(y, "float32"))
-    assert found.notes == [f"Not compiled: the loss is taken to be {name}."]
+    assert found.notes == [f"Not compiled: the loss is assumed to be {name}."]
     assert found.chance == (None if chance is None else pytest.approx(chance))
     assert math.isfinite(found.loss)
     assert found.record.signal("update") is None
@@ -321,7 +321,7 @@ def test_targets_that_the_loss_does_not_take_are_named_where_fit_raises(made):
     )
     assert diagnosis.loss is None
     assert diagnosis.notes == [
-        "Targets that the loss does not take: gradients are those of random targets, "
+        "Targets that the loss does not accept: gradients are those of random targets, "
         "and the loss is not judged."
     ]
     assert diagnosis.record.signal("gradient") is not None
@@ -334,7 +334,7 @@ def test_first_batch_of_a_data_set_and_long_arrays():
     assert found.record.metadata["input"][0]["shape"] == [8, 16]
     many = np.tile(X, (5, 1))
     found = kik.diagnose(stack(1, "relu"), many, np.tile(Y, 5))
-    assert found.notes == ["The first 256 of 320 examples are the batch."]
+    assert found.notes == ["The batch is the first 256 of 320 examples."]
     message = (
         "`x` and `y` must hold the same number of examples, at least one. "
         "Received: (63, 64) examples."

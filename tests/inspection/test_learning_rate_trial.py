@@ -83,7 +83,7 @@ def test_a_sick_model_gets_no_rate(name):
     assert trial.proposal is trial.low is trial.high is None
     assert trial.reason
     assert not any(one.learns for one in trial.tried)
-    assert "Mend the weights first" in str(trial)
+    assert "Fix the weights first" in str(trial)
 
 
 def test_targets_that_do_not_belong_to_the_inputs_get_no_rate():
@@ -95,7 +95,7 @@ def test_nan_in_the_weights_is_told():
     model = mlp()
     model.layers[-1].kernel.assign(np.full((32, 1), np.nan))
     trial = kik.learning_rate_trial(model, X, Y)
-    assert trial.reason == "the loss of the present weights is nan"
+    assert trial.reason == "the loss at the current weights is nan"
     assert trial.to_dict()["start"] is None
     str(trial)
 
@@ -104,7 +104,7 @@ def test_frozen_weights_are_told():
     model = mlp()
     model.trainable = False
     model.compile("adam", "binary_crossentropy")
-    with pytest.raises(ValueError, match=r"`model` must have weights to train"):
+    with pytest.raises(ValueError, match=r"`model` must have trainable weights"):
         kik.learning_rate_trial(model, X, Y)
 
 
@@ -139,7 +139,7 @@ def test_a_loss_that_falls_by_falling_silent_is_no_learning():
     pairs = [(247, 247), (200, 200), (20, 20), (2.31, 2.31), (2.305, 2.305)]
     found = judged(pairs, start=(247, 247))
     assert found.proposal is None
-    assert "owes nothing to the inputs" in found.reason or "constant" in found.reason
+    assert "does not reflect the inputs" in found.reason or "constant" in found.reason
 
 
 def test_learning_far_above_a_constant_guess_is_no_learning():
@@ -167,7 +167,7 @@ def test_a_gap_within_the_scatter_of_the_batches_is_no_learning():
 
     assert found(0.01).proposal is not None
     assert found(0.5).proposal is None
-    assert "owes nothing to the inputs" in found(0.5).reason
+    assert "does not reflect the inputs" in found(0.5).reason
 
 
 def test_rates_are_hopeless_by_more_than_chance():
@@ -484,7 +484,7 @@ def test_few_examples_are_enough(count):
         (lambda: kik.learning_rate_trial(mlp(), X, Y[:9]), "same number of examples"),
         (
             lambda: kik.learning_rate_trial(mlp(), iter([(X, Y)]), batch_size=3),
-            "`batch_size` must be left out for a data set",
+            "`batch_size` must be omitted for a data set",
         ),
         (
             lambda: kik.learning_rate_trial(mlp(), X, Y, batch_size=0),
@@ -499,7 +499,7 @@ def test_few_examples_are_enough(count):
         ),
         (
             lambda: kik.learning_rate_trial(mlp(), iter([(X, Y)]), Y),
-            "`y` must be left out for a data set",
+            "`y` must be omitted for a data set",
         ),
         (lambda: kik.learning_rate_trial(mlp(loss=None), X, Y), "compute a loss by"),
         (
@@ -527,7 +527,7 @@ def test_text_tells_the_rates_and_the_proposal():
     trial = kik.learning_rate_trial(mlp(), X, Y)
     lines = str(trial).splitlines()
     assert lines[0].startswith(
-        f"Learning rate {trial.proposal:.2g}; tried for 5 steps each, those from"
+        f"Learning rate {trial.proposal:.2g}; in trials of 5 steps each, rates from"
     )
     assert sum("yours" in line for line in lines) == 1
     assert sum("proposed" in line for line in lines) == 1

@@ -115,7 +115,7 @@ def test_what_cannot_be_looked_at_is_named_with_the_reason():
     model = seeded(convolutional, IMAGES)
     found = kik.activations(model, IMAGES)
     assert "flat" not in found
-    with pytest.raises(KeyError, match="'net/flat' is not seen: it only rearranges"):
+    with pytest.raises(KeyError, match="'net/flat' is missing: it only rearranges"):
         found["flat"]
     with pytest.raises(ValueError, match="'net/flat' only rearranges its input"):
         kik.activations(model, IMAGES, layers="flat")
@@ -275,7 +275,9 @@ def test_gradients_need_targets_that_the_loss_takes():
     model = seeded(nested, X)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     for y in (None, np.full(len(X), 7)):
-        with pytest.raises(ValueError, match="`y` must be targets that the loss takes"):
+        with pytest.raises(
+            ValueError, match="`y` must be targets that the loss accepts"
+        ):
             kik.gradients(model, X, y)
 
 

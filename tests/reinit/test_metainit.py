@@ -51,7 +51,7 @@ def test_metainit_lowers_the_quotient_and_keeps_directions():
     assert report.quotients[-1] < 0.7 * report.quotients[0]
     assert len(report.quotients) == 41
     assert [skip.reason for skip in report.skipped] == [
-        "its bias is no kernel, but 'offset'"
+        "its bias is not a kernel, but 'offset'"
     ] * 2
     for value, weight in zip(before, model.weights, strict=True):
         now = keras.ops.convert_to_numpy(weight)
@@ -78,11 +78,9 @@ def test_metainit_scales_kernels_alone_and_names_the_others():
         np.testing.assert_array_equal(value, weight.numpy())
     assert list(report.scales) == [model.layers[1].kernel.path]
     told = [skip.reason for skip in report.skipped if skip.layer == layer.path]
-    assert "its lora_kernel_a is no kernel, but 'low_rank'" in told
+    assert "its lora_kernel_a is not a kernel, but 'low_rank'" in told
     model.layers[1].trainable = False
-    with pytest.raises(
-        ValueError, match="`model` must have kernels that are trainable"
-    ):
+    with pytest.raises(ValueError, match="`model` must have trainable kernels"):
         kik.metainit(model, x, y, steps=1)
 
 
@@ -94,7 +92,7 @@ def test_metainit_takes_the_compiled_loss():
     )
     model = small_model()
     with pytest.raises(
-        ValueError, match="`loss` must be given for targets that are no"
+        ValueError, match="`loss` must be given for non-integer targets"
     ):
         kik.metainit(model, x, targets, steps=1)
     model.compile("sgd", "mse")

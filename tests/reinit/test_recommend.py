@@ -232,7 +232,7 @@ def test_unknown_and_frozen_layers_are_named_and_left_alone():
     assert [name.rpartition("/")[2] for name in plan] == ["out"]
     reasons = {one.layer.rpartition("/")[2]: one.reason for one in plan.skipped}
     assert reasons == {
-        "frozen": "is not trainable; name it in a mapping to draw it anew",
+        "frozen": "is not trainable; name it in a mapping to redraw it",
         "own": "Own is of an unknown kind, with mix (4, 2)",
     }
     assert "left alone" in str(plan)

@@ -120,7 +120,7 @@ def test_one_initializer_for_all_kernels(trained):
             np.testing.assert_array_equal(value, before[path])
     assert {one.layer: one.reason for one in report.skipped} == {
         "all/own": "Own is of an unknown kind, with mix (6, 6)",
-        "all/words": "has a table, no kernel; name it in `layers` to draw it anew",
+        "all/words": "has a table, not a kernel; name it in `layers` to redraw it",
     }
     kik.reinitialize(trained, "ones", layers="words")
     np.testing.assert_array_equal(by_path(trained)["all/words/embeddings"], 1)
@@ -244,13 +244,13 @@ def test_frozen_layers_are_drawn_where_they_are_named():
         (
             {"a": "he_normal", "z": "zeros"},
             None,
-            "`plan_or_initializer` must name layers with weights of a known kind, out "
-            "of ('a', 'b', 'head'). Received: 'z'.",
+            "`plan_or_initializer` must name layers with weights of a known kind, among "
+            "('a', 'b', 'head'). Received: 'z'.",
         ),
         (
             "he_normal",
             ["b", "c"],
-            "`layers` must name layers with weights of a known kind, out of "
+            "`layers` must name layers with weights of a known kind, among "
             "('a', 'b', 'head'). Received: 'c'.",
         ),
         (

@@ -69,7 +69,7 @@ def test_what_lies_behind_a_layer_without_a_rule_is_named():
     model = keras.Model(inputs, k.Dense(2, name="out")(x))
     report = kik.preserve_signal(model)
     assert {(skip.layer, skip.reason) for skip in report.skipped} == {
-        ("table", "is a table, which has no preactivation to scale"),
+        ("table", "is a table, so it has no preactivation to scale"),
         ("lstm", "LSTM has no propagation rule"),
         ("out", "lies behind lstm, which has no rule"),
     }

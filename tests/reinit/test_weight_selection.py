@@ -146,10 +146,10 @@ def test_layers_without_counterpart_are_left_alone_and_named():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "`plan_or_initializer` or `from_model` must be given, not both."),
+        ({}, "Exactly one of `plan_or_initializer` and `from_model` must be given."),
         (
             {"plan_or_initializer": "zeros", "from_model": True},
-            "`plan_or_initializer` or `from_model` must be given, not both.",
+            "Exactly one of `plan_or_initializer` and `from_model` must be given.",
         ),
         ({"from_model": True, "layers": "z"}, "`layers` must name layers of the model"),
         (

@@ -185,7 +185,7 @@ def test_learning_rate_trial_shows_the_curve_and_what_it_is_held_against():
         "after the steps",
         "with the targets of other examples",
         "without a step",
-        "constant guess at best",
+        "best constant guess",
         "proposed",
         "yours",
     }
