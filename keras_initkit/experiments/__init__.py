@@ -1,4 +1,4 @@
-"""Experiments: training several times, and comparing what came out."""
+"""Experiments: training repeatedly, and comparing the results."""
 
 from keras_initkit.experiments._compare import check_grid, compare
 from keras_initkit.experiments.comparison import ComparisonResult, Row

@@ -1,4 +1,4 @@
-"""`compare`: the same training from different initializers, over seeds."""
+"""`compare`: the same training with different initializers, over seeds."""
 
 import contextlib
 import dataclasses
@@ -52,81 +52,82 @@ def compare(
     fresh: bool = False,
     progress: bool | None = None,
 ) -> ComparisonResult:
-    """Trains a model from several initializers, over seeds, under the monitor.
+    """Trains a model with several initializers, over seeds, under the monitor.
 
-    Runs of one seed see the same batches in the same order. The seeds come one after
-    the other and go through all initializers, so that Ctrl-C leaves something to
-    compare: it ends the comparison, and what had finished is returned.
+    Runs of one seed see the same batches in the same order. Each seed goes through all
+    initializers before the next begins, so that Ctrl-C leaves something to compare: it
+    ends the comparison, and the finished runs are returned.
 
-    With `log_dir`, each finished run is kept there in a file of its own. The same call
-    again runs only what is missing, and what has changed: the initial weights and the
-    configuration of the model, the initializer, the seed, the data, the settings,
-    versions, and the source of `build_model`, of custom classes and of what they close
-    over. `kept` and `changed` of the result say what was done. Of each initializer, the
-    model of one kept seed is built to see whether it is still the same. No key sees the
-    files, environment variables and services that a run reads, what it reaches by names
-    made while it runs, the code of installed packages beyond their versions, and the
-    kind of processor.
+    With `log_dir`, each finished run is kept there in its own file. Repeating the call
+    runs only what is missing or has changed: the initial weights and the configuration
+    of the model, the initializer, the seed, the data, the settings, versions, and the
+    source of `build_model`, of custom classes and of everything they close over. `kept`
+    and `changed` of the result say what was done. For each initializer, the model of
+    one kept seed is built to check whether it is still the same. Not detected are
+    changes in files, environment variables and services that a run reads, in objects it
+    reaches by names made at run time, in the code of installed packages beyond their
+    versions, and in the kind of processor.
 
     Args:
-        build_model: Name of a reference model, or a function `(initializer, seed)`, and
-            of the arguments in `grid`, that gives a new compiled model. The function is
-            given what `initializers` holds, names, and objects without a seed, made
-            into something that every Keras layer takes and draws anew from. An object
-            with a seed draws the same weights in all runs.
+        build_model: Name of a reference model, or a function `(initializer, seed)`,
+            plus the arguments in `grid`, that returns a new compiled model. Names and
+            objects without a seed in `initializers` are passed to it as something that
+            every Keras layer accepts and draws new values from. An object with a seed
+            draws the same weights in all runs.
         data: Name of a data set, a `data.Dataset`, or
             `((x_train, y_train), (x_test, y_test))`.
         initializers: Sequence of identifiers that `initializers.get` takes, or
             `{label: identifier}`. Also `"recommended"`, `"lsuv"` and
             `"preserve_signal"`: the model is built with `"glorot_uniform"`, and its
             weights are drawn as `kik.recommend` says, or scaled by these functions.
-        seeds: Number of seeds (0, 1, 2...), or the seeds themselves.
+        seeds: Number of seeds (0, 1, 2...), or a list of seeds.
         grid: `{argument: values}` of `build_model`, such as
-            `{"depth": [5, 30], "learning_rate": [0.01, 0.001]}`, of which all
-            combinations are run. Values without a short name need one,
-            `{"activation": {"mine": my_function}}`.
-        epochs: Passes over the training set. Defaults to the reference model's own,
+            `{"depth": [5, 30], "learning_rate": [0.01, 0.001]}`, all combinations of
+            which are run. Values without a short name need one, `{"activation":
+            {"mine": my_function}}`.
+        epochs: Passes over the training set. Defaults to that of the reference model,
             and to 1 for a function.
         log_dir: Directory of the runs: each goes to `<log_dir>/<label>-seed<n>`, with a
             `grid` to `<log_dir>/<argument>=<value>,.../<label>-seed<n>`, and replaces
-            an earlier one there. A path that all processes see; where one on another
-            machine does not, the result comes back and is kept here, and the event
-            files stay there. Nothing is written if `None`.
+            an earlier one there. All processes should see this path; if one on another
+            machine does not, its result is returned and kept here, but its event files
+            stay there. Nothing is written if `None`.
         n_jobs: Number of processes, at least 1, or -1 for one per core. By default the
-            runs go one after the other in this process, unless
+            runs are executed one after another in this process, unless
             `joblib.parallel_config` says otherwise.
         engine: `"loky"` (processes of this machine), `"ray"` or `"dask"` (tasks of the
             cluster that this process is connected to); by default the backend of
-            `joblib.parallel_config`, or loky. Each run computes with as many intra-op
-            threads as this process, whatever the engine, so that results agree to the
-            bit on one kind of processor: where many processes share a machine, call
+            `joblib.parallel_config`, or loky. Each run uses as many intra-op threads as
+            this process, whatever the engine, so that results are bit-identical on the
+            same kind of processor: if many processes share a machine, call
             `tf.config.threading.set_intra_op_parallelism_threads(1)` first.
-        batch_size: Examples a step. Defaults to the reference model's own, and to 32
-            for a function.
-        every: Monitor every so many optimizer iterations, the first included, or a
-            schedule, as `SignalMonitor` takes it; one that goes to other processes must
-            be picklable.
+        batch_size: Examples per step. Defaults to that of the reference model, and to
+            32 for a function.
+        every: Monitor every n-th optimizer iteration, including the first, or a
+            schedule, as `SignalMonitor` takes it; it must be picklable if sent to other
+            processes.
         callback_factory: Function that is called with the initializer's label and the
             seed of each run, before it trains, and returns a list of Keras callbacks
-            for its `fit`: new ones, since callbacks remember. It is called in the
+            for its `fit`: new ones, since callbacks have state. It is called in the
             process of the run, and must be picklable for other processes.
-        on_result: Called with each `RunResult` when it is there, those kept from before
-            first.
-        fresh: Whether to run everything again, whatever is kept in `log_dir`.
-        progress: Whether to show a table of the runs while they go on; by default in
-            notebooks, and where standard error is a terminal.
+        on_result: Called with each `RunResult` when available, starting with those kept
+            from before.
+        fresh: Whether to rerun everything, whatever is kept in `log_dir`.
+        progress: Whether to show a live table of the runs; by default in notebooks, and
+            if standard error is a terminal.
 
     Returns:
         A `ComparisonResult`.
 
     Raises:
-        ValueError: If a name is unknown, a label comes twice, there is nothing to
-            compare, a number is out of its range, `build_model` returns no compiled
-            model or one that an earlier run has trained, `callback_factory` returns no
-            list of callbacks, or something cannot be pickled, to be sent to a process.
+        ValueError: If a name is unknown, a label is repeated, there is nothing to
+            compare, a number is out of range, `build_model` does not return a compiled
+            model or returns one that an earlier run has trained, `callback_factory`
+            does not return a list of callbacks, or something cannot be pickled for
+            another process.
         LogDirError: If a run's directory holds event files of another program, or
             cannot be written to.
-        ImportError: If joblib, Ray or Dask is asked for and is not installed.
+        ImportError: If joblib, Ray or Dask is requested but not installed.
 
     Example:
     >>> import keras_initkit as kik

@@ -28,8 +28,9 @@ def check_signature(
     except TypeError as error:
         more = "".join(f", {name}" for name in options)
         raise ValueError(
-            f"`build_model` must be a function `(initializer, seed{more})`, of which "
-            f"the first two are given by their place. Received: {signature} ({error})"
+            f"`build_model` must be a function `(initializer, seed{more})`, whose "
+            f"first two arguments are passed by position. Received: {signature} "
+            f"({error})"
         ) from error
 
 
@@ -48,8 +49,8 @@ def check_new(model: Any) -> None:
     trained = [v.path for v in model.trainable_variables if id(v) in _TRAINED]
     if trained:
         raise ValueError(
-            "`build_model` must return a new model each time, of layers that are made "
-            "in it: what an earlier run has trained is no initialization. "
+            "`build_model` must return a new model each time, with layers created "
+            "inside it: weights that an earlier run has trained are no initialization. "
             "`keras.models.clone_model` copies a model without its weights, and "
             "`set_weights` gives it pretrained ones. Received: a model of which an "
             f"earlier run has trained {trained[0]!r}"

@@ -1,4 +1,4 @@
-"""What came out of a comparison: its runs, ranked, in a table and in words."""
+"""The result of a comparison: its runs, ranked, in a table and in words."""
 
 import dataclasses
 import itertools
@@ -17,26 +17,26 @@ from keras_initkit.report import comparison_page, comparison_plot, drawing, expo
 
 @dataclasses.dataclass(repr=False)
 class ComparisonResult:
-    """Runs of the same training from different initializers.
+    """Runs of the same training with different initializers.
 
     Attributes:
         model: Name of the model.
         data: Name of the data set.
-        origin: Where the data come from.
+        origin: Source of the data.
         is_standin: Whether they are a stand-in for the real ones.
-        initializers: Labels, in the order asked for.
-        seeds: Seeds asked for.
+        initializers: Labels, in the requested order.
+        seeds: Requested seeds.
         runs: `RunResult`s of the runs that finished, in the order of the points of the
             grid, then of `initializers`, then of `seeds`.
-        log_dir: Directory above those of the runs, `None` if nothing was written.
+        log_dir: Parent directory of the runs, `None` if nothing was written.
         interrupted: Whether Ctrl-C ended it before all runs were done.
         grid: `{argument: values}`, empty without a grid.
-        kept: How many of the runs were there from before.
-        changed: `{part of the key: runs that are run again because it differs}`, parts
+        kept: How many of the runs were kept from before.
+        changed: `{part of the key: number of runs repeated because it differs}`, parts
             as in `experiments.KEY_PARTS`.
         lost: Runs without a result, because their process died twice.
-        unseen: What the keys could not look into: a change of it goes unnoticed.
-        call: Code that makes the same comparison, empty if that is not known.
+        unseen: What the keys do not cover: changes there go unnoticed.
+        call: Code that makes the same comparison, empty if unknown.
     """
 
     model: str
@@ -112,7 +112,7 @@ class ComparisonResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Who learned at all, and which differences between initializers are real.
+        """Which initializers learned at all, and which differences are real.
 
         Seeds are paired; initializers are compared at each point of a grid, and all
         comparisons are corrected together.
@@ -124,11 +124,11 @@ class ComparisonResult:
         return verdict(list(families.values()), 1 / min(tested) if tested else 0.0)
 
     def table(self) -> list[Row]:
-        """Returns a `Row` per initializer with a finished run, the best first.
+        """Returns a `Row` per initializer with a finished run, best first.
 
         At each point of a grid they are ranked by the share of runs that learned, then
-        by mean accuracy, then by mean final loss. Those whose final loss is not finite
-        in one of the runs come last.
+        by mean accuracy, then by mean final loss. Those with a non-finite final loss in
+        any run come last.
         """
         order = {name: place for place, name in enumerate(self.row_names())}
         count = len(self.initializers)
@@ -144,9 +144,9 @@ class ComparisonResult:
         return tuple(row.initializer for row in sorted(rows, key=lambda row: row.rank))
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws losses, accuracies, and signals and gradients against depth.
+        """Plots losses, accuracies, and signals and gradients against depth.
 
-        Of a grid: heat maps of the initializers against its values.
+        For a grid: heat maps of the initializers against its values.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -229,8 +229,8 @@ class ComparisonResult:
         if not pictures or drawn == points:
             return []
         return [
-            f"curves are drawn of {drawn} of {points} points of the grid, at which the "
-            "initializers differ most; a comparison of one point draws its own"
+            f"curves are drawn for the {drawn} of {points} grid points at which the "
+            "initializers differ most; compare a single point to see its curves"
         ]
 
     @property
@@ -251,7 +251,8 @@ class ComparisonResult:
         """Returns a tidy `pandas.DataFrame`: one row per finished run.
 
         Columns: `initializer, seed`, one for each argument of the grid, the attributes
-        of `RunResult` that are numbers, and `findings`, the rules that found something.
+        of `RunResult` that are numbers, and `findings`, the names of rules with
+        findings.
 
         Raises:
             ImportError: If pandas is not installed.
@@ -259,13 +260,13 @@ class ComparisonResult:
         return export.dataframe([run.to_row() for run in self.runs])
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Returns a page that tells all: it needs no other file and no network.
+        """Returns a self-contained HTML page: it needs no other files and no network.
 
         The verdict, the table, curves with bands, profiles against depth, heat maps of
         a grid, and how to run it again.
 
         Args:
-            path: File to write it to as well.
+            path: File to also write it to.
 
         Raises:
             ImportError: If matplotlib is not installed.
@@ -309,7 +310,7 @@ class ComparisonResult:
         if self.kept:
             lines.append(f"{self.kept} of {len(self.runs)} runs were kept from before")
         lines += [
-            f"{count} run again, because {shown_room.part(name)} changed"
+            f"{count} rerun, because {shown_room.part(name)} changed"
             for name, count in self.changed.items()
         ]
         lines += [
@@ -317,7 +318,7 @@ class ComparisonResult:
             f"because {one.reason}"
             for one in self.lost
         ]
-        lines += [f"a change of {what} goes unnoticed" for what in self.unseen]
+        lines += [f"changes in {what} go unnoticed" for what in self.unseen]
         return lines
 
     def __str__(self) -> str:

@@ -42,8 +42,8 @@ def as_data(data: Any) -> Data:
         x, y = (_examples(found, f"{name}_{part}") for name in "xy")
         if x != y or not x:
             raise ValueError(
-                "`data` must have as many inputs as targets, and at least one, to "
-                f"train and to test on. Received: {x} in `x_{part}` and {y} in "
+                "`data` must have as many inputs as targets, at least one each, for "
+                f"training and for testing. Received: {x} in `x_{part}` and {y} in "
                 f"`y_{part}`"
             )
     return found
@@ -61,8 +61,8 @@ def _four(data: Any) -> list[Any]:
     ):
         raise ValueError(
             "`data` must be a name, a Dataset or ((x_train, y_train), (x_test, "
-            "y_test)); what gives batches, such as a tf.data.Dataset, is to be made "
-            f"into arrays first. Received: {reprlib.repr(data)} of type "
+            "y_test)); convert a source of batches, such as a tf.data.Dataset, to "
+            f"arrays first. Received: {reprlib.repr(data)} of type "
             f"{type(data).__name__}"
         )
     every = [part for pair in pairs for part in pair]
@@ -76,9 +76,9 @@ def _examples(data: Data, name: str) -> int:
     shape = np.shape(array)
     if not shape:
         raise ValueError(
-            "`data` must hold arrays, with the examples on the first axis; a model of "
-            "several inputs or outputs can be compared if it takes one array apart. "
-            f"Received: `{name}` of type {type(array).__name__}"
+            "`data` must hold arrays, with the examples on the first axis; a model "
+            "with several inputs or outputs can be compared if it splits a single "
+            f"array itself. Received: `{name}` of type {type(array).__name__}"
         )
     return shape[0]
 

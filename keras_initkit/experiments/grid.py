@@ -86,7 +86,7 @@ def _axis(name: Any, values: Any) -> list[tuple[Any, Any]]:
     """Returns the labels and values of an axis."""
     if not isinstance(name, str) or name in _TAKEN:
         raise ValueError(
-            "`grid` must name other arguments of `build_model` than `initializer` and "
+            "`grid` must name arguments of `build_model` other than `initializer` and "
             f"`seed`. Received: {name!r}"
         )
     values = values.tolist() if isinstance(values, np.ndarray) else values
@@ -102,9 +102,9 @@ def _axis(name: Any, values: Any) -> list[tuple[Any, Any]]:
     labels = [str(label) for label, _ in pairs]
     if not pairs or len(set(labels)) < len(labels):
         raise ValueError(
-            "`grid` must hold at least one value for each argument, and none twice; "
-            f"values that look alike need labels, `{{label: value}}`. Received: "
-            f"{name!r}: {labels}"
+            "`grid` must hold at least one value for each argument, without "
+            "repetition; values that look alike need labels, `{label: value}`. "
+            f"Received: {name!r}: {labels}"
         )
     for label in labels:
         if not names_a_directory(f"{name}={label}"):
@@ -154,8 +154,8 @@ def labelled(initializers: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice or not pairs:
         raise ValueError(
-            "`initializers` must hold at least one, each with a label of its own (give "
-            f"a dict `{{label: initializer}}`). Received: {labels}"
+            "`initializers` must hold at least one, each with a unique label (use a "
+            f"dict `{{label: initializer}}`). Received: {labels}"
         )
     for label, value in pairs:
         if not isinstance(label, str) or not names_a_directory(label):
@@ -186,7 +186,7 @@ def seed_list(seeds: Any) -> tuple[int, ...]:
     Raises:
         ValueError: If it is neither a positive number nor different integers.
     """
-    with naming("seeds", seeds, "be a positive number or different integers"):
+    with naming("seeds", seeds, "be a positive number or distinct integers"):
         found = tuple(range(seeds) if is_integer(seeds) else seeds)
         for seed in found:
             check_count("seeds", seed, minimum=0)
@@ -195,7 +195,7 @@ def seed_list(seeds: Any) -> tuple[int, ...]:
     found = tuple(map(int, found))
     if not found or len(set(found)) < len(found):
         raise ValueError(
-            "`seeds` must be a positive number or different integers. "
-            f"Received: seeds={seeds!r}"
+            "`seeds` must be a positive number or distinct integers. Received: "
+            f"seeds={seeds!r}"
         )
     return found

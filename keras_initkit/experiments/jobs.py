@@ -100,8 +100,8 @@ def _sender(
     except Exception as error:  # what cannot be pickled raises what it likes
         raise ValueError(
             "`build_model`, `data`, `every` and `callback_factory` must be picklable "
-            "where runs go to other processes; what cannot be, such as an open file, "
-            f"is to be made inside them. Received: build_model={sweep.build_model!r}, "
+            "if runs go to other processes; create unpicklable objects, such as open "
+            f"files, inside them. Received: build_model={sweep.build_model!r}, "
             f"every={sweep.every!r}, callback_factory={sweep.callback_factory!r} "
             f"({error})"
         ) from error

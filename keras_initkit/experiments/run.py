@@ -1,4 +1,4 @@
-"""One training run: a model, a seed, the monitor, and what came out of it."""
+"""One training run: a model, a seed, the monitor, and the result."""
 
 import contextlib
 import math
@@ -59,13 +59,13 @@ def train_run(
 ) -> RunResult:
     """Trains one model under the monitor, tests it and judges what was recorded.
 
-    The order of the batches depends on `seed` alone, so that runs of one seed see the
-    same batches whatever their initializer. The global generators (Python's, numpy's,
-    TensorFlow's) are seeded as well, for what `build_model` draws from them.
+    The order of the batches depends only on `seed`, so runs of one seed see the same
+    batches whatever their initializer. The global generators (Python's, numpy's,
+    TensorFlow's) are seeded as well, in case `build_model` draws from them.
 
-    A directory that holds an earlier run of this function is used again: its event
-    files are removed first, because two runs in one directory would be drawn as one
-    zigzag curve. Event files of other programs are never removed.
+    A directory that holds an earlier run of this function is reused: its event files
+    are removed first, because two runs in one directory would be drawn as one zigzag
+    curve. Event files of other programs are never removed.
 
     Args:
         build_model: Function `(initializer, seed, **options)` that gives a compiled
@@ -77,7 +77,7 @@ def train_run(
         epochs: Passes over the training set.
         batch_size: Examples an iteration.
         log_dir: Directory of this run; nothing is written if `None`.
-        every: Monitor every so many optimizer iterations, the first included, or a
+        every: Monitor every n-th optimizer iteration, including the first, or a
             schedule, as `SignalMonitor` takes it.
         callbacks: More Keras callbacks.
         hyperparameters: More entries for the HParams dashboard.

@@ -1,4 +1,4 @@
-"""The directory of a run: whose it is, what the run is, and what came out of it."""
+"""The directory of a run: whose it is, what the run is, and its results."""
 
 import contextlib
 import json
@@ -17,13 +17,13 @@ _PROGRAM = "keras_initkit"
 
 
 class LogDirError(ValueError):
-    """The log directory of a run belongs to something else, or cannot be written."""
+    """The log directory of a run belongs to another program, or is not writable."""
 
     @classmethod
     def of(cls, directory: str | os.PathLike[str], error: OSError) -> "LogDirError":
         """Returns the error of a directory that cannot be written to."""
         return cls(
-            "`log_dir` must be a directory that can be made and written to; give "
+            "`log_dir` must be a directory that can be created and written to; choose "
             f"another one. Received: log_dir={str(directory)!r} ({error})."
         )
 

@@ -1,4 +1,4 @@
-"""What came out of one training run: its numbers, its curve, its findings."""
+"""The result of one training run: its numbers, its curve, its findings."""
 
 import dataclasses
 import functools
@@ -18,31 +18,31 @@ METRICS = {
     "accuracy": "accuracy on the test set, after training",
     "loss_initial": "training loss of the first batch, at the initial weights",
     "loss_final": "loss on the test set, after training",
-    "activation_slope": "slope of the activations' std over depth, decades a layer, at "
-    "step 0",
-    "gradient_slope": "slope of the kernels' gradient rms over depth, decades a layer, "
+    "activation_slope": "slope of the activations' std over depth, decades per layer, "
     "at step 0",
+    "gradient_slope": "slope of the kernels' gradient rms over depth, decades per "
+    "layer, at step 0",
 }
 
 
 @dataclasses.dataclass
 class RunResult:
-    """What came out of one training run.
+    """The result of one training run.
 
-    A run whose loss becomes NaN is a result, too: its numbers are NaN.
+    A run whose loss becomes NaN is also a result: its numbers are NaN.
 
     Attributes:
         initializer: Label of the initializer.
         seed: Seed of the weights and of everything else.
-        accuracy: The model's first metric of which more is better (an accuracy, AUC,
-            F1...) on the test set after training; NaN if it has none.
+        accuracy: The model's first higher-is-better metric (an accuracy, AUC, F1...) on
+            the test set after training; NaN if it has none.
         loss_initial: Training loss of the first batch, at the initial weights:
             iteration 0 of the monitor, with dropout and penalties if there are any.
         loss_final: Loss on the test set after training.
         activation_slope: Least-squares slope of log10 of the activations' std over
             the weight layers at step 0, in decades a layer; NaN where there is no
             signal or only one layer.
-        gradient_slope: The same of the gradient rms of the kernels.
+        gradient_slope: The same for the gradient rms of the kernels.
         nonfinite_step: First monitored step with a NaN or Inf anywhere, or `None`.
         epochs: Passes over the training set.
         steps: Optimizer iterations done.
@@ -53,12 +53,12 @@ class RunResult:
         record: Everything recorded.
         examples: Examples of an epoch; `None` stands for full batches only.
         point: `{argument: value}` of a grid, as JSON takes it.
-        threads: Intra-op threads that it computed with, on which its last digits
-            depend; 0 if that is not known.
-        learned: Whether it is better than the best constant prediction; `None` where
-            that is not known.
-        learned_reason: The numbers that is judged by, or why it is not judged.
-        tested: Examples of the test set; `None` if that is not known.
+        threads: Intra-op threads it used, on which its last digits depend; 0 if
+            unknown.
+        learned: Whether it is better than the best constant prediction; `None` if
+            unknown.
+        learned_reason: The numbers on which this is judged, or why it is not judged.
+        tested: Examples of the test set; `None` if unknown.
     """
 
     initializer: str
@@ -98,9 +98,9 @@ class RunResult:
     def loss_curve(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the training loss between monitored steps.
 
-        Keras reports running means over the epoch's examples; here they are taken apart
-        again: each value is the mean loss of the examples since the last monitored
-        step of the same epoch, the first that of step 0 alone.
+        Keras reports running means over the epoch's examples; here they are undone:
+        each value is the mean loss of the examples since the last monitored step of the
+        same epoch, the first that of step 0 alone.
 
         Returns:
             Optimizer iterations, shape `(n,)`, and losses, shape `(n,)`.
@@ -108,7 +108,7 @@ class RunResult:
         return self.summary.steps, self.summary.losses
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws the training loss, and both signals against depth at the first step.
+        """Plots the training loss, and both signals against depth at the first step.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).

@@ -124,8 +124,8 @@ class Sweep:
             finished.write(result, parts, cell.directory)
         except OSError as error:  # a full disk costs no training
             warnings.warn(
-                f"The result in {str(cell.directory)!r} could not be kept ({error}); "
-                "the next call runs it again.",
+                f"The result in {str(cell.directory)!r} could not be saved ({error}); "
+                "the next call will rerun it.",
                 stacklevel=2,
             )
             return result

@@ -14,13 +14,13 @@ from keras_initkit.report.numbers import short
 def explain(runs: Sequence[RunResult]) -> str:
     """Returns one line on all runs of one initializer.
 
-    What most of the runs share is told; where only some have it, how many.
+    States what most runs share; if only some do, how many.
 
     Args:
         runs: Results of one initializer over seeds, at least one.
 
     Returns:
-        What is wrong, the gravest first. Where no rule found anything: `"healthy: ..."`
+        What is wrong, most severe first. If no rule found anything: `"healthy: ..."`
         with the factors by which the signal and its gradient change from one weight
         layer to the next, or `"no fault at this depth, but..."` if the signal's would
         be one in a deep model. Without a slope: `"no fault at this depth"`.
@@ -68,9 +68,9 @@ def _no_fault(runs):
     signal = factor(slope)
     gradient = factor(mean_slope(runs, "gradient_slope"))
     if abs(slope) < _STEADY:
-        return f"healthy: signal {signal} and gradient {gradient} a layer"
+        return f"healthy: signal {signal} and gradient {gradient} per layer"
     verb = "grows" if slope > 0 else "fades"
-    return f"no fault at this depth, but the signal {verb}: {signal} a layer"
+    return f"no fault at this depth, but the signal {verb}: {signal} per layer"
 
 
 def _layers(findings, runs):
@@ -133,9 +133,11 @@ def _tell_drift(findings, runs):
     if math.isnan(slope):
         return f"signal: {_first_message(findings)}"
     if slope < 0:
-        return f"signal fades: {factor(slope)} a layer"
+        return f"signal fades: {factor(slope)} per layer"
     loss = float(np.mean([run.loss_initial for run in runs]))
-    return f"signal explodes: {factor(slope)} a layer, so the loss starts at {loss:.3g}"
+    return (
+        f"signal explodes: {factor(slope)} per layer, so the loss starts at {loss:.3g}"
+    )
 
 
 def _tell_gradient(findings, runs):

@@ -1,4 +1,4 @@
-"""Keeping what was measured: `RunRecord` in memory, event files on disk."""
+"""Storing measurements: `RunRecord` in memory, event files on disk."""
 
 from keras_initkit.recording.damage import Missing as Missing
 from keras_initkit.recording.damage import RunDamagedError as RunDamagedError

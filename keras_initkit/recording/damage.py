@@ -1,4 +1,4 @@
-"""What is said of files that cannot be read, or not as a whole."""
+"""Reports on files that cannot be read, or not completely."""
 
 import dataclasses
 
@@ -9,8 +9,8 @@ class Missing:
 
     Attributes:
         path: The file.
-        what: What is missing, and why, as a phrase.
-        offset: Where in the file, in bytes; `None` where that cannot be told.
+        what: What is missing and why, as a phrase.
+        offset: Where in the file, in bytes; `None` if unknown.
     """
 
     path: str
@@ -23,12 +23,12 @@ class Missing:
 
 
 class RunDamagedError(ValueError):
-    """A file, or a whole run, of which nothing can be read.
+    """Nothing can be read from a file, or from a whole run.
 
     Attributes:
         path: The file, or the directory of the run.
         what: What is wrong with it.
-        offset: Where, in bytes; `None` where that cannot be told.
+        offset: Where, in bytes; `None` if unknown.
     """
 
     def __init__(self, path: str, what: str, offset: int | None = None):

@@ -1,4 +1,4 @@
-"""Where two runs part: the first number that differs, and what one alone holds."""
+"""Where two runs diverge: the first number that differs, and what only one holds."""
 
 import dataclasses
 import math
@@ -49,7 +49,7 @@ class Difference:
         kind: `"statistics"`, `"histogram"`, `"time"` or `"metrics"`.
         value: The number in this record.
         other: The number in the other.
-        absolute: How far they are apart; infinite where one is NaN or infinite.
+        absolute: Their absolute difference; infinite if one is NaN or infinite.
         relative: `absolute` over the larger magnitude of the two; of `mean`, `std`,
             `min` and `max` over the tensor's rms where that is larger; shares
             (`zero_fraction` and the like, histograms) are relative as they are.
@@ -120,18 +120,18 @@ class OneSided:
 
 @dataclasses.dataclass(frozen=True)
 class DifferenceResult:
-    """Where two records part, and how they drift apart. Printed, a summary.
+    """Where two records diverge, and how they drift apart. Prints as a summary.
 
     Attributes:
         first: The first `Difference`, in the order of time and of a train step; `None`
-            where all that both hold is the same (within `tolerance`).
-        only_self: `OneSided` of what the first record alone holds.
-        only_other: `OneSided` of what the other alone holds.
+            if everything that both hold is equal (within `tolerance`).
+        only_self: `OneSided` of what only the first record holds.
+        only_other: `OneSided` of what only the other holds.
         growth: `{signal: (steps, largest relative difference at each)}` over the steps
             that both hold, int64 and float64 arrays; metrics under `"metrics"`.
         tolerance: The relative difference that was allowed.
-        by_place: Signals whose tensors were matched by their place, because Keras
-            numbered the layers' names differently (`dense`, `dense_3`).
+        by_place: Signals whose tensors were matched by position, because Keras numbered
+            the layers' names differently (`dense`, `dense_3`).
     """
 
     first: Difference | None
@@ -143,11 +143,11 @@ class DifferenceResult:
 
     @property
     def equal(self) -> bool:
-        """Whether both records hold the same things, and the same values of them."""
+        """Whether both records hold the same entries with the same values."""
         return self.first is None and not self.only_self and not self.only_other
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the result JSON-able; words for what is NaN or infinite."""
+        """Returns the result JSON-able, with words for NaN and infinite numbers."""
         content = {
             "equal": self.equal,
             "tolerance": self.tolerance,
@@ -163,7 +163,7 @@ class DifferenceResult:
         return _json_able(content)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draws the largest relative difference of each signal over the steps.
+        """Plots the largest relative difference of each signal over the steps.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
@@ -198,10 +198,16 @@ class DifferenceResult:
         if not common:
             lines = ["the records have no step in common"]
         elif self.first is None:
-            what = "the records are equal" if self.equal else "what both hold is equal"
+            what = (
+                "the records are equal"
+                if self.equal
+                else ("everything that both hold is equal")
+            )
             lines = [f"{what}{within}, over {common} steps"]
         else:
-            lines = [f"the records part{within and f' (not{within})'} at {self.first}"]
+            lines = [
+                (f"the records diverge{within and f' (not{within})'} at {self.first}")
+            ]
             for signal, (steps, relative) in self.growth.items():
                 worst = int(np.argmax(relative))
                 lines.append(
@@ -212,7 +218,7 @@ class DifferenceResult:
         for where, held in (("here", self.only_self), ("there", self.only_other)):
             lines += [f"only {where}: {line}" for line in held.lines()]
         if self.by_place:
-            lines.append(f"matched by place, not name: {', '.join(self.by_place)}")
+            lines.append(f"matched by position, not name: {', '.join(self.by_place)}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -225,8 +231,8 @@ def difference(
     is_number = isinstance(tolerance, numbers.Real) and not isinstance(tolerance, bool)
     if not is_number or not 0 <= tolerance < math.inf:
         raise ValueError(
-            "`tolerance` must be a relative difference, 0 or a positive number. "
-            f"Received: tolerance={tolerance!r}"
+            "`tolerance` must be a relative difference, 0 or positive. Received: "
+            f"tolerance={tolerance!r}"
         )
     pairs = [*_pairs(record, other), *_metrics(record, other)]
     partings = [found for pair in pairs if (found := pair.parting(tolerance))]

@@ -84,7 +84,8 @@ def read_json(record: Contents, path: str | os.PathLike[str]) -> None:
         _take_in(record, content)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as err:
         what = (
-            f"it is not as `RunRecord.to_json` wrote it ({type(err).__name__}: {err})"
+            f"it differs from what `RunRecord.to_json` wrote ({type(err).__name__}: "
+            f"{err})"
         )
         raise RunDamagedError(path, what) from err
 

@@ -111,7 +111,7 @@ def _there(record: Contents, wanted: Sequence[str]) -> list[str]:
     recorded = record.signals()
     if not recorded:
         raise ValueError(
-            "There is nothing to draw: the record holds no monitored step. A monitor "
+            "There is nothing to plot: the record holds no monitored steps. A monitor "
             "fills it while `fit` runs."
         )
     return [name for name in wanted if name in recorded] or recorded

@@ -22,34 +22,34 @@ from keras_initkit.report.tables import Printed
 
 @dataclasses.dataclass
 class RunRecord(Printed, Contents):
-    """Everything recorded of a run. Printed, a table; in a notebook, HTML.
+    """Everything recorded of a run. Prints as a table; in a notebook, renders as HTML.
 
     Memory is bounded: beyond a bound (2,000 steps of statistics and metrics, 200 of
-    histograms, 500 over time) the newest half is kept whole, and of the older steps,
-    step 0 among them, those evenly spaced by a power of two (`thinning.Thinning`). The
-    event files keep all of them.
+    histograms, 500 over time) the newest half is kept completely, and the older steps,
+    including step 0, at even spacing by a power of two (`thinning.Thinning`). The event
+    files keep all of them.
 
     Attributes:
-        series: `{signal name: SignalSeries}`. Where the tapped tensors changed during
-            the run (another model, layers frozen) or steps began anew (a model compiled
-            again), the later part stands under `"<signal>#1"`, `"<signal>#2"`...
-        norms: The statistics of `schema.statistics_of(signal, "norms")` alone, named in
-            the same manner, at more steps: of a monitor that records in both details.
+        series: `{signal name: SignalSeries}`. If the tapped tensors changed during the
+            run (another model, layers frozen) or steps restarted (a model compiled
+            again), the later part is stored under `"<signal>#1"`, `"<signal>#2"`...
+        norms: Only the statistics of `schema.statistics_of(signal, "norms")`, named in
+            the same way, at more steps: from a monitor that records both details.
         histograms: Magnitude histograms under the same names: shares of the values by
             octave, columns as in `schema.HISTOGRAM_COLUMNS`, at fewer steps.
-        time_steps: The rms of each time step, of the tensors of rank 3, named in the
-            same manner, columns as in `schema.TIME_COLUMNS`.
+        time_steps: The rms of each time step, for tensors of rank 3, named in the same
+            way, columns as in `schema.TIME_COLUMNS`.
         scalars: `{name: (steps, values)}`, the metrics of the monitored steps as Keras
             reports them (running means over the epoch), `"loss"` among them.
         metadata: JSON-able facts about the run: `"layers"` (path, class, activation,
             weights and their roles of each layer), `"model"`, `"data_version"`,
             `"untapped"` (layer path and reason), `"run"` (the run's id on disk)...
-        findings: What the rules last said: dicts of the fields of a `Finding`, with the
-            step at which it had `"cleared"` (`None` if it stands) and the `"unit"` of
-            what was measured. `None` where no rules were asked.
-        thins: Whether old steps thin out.
-        missing: What a log has lost, of a record that was read from one: `Missing`,
-            with the file, the place in it and what it was. Empty where all is there.
+        findings: The latest findings of the rules: dicts of the fields of a `Finding`,
+            with the step at which it was `"cleared"` (`None` if still open) and the
+            `"unit"` of the measured value. `None` if no rules were applied.
+        thins: Whether old steps are thinned out.
+        missing: For a record read from a log, what the log has lost: `Missing`, with
+            the file, the position in it and what was lost. Empty if nothing is missing.
     """
 
     def through_time(
@@ -64,12 +64,12 @@ class RunRecord(Printed, Contents):
             step: A monitored optimizer iteration; the last by default.
 
         Returns:
-            Float32 array, one value a time step or group of them
-            (`schema.TIME_STEPS`), as many as the longest sequence recorded has.
+            Float32 array, one value per time step or group of them
+            (`schema.TIME_STEPS`), as many as the longest recorded sequence has.
 
         Raises:
             KeyError: If this was not recorded.
-            TypeError: If an argument is of another kind.
+            TypeError: If an argument has the wrong type.
         """
         _check_text("signal", signal)
         _check_text("layer", layer)
@@ -121,15 +121,15 @@ class RunRecord(Printed, Contents):
     def diff(
         self, other: "RunRecord", *, tolerance: float = 0.0
     ) -> difference.DifferenceResult:
-        """Tells where two runs part: the first number that differs, and by how much.
+        """Finds where two runs diverge: the first number that differs, and by how much.
 
-        Steps of the same number are compared, in the order of time; within a step, the
-        weights it begins with come first, then what flows forward, the metrics, what
-        flows back (from the last layer to the first), the gradients and the updates.
-        Statistics, histograms, what is recorded over time and metrics count, but for
-        what the monitor costs; facts in `metadata` do not. NaN equals NaN. Records read
-        back from files compare as those in memory do. Layers whose names Keras
-        numbered differently (`dense`, `dense_3`) are matched by their place.
+        Steps with the same number are compared in order; within a step, its initial
+        weights come first, then the forward signals, the metrics, the back-propagated
+        signals (from the last layer to the first), the gradients and the updates.
+        Statistics, histograms, values over time and metrics are compared, except the
+        monitor's overhead; facts in `metadata` are not. NaN equals NaN. Records read
+        from files compare like those in memory. Layers whose names Keras numbered
+        differently (`dense`, `dense_3`) are matched by position.
 
         Example:
         >>> one, other = RunRecord(), RunRecord()
@@ -141,14 +141,14 @@ class RunRecord(Printed, Contents):
 
         Args:
             other: The record of the other run.
-            tolerance: Largest relative difference that counts as none, as
-                `Difference.relative` has it; by default any difference counts.
+            tolerance: Largest relative difference to ignore, as in
+                `Difference.relative`; by default any difference counts.
 
         Returns:
-            `DifferenceResult`; printed, a summary.
+            `DifferenceResult`, which prints as a summary.
 
         Raises:
-            TypeError: If `other` is no record.
+            TypeError: If `other` is not a record.
             ValueError: If `tolerance` is negative or not finite.
         """
         if not isinstance(other, RunRecord):
@@ -161,7 +161,7 @@ class RunRecord(Printed, Contents):
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yields one dict per step, signal and tensor, with a key per statistic.
 
-        Of steps of which norms alone were recorded, with keys for these.
+        For steps with only norms recorded, with keys for these.
         """
         whole: collections.Counter[tuple[str, int]] = collections.Counter()
         for series in self.series.values():
@@ -173,7 +173,7 @@ class RunRecord(Printed, Contents):
     def to_dataframe(self) -> Any:
         """Returns a tidy `pandas.DataFrame`: one row per step, signal and tensor.
 
-        Columns: `step, signal, layer, tensor, call`, then one a statistic (NaN where
+        Columns: `step, signal, layer, tensor, call`, then one per statistic (NaN where
         a statistic is not defined for the signal).
 
         Raises:
@@ -184,8 +184,8 @@ class RunRecord(Printed, Contents):
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes the statistics as CSV, in the columns of `to_dataframe`.
 
-        Numbers have nine digits, which give a float32 back exactly; a field is empty
-        where a statistic is not defined for the signal. Needs no pandas.
+        Numbers have nine digits, enough to restore a float32 exactly; a field is empty
+        where a statistic is not defined for the signal. Does not need pandas.
 
         Args:
             path: The file; one that is there is replaced when all is written.
@@ -212,7 +212,7 @@ class RunRecord(Printed, Contents):
         """Reads a record that `to_json` wrote; its values are equal.
 
         Raises:
-            RunDamagedError: If the file holds something else, or is damaged.
+            RunDamagedError: If the file is not such a record, or is damaged.
             ValueError: If it is of a newer version.
         """
         record = cls()
@@ -221,11 +221,11 @@ class RunRecord(Printed, Contents):
 
     @classmethod
     def runs(cls, log_dir: str | os.PathLike[str]) -> list[RunInfo]:
-        """Lists the runs in a log directory, the newest last.
+        """Lists the runs in a log directory, newest last.
 
-        A run goes on when its monitor is given to another `fit` of the same model, or
-        when a `ResumePoint` resumes its training. Any other `fit`, such as that of a
-        script that runs again, is a new run, which hides none that are there.
+        A run continues when its monitor is passed to another `fit` of the same model,
+        or when a `ResumePoint` resumes its training. Any other `fit`, such as that of a
+        script that is rerun, is a new run, which does not hide existing ones.
 
         Args:
             log_dir: The directory a monitor was given.
@@ -242,14 +242,14 @@ class RunRecord(Printed, Contents):
     ) -> "RunRecord":
         """Reads a record back from the event files of a run.
 
-        What is damaged is stepped over; `record.missing` lists what is not there.
-        Where a run was resumed from an earlier step, what came later stands.
+        Damaged parts are skipped; `record.missing` lists what is missing. If a run was
+        resumed from an earlier step, the later data win.
 
         Args:
             log_dir: The directory a monitor was given.
-            run: The run to read, or its id, of those that `runs` lists; the newest by
-                default.
-            thin: Whether old steps thin out as they did in memory; else all are held.
+            run: The run to read, or its id, among those that `runs` lists; the newest
+                by default.
+            thin: Whether old steps are thinned out as in memory; else all are kept.
 
         Returns:
             A record whose values equal those recorded (metrics in float32).
@@ -257,7 +257,7 @@ class RunRecord(Printed, Contents):
         Raises:
             FileNotFoundError: If there is no run in `log_dir`.
             RunDamagedError: If nothing of the run can be read.
-            ValueError: If `run` is none of the runs there.
+            ValueError: If `run` is not one of the runs there.
         """
         record = cls(thins=thin)
         reader.read_run(record, storage.checked(log_dir, "log_dir"), run)
@@ -270,17 +270,17 @@ class RunRecord(Printed, Contents):
         signal: str | None = None,
         statistic: str | None = None,
     ) -> Any:
-        """Draws the run: signals against depth, over the steps, loss and findings.
+        """Plots the run: signals against depth and over the steps, loss and findings.
 
-        Signals against depth are those of the first and the last monitored step; what
-        is exactly 0 stands on a line of its own. Of weights, kernels are drawn. The
-        loss is that of the batches since the monitored step before, where Keras's
-        running means can be taken apart; dotted lines tell since when the causes in
-        `findings` are there.
+        Signals against depth are those of the first and the last monitored step; values
+        of exactly 0 are on a separate line. Of weights, only kernels are shown. The
+        loss is that of the batches since the previous monitored step, if Keras's
+        running means can be undone; dotted lines mark the first steps of the causes in
+        `findings`.
 
         Args:
             path: File to save the figure to as well (PNG, or what the suffix says).
-            signal: Name of a signal: the picture is of this one alone.
+            signal: Name of a signal, to plot only this one.
             statistic: One of its statistics, `"rms"` by default.
 
         Returns:
@@ -289,7 +289,8 @@ class RunRecord(Printed, Contents):
         Raises:
             ImportError: If matplotlib is not installed.
             KeyError: If the signal was not recorded, or has no such statistic.
-            ValueError: If nothing was recorded, or a statistic is named and no signal.
+            ValueError: If nothing was recorded, or a statistic is given without a
+                signal.
 
         Example:
         >>> import numpy as np
@@ -309,9 +310,8 @@ class RunRecord(Printed, Contents):
             return record_plot.signal(title, course, path)
         if statistic is not None:
             raise ValueError(
-                "`statistic` needs the `signal` it is of, such as "
-                f"`plot(signal='gradient', statistic={statistic!r})`. "
-                "Received: signal=None"
+                "`statistic` needs its `signal`, such as `plot(signal='gradient', "
+                f"statistic={statistic!r})`. Received: signal=None"
             )
         profiles, heat = pictures.profiles_of(self), pictures.heat_of(self)
         return record_plot.overview(title, profiles, heat, pictures.loss_of(self), path)

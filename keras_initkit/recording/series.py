@@ -19,7 +19,7 @@ class SignalSeries:
         signal: Name of the signal.
         tensors: The rows.
         statistics: The columns; by default the statistics of the signal.
-        max_steps: Most steps to hold, as `Thinning` has it; `None` for no bound.
+        max_steps: Most steps to hold, as in `Thinning`; `None` for no bound.
     """
 
     def __init__(

@@ -57,10 +57,9 @@ class RunShare:
         taken = [s for share in run.shares for s in share.signals if s in signals]
         if taken:
             raise ValueError(
-                "`log_dir` must be another one for each monitor of a `fit`, unless "
-                "their signals differ. "
-                f"Received: log_dir={log_dir!r}, which another monitor writes "
-                f"{tuple(taken)} to."
+                "`log_dir` must differ between the monitors of a `fit`, unless their "
+                f"signals differ. Received: log_dir={log_dir!r}, which another monitor "
+                f"writes {tuple(taken)} to."
             )
         if before is not None and before.identity is not None:
             run.before.append(before.identity)

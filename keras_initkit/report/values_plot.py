@@ -106,7 +106,7 @@ def plot(
     """
     pictures = [picture for picture in pictures if picture.values.size]
     if not pictures:
-        raise ValueError("There is nothing to draw: no array holds a value.")
+        raise ValueError("There is nothing to plot: no array holds a value.")
     places = np.linspace(0, len(pictures) - 1, min(len(pictures), _MOST_PANELS))
     chosen = [pictures[int(place)] for place in places]
     columns = min(_COLUMNS, len(chosen))

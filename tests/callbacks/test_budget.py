@@ -113,5 +113,5 @@ def test_budget_is_logged_once_for_a_run_on_disk(tmp_path, caplog):
     budget = monitor.record.metadata["budget"]
     assert f"{budget['scalar_tags']} scalars and {budget['histogram_tags']} " in text
     most, _ = stock.STATISTICS[0]
-    assert text.endswith(f" only, because more would make over {most} scalars")
-    assert "stock dashboards show activation std, gradient rms only" in text
+    assert text.endswith(f", because more would exceed {most} scalars")
+    assert "stock dashboards show only activation std, gradient rms" in text

@@ -236,7 +236,10 @@ def test_rule_that_fails_costs_one_warning(monkeypatch):
 
     training = Training(rules=["DeadRelu"])
     monkeypatch.setattr(judging.diagnosis, "judge", fails)
-    message = "SignalMonitor stops applying rules, because one of them failed (KeyError('broken'))."
+    message = (
+        "SignalMonitor stops applying rules, because one of them failed "
+        "(KeyError('broken'))."
+    )
     with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
         assert training.step(1.0) == []
     assert not training.judge.is_due(1000)

@@ -73,9 +73,9 @@ def test_monitors_of_one_directory_keep_one_file_and_one_value_a_step(model, tmp
 def test_same_signal_twice_in_one_directory_is_refused(model, tmp_path):
     monitors = (kik.WeightMonitor(tmp_path), kik.SignalMonitor(tmp_path))
     message = (
-        "`log_dir` must be another one for each monitor of a `fit`, unless their "
-        f"signals differ. Received: log_dir={str(tmp_path)!r}, which another monitor "
-        "writes ('weight', 'update') to."
+        "`log_dir` must differ between the monitors of a `fit`, unless their signals "
+        f"differ. Received: log_dir={str(tmp_path)!r}, which another monitor writes "
+        "('weight', 'update') to."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fit(model, *monitors)

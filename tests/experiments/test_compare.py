@@ -269,7 +269,7 @@ def test_callback_factory_must_go_to_processes():
         return [lock]
 
     message = (
-        "`build_model`, `data`, `every` and `callback_factory` must be picklable where "
+        "`build_model`, `data`, `every` and `callback_factory` must be picklable if "
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         kik.compare("xor_mlp", "xor", ["he"], n_jobs=2, callback_factory=callbacks)
@@ -312,13 +312,13 @@ def test_plot_of_a_bare_record_is_drawn(tmp_path):
     [
         (
             ["he", "he"],
-            "`initializers` must hold at least one, each with a label of its own (give "
-            "a dict `{label: initializer}`). Received: ['he', 'he']",
+            "`initializers` must hold at least one, each with a unique label (use a "
+            "dict `{label: initializer}`). Received: ['he', 'he']",
         ),
         (
             [],
-            "`initializers` must hold at least one, each with a label of its own (give "
-            "a dict `{label: initializer}`). Received: []",
+            "`initializers` must hold at least one, each with a unique label (use a "
+            "dict `{label: initializer}`). Received: []",
         ),
         (
             {"a/b": "he"},
@@ -336,7 +336,7 @@ def test_initializers_are_checked_first(initializers, message):
 
 @pytest.mark.parametrize("seeds", [0, [], [1, 1]])
 def test_seeds_are_checked_first(seeds):
-    message = "`seeds` must be a positive number or different integers. "
+    message = "`seeds` must be a positive number or distinct integers. "
     message += f"Received: seeds={seeds!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         kik.compare("xor_mlp", "xor", ["he"], seeds=seeds)
@@ -377,7 +377,7 @@ def batches():
     [
         (3, "be a name, a Dataset or .* Received: 3 of type int"),
         ((X, Y), "be a name, a Dataset or .* of type tuple"),
-        ((batches(), batches()), "a tf.data.Dataset, is to be made into arrays first"),
+        ((batches(), batches()), "such as a tf.data.Dataset, to arrays first"),
         ((({"a": X}, Y), (X, Y)), "hold arrays.* Received: `x_train` of type dict"),
         (((X, Y), (X, {"a": Y})), "hold arrays.* Received: `y_test` of type dict"),
         ((([X, X], Y), (X, Y)), "Received: 2 in `x_train` and 6 in `y_train`"),
@@ -414,7 +414,7 @@ def test_lists_of_numbers_are_arrays():
     ("build", "message"),
     [
         (lambda i: None, r"be a function `\(initializer, seed\)`.* Received: \(i\)"),
-        (lambda *, initializer, seed: None, "given by their place"),
+        (lambda *, initializer, seed: None, "passed by position"),
         (lambda i, s: None, "return a compiled Keras model. Received: None of type No"),
         (lambda i, s: keras.Sequential(name="raw"), "compiled model.* Received: 'raw'"),
     ],
@@ -515,12 +515,12 @@ def test_table_ranks_a_diverged_run_last_whatever_its_accuracy(loss):
 
 def test_why_of_healthy_runs_gives_the_factors():
     runs = [result_of(activation_slope=0.0, gradient_slope=0.30103)]
-    assert why.explain(runs) == "healthy: signal ×1 and gradient ×2 a layer"
+    assert why.explain(runs) == "healthy: signal ×1 and gradient ×2 per layer"
 
 
 def test_why_warns_of_a_drift_that_depth_would_make_a_fault():
     runs = [result_of(activation_slope=-0.30103), result_of(activation_slope=math.nan)]
-    expected = "no fault at this depth, but the signal fades: ×0.5 a layer"
+    expected = "no fault at this depth, but the signal fades: ×0.5 per layer"
     assert why.explain(runs) == expected
 
 

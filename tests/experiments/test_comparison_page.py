@@ -155,9 +155,9 @@ def test_of_a_large_grid_the_points_that_differ_most_are_drawn():
     captions = [caption for caption, _ in found.pictures()]
     assert captions == ["The grid", "depth=2", "depth=3", "depth=5", "depth=7"]
     page = comparison_page.fragment(found._page(found.pictures()))
-    assert "curves are drawn of 4 of 9 points" in page
-    assert "curves are drawn of" not in comparison_of().to_html()  # all four
-    assert "curves are drawn of" not in found._repr_html_()  # no pictures
+    assert "curves are drawn for the 4 of 9 grid points" in page
+    assert "curves are drawn for" not in comparison_of().to_html()  # all four
+    assert "curves are drawn for" not in found._repr_html_()  # no pictures
 
 
 @drawn

@@ -181,7 +181,9 @@ def test_dask_needs_a_client(monkeypatch):
         raise ValueError("No global client")
 
     monkeypatch.setattr(distributed, "get_client", none)
-    with pytest.raises(ValueError, match=r"`engine=\"dask\"` needs a cluster: make a"):
+    with pytest.raises(
+        ValueError, match=r"`engine=\"dask\"` needs a cluster: create a"
+    ):
         engines.engine_of("dask", None)
 
 

@@ -542,6 +542,6 @@ def test_a_full_disk_costs_no_training(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(finished, "write", full)
-    with pytest.warns(UserWarning, match="could not be kept .*No space left"):
+    with pytest.warns(UserWarning, match="could not be saved .*No space left"):
         found = compare(tmp_path, ["he"], seeds=1)
     assert len(found.runs) == 1

@@ -232,8 +232,8 @@ def test_log_directory_that_cannot_be_is_named(tmp_path, below):
     file.write_text("mine")
     path = file / below
     message = (
-        "`log_dir` must be a directory that can be made and written to; give another "
-        f"one. Received: log_dir={str(path)!r} ("
+        "`log_dir` must be a directory that can be created and written to; choose "
+        f"another one. Received: log_dir={str(path)!r} ("
     )
     with pytest.raises(experiments.LogDirError, match=f"^{re.escape(message)}"):
         xor_run(log_dir=path)

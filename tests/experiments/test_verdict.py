@@ -168,7 +168,7 @@ def test_one_seed_is_no_comparison():
     found = judged(a=[0.9], b=[0.5])
     assert found.differences == ()
     assert found.left_out["a"] == (
-        "not compared, because one seed does not tell how much seeds differ"
+        "not compared, because one seed does not show how much seeds differ"
     )
 
 

@@ -305,7 +305,7 @@ def train_on_full(log_dir, bare):
 
 @fault(
     "a directory that vanishes in mid-run",
-    "one warning; it is made again, and holds all that was not yet written",
+    "one warning; it is created again, and holds all that was not yet written",
     full=30,
     short=2,
 )

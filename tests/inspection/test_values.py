@@ -309,7 +309,7 @@ def test_arrays_without_a_value_are_not_drawn():
     model = seeded(nested, X)
     values = kik.activations(model, X[:1])
     keys = {key: array[:, :0] for key, array in values.arrays.items()}
-    with pytest.raises(ValueError, match="There is nothing to draw: no array holds"):
+    with pytest.raises(ValueError, match="There is nothing to plot: no array holds"):
         kik.inspection.Values("activation", keys, {}).plot()
 
 

@@ -79,7 +79,7 @@ def test_a_flipped_bit_costs_one_chunk_and_is_told(whole, damaged):
         complete.signal("weight").values[kept], loaded.signal("weight").values
     )
     gap, steps = loaded.missing
-    assert gap.what.endswith("bytes that are no whole event")
+    assert gap.what.endswith("bytes that are not a complete event")
     assert gap.offset <= at < gap.offset + len(data)
     assert steps.what.startswith(f"{len(lost)} steps or texts of 'initkit/weight' ")
 
@@ -265,7 +265,7 @@ def test_what_is_of_another_run_is_left_out_and_told(three_fits, tmp_path):
     loaded = RunRecord.load(tmp_path)
     assert loaded.signal("weight").steps.tolist() == [*range(30)]
     (missing,) = loaded.missing
-    assert missing.what.startswith("what is of another run")
+    assert missing.what.startswith("data of another run")
     assert missing.offset > size
 
 

@@ -165,7 +165,7 @@ def test_what_one_alone_holds_is_told():
     assert found.only_other.tensors == {"activation": ("d",)}
     assert found.only_self.steps == {"activation": (10,)}
     assert found.only_other.steps == {"activation": (30,)}
-    assert "what both hold is equal, over 2 steps" in str(found)
+    assert "everything that both hold is equal, over 2 steps" in str(found)
     assert "only there: steps of activation: 30" in str(found)
 
 

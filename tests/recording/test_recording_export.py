@@ -100,7 +100,9 @@ def test_failed_export_leaves_what_was_there(tmp_path, monkeypatch, method):
 def test_other_and_newer_files_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "run.json"
     path.write_text('{"v": 1}')
-    with pytest.raises(RunDamagedError, match=r"not as `RunRecord\.to_json` wrote"):
+    with pytest.raises(
+        RunDamagedError, match=r"differs from what `RunRecord\.to_json` wrote"
+    ):
         RunRecord.from_json(path)
     monkeypatch.setattr(light_schema, "DATA_VERSION", 7)
     export.write_json(filled(), path)

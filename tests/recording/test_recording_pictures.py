@@ -160,7 +160,7 @@ def test_plot_saves_where_there_is_a_path(tmp_path):
             KeyError,
             r"`statistic` must be one of 'backprop', \('mean', .*dead_fraction",
         ),
-        ({"statistic": "std"}, ValueError, "`statistic` needs the `signal` it is of"),
+        ({"statistic": "std"}, ValueError, "`statistic` needs its `signal`"),
     ],
 )
 def test_what_was_not_recorded_is_named(asked, error, message):
@@ -169,7 +169,7 @@ def test_what_was_not_recorded_is_named(asked, error, message):
 
 
 def test_an_empty_record_says_that_there_is_nothing_to_draw():
-    with pytest.raises(ValueError, match="There is nothing to draw: the record holds"):
+    with pytest.raises(ValueError, match="There is nothing to plot: the record holds"):
         RunRecord().plot()
 
 

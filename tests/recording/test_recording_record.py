@@ -84,7 +84,7 @@ def test_truncated_file_is_read_up_to_where_it_ends_and_says_so(tmp_path):
     assert kept == steps[: len(kept)]
     assert 0 < len(kept) < len(steps)
     told = [one.what for one in loaded.missing]
-    assert "bytes that are no whole event" in told[0]
+    assert "bytes that are not a complete event" in told[0]
     assert "it was not closed" in told[-1]
 
 
@@ -131,7 +131,7 @@ def test_record_of_an_older_layout_is_skipped_with_a_warning(tmp_path, caplog):
     (tmp_path / "initkit" / "events.out.tfevents.1.host.1.1.initkit").touch()
     loaded = RunRecord.load(tmp_path)
     assert not loaded.series
-    assert "data version 3 or before" in caplog.text
+    assert "data version 3 or earlier" in caplog.text
     assert len(loaded.missing) == 1
     # A new run does not go where stock dashboards would mix the two.
     filled(RunWriter(tmp_path))

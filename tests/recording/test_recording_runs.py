@@ -109,7 +109,7 @@ def test_a_lock_file_that_says_nothing_still_locks(tmp_path, text):
 def test_a_run_cannot_be_continued_while_it_is_written(tmp_path):
     first = RunWriter(tmp_path)
     written.add_step(first, RunRecord(), 0)
-    with pytest.warns(UserWarning, match="writes to `log_dir` at the same time"):
+    with pytest.warns(UserWarning, match="is also writing to `log_dir`"):
         second, _ = written.write(tmp_path, range(2), lambda: first.identity)
     assert second.identity.run != first.identity.run
     first.close()
@@ -228,7 +228,7 @@ def test_a_log_that_is_being_written_misses_nothing(tmp_path):
     assert not RunRecord.load(tmp_path).missing
     writer.drop()  # as a killed process leaves it
     torn, missing = RunRecord.load(tmp_path).missing
-    assert torn.what == "20 bytes that are no whole event"
+    assert torn.what == "20 bytes that are not a complete event"
     assert "it was not closed" in missing.what
 
 

@@ -298,13 +298,13 @@ def test_findings_are_written_as_json_and_as_advice(tmp_path):
         "**What to do:** use another",
     ]
     assert later.splitlines() == [
-        "**Nothing is wrong any more.**",
+        "**No open faults.**",
         "",
         "**No longer:**",
         "",
         "- NoGradient, since step 10, until step 20",
     ]
-    assert none == "**The rules found nothing wrong.**"
+    assert none == "**The rules found no faults.**"
 
 
 def test_advice_names_a_fault_once_with_what_follows_from_it():

@@ -63,7 +63,7 @@ def test_a_remote_directory_has_one_name_whatever_the_working_directory():
 
 
 def test_a_path_that_pathlib_has_broken_is_refused():
-    with pytest.raises(ValueError, match=r"`log_dir` must be a string where"):
+    with pytest.raises(ValueError, match=r"`log_dir` must be a string if"):
         SignalMonitor(pathlib.Path("gs://bucket/logs"))
 
 

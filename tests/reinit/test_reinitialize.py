@@ -244,14 +244,14 @@ def test_frozen_layers_are_drawn_where_they_are_named():
         (
             {"a": "he_normal", "z": "zeros"},
             None,
-            "`plan_or_initializer` must name layers with weights of a known kind, among "
-            "('a', 'b', 'head'). Received: 'z'.",
+            "`plan_or_initializer` must name layers with weights of a known kind, "
+            "among ('a', 'b', 'head'). Received: 'z'.",
         ),
         (
             "he_normal",
             ["b", "c"],
-            "`layers` must name layers with weights of a known kind, among "
-            "('a', 'b', 'head'). Received: 'c'.",
+            "`layers` must name layers with weights of a known kind, "
+            "among ('a', 'b', 'head'). Received: 'c'.",
         ),
         (
             {"a": "zeros", "head": "identity", "b": lambda shape, dtype: np.nan},

@@ -79,8 +79,8 @@ def _other(backend: Any, kind: str, size: int) -> Engine:
     if kind == "MultiprocessingBackend":
         raise ValueError(
             "`joblib.parallel_config` must not name the backend 'multiprocessing': it "
-            "forks this process, in which TensorFlow runs, and its children hang. Use "
-            "'loky', 'ray' or 'dask'. Received: backend='multiprocessing'"
+            "forks this process, in which TensorFlow is running, so its children would "
+            "hang. Use 'loky', 'ray' or 'dask'. Received: backend='multiprocessing'"
         )
     from keras_initkit.experiments.engines.joblib_batches import JoblibEngine
 

@@ -27,7 +27,7 @@ class DaskEngine:
             self._client = client or distributed.get_client()
         except ValueError as error:
             raise ValueError(
-                '`engine="dask"` needs a cluster: make a `dask.distributed.Client` '
+                '`engine="dask"` needs a cluster: create a `dask.distributed.Client` '
                 "first; `Client()` starts one on this machine. Received: no client"
             ) from error
         workers = len(self._client.scheduler_info(n_workers=-1)["workers"])

@@ -18,7 +18,7 @@ Key = Mapping[str, str]  # {part: digest}
 # What a key is made of. The last two are known once the model is built.
 PARTS = {
     "source": "the source of `build_model` and `callback_factory`, of custom classes, "
-    "and what they close over",
+    "and everything they close over",
     "data": "the data",
     "settings": "the settings of the training",
     "versions": "versions of Python and of packages",
@@ -32,9 +32,9 @@ OF_MODEL = ("model", "weights")
 
 # What may determine a run as well, and is in no key.
 NOT_SEEN = (
-    "files, environment variables and services that a run reads; what is reached by a "
-    "name that is made while it runs; the code of installed packages beyond their "
-    "versions; the kind of processor"
+    "files, environment variables and services that a run reads; objects reached by "
+    "names made at run time; the code of installed packages beyond their versions; the "
+    "kind of processor"
 )
 
 

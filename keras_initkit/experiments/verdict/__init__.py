@@ -1,4 +1,4 @@
-"""Verdict: who learned at all, and which differences between initializers are real."""
+"""Verdict: which initializers learned at all, and which differences are real."""
 
 from keras_initkit.experiments.verdict.judging import Verdict, verdict
 from keras_initkit.experiments.verdict.learning import Constant, Judgement, share_of

@@ -1,4 +1,4 @@
-"""The verdict of a comparison: first who learned at all, then who is better."""
+"""The verdict of a comparison: who learned at all, then who is better."""
 
 import dataclasses
 import math
@@ -30,7 +30,7 @@ class Share(NamedTuple):
         label: Its label.
         learned: Runs that are better than the best constant prediction.
         runs: Runs that were judged.
-        low, high: Exact 95 % interval of the share of such runs that learn.
+        low, high: Exact 95 % confidence interval of the share of such runs that learn.
     """
 
     label: str
@@ -49,9 +49,9 @@ class Verdict:
     """What a comparison shows, and what it does not.
 
     Attributes:
-        measure: What is compared: `"accuracy"`, or `"loss_final"` where not all runs
-            have one.
-        shares: How many runs of each initializer learned; none where that is not known.
+        measure: What is compared: `"accuracy"`, or `"loss_final"` if not all runs have
+            one.
+        shares: How many runs of each initializer learned; empty if unknown.
         means: `{label: mean of the measure}` of those whose runs all learned, the best
             first.
         differences: Each pair of these, within one point of a grid.
@@ -71,7 +71,7 @@ class Verdict:
         return next(found, None)
 
     def lines(self) -> list[str]:
-        """Returns the verdict in words: who learned, then who is better."""
+        """Returns the verdict in words: which learned, then which are better."""
         lines = [str(share) for share in self.shares]
         lines += [f"{label}: {why}" for label, why in self.left_out.items()]
         return lines + [self.tell(one) for one in self.differences]
@@ -113,8 +113,8 @@ def verdict(
 ) -> Verdict:
     """Judges the runs of a comparison.
 
-    Means are compared only among initializers whose runs all learned: where some are
-    stuck, a mean says how many were, and a t-test does not hold.
+    Means are compared only among initializers whose runs all learned: if some are
+    stuck, a mean mostly reflects how many, and a t-test is not valid.
 
     Args:
         families: `{label: its runs}`, one a point of the grid.
@@ -168,7 +168,7 @@ def _why_left_out(group: Sequence[Run], judged: int, learned: int) -> str | None
     if not all(math.isfinite(run.loss_final) for run in group):
         return "not compared, because a loss is not finite"
     if len(group) == 1:
-        return "not compared, because one seed does not tell how much seeds differ"
+        return "not compared, because one seed does not show how much seeds differ"
     return None
 
 
@@ -187,5 +187,5 @@ def _needed(one: Difference, size: str) -> str:
     if one.mean == 0:
         return ""
     if one.needed is None:
-        return f"; more than 10,000 would be needed to tell {size}"
-    return f"; about {one.needed:,} would tell {size}"
+        return f"; more than 10,000 would be needed to resolve {size}"
+    return f"; about {one.needed:,} would resolve {size}"

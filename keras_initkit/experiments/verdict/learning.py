@@ -94,15 +94,15 @@ class Constant(NamedTuple):
             if needed <= (1 + share) / 2 and error > 0:
                 return Judgement(
                     accuracy > needed,
-                    f"accuracy {accuracy:.4g}, and {needed:.4g} is what chance reaches "
+                    f"accuracy {accuracy:.4g}; chance reaches up to {needed:.4g} "
                     f"(largest class {share:.4g} of {self.examples:,} examples)",
                 )
         if self.loss is None:
-            reason = "the best constant prediction of these targets is not known"
+            reason = "the best constant prediction of these targets is unknown"
             return Judgement(None, f"not judged, because {reason}")
         return Judgement(
             loss < _LOWER * self.loss,
-            f"loss {loss:.4g}, and {self.loss:.4g} for the best constant prediction",
+            f"loss {loss:.4g}; {self.loss:.4g} for the best constant prediction",
         )
 
 

@@ -48,7 +48,7 @@ class Difference(NamedTuple):
 
     @property
     def needed(self) -> int | None:
-        """About how many seeds would tell such a difference; see `seeds_needed`."""
+        """About how many seeds would resolve such a difference; see `seeds_needed`."""
         return seeds_needed(self.mean, self.std, self.tests)
 
 

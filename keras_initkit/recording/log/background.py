@@ -43,7 +43,8 @@ class BackgroundWriter:
             self._bytes += len(data)
             if self._bytes > MOST_BYTES:
                 self._failure = OSError(
-                    f"the storage is too slow: over {MOST_BYTES >> 20} MiB wait for it"
+                    f"the storage is too slow: over {MOST_BYTES >> 20} MiB are "
+                    "waiting to be written"
                 )
         self._tell_failure()
         self._waiting.put(data)
@@ -62,7 +63,8 @@ class BackgroundWriter:
         self._thread.join(CLOSE_SECONDS)
         if self._thread.is_alive():
             raise OSError(
-                f"the storage is too slow: the log did not end in {CLOSE_SECONDS:.0f} s"
+                "the storage is too slow: the log could not be completed in "
+                f"{CLOSE_SECONDS:.0f} s"
             )
         self._tell_failure()
 

@@ -1,4 +1,4 @@
-"""What monitoring will write, bounded from above before it does."""
+"""An upper bound on what monitoring will write, known beforehand."""
 
 import heapq
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def estimate(
     histograms: bool = True,
     details: Sequence[str] = ("full",),
 ) -> dict[str, Any]:
-    """Returns an upper bound of what a run writes.
+    """Returns an upper bound on what a run writes.
 
     The metadata that is written once (names of layers, descriptions) and whatever makes
     up the first step a second time are not part of it.
@@ -87,7 +87,7 @@ def sentence(budget: dict[str, Any]) -> str:
     """Returns a budget in words."""
     text = (
         f"at most {budget['scalar_tags']} scalars and {budget['histogram_tags']} "
-        f"histograms; {budget['bytes_per_step'] / 1000:.1f} kB a monitored step, "
+        f"histograms; {budget['bytes_per_step'] / 1000:.1f} kB per monitored step, "
         f"{budget['bytes_per_histogram_step'] / 1000:.1f} kB with histograms"
     )
     most, fullest = stock.STATISTICS[0]
@@ -95,14 +95,14 @@ def sentence(budget: dict[str, Any]) -> str:
     if all(fullest.get(signal, ()) == names for signal, names in shown.items()):
         return text
     return (
-        f"{text}; stock dashboards show {_listed(shown)} only, because more would make "
-        f"over {most:.0f} scalars"
+        f"{text}; stock dashboards show only {_listed(shown)}, because more would "
+        f"exceed {most:.0f} scalars"
     )
 
 
 def _listed(shown: dict[str, tuple[str, ...]]) -> str:
     parts = [f"{s} {'/'.join(names)}" for s, names in shown.items() if names]
-    return ", ".join(parts) or "what is told over all layers"
+    return ", ".join(parts) or "what summarizes all layers"
 
 
 def _longest(n: int, tags: list[str]) -> list[str]:

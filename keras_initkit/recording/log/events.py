@@ -70,7 +70,7 @@ class EventFile:
                 gone = self._path
                 self.drop()
                 identity = self._open()
-                _tell_vanished(gone, "it is made again")
+                _tell_vanished(gone, "it is created again")
                 return identity
             if self._writer is None or self.place.identity is None:
                 return self._open()
@@ -122,7 +122,7 @@ class EventFile:
         with self.lock:
             try:
                 if self._writer is not None and self._has_vanished():
-                    then = "it is not made again, as nothing followed"
+                    then = "it is not created again, since nothing followed"
                     _tell_vanished(self._path, then)
                 elif self._writer is not None:
                     mark = files.Closed(self._number, self.counts)
@@ -186,8 +186,8 @@ class EventFile:
 
 def _tell_vanished(path: str, then: str) -> None:
     warnings.warn(
-        f"`log_dir` has vanished while it was written; {then}, and what was written "
-        f"before is not in it. Received: log_dir={path!r}",
+        f"`log_dir` vanished while it was being written; {then}, without what was "
+        f"written before. Received: log_dir={path!r}",
         stacklevel=2,
     )
 

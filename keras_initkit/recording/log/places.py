@@ -132,13 +132,13 @@ class Place:
             number += 1
         if busy:
             warnings.warn(
-                f"{busy} writes to `log_dir` at the same time; this run goes to "
-                f"{directory!r}. Received: log_dir={self._log_dir!r}",
+                f"{busy} is also writing to `log_dir`; this run goes to {directory!r}. "
+                f"Received: log_dir={self._log_dir!r}",
                 stacklevel=2,
             )
         elif number > 1:
             logger.warning(
-                "%s holds a run already, which stays; this one goes to %s",
+                "%s already holds a run, which is kept; this one goes to %s",
                 self._log_dir,
                 directory,
             )

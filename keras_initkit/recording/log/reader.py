@@ -50,14 +50,14 @@ def _chosen(runs: list[RunInfo], run: str | RunInfo | None) -> RunInfo:
     wanted = run.id if isinstance(run, RunInfo) else run
     if not isinstance(wanted, str):
         raise TypeError(
-            "`run` must be the id of a run, or what `RunRecord.runs` lists. "
-            f"Received: run={run!r} of type {type(run).__name__}"
+            "`run` must be the id of a run, or an entry of `RunRecord.runs`. Received: "
+            f"run={run!r} of type {type(run).__name__}"
         )
     for one in runs:
         if one.id == wanted:
             return one
     raise ValueError(
-        "`run` must be the id of a run there, one of "
+        "`run` must be the id of a run in this directory, one of "
         f"{[one.id for one in runs]}. Received: run={run!r}"
     )
 
@@ -67,12 +67,12 @@ def _without_runs(log_dir: str, record: Contents) -> None:
     old = storage.join(log_dir, schema.OLD_RECORD_RUN)
     if not any(name.startswith("events.out.tfevents.") for name in storage.names(old)):
         raise FileNotFoundError(
-            "`log_dir` must hold a run, event files that a monitor wrote. "
+            "`log_dir` must hold a run, that is, event files written by a monitor. "
             f"Received: log_dir={log_dir!r}"
         )
     what = (
-        "a record of data version 3 or before, which this version does not read; "
-        f"version {schema.DATA_VERSION} is read"
+        "a record of data version 3 or earlier, which this version cannot read; it "
+        f"reads version {schema.DATA_VERSION}"
     )
     logger.warning("%s: skipping %s", old, what)
     record.missing.append(Missing(old, what))
@@ -130,14 +130,19 @@ class _Reading:
             return
         for item in frames(data):
             if isinstance(item, Gap):
-                self._miss(f"{item.size} bytes that are no whole event", item.offset)
+                self._miss(
+                    f"{item.size} bytes that are not a complete event", item.offset
+                )
                 if item.offset + item.size == len(data):
                     self._torn = self.damage[-1]
             elif OURS in item.content:
                 self._take_event(item.content, item.offset)
         self._is_numbered = self._is_numbered and self._file.opened
         if not self._file.closed:
-            what = "its end: it was not closed, as if its process was killed or it cut"
+            what = (
+                "its end: it was not closed, perhaps because its process was killed "
+                "or the file truncated"
+            )
             self._open_ends.append(Missing(path, what, len(data)))
 
     def is_being_written(self, path: str) -> None:
@@ -149,7 +154,7 @@ class _Reading:
         """Puts what was read into the record."""
         if self._is_numbered:  # else what is not there may be what cannot be read
             self.damage += [
-                Missing(self._run.log_dir, f"{gap} of run {self._run.id}: not there")
+                Missing(self._run.log_dir, f"{gap} of run {self._run.id}: missing")
                 for gap in files.gaps(self._opened)
             ]
         for tag, steps in self._matrices.items():
@@ -213,10 +218,10 @@ class _Reading:
         """Begins a file, which may lie behind another: some join files."""
         if mark.run != self._run.id:
             self._file.stranger = mark.run
-            self._miss(f"what is of another run, {mark.run}, is left out", offset)
+            self._miss(f"data of another run, {mark.run}, are skipped", offset)
             return
         if self._file.opened and not self._file.closed:
-            self._miss("the end of a file that another follows", offset)
+            self._miss("the end of a file that was continued by another", offset)
         self._opened.append(mark)
         self._file = _FileState(self._file.path, opened=True)
 
@@ -234,7 +239,7 @@ class _Reading:
         if tag in self._of_other_versions:
             raise _Skipped
         if tag not in self._described:
-            raise ValueError("a chunk of which the description is lost")
+            raise ValueError("a chunk whose description is lost")
         if value.tensor.dtype != types_pb2.DT_UINT8:
             raise ValueError("it holds no bytes")
         packed = value.tensor.tensor_content

@@ -193,8 +193,8 @@ class ScalarBoard:
             for quantile in QUANTILES:
                 descriptions[over_layers_tag(signal, statistics, quantile)] = (
                     f"{quantile} over the layers of log10 of the {name}, at least "
-                    f"{math.log10(SMALLEST):.0f}; vectors (biases) and values that "
-                    "are not finite are left out"
+                    f"{math.log10(SMALLEST):.0f}; vectors (biases) and non-finite "
+                    "values are left out"
                 )
         self.scalars = events.Scalars(descriptions)
 
@@ -313,13 +313,13 @@ def findings_text(findings: Sequence[Mapping[str, Any]]) -> str:
             behind their causes.
     """
     if not findings:
-        return "**The rules found nothing wrong.**"
+        return "**The rules found no faults.**"
     standing = [one for one in findings if one["cleared"] is None]
     ceased = [one for one in findings if one["cleared"] is not None]
     causes = [one for one in standing if one.get("because_of") is None]
     told = {one["rule"] for one in causes}
     lone = [one for one in standing if one.get("because_of") not in {None, *told}]
-    parts = [] if standing else ["**Nothing is wrong any more.**"]
+    parts = [] if standing else ["**No open faults.**"]
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for one in causes + lone:
         groups.setdefault((one["rule"], one["severity"]), []).append(one)
@@ -344,7 +344,7 @@ def _paragraph(
         lines.append(f"It follows from {_escaped(first['because_of'])}.")
     if others:
         names = dict.fromkeys(one["layer"] or "the model" for one in others)
-        lines.append(f"The same in {_escaped(', '.join(names))}.")
+        lines.append(f"The same applies to {_escaped(', '.join(names))}.")
     if following:
         rules = dict.fromkeys(one["rule"] for one in following)
         lines.append(f"From it follow: {_escaped(', '.join(rules))}.")

@@ -37,8 +37,8 @@ def checked(path: Any, name: str) -> str:
     text = _text(path, name)
     if _BROKEN.match(text):
         raise ValueError(
-            f"`{name}` must be a string where it has a scheme; `pathlib` takes a slash "
-            f"of it away. Received: {name}={text!r}"
+            f"`{name}` must be a string if it has a scheme; `pathlib` would drop one "
+            f"of its slashes. Received: {name}={text!r}"
         )
     match = _SCHEME.match(text)
     if match is None:
@@ -47,10 +47,10 @@ def checked(path: Any, name: str) -> str:
     if match[1] not in served:
         known = ", ".join(f"{scheme}://" for scheme in sorted(served) if scheme)
         raise ValueError(
-            f"`{name}` must be local or where TensorFlow reaches, as {known} here. "
-            "Write to a local directory and copy it, mount the storage, or import the "
-            f"package that registers {match[1]}:// with TensorFlow. "
-            f"Received: {name}={text!r}"
+            f"`{name}` must be local or reachable by TensorFlow, here {known}. Write "
+            "to a local directory and copy it, mount the storage, or import the "
+            f"package that registers {match[1]}:// with TensorFlow. Received: "
+            f"{name}={text!r}"
         )
     return text
 
@@ -65,7 +65,7 @@ def local(path: Any, name: str) -> pathlib.Path:
     text = _text(path, name)
     if is_remote(text) or _BROKEN.match(text):
         raise ValueError(
-            f"`{name}` must be on a local disk; copy or mount what is elsewhere. "
+            f"`{name}` must be on a local disk; copy or mount files from elsewhere. "
             f"Received: {name}={text!r}"
         )
     return pathlib.Path(text)
@@ -75,17 +75,16 @@ def _text(path: Any, name: str) -> str:
     """Returns the text of a path."""
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
-        way_out = (
-            "; `os.fsdecode` makes one of bytes" if isinstance(text, bytes) else ""
-        )
+        way_out = "; `os.fsdecode` converts bytes" if isinstance(text, bytes) else ""
         raise TypeError(
             f"`{name}` must be a string or a path{way_out}. Received: {name}={path!r} "
             f"of type {type(path).__name__}"
         )
     if not text or "\0" in text:
         raise ValueError(
-            f"`{name}` must name a directory or file: not be empty (the working "
-            f"directory is '.') nor hold a NUL byte. Received: {name}={text!r}"
+            f"`{name}` must name a directory or file: it must not be empty (the "
+            "working directory is '.') or contain a NUL byte. Received: "
+            f"{name}={text!r}"
         )
     return text
 

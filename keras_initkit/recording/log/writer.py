@@ -226,8 +226,8 @@ class RunWriter:
 def _about_metric(name: str) -> str:
     if name == schema.OVERHEAD:
         return (
-            "extra time of monitored steps over training time so far; host time of "
-            "recording and writing only where there are no others to compare with"
+            "extra time of monitored steps divided by training time so far; only host "
+            "time of recording and writing if there are no others to compare with"
         )
     if name == schema.SKIPPED:
         return "steps skipped so far because their scaled gradients were not finite"
