@@ -87,7 +87,7 @@ def as_schedule(value: "int | Function", argument: str = "every") -> Function:
         argument: As what it was given.
 
     Raises:
-        TypeError: If it is a function of something else.
+        TypeError: If it is a function with other arguments.
         ValueError: If it is neither.
     """
     if not callable(value):

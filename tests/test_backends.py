@@ -123,7 +123,7 @@ TAKING = {
 
 @pytest.mark.parametrize("name", TAKING)
 def test_models_of_keras_2_are_refused_by_name(name):
-    message = f"`model` must be a model of Keras 3 for `{name}`.*Mine of Keras 2"
+    message = f"`model` must be a Keras 3 model for `{name}`.*Mine of Keras 2"
     with pytest.raises(TypeError, match=message):
         TAKING[name](of_keras_2())
 
@@ -131,7 +131,7 @@ def test_models_of_keras_2_are_refused_by_name(name):
 @pytest.mark.parametrize("name", TAKING)
 @pytest.mark.parametrize("model", ["a name", None, len, types.SimpleNamespace()])
 def test_what_is_no_model_is_refused(name, model):
-    with pytest.raises(TypeError, match="`model` must be a model of Keras 3"):
+    with pytest.raises(TypeError, match="`model` must be a Keras 3 model"):
         TAKING[name](model)
 
 

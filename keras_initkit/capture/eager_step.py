@@ -194,7 +194,7 @@ def _kept(
     if not chosen:
         told = "; ".join(f"{layer!r} {reason}" for layer, reason in reasons.items())
         raise ValueError(
-            f"`layers` must name a layer whose outputs can be looked at: {told}. "
+            f"`layers` must name a layer whose outputs can be observed: {told}. "
             f"Received: layers={layers!r}"
         )
     keeper = Keeper(signals)

@@ -48,8 +48,8 @@ class Guard:
         logger.debug("%s failed", self._who, exc_info=error)
         text = str(error).strip().partition("\n")[0]
         warnings.warn(
-            f"{self._who} watches no more steps of this training, which goes on: "
-            f"{doing} failed ({type(error).__name__}: {text}).",
+            f"{self._who} stops watching this training, which continues: {doing} "
+            f"failed ({type(error).__name__}: {text}).",
             stacklevel=2,
         )
 

@@ -42,8 +42,8 @@ class Loop(Session):
         for model in models:
             if not is_built(model):
                 raise ValueError(
-                    "`models` must be built, by `model.build(shape)` or a first call. "
-                    f"Received: the model {model.name!r}, which is not"
+                    "`models` must be built, with `model.build(shape)` or by a first "
+                    f"call. Received: the model {model.name!r}, which is not"
                 )
         # A session holds its model by a weak reference only.
         self.trained = models[0] if len(models) == 1 else Together(models)

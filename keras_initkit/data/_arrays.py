@@ -165,7 +165,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 def _bad_file(path: str, rule: str, received: str) -> DataFileError:
     return DataFileError(
-        f"The file {os.fspath(path)!r} {rule}. Received: {received}. Replace the "
-        "file, or remove it to load the data from elsewhere.",
+        f"The file {os.fspath(path)!r} {rule}. Received: {received}. Replace the file, "
+        "or remove it to load the data from another source.",
         path=os.fspath(path),
     )

@@ -69,7 +69,7 @@ class Dataset:
                 neither be found nor downloaded.
         """
         if self._words is None:
-            raise TypeError(f"`decode` is for texts. {self.name!r} holds none.")
+            raise TypeError(f"`decode` is for texts, and {self.name!r} holds none.")
         row = np.asarray(ids)
         if row.ndim != 1 or not np.issubdtype(row.dtype, np.integer):
             raise ValueError(

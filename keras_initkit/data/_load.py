@@ -130,14 +130,14 @@ def _find(spec: DataSpec, source: Any, seed: int, vocabulary: int) -> _Found:
     if spec is XOR:
         if folder is not None:
             raise ValueError(
-                f"`source` must be one of {_SOURCES} for 'xor', which no file "
-                f"holds. Received: source={source!r}."
+                f"`source` must be one of {_SOURCES} for 'xor', which is not stored in "
+                f"a file. Received: source={source!r}."
             )
         return _xor(), "the four points of XOR", False, dict
     if folder is not None:
         return _from_folder(spec, folder, required=True)
     if source == "standin":
-        return _standin(spec, seed, "asked for by source='standin'")
+        return _standin(spec, seed, "requested by source='standin'")
     found = _from_variable(spec)
     if found is not None:
         return found
@@ -146,16 +146,16 @@ def _find(spec: DataSpec, source: Any, seed: int, vocabulary: int) -> _Found:
     except DataUnavailableError as error:
         if source == "real":
             raise DataUnavailableError(
-                f"source='real': the real {spec.name!r} data are not to be had. "
-                f"{error}. Load once with a network, or give a folder that holds "
-                f"'{spec.name}.npz' by `source` or {DATA_DIR_VARIABLE}, or take a "
+                f"source='real': the real {spec.name!r} data are not available. "
+                f"{error}. Load them once with network access, or point `source` or "
+                f"{DATA_DIR_VARIABLE} to a folder with '{spec.name}.npz', or use a "
                 "stand-in with source='standin'.",
                 name=spec.name,
             ) from error
         found = _standin(spec, seed, str(error))
         warnings.warn(
-            f"Not the real {spec.name!r} data: {found[1]}. Figures from it say "
-            "nothing about the real set; source='real' refuses stand-ins.",
+            f"Not the real {spec.name!r} data: {found[1]}. Results on it say nothing "
+            "about the real set; source='real' refuses stand-ins.",
             StandInWarning,
             stacklevel=3,
         )
@@ -171,7 +171,7 @@ def _folder(source: Any) -> str | None:
         return os.fspath(source)
     raise ValueError(
         f"`source` must be one of {_SOURCES} or a folder that holds NAME.npz files. "
-        f"Received: source={source!r}, which is no folder."
+        f"Received: source={source!r}, which is not a folder."
     )
 
 
@@ -227,9 +227,8 @@ def _part(
     if limit > len(x):
         which = "training" if argument == "limit" else "test"
         raise ValueError(
-            f"`{argument}` must be at most {len(x)}, the number of {which} examples "
-            f"of {spec.name!r}. Received: {argument}={limit}. Leave it out to take "
-            "them all."
+            f"`{argument}` must be at most {len(x)}, the number of {which} examples of "
+            f"{spec.name!r}. Received: {argument}={limit}. Omit it to use all."
         )
     chosen = balanced_part(y, limit, rng)
     return x[chosen], y[chosen]

@@ -73,8 +73,8 @@ def words_from_keras() -> Mapping[int, str]:
     except Exception as error:
         raise DataUnavailableError(
             f"The word list {_WORD_FILE!r} is neither in {used!r} nor could it be "
-            f"downloaded ({error}). The reviews are loaded, only their words are "
-            "missing: put the file there, or go on without `decode`.",
+            f"downloaded ({error}). The reviews are loaded; only their words are "
+            "missing: put the file there, or continue without `decode`.",
             name=_WORD_FILE,
         ) from error
     return _ids_to_words(ranks)
@@ -101,9 +101,9 @@ def _guarded(spec: DataSpec, loader: Callable[[], Any]) -> Any:
             kept = "is still there" if os.path.exists(path) else "was removed by Keras"
             raise DataFileError(
                 f"The cached file {path!r} is damaged or not the one that Keras "
-                f"expects, and downloading it anew failed ({error}). It {kept}. "
-                "Put an undamaged copy there, or load again with a network, or "
-                "with source='standin'.",
+                f"expects, and downloading it again failed ({error}). It {kept}. Put "
+                "an undamaged copy there, or load again with network access or with "
+                "source='standin'.",
                 path=path,
             ) from error
         raise DataUnavailableError(
@@ -172,8 +172,8 @@ def _read_words(path: str) -> Mapping[int, str]:
             return _ids_to_words(json.load(file))
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataFileError(
-            f"The file {path!r} must be JSON of words and their ranks. Received: "
-            f"{error!r}. Replace or remove it.",
+            f"The file {path!r} must be a JSON object of words and their ranks. "
+            f"Received: {error!r}. Replace or remove it.",
             path=path,
         ) from error
 

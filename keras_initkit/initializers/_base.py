@@ -27,7 +27,7 @@ def register(name=None):
     `"keras_initkit>ClassName"` is the name that saved models carry. The
     snake-case name and the class's own go into Keras's table of custom objects too, so
     that `Dense(4, kernel_initializer="delta_orthogonal")` works once the package is
-    imported. An entry that another package put there is left alone.
+    imported. Entries of other packages are left alone.
 
     Args:
         name: Snake-case name. Defaults to the class name in snake case.
@@ -75,7 +75,7 @@ class SeededInitializer(keras.Initializer):
 
 
 class Structural(keras.Initializer):
-    """Base of initializers whose meaning depends on the layer, not on the shape alone.
+    """Base of initializers whose meaning depends on the layer, not just on the shape.
 
     The same shape is a plain kernel to one layer and holds several matrices for
     another. `fit` says what is right for a weight. Where Keras asks for values while a

@@ -24,8 +24,8 @@ ALIASES = {
 def get(identifier: Any) -> Any:
     """Returns an initializer for any Keras or kit identifier.
 
-    What is registered with Keras under a name, or stands in a `custom_object_scope`,
-    goes first; then names of the kit (`"delta_orthogonal"`, `"DeltaOrthogonal"`,
+    Names registered with Keras, or in a `custom_object_scope`, take precedence; then
+    names of the kit (`"delta_orthogonal"`, `"DeltaOrthogonal"`,
     `"keras_initkit>DeltaOrthogonal"`) and the aliases of `catalog()`. Everything else
     is Keras's: its names, a config, a class, an instance, any callable `(shape,
     dtype=None)`, an array, or `None` (which stays `None`).
@@ -54,7 +54,7 @@ def get(identifier: Any) -> Any:
         return keras.initializers.get(identifier)
     except TypeError as error:
         raise ValueError(
-            "`identifier` must name an initializer that needs no arguments; give an "
+            "`identifier` must name an initializer that needs no arguments; pass an "
             f"instance or a config instead. Received: identifier={identifier!r} "
             f"({error})."
         ) from error
@@ -82,7 +82,7 @@ def get_base(identifier: Any) -> Any:
 
 
 def seeded(identifier: Any, seed: int | None, path: str) -> Any:
-    """Returns a new initializer with a seed of its own, derived from `seed`.
+    """Returns a new initializer with its own seed, derived from `seed`.
 
     Two layers that share one unseeded instance start from identical weights in
     Keras 3 whenever their shapes agree. Built through this function, each layer
@@ -92,7 +92,7 @@ def seeded(identifier: Any, seed: int | None, path: str) -> Any:
         identifier: Anything `get` takes.
         seed: Integer, or `None` for an unseeded instance. Either replaces the seed
             that `identifier` carries.
-        path: String that tells this weight from others, such as its layer's path.
+        path: String that identifies this weight, such as its layer's path.
 
     Returns:
         A new `keras.Initializer`. One that takes no seed is copied, a plain function

@@ -1,4 +1,4 @@
-"""Attention projections that start out as trained ones look."""
+"""Attention projections that initially resemble trained ones."""
 
 from typing import Any
 
@@ -59,12 +59,12 @@ class MimeticAttention(SeededInitializer, Structural):
     `kik.reinitialize(model, {"attention": "mimetic_attention"})`.
 
     Args:
-        part: `"query"`, `"key"`, `"value"` or `"output"`. What gives the weights to a
-            whole attention layer tells it, see above; no shape does.
+        part: `"query"`, `"key"`, `"value"` or `"output"`. Functions that treat a whole
+            attention layer set it, see above; no shape reveals it.
         alpha: Scale of the noise. Defaults to the paper's, 0.7 for query and key,
             0.4 for value and output.
         beta: Multiple of the identity. Defaults to the paper's, 0.7 and -0.4.
-        heads: Number of heads, for kernels of rank 2, whose shape does not tell.
+        heads: Number of heads, for kernels of rank 2, whose shape does not reveal it.
         seed: Integer, shared by the two factors of a product; or `None`.
 
     Raises:
@@ -110,8 +110,8 @@ class MimeticAttention(SeededInitializer, Structural):
         if not packed and axes not in shapes.get(layout.rule, ()):
             rule = (
                 f"the kernel of an attention's {self.part} projection, in Keras's "
-                "order, or plain and `heads` be given; to a whole attention layer, "
-                "give it by `kik.initializers.mimetic_attention(layer)`"
+                "order, or plain with `heads` given; for a whole attention layer, use "
+                "`kik.initializers.mimetic_attention(layer)`"
             )
             self.refuse(weight, rule)
         return self
@@ -120,8 +120,8 @@ class MimeticAttention(SeededInitializer, Structural):
         """Returns the product and the side that its part stands for, or raises."""
         if self.part is None:
             raise ValueError(
-                "MimeticAttention: `part` must be given, one of "
-                f"{tuple(PARTS)}; to a whole attention layer, give it by "
+                f"MimeticAttention: `part` must be given, one of {tuple(PARTS)}; for a "
+                "whole attention layer, use "
                 "`kik.initializers.mimetic_attention(layer)` or `kik.reinitialize`. "
                 "Received: part=None."
             )
@@ -143,13 +143,14 @@ class MimeticAttention(SeededInitializer, Structural):
             if self.heads is None:
                 raise ValueError(
                     "MimeticAttention: `heads` must be given for a kernel of rank 2, "
-                    f"whose shape does not tell them. Received: shape={shape}."
+                    f"whose shape does not reveal them. Received: shape={shape}."
                 )
             width = shape[0] if self.part == "output" else shape[1]
             if width % self.heads:
                 raise ValueError(
                     "MimeticAttention: `shape` must have a multiple of "
-                    f"heads={self.heads} where the heads are. Received: shape={shape}."
+                    f"heads={self.heads} on the axis of the heads. Received: "
+                    f"shape={shape}."
                 )
             split = (self.heads, width // self.heads)
             shape = (*split, shape[1]) if self.part == "output" else (shape[0], *split)
@@ -167,8 +168,8 @@ class MimeticAttention(SeededInitializer, Structural):
             raise ValueError(
                 f"MimeticAttention: `shape` must have {rule} <= dim, or features stay "
                 f"zero. Received: shape={shape}, read as dim={dim}, heads={heads}, "
-                f"head_dim={size} of the {self.part}; to a whole attention layer, give "
-                "it by `kik.initializers.mimetic_attention(layer)`."
+                f"head_dim={size} of the {self.part}; for a whole attention layer, use "
+                "`kik.initializers.mimetic_attention(layer)`."
             )
         return dim, heads, size
 
@@ -252,8 +253,8 @@ def projections_of(layer: Any) -> dict[str, Any]:
     heads = {shape[1] for shape in shapes[:3]} | {shapes[3][0]}
     if len(dims) > 1 or len(heads) > 1:
         raise ValueError(
-            "`layer` must have equal query, key, value and output dimensions and as "
-            "many heads of each, or there are no such products. "
-            f"Received: {type(layer).__name__} {layer.name!r} with kernels {shapes}."
+            "`layer` must have equal query, key, value and output dimensions and the "
+            "same number of heads, or there are no such products. Received: "
+            f"{type(layer).__name__} {layer.name!r} with kernels {shapes}."
         )
     return denses

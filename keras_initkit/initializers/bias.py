@@ -1,4 +1,4 @@
-"""Bias initializers that put knowledge into a network: time scales and priors."""
+"""Bias initializers that encode prior knowledge: time scales and class frequencies."""
 
 import copy
 import math
@@ -52,7 +52,7 @@ class _GateBias(Structural):
         units = getattr(weight.layer, "units", getattr(weight.layer, "filters", None))
         if self.cell not in (None, cell) or self.units not in (None, units):
             told = f"cell={self.cell!r}, units={self.units}"
-            self.refuse(weight, f"the bias that it was told of, {told}")
+            self.refuse(weight, f"the bias that it was given for, {told}")
         one = copy.copy(self)
         one.cell, one.units = cell, units
         return one
@@ -61,9 +61,9 @@ class _GateBias(Structural):
         """Returns cell and units that a shape is the bias of, or raises."""
         if self.units is None:
             raise ValueError(
-                f"{type(self).__name__}: `units` must be given, the shape of a bias "
-                "does not tell them. In a layer that is yet to be built by real data, "
-                f"give `units` and `cell`. Received: shape={shape}."
+                f"{type(self).__name__}: `units` must be given, because the shape of a "
+                "bias does not reveal them. In a layer that real data have yet to "
+                f"build, give `units` and `cell`. Received: shape={shape}."
             )
         shapes: dict[str, list[tuple[int, ...]]] = {
             "lstm": [(4 * self.units,)],
@@ -77,8 +77,8 @@ class _GateBias(Structural):
         hint = ""
         if "lstm" in cells:
             hint = (
-                "; an LSTM must have unit_forget_bias=False, or it asks for parts of "
-                "the bias"
+                "; an LSTM must have unit_forget_bias=False, or it requests parts of "
+                "the bias separately"
             )
         raise ValueError(
             f"{type(self).__name__}: `shape` must be {known}, the bias of {self.units} "
@@ -99,24 +99,24 @@ class ChronoBias(SeededInitializer, _GateBias):
     `(2, 3 * units)` for GRU, order z, r, h (`reset_after=True` has two rows; the
     first is filled).
 
-    Use it for `bias_initializer` where the lag of the dependencies is known.
-    `keras.layers.LSTM` must have `unit_forget_bias=False`: otherwise Keras asks the
-    initializer for parts of the bias, and sets the forget gate's part to 1 itself,
-    which is refused, as is every other shape and weight.
+    Use it as `bias_initializer` if the lag of the dependencies is known.
+    `keras.layers.LSTM` must have `unit_forget_bias=False`: otherwise Keras requests
+    parts of the bias separately, and sets the forget gate's part to 1 itself; this is
+    refused, as is every other shape and weight.
 
     Args:
         max_steps: Longest lag expected, above 2. Defaults to `100`.
-        cell: `"lstm"` or `"gru"`; by default what the layer is, or the shape of
-            `units` tells.
-        units: Units of the layer. By default those of the layer that asks, by itself,
-            through `for_layer` or `kik.reinitialize`. Where Keras builds symbolically
-            (a subclassed model in `fit`) it tells no layer: give them.
+        cell: `"lstm"` or `"gru"`; by default determined by the layer, or by the shape
+            and `units`.
+        units: Units of the layer. By default those of the layer, also through
+            `for_layer` or `kik.reinitialize`. They must be given where Keras builds
+            symbolically (a subclassed model in `fit`) and does not reveal the layer.
         seed: Integer or `None` (same values at every call), or a
             `keras.random.SeedGenerator` (new values at every call).
 
     Raises:
-        ValueError: If `max_steps` is not above 2, or the shape is no bias of the cell
-            with these units, or nothing tells the units.
+        ValueError: If `max_steps` is not above 2, or the shape is not a bias of the
+            cell with these units, or the units are unknown.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -176,20 +176,19 @@ class UnitForgetBias(_GateBias):
 
     Shapes: `(4 * units,)` for LSTM; `(3 * units,)` or `(2, 3 * units)` for GRU.
 
-    Use it where gates must start open but no time scale is known; otherwise
-    `ChronoBias`. `keras.layers.LSTM` must have `unit_forget_bias=False`: the parts of
-    the bias that it asks for otherwise are refused, as is every other shape and weight.
+    Use it if gates must start open but no time scale is known; otherwise use
+    `ChronoBias`. `keras.layers.LSTM` must have `unit_forget_bias=False`: otherwise it
+    requests parts of the bias, which are refused, as is every other shape and weight.
 
     Args:
         value: Number. Defaults to `1.0`.
-        cell: `"lstm"` or `"gru"`; by default what the layer is, or the shape of
-            `units` tells.
-        units: Units of the layer. By default those of the layer that asks, as for
-            `ChronoBias`.
+        cell: `"lstm"` or `"gru"`; by default determined by the layer, or by the shape
+            and `units`.
+        units: Units of the layer. By default those of the layer, as for `ChronoBias`.
 
     Raises:
-        ValueError: If the shape is no bias of the cell with these units, or nothing
-            tells the units.
+        ValueError: If the shape is not a bias of the cell with these units, or the
+            units are unknown.
 
     Reference:
     - [Jozefowicz et al., 2015](https://proceedings.mlr.press/v37/jozefowicz15.html)
@@ -226,9 +225,9 @@ class PriorBias(Structural):
     `class_prior` and the first loss the entropy of the classes, instead of spending
     the first epochs on learning the bias.
 
-    - `activation="softmax"`: `b_k = log p_k`, one entry a class;
-    - `activation="sigmoid"`: `b_k = log(p_k / (1 - p_k))`, a number for all outputs or
-      one entry an output.
+    - `activation="softmax"`: `b_k = log p_k`, one entry per class;
+    - `activation="sigmoid"`: `b_k = log(p_k / (1 - p_k))`, one number for all outputs
+    or one entry per output.
 
     Shapes: rank 1; of the length of `class_prior` if that is a list.
 
@@ -237,8 +236,8 @@ class PriorBias(Structural):
     Args:
         class_prior: Probability in (0, 1), or a list of them; for softmax any
             positive list, such as class counts. Defaults to `0.01`.
-        activation: `"softmax"` or `"sigmoid"`: what makes probabilities of the
-            logits. Defaults to `"sigmoid"`.
+        activation: `"softmax"` or `"sigmoid"`: what turns the logits into
+            probabilities. Defaults to `"sigmoid"`.
 
     Raises:
         ValueError: If a prior is out of range, softmax gets a single number, or the

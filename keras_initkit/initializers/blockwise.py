@@ -1,4 +1,4 @@
-"""Kernels that hold several matrices side by side, each drawn on its own."""
+"""Kernels that hold several matrices side by side, each drawn separately."""
 
 import dataclasses
 from typing import Any
@@ -18,13 +18,14 @@ from keras_initkit.initializers._laid_out import LaidOut
 
 @register()
 class Blockwise(LaidOut):
-    """Initializer of kernels that hold several matrices: each is drawn by another.
+    """Initializer of kernels that hold several matrices: draws each with another one.
 
     Grouped, depthwise and gate kernels, einsums with batch axes and attention's heads
     keep the matrices that multiply their signals in one weight; transposed convolutions
-    keep theirs turned. What is orthogonal, an identity or sparse must be so in each
-    matrix. `base` is asked for every one, `(*taps, in, out)`, with a seed of its own.
-    `kik.initializers.for_layer` and `kik.reinitialize` choose the arguments for a layer.
+    keep theirs transposed. Orthogonality, identity or sparsity must hold for each
+    matrix. `base` draws every one, `(*taps, in, out)`, with a separate seed.
+    `kik.initializers.for_layer` and `kik.reinitialize` choose the arguments for a
+    layer.
 
     | rule | kernel | matrices | each |
     |---|---|---|---|
@@ -46,7 +47,7 @@ class Blockwise(LaidOut):
         base: Anything `kik.initializers.get` takes. Defaults to `"orthogonal"`.
         rule: One of the above. Defaults to `"plain"`.
         groups: Groups of a grouped convolution.
-        stride: Product of the strides of a transposed convolution; it changes nothing
+        stride: Product of the strides of a transposed convolution; it has no effect
             here.
         blocks: Matrices side by side in the last axis (gates; query, key, value).
         input_axes: For `"axes"`.
@@ -54,7 +55,8 @@ class Blockwise(LaidOut):
 
     Raises:
         ValueError: If an argument is out of range, the rank is below 2, the last axis
-            is no multiple of the matrices in it, or `base` refuses one's shape.
+            is not a multiple of the number of matrices, or `base` refuses the shape of
+            one.
 
     Example:
     >>> import keras, keras_initkit as kik

@@ -1,4 +1,4 @@
-"""Identity-like weights: signals pass unchanged, and without a random number."""
+"""Identity-like weights: signals pass unchanged, without random numbers."""
 
 from typing import Any
 
@@ -21,23 +21,23 @@ from keras_initkit.structure.weight import Weight
 class Dirac(Structural):
     """Initializer of layers that copy their input: a scaled identity, any rank.
 
-    Output channel `j` is `gain` times input channel `j`, as far as both exist, and 0
-    beyond; the identity sits at the centre tap `(k - 1) // 2` of a convolution, where
+    Output channel `j` is `gain` times input channel `j` if both exist, and 0 otherwise;
+    the identity sits at the centre tap `(k - 1) // 2` of a convolution, where
     `padding="same"` keeps every pixel in place. With `groups`, each group copies its
     own channels. `keras.initializers.Identity` raises above rank 2.
 
     Shapes: rank 2 to 5, `(*spatial, in, out)`; grouped: `in` is per group, as Keras
     stores it.
 
-    Use it for residual branches without shortcut, adapters, and for growing a
-    trained network by layers that change nothing. Not for a plain stack: copies
-    learn alike until the data breaks the tie.
+    Use it for residual branches without shortcut, adapters, and for growing a trained
+    network by layers that change nothing. Do not use it for a plain stack: copies learn
+    alike until the data break the tie.
 
     Elsewhere: through `for_layer` or `kik.reinitialize`, each group, channel, gate and
-    head copies its own inputs, and transposed convolutions at stride 1 copy as plain
-    ones do; by itself it is refused there. Strided transposed convolutions, which would
-    copy to one pixel of each stride, dilated kernels of even size, which have no tap on
-    the pixel, and tables are refused.
+    head copies its own inputs, and transposed convolutions at stride 1 copy like plain
+    ones; used directly, it is refused there. It is refused for strided transposed
+    convolutions, which would copy to one pixel per stride, for dilated kernels of even
+    size, which have no tap on the pixel, and for tables.
 
     Args:
         gain: Number to put on the diagonal. Defaults to `1.0`.
@@ -90,14 +90,14 @@ class RecurrentIdentity(Structural):
     """Initializer of recurrent kernels: the identity, for every gate.
 
     `h_t = phi(gain * h_{t-1} + ...)`: with ReLU, `gain=1`, zero bias and no input the
-    state stays as it is and gradients pass through any number of steps unchanged
-    (IRNN). Fused kernels get one identity a gate; `keras.initializers.Identity`
-    would leave all gates but the first without recurrence.
+    state stays constant and gradients pass through any number of steps unchanged
+    (IRNN). Fused kernels get one identity per gate; `keras.initializers.Identity` would
+    leave all gates but the first without recurrence.
 
     Shapes: rank 2, `(units, gates * units)`.
 
-    Elsewhere: kernels of inputs and ConvLSTM are refused; `identity` and `dirac` are
-    for those.
+    Elsewhere: input kernels and ConvLSTM are refused; use `identity` and `dirac` for
+    those.
 
     Use it for `SimpleRNN(activation="relu")` on long sequences, together with
     small input weights (the paper: normal, standard deviation 0.001) and gradient
@@ -156,8 +156,8 @@ class ZerO(Structural):
     Shapes: rank 2 to 5, `(*spatial, in, out)`.
 
     Use it for residual networks with normalization or with zero-initialized branch
-    ends, and where bit-equal starts matter. The name is written out,
-    `"zero_hadamard"`, because `"zero"` is `Zeros`.
+    ends, and where bit-identical starts matter. Its name is `"zero_hadamard"`, because
+    `"zero"` is `Zeros`.
 
     Elsewhere: as `Dirac`.
 

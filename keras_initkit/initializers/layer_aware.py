@@ -33,42 +33,43 @@ def for_layer(
     *,
     blocks: int | None = None,
 ) -> keras.Initializer:
-    """Returns what an initializer means for a weight of a layer, or refuses.
+    """Adapts an initializer to a weight of a layer, or refuses.
 
-    A kernel's shape tells neither its fans nor which matrices it holds; the layer does.
+    A kernel's shape reveals neither its fans nor which matrices it holds; the layer
+    does.
 
-    - Fan-based initializers (`VarianceScaling` and its kin, `FanInUniform`,
-      `ActivationScaling`) come back with the true fans, `FanCorrected`.
-    - What is orthogonal, an identity, sparse or of zero sum becomes so for each matrix
-      that the weight holds, `Blockwise`: of each group, channel, gate or head, of
-      transposed convolutions and einsums. `Orthogonal` comes back as `GateOrthogonal`
-      for gates, and as `DeltaOrthogonal` for convolutions.
-    - Initializers inside an initializer are treated alike.
-    - Constants, plain random numbers and initializers of yours, which the kit does not
-      know, come back as they are.
+    - Fan-based initializers (`VarianceScaling` and its subclasses, `FanInUniform`,
+    `ActivationScaling`) are returned with the true fans, as `FanCorrected`.
+    - Initializers that are orthogonal, an identity, sparse or zero-sum are applied to
+    each matrix that the weight holds, as `Blockwise`: for each group, channel, gate or
+    head, for transposed convolutions and einsums. `Orthogonal` becomes `GateOrthogonal`
+    for gates, and `DeltaOrthogonal` for convolutions.
+    - Initializers inside an initializer are treated in the same way.
+    - Constants, plain random numbers and custom initializers, which the kit does not
+    know, are returned unchanged.
 
-    What has no meaning for a weight, such as an identity for a convolution or a forget
-    bias for a Dense layer, is refused.
+    An initializer that makes no sense for a weight, such as an identity for a
+    convolution or a forget bias for a Dense layer, is refused.
 
     Args:
-        layer: Keras layer, built or not; nothing of it is changed. A wrapper stands for
-            the layer inside it, a recurrent layer for its cell.
-        identifier: Anything `get` takes, but `None`.
-        weight: Which weight, by its name: `"kernel"`, `"recurrent_kernel"`, `"bias"`,
+        layer: Keras layer, built or not; it is not modified. A wrapper stands for the
+            layer inside it, a recurrent layer for its cell.
+        identifier: Anything `get` takes, except `None`.
+        weight: Name of the weight: `"kernel"`, `"recurrent_kernel"`, `"bias"`,
             `"depthwise_kernel"`, `"pointwise_kernel"`, `"embeddings"`, `"gamma"`...
             Defaults to `"kernel"`.
-        blocks: Number of matrices packed side by side in the last axis, where the
-            layer cannot tell, e.g. `3` for a Dense layer that makes queries, keys and
-            values at once.
+        blocks: Number of matrices packed side by side in the last axis, if the layer
+            does not reveal it, e.g. `3` for a Dense layer that computes queries, keys
+            and values at once.
 
     Returns:
         A `keras.Initializer`, or the function that `identifier` is.
 
     Raises:
-        TypeError: If `layer` is no layer.
+        TypeError: If `layer` is not a layer.
         ValueError: If the layer holds several (a model, an attention layer, stacked
             cells), is of an unknown kind or has no such weight, or the initializer
-            has no meaning for it.
+            makes no sense for it.
 
     Example:
     >>> import keras, keras_initkit as kik

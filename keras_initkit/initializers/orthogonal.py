@@ -1,4 +1,4 @@
-"""The orthogonal family: weights that keep the length of every signal."""
+"""The orthogonal family: weights that preserve the length of every signal."""
 
 import copy
 import math
@@ -30,26 +30,26 @@ from keras_initkit.structure.weight import Weight
 class DeltaOrthogonal(SeededInitializer, Structural):
     """Initializer of convolutions that are isometries: one orthogonal centre tap.
 
-    The kernel is zero but for the centre tap `(k - 1) // 2`, which is `gain` times a
-    random semi-orthogonal matrix `(in, out)`. At stride 1, `padding="same"`,
-    `gain=1` and `in <= out`, `||conv(x)|| = ||x||` holds exactly, borders included,
-    and so does the backward pass for `in >= out`. `keras.initializers.Orthogonal`
-    makes the flattened kernel orthogonal instead, which is no isometry of images.
+    The kernel is zero except for the centre tap `(k - 1) // 2`, which is `gain` times a
+    random semi-orthogonal matrix `(in, out)`. At stride 1, `padding="same"`, `gain=1`
+    and `in <= out`, `||conv(x)|| = ||x||` holds exactly, borders included, and so does
+    the backward pass for `in >= out`. `keras.initializers.Orthogonal` makes the
+    flattened kernel orthogonal instead, which is not an isometry of images.
 
     Shapes: rank 3 to 5, `(*spatial, in, out)`. With `in > out` no isometry exists;
-    columns are orthonormal then, so that gradients keep their length.
+    columns are then orthonormal, so gradients keep their length.
 
     Use it for very deep plain convolutional networks with tanh-like activations
     (`gain=1`, biases 0) or ReLU (`gain=√2`). Less suited to shallow networks: all
     taps but one start at zero.
 
     Elsewhere: grouped, depthwise and transposed convolutions (stride 1) get an isometry
-    of each group and channel through `for_layer` or `kik.reinitialize`, and refuse the
-    initializer by itself; Dense and einsum kernels are refused. A stride reads one
-    pixel of each stride, which is no isometry. Dilation changes nothing for odd sizes;
-    a dilated kernel of even size has no tap on the pixel itself: the signal is shifted,
-    and what crosses the border lost; refused. `padding="valid"` loses the border,
-    `"causal"` delays by half of the kernel.
+    of each group and channel through `for_layer` or `kik.reinitialize`, but refuse the
+    initializer used directly; Dense and einsum kernels are refused. A strided
+    convolution reads one pixel per stride, which is not an isometry. Dilation has no
+    effect for odd sizes; a dilated kernel of even size is refused, since it has no tap
+    on the pixel itself: it would shift the signal, and lose what crosses the border.
+    `padding="valid"` loses the border, `"causal"` delays by half the kernel.
 
     Args:
         gain: Positive factor. Defaults to `1.0`.
@@ -103,18 +103,18 @@ class ConvolutionOrthogonal(SeededInitializer, Structural):
     The kernel is the product of a semi-orthogonal matrix and, along each axis, of
     `k - 1` two-tap kernels `[P, I - P]` with random projections `P` of half rank. Each
     factor is an isometry for circular padding, since
-    `(P + (I - P) z)(P + (I - P) / z) = I`, hence so is the product. Zero padding
-    loses what the taps reach beyond the border. With one output there is no such
-    `P`: the kernel is a plain shift then.
+    `(P + (I - P) z)(P + (I - P) / z) = I`, hence so is the product. Zero padding loses
+    what the taps move beyond the border. With one output there is no such `P`: the
+    kernel is then a plain shift.
 
     Shapes: rank 3 to 5, `(*spatial, in, out)` with `in <= out`.
 
-    Use it as `DeltaOrthogonal`, where a start that sees its neighbourhood is wanted.
-    The price is a QR of each projection: `sum(k - 1)` factorisations of
-    `(out, out / 2)` beside the one of `DeltaOrthogonal`.
+    Use it like `DeltaOrthogonal`, if the initial kernel should see its neighbourhood.
+    The price is a QR factorisation per projection: `sum(k - 1)` of them of `(out, out /
+    2)` in addition to that of `DeltaOrthogonal`.
 
-    Elsewhere: as `DeltaOrthogonal`, but transposed convolutions at any stride, too, and
-    dilation at any size: an isometry inside, whatever the spacing of the taps.
+    Elsewhere: as `DeltaOrthogonal`, but also transposed convolutions at any stride, and
+    dilation at any size: an isometry in the interior, whatever the spacing of the taps.
 
     Args:
         gain: Positive factor. Defaults to `1.0`.
@@ -147,8 +147,9 @@ class ConvolutionOrthogonal(SeededInitializer, Structural):
             return ops.zeros(shape, dtype)
         if inputs > outputs:
             raise ValueError(
-                f"{type(self).__name__}: `shape` must have in <= out, no isometry "
-                f"exists otherwise; use DeltaOrthogonal. Received: shape={shape}."
+                f"{type(self).__name__}: `shape` must have in <= out, since no "
+                "isometry exists otherwise; use DeltaOrthogonal. Received: "
+                f"shape={shape}."
             )
         precise = working_dtype(dtype)
         start, rest = split_seed(self.seed, 2)
@@ -199,20 +200,20 @@ class GateOrthogonal(SeededInitializer, Structural):
     query-key-value kernels (`gates=3`).
 
     Elsewhere: a SimpleRNN has one gate; other kernels are refused unless `gates` is
-    given and the kernel stored plainly.
+    given and the kernel is stored plainly.
 
     Args:
-        gates: Positive number of blocks in the last axis; by default what the layer
-            has that asks, by itself or through `for_layer`. A shape does not tell:
-            (128, 256) is 4 gates of 64 units with 128 inputs, or 2 of 128.
+        gates: Positive number of blocks in the last axis; by default that of the layer,
+            also through `for_layer`. A shape does not reveal it: (128, 256) is 4 gates
+            of 64 units with 128 inputs, or 2 of 128.
         gain: Positive factor. Defaults to `1.0`.
         seed: Integer or `None` (same values at every call), or a
             `keras.random.SeedGenerator` (new values at every call).
 
     Raises:
         ValueError: If `gates` or `gain` is not positive, `gates` is neither given nor
-            told by a layer, the rank is below 2, or the last axis is no multiple of
-            `gates`.
+            known from a layer, the rank is below 2, or the last axis is not a multiple
+            of `gates`.
 
     Example:
     >>> import keras, keras_initkit as kik
@@ -244,7 +245,7 @@ class GateOrthogonal(SeededInitializer, Structural):
         if plain and not weight.is_recurrent and self.gates is not None:
             return self  # packed, as no layer can tell
         if layout.rule != "blocks" and not (plain and weight.is_recurrent):
-            self.refuse(weight, "a kernel with gates, or plain and `gates` be given")
+            self.refuse(weight, "a kernel with gates, or plain with `gates` given")
         if self.gates not in (None, layout.blocks):
             self.refuse(weight, f"a kernel with gates={self.gates}")
         told = copy.copy(self)
@@ -257,8 +258,8 @@ class GateOrthogonal(SeededInitializer, Structural):
         gates = self.gates
         if gates is None:
             raise ValueError(
-                f"{type(self).__name__}: `gates` must be given, the shape does not "
-                "tell them: gates=4 for an LSTM, 3 for a GRU, 1 for a SimpleRNN. "
+                f"{type(self).__name__}: `gates` must be given, because the shape does "
+                "not reveal them: gates=4 for an LSTM, 3 for a GRU, 1 for a SimpleRNN. "
                 f"Received: shape={shape}."
             )
         check_multiple(type(self), shape, "gates", gates)

@@ -1,4 +1,4 @@
-"""What torch, jax and timm call so: their definitions under their names."""
+"""Initializers of torch, jax and timm, under their names and by their definitions."""
 
 import copy
 import math
@@ -191,7 +191,7 @@ class XavierUniform(_Xavier):
 
 @register()
 class TruncNormal(SeededInitializer):
-    """Initializer of normal values cut at bounds of your own.
+    """Initializer of normal values truncated at custom bounds.
 
     torch's and timm's `trunc_normal_` take bounds as values: with `std=0.02` and the
     default `±2` nothing is cut. timm's `trunc_normal_tf_` and jax take them in
@@ -332,12 +332,12 @@ class Sparse(SeededInitializer, Structural):
 
 @register()
 class AxisVarianceScaling(SeededInitializer, Structural):
-    """Initializer as `jax.nn.initializers.variance_scaling`, which is told its axes.
+    """Initializer as `jax.nn.initializers.variance_scaling`, with explicit axes.
 
-    `fan_in` is the product over `in_axis` and over all axes that are named nowhere, the
-    taps of a convolution; `fan_out` likewise; axes of a batch count for neither. In
-    Keras, `kik.initializers.for_layer` and `kik.reinitialize` find them by the layer,
-    for `VarianceScaling` and its kin.
+    `fan_in` is the product over `in_axis` and over all unnamed axes, the taps of a
+    convolution; `fan_out` likewise; batch axes count for neither. In Keras,
+    `kik.initializers.for_layer` and `kik.reinitialize` find them from the layer, for
+    `VarianceScaling` and its subclasses.
 
     Shapes: those that have the axes.
 
@@ -353,9 +353,9 @@ class AxisVarianceScaling(SeededInitializer, Structural):
             `keras.random.SeedGenerator` (new values at every call).
 
     Raises:
-        ValueError: If an argument is unknown or not positive, an axis is named twice
-            or not there. With the default axes, if the layer that asks stores its
-            kernel otherwise.
+        ValueError: If an argument is unknown or not positive, an axis is named twice or
+            does not exist. With the default axes, if the layer stores its kernel
+            differently.
 
     References:
     - [jax.nn.initializers](https://docs.jax.dev/en/latest/jax.nn.initializers.html)
@@ -403,7 +403,7 @@ class AxisVarianceScaling(SeededInitializer, Structural):
         found = [axis % rank for axis in named if -rank <= axis < rank]
         if len(set(found)) < len(named):
             raise ValueError(
-                f"{type(self).__name__}: `shape` must have each axis that is named, "
+                f"{type(self).__name__}: `shape` must have each named axis exactly "
                 f"once. Received: shape={shape}, in_axis={self.in_axis}, "
                 f"out_axis={self.out_axis}, batch_axis={self.batch_axis}."
             )

@@ -218,8 +218,8 @@ def build(
         if any(f"`{option}`" in str(error) for option in options):
             raise
         raise ValueError(
-            "`initializer`, `bias_initializer` and `recurrent_initializer` must give "
-            f"values of the shapes that the layers ask for. Received: {initializer!r}, "
+            "`initializer`, `bias_initializer` and `recurrent_initializer` must return "
+            f"values of the shapes that the layers request. Received: {initializer!r}, "
             f"{bias_initializer!r} and {recurrent_initializer!r} ({error})"
         ) from error
     with naming("optimizer", optimizer, "be a Keras optimizer or name one"):
@@ -247,7 +247,7 @@ def _check(spec, recurrent_initializer, seed, learning_rate, options):
             choices = tuple(sorted(spec.options))
             use = f"Its options are {choices}." if choices else "It has no options."
             raise ValueError(
-                f"`{option}` is no option of {spec.name!r}. {use} Received: "
+                f"`{option}` is not an option of {spec.name!r}. {use} Received: "
                 f"{option}={options[option]!r}."
             )
     if recurrent_initializer is not None and not spec.recurrent:

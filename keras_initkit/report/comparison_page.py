@@ -79,9 +79,9 @@ def fragment(shown: Page) -> str:
     parts = [
         f"<h1>{html.escape(shown.title)}</h1>",
         f"<p{kind}>{stand_in}{html.escape(shown.origin)}</p>",
-        "<h2>Who learned at all</h2>",
+        "<h2>Which initializers learned</h2>",
         _list([(text, "") for text in [*shown.learned, *shown.left_out]]),
-        "<h2>Who is better</h2>",
+        "<h2>Which are better</h2>",
         _differences(shown.differences),
         "<h2>All initializers</h2>",
         _table(shown.table),
@@ -96,20 +96,23 @@ def fragment(shown: Page) -> str:
         parts += ["<h2>Notes</h2>", _list([(note, "") for note in shown.notes])]
     if shown.again:
         code = html.escape(shown.again)
-        parts += ["<h2>To run it again</h2>", f"<pre><code>{code}</code></pre>"]
+        parts += ["<h2>How to rerun it</h2>", f"<pre><code>{code}</code></pre>"]
     parts.append(f"<p>{html.escape(shown.versions)}</p>")
     return '<div class="initkit">\n' + "\n".join(parts) + "\n</div>"
 
 
 def _differences(differences: Sequence[tuple[str, bool]]) -> str:
     if not differences:
-        return "<p>No two initializers of which all runs learned, over two seeds.</p>"
+        return (
+            "<p>There are no two initializers whose runs all learned, over two "
+            "seeds.</p>"
+        )
     first = sorted(differences, key=lambda one: not one[1])[:_MOST_DIFFERENCES]
     more = len(differences) - len(first)
     listed = _list([(text, "" if differs else "tie") for text, differs in first])
     note = (
-        "Differences of means over paired seeds, with intervals that hold together "
-        "with 95 %; told as real at 5 % of all together (paired t, Holm)."
+        "Differences of means over paired seeds, with simultaneous 95 % intervals; "
+        "significant at 5 % over all comparisons together (paired t, Holm)."
     )
     rest = f" {more} more are not shown." if more else ""
     return f"{listed}\n<p>{note}{rest}</p>"

@@ -154,7 +154,7 @@ def plot(
     )  # fmt: skip
     _draw_depth(
         panels[1, 1], {one.label: one.gradients for one in ranked}, styles,
-        "Signal back: rms of the gradients at step 0", "rms of kernel gradients",
+        "Signal backward: rms of the gradients at step 0", "rms of kernel gradients",
     )  # fmt: skip
     figure.suptitle(title, fontweight="bold")
     figure.supxlabel(

@@ -32,9 +32,9 @@ _MEANINGS = {
     "signal": "signal, gradient: rms of a layer's output and of the loss's gradient "
     "there",
     "theory": "theory: expected at these weights",
-    "kernel's": "kernel's: rms of its kernel's gradient",
-    "step/weight": "step/weight: norm of the optimizer's first step over that of the "
-    "kernel",
+    "kernel's": "kernel's: rms of the kernel's gradient",
+    "step/weight": "step/weight: norm of the optimizer's first step divided by that of "
+    "the kernel",
 }
 # Rows of a longer profile that are shown: from both ends, and those at fault.
 _ROWS = 24
@@ -105,7 +105,7 @@ def _headline(model, loss, chance, causes):
     if loss is not None:
         text.append(f"  loss {loss:.4g}")
         if chance is not None:
-            text.append(f" (an even guess: {chance:.4g})")
+            text.append(f" (uniform guess: {chance:.4g})")
     return text
 
 
@@ -184,7 +184,7 @@ def _advice(causes):
         if others:
             rest = len(others) - _NAMES
             more = f" and {rest} more" if rest > 0 else ""
-            line = f"The same in {', '.join(others[:_NAMES])}{more}."
+            line = f"The same applies to {', '.join(others[:_NAMES])}{more}."
             yield _Indented(rich.text.Text(line))
         if following := consequences[first.rule]:
             if (first.rule, following) not in told:

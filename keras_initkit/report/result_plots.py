@@ -38,7 +38,7 @@ def scaling(
     path: Path,
 ) -> Any:
     """Draws each kernel's factor, and the second moment that was expected before."""
-    figure, axes = _one_panel("Scaling that preserves the signal", "")
+    figure, axes = _one_panel("Signal-preserving scaling", "")
     label = "expected second moment without it"
     _over_layers(axes, expected, label=label, **_BEFORE)
     _over_layers(axes, factors, label="factor on the kernel", **_NOW)
@@ -49,7 +49,7 @@ def scaling(
 
 def fixup(factors: Mapping[str, float], path: Path) -> Any:
     """Draws the factor on each layer's draw, 0 where it starts from zeros."""
-    title = "Fixup: what each layer's draw by He's rule is multiplied by"
+    title = "Fixup: factor on each layer's draw by He's rule"
     figure, axes = _one_panel(title, "factor")
     _over_layers(axes, list(factors.values()), **{**_NOW, "linestyle": "none"})
     drawing.label_layers(axes, list(factors))
@@ -101,7 +101,7 @@ def coordinate_check(sizes: Sequence[tuple[str, int, int, float]], path: Path) -
         axes.set_ylabel("mean |activation|")
     for axes in panels.ravel()[len(steps) :]:
         axes.set_visible(False)
-    figure.suptitle("Coordinate check: flat lines keep their size at any width")
+    figure.suptitle("Coordinate check: flat lines mean the same size at every width")
     for axes in panels.ravel():
         drawing.finish(axes)
     if len(layers) <= _MOST_CURVES:
@@ -198,7 +198,7 @@ def run(
 
 def reinitialize(weights: Sequence[str], stds: Sequence[float], path: Path) -> Any:
     """Draws the standard deviation of each weight that was drawn."""
-    title = "Weights drawn anew"
+    title = "Redrawn weights"
     figure, axes = _one_panel(title, "standard deviation of the values")
     _over_layers(axes, stds, **{**_NOW, "linestyle": "none"})
     drawing.label_layers(axes, weights, "weight, from input to output")

@@ -46,7 +46,7 @@ def render_gradients(
 def _small_print(
     unseen: Mapping[str, str], notes: Sequence[str] = ()
 ) -> list[rich.text.Text]:
-    lines = [f"not seen: {layer}, {reason}" for layer, reason in unseen.items()]
+    lines = [f"missing: {layer}, {reason}" for layer, reason in unseen.items()]
     return [rich.text.Text(line, style="dim") for line in (*lines, *notes)]
 
 

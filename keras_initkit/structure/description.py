@@ -39,7 +39,7 @@ def gather(model, batch, params=None, first_step=0):
         try:
             facts.update(read())
         except Exception:  # whatever a user's loss, optimizer or data come up with
-            logger.debug("Some facts of the training are not known", exc_info=True)
+            logger.debug("Some facts about the training are unknown", exc_info=True)
     return facts
 
 
@@ -100,7 +100,7 @@ def _read(name, reader):
     try:
         return reader()
     except Exception:
-        logger.debug("%r of the training is not known", name, exc_info=True)
+        logger.debug("%r of the training is unknown", name, exc_info=True)
         return None
 
 

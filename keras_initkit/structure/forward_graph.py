@@ -156,7 +156,7 @@ def _specs(model, x):
         )
     shape = (model.get_build_config() or {}).get("input_shape")
     if not isinstance(shape, tuple):
-        raise ValueError("the shapes of its inputs are not known; pass `x`")
+        raise ValueError("the shapes of its inputs are unknown; pass `x`")
     table = any(isinstance(layer, k.Embedding) for _, layer in named_layers(model))
     return tf.TensorSpec((None, *shape[1:]), "int32" if table else "float32")
 

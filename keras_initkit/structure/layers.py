@@ -23,8 +23,8 @@ class Together:
         names = [model.name for model in models]
         if len(set(names)) < len(names):
             raise ValueError(
-                "`models` must have names of their own, by which their layers are told "
-                f"apart. Received models named {names}"
+                "`models` must have distinct names, which tell their layers apart. "
+                f"Received models named {names}"
             )
         self.models = models
         self.name = "+".join(names)

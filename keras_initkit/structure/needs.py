@@ -43,11 +43,11 @@ def check_model(name: str, model: Any) -> None:
     legacy = ("tf_keras", "tensorflow.python.keras", "keras.engine", "keras.src.engine")
     if any(module.startswith(legacy) for module in modules):
         raise TypeError(
-            f"`model` must be a model of Keras 3 for `{name}`. Make it with `keras` "
-            "(version 3) in place of `tf_keras`, and with `TF_USE_LEGACY_KERAS` unset. "
+            f"`model` must be a Keras 3 model for `{name}`. Create it with `keras` "
+            "(version 3) instead of `tf_keras`, and with `TF_USE_LEGACY_KERAS` unset. "
             f"Received: {type(model).__name__} of Keras 2 ({modules[0]})"
         )
     raise TypeError(
-        f"`model` must be a model of Keras 3 for `{name}`. "
-        f"Received: model={model!r} of type {type(model).__name__}"
+        f"`model` must be a Keras 3 model for `{name}`. Received: model={model!r} of "
+        f"type {type(model).__name__}"
     )

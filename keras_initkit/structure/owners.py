@@ -90,7 +90,7 @@ def reason_to_keep(layer: Any, carrier: Any) -> str:
         return f"is quantized ({layer.quantization_mode})"
     if roles.has_adapter(layer):
         kept = carrier.name
-        return f"has a low-rank adapter, which is trained in place of its {kept}"
+        return f"has a low-rank adapter, which is trained instead of its {kept}"
     return ""
 
 

@@ -155,7 +155,7 @@ def register(layer_class: type, roles: Mapping[str, str]) -> None:
     unknown = {name: role for name, role in roles.items() if role not in schema.ROLES}
     if unknown:
         raise ValueError(
-            f"`roles` must name roles out of {tuple(schema.ROLES)}. Received: {unknown}"
+            f"`roles` must name roles among {tuple(schema.ROLES)}. Received: {unknown}"
         )
     _REGISTERED.setdefault(layer_class, {}).update(roles)
 

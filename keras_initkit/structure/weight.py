@@ -91,7 +91,7 @@ def weight_of(layer: Any, name: str = "kernel", blocks: int | None = None) -> We
     kind = roles.kind_of(holder)
     if kind is None:
         raise ValueError(
-            "`layer` must be of a known kind: tell the roles of its weights by "
+            "`layer` must be of a known kind: declare the roles of its weights with "
             "`kik.structure.register(layer_class, {name: role})`, and build it. "
             f"Received: {_named(holder)}{'' if holder.built else ', not built'}."
         )

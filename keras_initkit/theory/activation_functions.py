@@ -66,7 +66,7 @@ def resolve(activation: ActivationLike) -> Activation:
     if isinstance(activation, str):
         if activation in NOT_ELEMENTWISE:
             raise ValueError(
-                "`activation` must act on each value alone. Received: "
+                "`activation` must be elementwise. Received: "
                 f"activation={activation!r}, which mixes the values of an axis."
             )
         if activation not in _TABLE:

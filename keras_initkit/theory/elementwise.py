@@ -30,14 +30,14 @@ def activation(phi: Activation, x: Signal) -> Step:
         return Step(x, None, (1.0,), (1.0,))
     output, slope, slopes = applied(phi, x)
     vague = (x.rough and not is_homogeneous(phi)) or (output.rough and not x.rough)
-    known = SPREAD if x.is_drawable else "its signal's distribution is not known"
+    known = SPREAD if x.is_drawable else "its signal's distribution is unknown"
     return Step(output, None, (slope,), (slopes,), vague, note=known if vague else "")
 
 
 def applied(phi: Activation, x: Signal) -> tuple[Signal, float, Callable[[int], Array]]:
     """Returns the signal after an activation, `E[phi'²]`, and what draws its slopes."""
     if not np.isfinite(x.second_moment):
-        raise Untreatable("it gets a signal beyond all numbers")
+        raise Untreatable("its input exceeds the range of floating-point numbers")
 
     def make(number: int) -> Array:
         return phi.function(x.draws)
@@ -165,7 +165,7 @@ def _check_elementwise(function: Any) -> None:
     except Exception as error:  # whatever the user's own function raises
         raise Untreatable(f"its own activation raises {error}") from error
     if whole.shape != grid.shape or not np.allclose(whole, alone, atol=1e-5):
-        raise Untreatable("its own activation does not act on each value alone")
+        raise Untreatable("its own activation is not elementwise")
 
 
 def scaled(x: Signal, factor: float, offset: float = 0.0) -> Step:

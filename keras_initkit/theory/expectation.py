@@ -106,7 +106,7 @@ def expect(model: Any, x: Any, *, training: bool = True) -> Expected:
     try:
         prediction = predict(model, moments, training=training)
     except ValueError as error:
-        return _nothing(f"Theory has no word on this model: {error}")
+        return _nothing(f"Theory makes no prediction for this model: {error}")
     pairs = zip(inputs, found, strict=True)
     notes = [_note(tensor.name, one) for tensor, one in pairs]
     if prediction.untreated:
@@ -163,8 +163,8 @@ def _note(name: str, told: Any) -> str:
         told = "has no finite entry"
     if isinstance(told, str):
         return (
-            f"Theory's expectation leaves out what depends on the input {name!r}, "
-            f"which {told}."
+            "Theory's expectation excludes everything that depends on the input "
+            f"{name!r}, which {told}."
         )
     if told["nonfinite"]:
         return (

@@ -40,7 +40,7 @@ def linear(call: Call) -> Step:
     q = present = weight * x.second_moment + offset
     if target is not None:
         if not kernels:
-            raise Untreatable("no variable alone sets the scale of its kernel")
+            raise Untreatable("no single variable sets the scale of its kernel")
         if not q > offset or target <= offset:
             raise Untreatable("its kernel cannot be scaled to the target")
         weight *= (target - offset) / (q - offset)

@@ -178,7 +178,7 @@ def _input_signals(
         return [signal] * count
     if len(moments) != count:
         raise ValueError(
-            "`input_moments` as a list must have one entry an input. Received "
+            "`input_moments` as a list must have one entry per input. Received "
             f"{len(moments)} for {count} inputs."
         )
     return [_signal(one) for one in moments]

@@ -79,7 +79,7 @@ def _batch_normalization(call: Call) -> Step:
     layer, x = call.layer, call.inputs[0]
     axis = layer.axis
     if axis % len(call.output_shape) != len(call.output_shape) - 1:
-        raise Untreatable("it normalizes along another axis than the last")
+        raise Untreatable("it normalizes along an axis other than the last")
     if getattr(layer, "renorm", False):
         raise Untreatable("renormalization has no rule")
     if call.training and layer.trainable:
@@ -111,7 +111,7 @@ def _group_normalization(call: Call) -> Step:
     layer, x = call.layer, call.inputs[0]
     last = len(call.output_shape) - 1
     if layer.axis % len(call.output_shape) != last:
-        raise Untreatable("it normalizes along another axis than the last")
+        raise Untreatable("it normalizes along an axis other than the last")
     channels = call.output_shape[-1] or 0
     if layer.groups < 1 or channels / layer.groups < _MANY:
         raise Untreatable(
@@ -133,7 +133,7 @@ def _unit_normalization(call: Call) -> Step:
     x, axes = call.inputs[0], _axes(call.layer.axis)
     size = math.prod(call.output_shape[axis] or 0 for axis in axes)
     if not size or not x.second_moment > 0:
-        raise Untreatable("it divides by a norm that is not known, or 0")
+        raise Untreatable("it divides by a norm that is unknown, or 0")
     factor = 1 / math.sqrt(size * x.second_moment)
     scaled = elementwise.scaled(x, factor).output
     return Step(scaled, None, (factor**2,), (factor,), x.rough)
@@ -263,7 +263,7 @@ def _rearranged(call: Call) -> Step:
     if getattr(layer, "interpolation", "nearest") != "nearest":
         raise Untreatable(f"interpolation {layer.interpolation!r} has no rule")
     if "GetItem" in call.kinds and not _keeps_examples(call):
-        raise Untreatable("it takes some of the examples")
+        raise Untreatable("it selects some of the examples")
     same_units = call.output_shape[-1] == call.shapes[0][-1] and not (
         call.kinds & {"Permute", "Transpose", "Reshape", "Flatten"}
     )
@@ -288,7 +288,7 @@ def _stopped(call: Call) -> Step:
 
 def _cast(call: Call) -> Step:
     if "float" not in str(call.layer.dtype):
-        raise Untreatable("it makes whole numbers of it")
+        raise Untreatable("it converts it to integers")
     return _identity(call)
 
 
@@ -367,7 +367,7 @@ def _negative(call: Call) -> Step:
 def _rescaling(call: Call) -> Step:
     scale, offset = array(call.layer.scale), array(call.layer.offset)
     if scale.size > 1 or offset.size > 1:
-        raise Untreatable("its channels have scales of their own")
+        raise Untreatable("its channels have different scales")
     return elementwise.scaled(call.inputs[0], float(scale), float(offset))
 
 

@@ -162,7 +162,7 @@ def moments_of_draws(draws: Array) -> tuple[float, float, float]:
 
 # Share of a second moment that draws may be off by.
 _ERROR = 0.05
-SPREAD = "its values vary too much for their moments to be told"
+SPREAD = "its values vary too much to determine their moments"
 
 
 def are_too_spread(draws: Array) -> bool:

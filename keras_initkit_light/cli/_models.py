@@ -38,8 +38,8 @@ def load_model(path: pathlib.Path) -> Any:
     except Exception as error:  # whatever a damaged or hostile file raises
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"MODEL must be a .keras file that loads safely: custom classes must be "
-            f"registered, lambdas are not run. Received: {str(path)!r} ({reason})"
+            "MODEL must be a .keras file that loads safely: custom classes must be "
+            f"registered, and lambdas are not run. Received: {str(path)!r} ({reason})"
         ) from error
 
 

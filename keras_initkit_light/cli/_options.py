@@ -15,20 +15,18 @@ Name = Annotated[
 ]
 Source = Annotated[
     str,
-    typer.Option(
-        help="auto, real (refuse stand-ins), standin, or a folder with NAME.npz."
-    ),
+    typer.Option(help="auto, real (no stand-ins), standin, or a folder with NAME.npz."),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="Another reference model for the same data.", show_default=False),
+    typer.Option(
+        help="A different reference model for the same data.", show_default=False
+    ),
 ]
-Every = Annotated[
-    int, typer.Option(min=1, help="Monitor every so many optimizer steps.")
-]
+Every = Annotated[int, typer.Option(min=1, help="Monitor every n-th optimizer step.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of tables.")
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, help="Examples a step.", show_default=False)
+    int | None, typer.Option(min=1, help="Examples per step.", show_default=False)
 ]

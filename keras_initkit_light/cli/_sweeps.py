@@ -44,15 +44,15 @@ def _function_of(path: pathlib.Path, name: str) -> Callable[..., Any]:
     """Returns a function of a file, which is run as Python runs a script's imports."""
     if not path.is_file():
         raise ValueError(
-            "--model must be a reference model, or a function of a file, path.py:build."
-            f" Received: {f'{path}:{name}'!r}, and there is no such file."
+            "--model must be a reference model, or a function in a file, "
+            f"path.py:build. Received: {f'{path}:{name}'!r}, but there is no such file."
         )
     # Not in `sys.modules`: its functions go to other processes as they are.
     found = runpy.run_path(str(path), run_name=path.stem).get(name)
     if not callable(found):
         raise ValueError(
-            f"--model must name a function of its file. Received: {name!r}, of which "
-            f"{str(path)!r} has none."
+            f"--model must name a function in its file. Received: {name!r}, which "
+            f"{str(path)!r} does not define."
         )
     function: Callable[..., Any] = found
     return function
@@ -84,7 +84,7 @@ def grid_of(texts: list[str]) -> dict[str, list[Any]]:
         found = [_value(one) for one in _names.split_list(values)]
         if not equals or not name.isidentifier() or not found or name in grid:
             raise ValueError(
-                "--grid must read ARGUMENT=VALUES, as depth=5,30, once for each "
+                "--grid must read ARGUMENT=VALUES, such as depth=5,30, once per "
                 f"argument. Received: {text!r}."
             )
         grid[name] = found

@@ -1,4 +1,4 @@
-"""`keras-initkit compare`: the same training from different initializers."""
+"""`keras-initkit compare`: the same training with different initializers."""
 
 import json as json_module
 import math
@@ -32,9 +32,9 @@ _QUICK = {
 def compare(
     name: Name,
     initializers: Annotated[
-        str, typer.Option(help="Names of Keras or of the catalog, with commas between.")
+        str, typer.Option(help="Names from Keras or the catalog, comma-separated.")
     ] = INITIALIZERS,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each initializer.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per initializer.")] = 3,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -47,8 +47,8 @@ def compare(
     log_dir: Annotated[
         pathlib.Path | None,
         typer.Option(
-            help="Default: logdir/<data>/<model>. Each run goes to a directory "
-            "<initializer>-seed<n> below, and replaces an earlier one there.",
+            help="Default: logdir/<data>/<model>. Each run goes to its subdirectory "
+            "<initializer>-seed<n>, and replaces an earlier one there.",
             show_default=False,
         ),
     ] = None,
@@ -56,7 +56,7 @@ def compare(
         int | None,
         typer.Option(
             min=0,
-            help="Training examples; 0 takes all. Default: a quick part (12,800 of "
+            help="Training examples; 0 uses all. Default: a quick subset (12,800 of "
             "mnist).",
             show_default=False,
         ),
@@ -65,8 +65,8 @@ def compare(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Another reference model for the same data, or a function "
-            "(initializer, seed, ...) of a file: path.py:build.",
+            help="A different reference model for the same data, or a function "
+            "(initializer, seed, ...) in a file: path.py:build.",
             show_default=False,
         ),
     ] = None,
@@ -80,26 +80,28 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="ARGUMENT=VALUES",
-            help="Values of an argument of the model, with commas between: depth=5,30. "
-            "May be given several times.",
+            help="Comma-separated values of an argument of the model: depth=5,30. May "
+            "be given several times.",
             show_default=False,
         ),
     ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
-            help="loky (processes), ray or dask (the cluster of RAY_ADDRESS or "
-            "DASK_SCHEDULER_ADDRESS, or one of this machine).",
+            help="loky (processes), ray or dask (the cluster at RAY_ADDRESS or "
+            "DASK_SCHEDULER_ADDRESS, or a local one).",
             show_default=False,
         ),
     ] = None,
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Run all again, whatever has finished before."),
+        typer.Option(
+            "--fresh", help="Rerun everything, even runs that have already finished."
+        ),
     ] = False,
     report: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Write a page that tells all: report.html."),
+        typer.Option(help="Write a self-contained page: report.html."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -156,7 +158,7 @@ def compare(
     if comparison.interrupted:
         _console.stderr().print(
             f"[bold]Interrupted:[/] {len(comparison.runs)} of {total} runs had "
-            "finished; they are kept.",
+            "finished and are kept.",
             soft_wrap=True,
         )
     closing_lines(task, directory, picture)

@@ -1,4 +1,4 @@
-"""`keras-initkit diagnose`: a saved model, judged before training."""
+"""`keras-initkit diagnose`: checks a saved model before training."""
 
 import pathlib
 from typing import TYPE_CHECKING, Annotated
@@ -24,22 +24,29 @@ def diagnose(
     ],
     fail_on: Annotated[
         str,
-        typer.Option(help="Exit with 1 from this severity on: info, warning, error."),
+        typer.Option(
+            help="Exit with 1 at or above this severity: info, warning, error."
+        ),
     ] = "warning",
     loss: Annotated[
         str | None,
         typer.Option(
-            help="A loss of Keras by name. Default: the compiled one.",
+            help="Name of a Keras loss. Default: the compiled one.",
             show_default=False,
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=256, help="Examples.")] = 128,
     jacobian: Annotated[
-        bool, typer.Option("--jacobian", help="Singular values of the Jacobian too.")
+        bool,
+        typer.Option(
+            "--jacobian", help="Also compute singular values of the Jacobian."
+        ),
     ] = False,
     plot: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Draw signals against depth here.", show_default=False),
+        typer.Option(
+            help="Save a plot of signals against depth here.", show_default=False
+        ),
     ] = None,
     source: Source = "auto",
     json: Json = False,

@@ -21,18 +21,19 @@ def lesson(
         str | None,
         typer.Argument(
             metavar="[N|NAME|all]",
-            help="Number of a slide, name of a lesson, or all. Default: list them.",
+            help="Number of a slide, name of a lesson, or all. Default: list the "
+            "lessons.",
             show_default=False,
         ),
     ] = None,
     log_dir: Annotated[
         pathlib.Path,
-        typer.Option(help="Each lesson has a directory NN_NAME below this one."),
+        typer.Option(help="Each lesson gets a subdirectory NN_NAME."),
     ] = pathlib.Path("logdir/lessons"),
     source: Source = "auto",
     json: Json = False,
 ) -> None:
-    """Run lessons: what fourteen slides say of initializers, and what is measured.
+    """Run lessons: claims of fourteen slides about initializers, and measurements.
 
     Exit codes: 0 the lessons show what they state, 1 one does not, 2 misuse.
     """
@@ -96,8 +97,8 @@ def _table(results: "list[Result]") -> rich.table.Table:
     table = rich.table.Table(
         title="Fourteen slides, put to the test",
         title_style="bold",
-        caption="verdict: of the slide's claim; shown: whether all holds that the "
-        "lesson states instead",
+        caption="verdict: on the slide's claim; shown: whether everything holds that "
+        "the lesson states instead",
         show_lines=True,
     )
     for column in ("slide", "its claim", "the deck's figure", "measured", "verdict"):

@@ -1,4 +1,4 @@
-"""The application: its commands and its options of its own."""
+"""The application: its commands and its own options."""
 
 from typing import Annotated
 

@@ -15,14 +15,16 @@ def recommend(
         pathlib.Path | None,
         typer.Option(
             metavar="OUT.keras",
-            help="Draw the weights by the plan and save the model here.",
+            help="Re-initialize the weights with the plan and save the model here.",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the weights drawn.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the re-initialized weights.")
+    ] = 0,
     json: Json = False,
 ) -> None:
-    """Recommend an initializer for every layer, and draw the weights if asked to."""
+    """Recommend an initializer for every layer, and apply it if asked to."""
     with _console.command():
         if apply is not None and apply.suffix != ".keras":
             _console.fail(f"--apply must end in .keras. Received: {str(apply)!r}.")

@@ -20,18 +20,21 @@ if TYPE_CHECKING:
 def train(
     name: Name,
     initializer: Annotated[
-        str, typer.Option(help="Of the kernels: any name of Keras or of the catalog.")
+        str,
+        typer.Option(
+            help="Initializer of the kernels: any name from Keras or the catalog."
+        ),
     ] = "glorot_uniform",
     epochs: Annotated[
         int | None,
         typer.Option(min=1, help="Default: the model's own.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights and batches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batches.")] = 0,
     log_dir: Annotated[
         pathlib.Path | None,
         typer.Option(
-            help="Default: logdir/<data>/<model>/<initializer>-seed<n>. An earlier run "
-            "of this program there is replaced.",
+            help="Default: logdir/<data>/<model>/<initializer>-seed<n>. Replaces an "
+            "earlier run of this program there.",
             show_default=False,
         ),
     ] = None,
@@ -47,7 +50,7 @@ def train(
     every: Every = 10,
     json: Json = False,
 ) -> None:
-    """Train a reference model from an initializer, and log every layer."""
+    """Train a reference model with an initializer, and log every layer."""
     with _console.command():
         _console.import_keras()
         from keras_initkit import experiments, initializers, models

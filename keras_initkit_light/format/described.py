@@ -70,7 +70,7 @@ class Described:
 def _strings(content: dict[str, Any], name: str) -> tuple[str, ...]:
     values = content.get(name)
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-        raise ValueError(f"its {name} are no list of strings")
+        raise ValueError(f"its {name} are not a list of strings")
     return tuple(values)
 
 

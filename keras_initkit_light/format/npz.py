@@ -47,13 +47,13 @@ def _read(
         shape, is_fortran, dtype = read_header(file)
         if dtype.hasobject:
             if unpickle is None:
-                raise ValueError("it holds objects, which are not read")
+                raise ValueError("it holds objects, which are refused")
             array: Array = unpickle(file)
             return array
         claimed = math.prod(shape) * dtype.itemsize
         if file.tell() + claimed != size:
             raise ValueError(
-                f"its header tells of {claimed} bytes, and {size - file.tell()} follow"
+                f"its header claims {claimed} bytes, but {size - file.tell()} follow"
             )
         values = np.frombuffer(file.read(), dtype)
         return values.reshape(shape, order="F" if is_fortran else "C").copy()

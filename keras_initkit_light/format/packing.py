@@ -171,8 +171,8 @@ def unpack(tag: str, packed: bytes, rows: int, columns: int) -> Chunk:
     rest = packed[_CHECKSUM:]
     if checksum != _checksum(tag, rest):
         raise ValueError(
-            f"`packed` must be as it was packed under {tag!r}, which its checksum "
-            f"denies. Received: {len(packed)} bytes"
+            f"`packed` must be a chunk packed under {tag!r}, but its checksum does not "
+            f"match. Received: {len(packed)} bytes"
         )
     ahead, count = struct.unpack_from("<2q", rest)
     if ahead < 0 or not 0 < count <= MOST_STEPS:
@@ -206,11 +206,11 @@ def _inflate(stream: bytes, size: int) -> bytes:
         # Hardly more than is wanted: a stream may grow a thousandfold.
         content = unpacker.decompress(stream, size + 1)
     except zlib.error as error:
-        raise ValueError(f"`packed` must hold streams of zlib ({error}).") from error
+        raise ValueError(f"`packed` must hold zlib streams ({error}).") from error
     if len(content) != size or not unpacker.eof:
         raise ValueError(
-            f"`packed` must hold whole streams of {size} bytes. "
-            f"Received: {len(content)} bytes, whole={unpacker.eof}"
+            f"`packed` must hold complete streams of {size} bytes. Received: "
+            f"{len(content)} bytes, whole={unpacker.eof}"
         )
     return content
 

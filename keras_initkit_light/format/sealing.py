@@ -27,7 +27,8 @@ class OtherVersionError(ValueError):
 
     def __init__(self, version: int):
         super().__init__(
-            f"it is of data version {version}; version {schema.DATA_VERSION} is read"
+            f"it has data version {version}; this program reads version "
+            f"{schema.DATA_VERSION}"
         )
         self.version = version
 
@@ -55,7 +56,7 @@ def unseal(text: bytes) -> dict[str, Any]:
         raise _other(text)
     rest = text[head.end() :]
     if zlib.crc32(rest) != int(head[2], 16):
-        raise ValueError("its checksum does not fit: it is damaged")
+        raise ValueError("its checksum does not match: it is damaged")
     return _parsed(b"{" + rest)
 
 
@@ -68,14 +69,14 @@ def _other(text: bytes) -> ValueError:
     is_one = type(version) is int and 0 < version < 10**9
     if is_one and version != schema.DATA_VERSION:
         return OtherVersionError(version)
-    return ValueError("it says neither its data version nor its checksum")
+    return ValueError("it has neither a data version nor a checksum")
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is no JSON ({type(error).__name__})") from error
+        raise ValueError(f"it is not JSON ({type(error).__name__})") from error
     if not isinstance(content, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     return content

@@ -20,7 +20,7 @@ STATISTIC = Statistic(
     maximum=math.inf,
     signals=("weight",),
     description=(
-        "norm of what a weight has changed by since its run was first watched, over "
+        "norm of the change of a weight since its run was first watched, divided by "
         "its norm then; NaN where that is 0"
     ),
     finish=distance_from_initialization,

@@ -1,4 +1,4 @@
-"""In how many directions the rows of a batch differ."""
+"""Along how many directions the rows of a batch differ."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How many entries are no numbers."""
+"""How many entries are not finite."""
 
 import math
 

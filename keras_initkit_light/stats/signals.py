@@ -40,7 +40,7 @@ SIGNALS = {
             "undone, before clipping",
         ),
         Signal("weight", "weight", "a trainable weight, before the step's update"),
-        Signal("update", "weight", "what the step really changed a weight by"),
+        Signal("update", "weight", "the actual change of a weight in the step"),
     )
 }
 
@@ -56,8 +56,8 @@ EVALUATION_SIGNALS = {
         Signal(
             "state",
             "weight",
-            "a weight that no gradient trains, such as a moving average, as an "
-            "evaluation finds it",
+            "a weight not trained by gradients, such as a moving average, at an "
+            "evaluation",
         ),
     )
 }

@@ -22,8 +22,8 @@ STATISTIC = Statistic(
     maximum=math.inf,
     signals=("update",),
     description=(
-        "norm of the update over norm of the weight; 0 where the update is 0, "
-        "infinite where only the weight is"
+        "norm of the update divided by the norm of the weight; 0 if the update is 0, "
+        "infinite if only the weight is"
     ),
     finish=update_to_weight_ratio,
 )

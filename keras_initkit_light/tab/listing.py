@@ -14,7 +14,7 @@ from keras_initkit_light.format import files, schema, sealing
 from keras_initkit_light.format.described import Described, UnknownKindError
 
 # What is wrong with a directory that TensorBoard takes for one run.
-_SEVERAL = "files of several runs lie in one directory: what is shown is of all of them"
+_SEVERAL = "files of several runs are in one directory: they are shown together"
 _PART = re.compile(r"#(\d{1,6})(?=/|@|$)")
 
 
@@ -161,7 +161,7 @@ def tell_ends(
         run.unclosed = "not closed: still being written, or killed, or cut off"
     gaps = files.gaps(opened)
     if are_all:
-        run.notes += [f"{gap} of the run: not there" for gap in gaps]
+        run.notes += [f"{gap} of the run: missing" for gap in gaps]
     if are_all or not gaps:
         run.notes += [
             f"file {number} was not closed: its process was killed, or it is cut off"

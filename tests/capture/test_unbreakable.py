@@ -319,7 +319,9 @@ def test_a_layer_that_an_unbuilt_model_does_not_have_costs_the_watching_alone():
         if not callbacks:
             model.fit(X, Y, batch_size=4, verbose=0)
             return
-        with pytest.warns(UserWarning, match="watches no more steps.*`layers` must"):
+        with pytest.warns(
+            UserWarning, match="stops watching this training.*`layers` must"
+        ):
             model.fit(X, Y, batch_size=4, verbose=0, callbacks=callbacks)
 
     bare, watched, monitor = twice(build, train, layers="typo")

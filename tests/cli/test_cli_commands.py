@@ -123,7 +123,7 @@ def test_interrupted_picture_leaves_the_table(invoke, monkeypatch):
     )
     assert result.exit_code == 130
     assert "xor_mlp on xor, " in result.stdout
-    assert "Interrupted: 2 of 2 runs had finished; they are kept." in result.stderr
+    assert "Interrupted: 2 of 2 runs had finished and are kept." in result.stderr
     assert "Picture:" not in result.stderr
 
 
@@ -278,7 +278,7 @@ def test_interrupted_compare_keeps_finished_runs(tmp_path):
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     found = re.search(
-        r"^Interrupted: (\d+) of 1000 runs had finished; they are kept\.$",
+        r"^Interrupted: (\d+) of 1000 runs had finished and are kept\.$",
         stderr,
         re.MULTILINE,
     )

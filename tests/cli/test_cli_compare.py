@@ -68,7 +68,7 @@ def test_a_function_of_a_file_over_a_grid_gives_a_report(invoke, own_model):
         (["--grid", "deep=5"], "Error: `grid` must name arguments of `build_model`"),
         (["--engine", "spark"], "Error: `engine` must be one of ('loky', 'ray', "),
         (["--model", "nowhere.py:build"], "Error: --model must be a reference model,"),
-        (["--model", "own.py:build"], "Error: --model must name a function of its "),
+        (["--model", "own.py:build"], "Error: --model must name a function in its "),
     ],
 )
 def test_misuse_is_told_before_anything_runs(invoke, own_model, arguments, message):

@@ -84,7 +84,7 @@ def test_standin_says_so(name, standins):
     dataset = standins[name]
     assert dataset.is_standin
     assert dataset.origin.startswith(f"stand-in for {name}: ")
-    assert dataset.origin.endswith("(asked for by source='standin')")
+    assert dataset.origin.endswith("(requested by source='standin')")
     assert dataset.origin in repr(dataset)
 
 
@@ -265,17 +265,17 @@ def test_a_stand_in_gives_all_it_has_where_more_is_asked_for():
         (
             {"source": "fake"},
             "`source` must be one of ('auto', 'real', 'standin') or a folder that "
-            "holds NAME.npz files. Received: source='fake', which is no folder.",
+            "holds NAME.npz files. Received: source='fake', which is not a folder.",
         ),
         (
             {"name": "xor", "limit": 5},
             "`limit` must be at most 4, the number of training examples of 'xor'. "
-            "Received: limit=5. Leave it out to take them all.",
+            "Received: limit=5. Omit it to use all.",
         ),
         (
             {"name": "xor", "test_limit": 5},
             "`test_limit` must be at most 4, the number of test examples of 'xor'. "
-            "Received: test_limit=5. Leave it out to take them all.",
+            "Received: test_limit=5. Omit it to use all.",
         ),
         (
             {"limit": 0},
@@ -413,7 +413,7 @@ def test_wrong_file_is_explained(name, changes, rule, tmp_path):
     path = write(tmp_path, name, **changes)
     message = (
         f"The file '{path}' {rule} Replace the file, or remove it to load the data "
-        "from elsewhere."
+        "from another source."
     )
     with pytest.raises(data.DataFileError, match=f"^{re.escape(message)}$") as caught:
         data.load(name, source=tmp_path)

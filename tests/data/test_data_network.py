@@ -74,8 +74,8 @@ def test_without_network_a_standin_takes_over_loudly(probe):
     assert category == "StandInWarning"
     assert filename == "<string>"  # the caller of load
     assert message == (
-        f"Not the real 'imdb' data: {origin}. Figures from it say nothing about the "
-        "real set; source='real' refuses stand-ins."
+        f"Not the real 'imdb' data: {origin}. Results on it say nothing about the real "
+        "set; source='real' refuses stand-ins."
     )
 
 
@@ -83,11 +83,11 @@ def test_without_network_real_is_refused_with_the_remedy(probe):
     category, message = probe["refused"]
     assert category == "DataUnavailableError"
     assert message.startswith(
-        "source='real': the real 'cifar10' data are not to be had. "
+        "source='real': the real 'cifar10' data are not available. "
     )
     assert message.endswith(
-        "Load once with a network, or give a folder that holds 'cifar10.npz' by "
-        "`source` or KERAS_INITKIT_DATA_DIR, or take a stand-in with "
+        "Load them once with network access, or point `source` or "
+        "KERAS_INITKIT_DATA_DIR to a folder with 'cifar10.npz', or use a stand-in with "
         "source='standin'."
     )
 
@@ -98,7 +98,7 @@ def test_damaged_cache_is_an_error_that_tells_what_became_of_it(probe):
     assert category == "DataFileError"
     assert message.startswith(
         f"The cached file '{path}' is damaged or not the one that Keras expects, and "
-        "downloading it anew failed (URL fetch failure"
+        "downloading it again failed (URL fetch failure"
     )
     assert ("was removed by Keras" in message) == (not path.exists())
 

@@ -187,7 +187,7 @@ def test_bias_is_told_the_fan_in_of_its_layer():
         (lambda: I.AxisVarianceScaling(in_axis=0.5), "`in_axis` must be an integer"),
         (
             lambda: I.AxisVarianceScaling(in_axis=1)((4, 4)),
-            "each axis that is named, on",
+            "each named axis exactly on",
         ),
         (lambda: I.FanInUniformBias()((4,)), "`fan_in` must be given"),
     ],

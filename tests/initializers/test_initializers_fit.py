@@ -202,7 +202,7 @@ def test_mimetic_attention_refuses_a_layer_without_such_products():
     grouped = k.GroupQueryAttention(8, 4, 2)
     grouped.build((None, 3, 32), (None, 3, 32))
     before = [numpy(v) for v in grouped.variables]
-    with pytest.raises(ValueError, match="as many heads of each"):
+    with pytest.raises(ValueError, match="the same number of heads"):
         I.mimetic_attention(grouped)
     for one, variable in zip(before, grouped.variables, strict=True):
         np.testing.assert_array_equal(one, numpy(variable))

@@ -93,7 +93,7 @@ def test_convolution_orthogonal_is_an_isometry_of_circular_images(rank, size, ch
 
 def test_convolution_orthogonal_refuses_to_shrink():
     message = (
-        "ConvolutionOrthogonal: `shape` must have in <= out, no isometry exists "
+        "ConvolutionOrthogonal: `shape` must have in <= out, since no isometry exists "
         "otherwise; use DeltaOrthogonal. Received: shape=(3, 3, 8, 4)."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -136,8 +136,9 @@ def test_gate_orthogonal_blocks_differ_and_gates_are_told():
     blocks = np.split(kernel, 4, axis=1)
     assert not np.allclose(blocks[0], blocks[1])
     message = (
-        "GateOrthogonal: `gates` must be given, the shape does not tell them: gates=4 "
-        "for an LSTM, 3 for a GRU, 1 for a SimpleRNN. Received: shape=(12, 24)."
+        "GateOrthogonal: `gates` must be given, because the shape does not reveal "
+        "them: gates=4 for an LSTM, 3 for a GRU, 1 for a SimpleRNN. Received: "
+        "shape=(12, 24)."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         I.GateOrthogonal()((12, 24))

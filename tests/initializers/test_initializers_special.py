@@ -83,7 +83,7 @@ def test_chrono_bias_tells_of_unit_forget_bias():
     layer = keras.layers.LSTM(5, bias_initializer=I.ChronoBias())
     message = (
         "ChronoBias: `shape` must be (20,), the bias of 5 units; an LSTM must have "
-        "unit_forget_bias=False, or it asks for parts of the bias. "
+        "unit_forget_bias=False, or it requests parts of the bias separately. "
         "Received: shape=(5,)."
     )
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -230,7 +230,7 @@ def test_activation_scaling_takes_layers_and_functions():
     assert I.ActivationScaling(keras.activations.tanh).gain == pytest.approx(1.592537)
     custom = I.ActivationScaling(lambda x: ops.maximum(x, 0) * 2)
     assert custom.gain == pytest.approx(math.sqrt(0.5), rel=1e-6)
-    with pytest.raises(ValueError, match="`activation` must act on each value alone"):
+    with pytest.raises(ValueError, match="`activation` must be elementwise"):
         I.ActivationScaling(keras.layers.Softmax())
     with pytest.raises(ValueError, match="`activation` must be an activation layer"):
         I.ActivationScaling(keras.layers.Dense(3))

@@ -318,12 +318,14 @@ def test_spec_lists_the_options_of_its_builder():
         ),
         (
             {"depht": 3},
-            "`depht` is no option of 'mnist_mlp'. Its options are ('depth', 'width'). "
+            "`depht` is not an option of 'mnist_mlp'. Its options are ('depth', "
+            "'width'). "
             "Received: depht=3.",
         ),
         (
             {"name": "xor_mlp", "depth": 3},
-            "`depth` is no option of 'xor_mlp'. It has no options. Received: depth=3.",
+            "`depth` is not an option of 'xor_mlp'. It has no options. "
+            "Received: depth=3.",
         ),
         (
             {"depth": 0},

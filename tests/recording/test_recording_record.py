@@ -122,7 +122,7 @@ def test_data_of_another_version_is_skipped_with_a_warning(
     monkeypatch.undo()
     loaded = RunRecord.load(tmp_path)
     assert not loaded.series
-    assert "is of data version 99; version 4 is read" in caplog.text
+    assert "it has data version 99; this program reads version 4" in caplog.text
     assert any("'initkit/activation'" in one.what for one in loaded.missing)
 
 

@@ -403,7 +403,7 @@ def test_a_file_that_was_removed_is_told(tmp_path, reader, number):
     with reader(tmp_path, 100) as provider:
         index = Tab(provider).json("/index")
     notes = run_of(index, "resumed")["notes"]
-    assert notes == [f"file {number} of the run: not there"]
+    assert notes == [f"file {number} of the run: missing"]
 
 
 def test_files_of_several_runs_in_one_directory_are_told(tmp_path):
@@ -414,7 +414,7 @@ def test_files_of_several_runs_in_one_directory_are_told(tmp_path):
     with python_provider(tmp_path, 100) as provider:  # that in Rust shows the last
         index = Tab(provider).json("/index")
     (note,) = run_of(index, "one")["notes"]
-    assert note.startswith("files of several runs lie in one directory")
+    assert note.startswith("files of several runs are in one directory")
 
 
 def test_a_damaged_file_of_several_is_told(tmp_path, reader):

@@ -84,7 +84,8 @@ def test_what_depends_on_an_input_without_moments_is_not_judged(x, reason):
     expected = theory.expect(two_branches(), [NONE[reason], x["first"]])
     assert list(activations(expected)) == ["one"]
     assert expected.notes == (
-        "Theory's expectation leaves out what depends on the input 'second', which "
+        "Theory's expectation excludes everything that depends on the input 'second', "
+        "which "
         f"{reason}.",
     )
 

@@ -178,8 +178,8 @@ def test_torch_convention(name, expected):
     [
         (
             ("softmax",),
-            "`activation` must act on each value alone. Received: "
-            "activation='softmax', which mixes the values of an axis.",
+            "`activation` must be elementwise. Received: activation='softmax', which "
+            "mixes the values of an axis.",
         ),
         (
             ("tahn",),

@@ -358,7 +358,7 @@ UNREAD = {
     "activation that looks around": (
         k.Activation(lambda x: x / ops.sum(x, -1, keepdims=True)),
         FLAT,
-        "does not act on each value alone",
+        "is not elementwise",
     ),
     "one kernel on two tensors": (
         lambda x: (lambda d: d(x) - d(2 * x))(dense()),
@@ -373,7 +373,7 @@ UNREAD = {
     "unknown distribution": (
         lambda x: ops.tanh(k.BatchNormalization()(dense("relu")(dense("relu")(x)))),
         FLAT,
-        "distribution is not known",
+        "distribution is unknown",
     ),
     "turned round": (lambda x: x + x[:, ::-1], FLAT, "share a kernel, or a history"),
     "eighth power": (lambda x: (lambda y: y * y)(x * x) ** 2, FLAT, "vary too much"),

@@ -56,7 +56,7 @@ def _reason_against(layer, inside_cells):
     if isinstance(layer, _REARRANGING):
         return "only rearranges its input"
     if isinstance(layer, keras.Sequential) or hasattr(layer, "operations"):
-        return "its output is that of one of its layers"
+        return "its output is the output of one of its layers"
     if keras_private.is_rematerialized(layer):
         return "is rematerialized (RematScope): its forward pass runs twice"
     return None

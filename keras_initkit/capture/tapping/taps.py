@@ -86,13 +86,13 @@ def _look_at_outputs(name, outputs, *args, **kwargs):
 def _why_unreachable(outputs):
     floats = [x for x in outputs if tf.is_tensor(x) and x.dtype.is_floating]
     if not floats:
-        return "returns no tensor of floats"
+        return "returns no float tensor"
     kinds = sorted({type(x).__name__ for x in floats if not isinstance(x, tf.Tensor)})
     if kinds:
         return f"returns a {', '.join(kinds)}, which is not reduced"
     if any(not collecting.has_known_units(x) for x in floats):
-        return "its output has a number of axes or units that is not known"
-    return "runs in a graph of its own (the body of a loop or of a function)"
+        return "its output has an unknown number of axes or units"
+    return "runs in a separate graph (the body of a loop or of a function)"
 
 
 def _tapped_output(collector, key, tensor, is_passed_on):

@@ -69,8 +69,8 @@ class FirstTrace:
         """Raises `RuntimeError` where another trace differs."""
         if self.differs(specification, graph):
             raise RuntimeError(
-                "when the step is traced again it does not change the variables that "
-                f"it did at first: {dict(changes(graph))}, not {dict(self._changes)}"
+                "when traced again, the step does not change the same variables as at "
+                f"first: {dict(changes(graph))}, not {dict(self._changes)}"
             )
 
     def _is_of(self, specification):

@@ -22,7 +22,7 @@ def changed(train_function, model):
             if was.get(name, value) != value:
                 return (
                     f"`{name}` of {layer.name!r} is {value!r} and was {was[name]!r} "
-                    "when the train step was traced, which Keras does not heed before "
+                    "when the train step was traced; Keras ignores the change until "
                     "`model.compile(...)` is called again"
                 )
     return None

@@ -60,9 +60,9 @@ class Streams:
         if self.are_there and elsewhere:
             raise RuntimeError(
                 "the train step draws from a seeded stateful generator of TensorFlow "
-                "(such as `tf.random.normal`), which counts on in the graph of steps "
-                "that are not watched; draw by `keras.random` with a `SeedGenerator`, "
-                "or watch from the first step after `compile`"
+                "(such as `tf.random.normal`), whose state advances in the graph of "
+                "unwatched steps; use `keras.random` with a `SeedGenerator`, or watch "
+                "from the first step after `compile`"
             )
 
 

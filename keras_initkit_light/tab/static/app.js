@@ -32,7 +32,7 @@ const VIEWS = [
   ['heat', 'Layer × step', HeatView, 'Every layer over the whole training, and histograms'],
   ['findings', 'Findings', FindingsView, 'What the rules found, in all runs'],
   ['compare', 'Compare', CompareView, 'Runs grouped by initializer or another hyperparameter'],
-  ['difference', 'Difference', DifferenceView, 'Two runs, or two steps of one, layer by layer, and where they part'],
+  ['difference', 'Difference', DifferenceView, 'Two runs, or two steps of one, layer by layer, and where they diverge'],
   ['time', 'Through time', TimeView, 'Signals of sequence layers at each time step'],
   ['card', 'Run card', CardView, 'What a run is: model, layers, data, schedule'],
 ];
@@ -230,7 +230,7 @@ class App {
             {},
             h('button', { onclick: () => this._png(), title: 'Download the charts as a picture' }, 'PNG'),
             h('button', { onclick: () => this._csv(), title: 'Download the values shown' }, 'CSV'),
-            h('button', { onclick: () => this._link(), title: 'Copy a link to what is shown' }, 'Link'),
+            h('button', { onclick: () => this._link(), title: 'Copy a link to this view' }, 'Link'),
           ),
         ),
         this._alert,
@@ -272,7 +272,7 @@ class App {
     });
     this._alert.hidden = !this.error;
     if (this.error) {
-      fill(this._alert, `TensorBoard does not answer (${this.error.message}). What is shown may be out of date.`);
+      fill(this._alert, `TensorBoard is not responding (${this.error.message}). The data shown may be out of date.`);
     }
     this._steps = (this.index && this.runs.length && view.steps?.()) || [];
     this.sidebar.update();
@@ -289,7 +289,7 @@ class App {
       return (this._none ??= notice(
         'No runs with InitKit data here yet',
         'Add keras_initkit.SignalMonitor(log_dir) to the callbacks of model.fit, with a ' +
-          'log_dir below the directory TensorBoard was started on. This page looks for new runs by itself.',
+          'log_dir inside the directory that TensorBoard was started on. This page looks for new runs automatically.',
       ));
     }
     if (!this.shown.length) return (this._hiddenAll ??= notice('No run is selected', 'Check a run on the left.'));
@@ -317,7 +317,7 @@ class App {
 
   _link() {
     this.state.save();
-    host.copy(host.address(), 'Link to what is shown');
+    host.copy(host.address(), 'Link to this view');
   }
 }
 

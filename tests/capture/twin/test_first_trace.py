@@ -163,7 +163,7 @@ def test_what_only_a_closure_remembers_is_not_watched_by_python_and_told(monkeyp
     monkeypatch.setattr(notes.Notes, "is_whole", lambda self, graph: False)
     monitor = kik.SignalMonitor(None, every=2, rules=None)
     bare = trained(closed)
-    with pytest.warns(UserWarning, match="does not change the variables that it did"):
+    with pytest.warns(UserWarning, match="does not change the same variables"):
         watched = trained(closed, [monitor])
     assert watched == bare
     assert not monitor.record.series

@@ -61,7 +61,7 @@ def test_a_monitor_that_gives_up_leaves_the_drawing_where_it_was(steps, fails_at
 )
 def test_a_stream_that_others_have_drawn_from_is_left_to_them(every, before):
     monitor = kik.SignalMonitor(None, every, rules=None)
-    with pytest.warns(UserWarning, match="draw by `keras.random`"):
+    with pytest.warns(UserWarning, match="use `keras.random`"):
         watched = weights([*before, [monitor]], 1)
     assert watched == weights([*before, []], 1)
     assert not monitor.record.series

@@ -59,7 +59,7 @@ def test_silent_server_is_told_and_forgiven(unpolled, server):
     unpolled.page.route("**/initkit/index?*", lambda route: route.abort())
     tab_page.reload(unpolled)
     alert.wait_for()
-    assert "TensorBoard does not answer" in alert.inner_text()
+    assert "TensorBoard is not responding" in alert.inner_text()
     assert frame.locator("figure canvas").first.is_visible()
     unpolled.page.unroute("**/initkit/index?*")
     tab_page.reload(unpolled)

@@ -222,7 +222,7 @@ def exploded(tmp_path):
 def test_strip_tells_what_it_does_not_draw(exploded, page):
     strip = page.open(exploded).locator(".strip canvas")
     found = strip.get_attribute("title")
-    assert found.endswith("; ▲ above what is drawn; red: NaN or infinite"), found
+    assert found.endswith("; ▲ above the range shown; red: NaN or infinite"), found
 
 
 def test_runs_with_the_same_fault_are_one_line(alike, page):

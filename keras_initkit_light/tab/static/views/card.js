@@ -37,7 +37,7 @@ export class CardView {
       h('h2', {}, swatch(run.color), ' ', run.name),
       app.shown.length > 1 && h('p.hint', {}, 'Click another run on the left to see its card.'),
       notes.length > 0 && h('div.alert', {}, notes.map((note) => h('div', {}, note))),
-      !Object.keys(facts).length && notice('This run says nothing of itself', 'It was stopped before its first monitored step, or written by another version.'),
+      !Object.keys(facts).length && notice('No facts about this run', 'It was stopped before its first monitored step, or written by another version.'),
       h('div.columns', {}, this._section('Facts', others), this._section('Hyperparameters', Object.entries(run.hparams)), this._recorded(run)),
       found.length > 0 && h('section', {}, h('h3', {}, `Findings (${found.length})`), h('div.verdict', {}, found.slice(0, 12).map(({ members }) => findingLine(app, members[0], [], members.length - 1)))),
       this._untapped(facts.untapped),
@@ -125,7 +125,7 @@ const SENTENCES = {
   budget: (of) =>
     of && Number.isFinite(of.scalar_tags)
       ? `at most ${of.scalar_tags} scalars and ${of.histogram_tags} histograms in the stock dashboards; ` +
-        `${kilobytes(of.bytes_per_step)} a monitored step, ${kilobytes(of.bytes_per_histogram_step)} with histograms`
+        `${kilobytes(of.bytes_per_step)} per monitored step, ${kilobytes(of.bytes_per_histogram_step)} with histograms`
       : null,
 };
 

@@ -33,7 +33,7 @@ export class SignalView {
   /** What stands in for the charts of `runs` while their data are missing, else `null`. */
   missing(runs) {
     const { signal, statistic } = this;
-    if (!signal) return ['No signals here', 'None of the runs has recorded any.'];
+    if (!signal) return ['No signals here', 'None of the runs recorded any.'];
     const text = `None of the selected runs has recorded ${signal} ${statistic}.`;
     return waiting(this._entry(), runs.length, [`No ${signal} here`, text]);
   }
@@ -58,7 +58,7 @@ export function statisticSelect(app, signal, value, onpick) {
 
 export const SCALES = [['auto', 'auto'], ['log', 'log'], ['linear', 'linear']];
 export const WEIGHTS = [
-  ['kernels', 'kernels', 'Kernels, embeddings and other weights that are no bias or scale'],
+  ['kernels', 'kernels', 'Kernels, embeddings and other weights that are neither bias nor scale'],
   ['biases', 'biases, scales'],
   ['all', 'all weights'],
 ];

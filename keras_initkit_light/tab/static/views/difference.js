@@ -18,7 +18,7 @@ export class DifferenceView extends SignalView {
     this._controls = h('div.controls');
     this._verdict = h('p.parting', { role: 'status' });
     this._ratios = new LineChart({
-      label: 'How many times the one is the other, layer by layer; arrow keys move from layer to layer',
+      label: 'Ratio of one to the other, layer by layer; arrow keys move from layer to layer',
       onpick: (at) => app.set({ layer: layerOf(this._rows[at].name) }),
     });
     this._growth = new LineChart({
@@ -102,7 +102,7 @@ export class DifferenceView extends SignalView {
   }
 
   _showVerdict(run, other, byPlace) {
-    const place = byPlace ? ' Layers are matched by their place, as Keras has numbered them differently.' : '';
+    const place = byPlace ? ' Layers are matched by position, because Keras numbered them differently.' : '';
     const lone = this._lone(run, other);
     fill(this._verdict, this._parting(run, other), place, lone);
   }
@@ -114,7 +114,7 @@ export class DifferenceView extends SignalView {
     const signals = this.app.signals();
     const entries = signals.map((signal) =>
       [run, other].map((one) => api.statistic(signal, TELLING, 'statistics', one.run)));
-    if (entries.flat().some(({ loading }) => loading)) return 'Looking for where they part…';
+    if (entries.flat().some(({ loading }) => loading)) return 'Looking for the first difference…';
     const series = entries.map(([ours, theirs], i) => ({
       signal: signals[i],
       ours: ours.data?.get(run.run)?.parts ?? [],
@@ -125,10 +125,10 @@ export class DifferenceView extends SignalView {
       this._known = { data, first: firstParting(series) };
     }
     const { first } = this._known;
-    const scope = `by ${TELLING}, at the steps drawn; record.diff(other) compares all that was recorded`;
+    const scope = `by ${TELLING}, at the steps shown; record.diff(other) compares everything recorded`;
     if (!first) return `Nothing differs (${scope}).`;
     return [
-      'They part first at ',
+      'They first differ at ',
       h('strong', {}, `step ${first.step}, ${first.signal} ${display(first.name)}`),
       `: ${TELLING} ${short(first.ours)} in ${run.name}, ${short(first.theirs)} in ${other.name} (${scope}).`,
     ];
@@ -224,7 +224,7 @@ export class DifferenceView extends SignalView {
       h(
         'table.summary',
         {},
-        h('caption', {}, `Where they are furthest apart, at step ${this._step}`),
+        h('caption', {}, `Largest differences, at step ${this._step}`),
         h('tr', {}, ['layer', ...this._names, this._isSize ? 'ratio' : 'difference'].map((text) => h('th', { scope: 'col' }, text))),
         sorted.map((row) =>
           h('tr', {}, h('td', {}, display(row.name)), [row.ours, row.theirs].map((value) => h('td.number', {}, short(value))), h('td.number', {}, this._text(row)))),

@@ -245,7 +245,7 @@ export class FindingsView {
       ),
       select('Rule', [['', 'all rules'], ...rules.map((name) => [name, name])], rules.includes(rule) ? rule : '', (value) => app.set({ rule: value })),
       this._search,
-      checkbox('cleared too', cleared, (value) => app.set({ cleared: value }), 'Also findings that no longer hold'),
+      checkbox('cleared too', cleared, (value) => app.set({ cleared: value }), 'Include findings that have cleared'),
     );
     if (typing) {
       this._search.focus();

@@ -13,7 +13,7 @@ export class HeatView extends SignalView {
   constructor(app) {
     super(app);
     this._controls = h('div.controls');
-    this._legend = h('canvas', { 'aria-label': 'Key to the colours', role: 'img' });
+    this._legend = h('canvas', { 'aria-label': 'Color key', role: 'img' });
     this._maps = new Map();
     this._grid = h('div.grid');
     this._empty = h('div');

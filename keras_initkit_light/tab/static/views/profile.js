@@ -61,14 +61,14 @@ export class ProfileView {
       this._controls,
       statisticSelect(app, this._charts[0].signal, stat, (value) => app.set({ stat: value })),
       select('Scale', SCALES, scale, (value) => app.set({ scale: value })),
-      select('Weights', WEIGHTS, weights, (value) => app.set({ weights: value }), 'Which weights of a layer stand for it in the signals of weights'),
+      select('Weights', WEIGHTS, weights, (value) => app.set({ weights: value }), 'Which weights represent a layer in the signals of weights'),
       select(
         'Layers by',
         [
           ['auto', 'auto', 'By name, or by depth where models have other layers'],
           ['name', 'name'],
           ['position', 'position', 'First, second, third...'],
-          ['depth', 'depth', 'The share of the way through each model'],
+          ['depth', 'depth', 'Relative depth within each model'],
         ],
         x,
         (value) => app.set({ x: value }),
@@ -92,7 +92,7 @@ export class ProfileView {
     this._drawnKey = key;
     fill(
       this._key,
-      has.band && h('span', { title: 'Signals: up to 10 times more or less than where they come from, the first layer or, backwards, the last one. Weights and their gradients: than the median of the runs.' }, h('span.band'), 'healthy'),
+      has.band && h('span', { title: 'Signals: up to 10 times larger or smaller than at their origin, the first layer or, backward, the last one. Weights and their gradients: than the median of the runs.' }, h('span.band'), 'healthy'),
       lineKey('now', 'solid', 3),
       has.first && lineKey('first step', 'dotted'),
       has.theory && lineKey('theory, at the first step', 'dashed'),

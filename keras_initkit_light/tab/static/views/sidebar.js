@@ -97,7 +97,7 @@ export class Sidebar {
         h('span.tail', {}, text.slice(-TAIL)),
       ),
       worst &&
-        h('span', { class: `badge ${worst.severity}`, title: worst.count ? `${worst.count} findings, the worst: ${worst.rule}` : 'The rules found nothing' }, worst.icon, worst.rule && h('span.rule', {}, ` ${worst.rule}`)),
+        h('span', { class: `badge ${worst.severity}`, title: worst.count ? `${worst.count} findings, the worst: ${worst.rule}` : 'The rules found no faults' }, worst.icon, worst.rule && h('span.rule', {}, ` ${worst.rule}`)),
       run.unclosed && h('span.badge.open', { title: run.unclosed }, '…'),
       run.notes.length > 0 && h('span.badge.note', { title: run.notes.join('\n') }, '!'),
       h(

@@ -163,7 +163,7 @@ export class StepBar {
     const near = focused?.steps.findLastIndex((step) => step <= this._at);
     const told = [aboutMetric(metric), this._marked.broken && 'red: NaN or infinite'].filter(Boolean).join('; ');
     if (this._about.textContent !== told) fill(this._about, told);
-    const marks = `${this._marked.above ? '; ▲ above what is drawn' : ''}${this._marked.broken ? '; red: NaN or infinite' : ''}`;
+    const marks = `${this._marked.above ? '; ▲ above the range shown' : ''}${this._marked.broken ? '; red: NaN or infinite' : ''}`;
     const value = near >= 0 ? `${focused.run.name}: ${metric} ${short(focused.values[near])}` : metric;
     this._canvas.title = value + marks;
     this._slider.setAttribute('aria-valuetext', `step ${this._at}, ${value}`);

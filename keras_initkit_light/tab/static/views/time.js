@@ -16,8 +16,8 @@ export class TimeView {
     this._pair = h('div.pair');
     this._hint = h(
       'p.hint', {},
-      'Left what goes forward, right the gradient that comes back. A gradient that reaches only the last time steps ' +
-        'vanishes through time: the layer cannot learn from what came early. Thick: now; dotted: step 0.',
+      'Left: the forward signal; right: the back-propagated gradient. A gradient that reaches only the last time steps ' +
+        'vanishes through time: the layer cannot learn from early inputs. Thick: now; dotted: step 0.',
     );
     this._table = h('div.scroll');
     this._empty = h('div');
@@ -135,7 +135,7 @@ class Panel {
       label: `${signal}: time steps over training steps`,
       onpick: (column) => app.set({ step: String(this._columns[column]) }),
     });
-    this._legend = h('canvas', { role: 'img', 'aria-label': 'Key to the colours' });
+    this._legend = h('canvas', { role: 'img', 'aria-label': 'Color key' });
     this._caption = h('figcaption');
     this._figure = h(
       'figure', {},
