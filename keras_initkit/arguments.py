@@ -1,4 +1,4 @@
-"""Checks of arguments: what they raise names the argument, the rule and the value."""
+"""Checks of arguments: errors name the argument, the rule and the value."""
 
 import contextlib
 import difflib

@@ -67,7 +67,7 @@ def log_spaced(per_decade: int = 10) -> Schedule:
     the start, where initialization shows, and a fixed number for each factor of ten.
 
     Args:
-        per_decade: How many iterations a factor of ten.
+        per_decade: How many iterations per factor of ten.
 
     Raises:
         ValueError: If `per_decade` is not a positive integer.
@@ -80,11 +80,11 @@ def log_spaced(per_decade: int = 10) -> Schedule:
 
 
 def as_schedule(value: "int | Function", argument: str = "every") -> Function:
-    """Returns a schedule or function as it is, and `every(value)` for an integer.
+    """Returns a schedule or function unchanged, and `every(value)` for an integer.
 
     Args:
         value: What was given.
-        argument: As what it was given.
+        argument: Name of the argument it was given as.
 
     Raises:
         TypeError: If it is a function with other arguments.

@@ -1,4 +1,4 @@
-"""The words of a record: signals, statistics, tags. Declared in the light package."""
+"""The vocabulary of a record: signals, statistics, tags."""
 
 from keras_initkit_light.format.schema import ALL_SIGNALS as ALL_SIGNALS
 from keras_initkit_light.format.schema import CARRIERS as CARRIERS

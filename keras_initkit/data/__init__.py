@@ -1,7 +1,7 @@
-"""Data sets for the reference models: the real ones, or stand-ins that say so.
+"""Data sets for the reference models: the real ones, or declared stand-ins.
 
 `load("mnist")` and its like return a `Dataset`. Real data come from a folder of the
-user's own `NAME.npz` files, or from `keras.datasets`; where neither is to be had, a
+user's own `NAME.npz` files, or from `keras.datasets`; if neither is available, a
 generated or bundled stand-in takes over with a `StandInWarning`.
 """
 

@@ -1,4 +1,4 @@
-"""The loaded data set: arrays, class names, and where they come from."""
+"""The loaded data set: arrays, class names, and their origin."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -28,8 +28,8 @@ class Dataset:
         y_train: int32 `(n,)`, class numbers from 0.
         x_test: Test inputs. The same four points as `x_train` for `xor`.
         y_test: int32 `(n,)`.
-        class_names: One name a class, in the order of the class numbers.
-        origin: Where the arrays come from, and for a stand-in why.
+        class_names: One name per class, in the order of the class numbers.
+        origin: Where the arrays come from, and for a stand-in, why.
         is_standin: Whether a stand-in took the place of the real set.
         vocabulary: Number of token ids (texts only, otherwise `None`).
     """

@@ -1,9 +1,8 @@
-"""What can go wrong with data files, for callers that want to tell it apart.
+"""Errors about data files, for callers that need to distinguish them.
 
 DataError                 (ValueError)
-├── DataFileError         a file is there and cannot be used
-└── DataUnavailableError  real data were asked for and are not to be had
-StandInWarning            (UserWarning) a stand-in took over
+├── DataFileError a file exists but cannot be used └── DataUnavailableError real data
+were requested but are not available StandInWarning (UserWarning) a stand-in took over
 """
 
 
@@ -12,7 +11,7 @@ class DataError(ValueError):
 
 
 class DataFileError(DataError):
-    """A data file exists and is damaged or not of the documented form.
+    """A data file exists but is damaged or not of the documented form.
 
     Attributes:
         path: The file, as a string.
@@ -24,7 +23,7 @@ class DataFileError(DataError):
 
 
 class DataUnavailableError(DataError):
-    """Real data were asked for and could neither be found nor downloaded.
+    """Real data were requested but could neither be found nor downloaded.
 
     Attributes:
         name: The data set, or the file of it, that is missing.

@@ -44,44 +44,43 @@ def load(
     vocabulary: int = 10_000,
     maxlen: int = 200,
 ) -> Dataset:
-    """Loads a data set: the real one if it is to be had, or a stand-in.
+    """Loads a data set: the real one if available, else a stand-in.
 
-    With `source="auto"` the first of these that has the data gives them:
+    With `source="auto"` the data come from the first of these that has them:
 
     1. the folder named by the environment variable `KERAS_INITKIT_DATA_DIR`,
        if it holds `NAME.npz` (Keras's array names; any number of examples);
     2. `keras.datasets`, from its cache or the network;
     3. a stand-in, with a `StandInWarning`: the handwritten digits of
        scikit-learn for `mnist`, generated images for `cifar10` and generated
-       reviews for `imdb`. They can be learned and they are not the real thing.
+       reviews for `imdb`. They can be learned, but they are not the real thing.
 
     `xor` is always the four points themselves, for training and for testing.
 
     Args:
         name: One of `"cifar10"`, `"imdb"`, `"mnist"`, `"xor"`.
-        source: `"auto"`; `"real"` to refuse stand-ins; `"standin"` to take one
-            in any case; or a folder that holds `NAME.npz`.
-        limit: Number of training examples to take, the same number of each
-            class as far as the set has them. `None` takes all. A smaller part
-            is contained in every larger one of the same seed. A stand-in that has
-            fewer gives all it has.
+        source: `"auto"`; `"real"` to refuse stand-ins; `"standin"` to always use one;
+            or a folder that holds `NAME.npz`.
+        limit: Number of training examples to take, the same number from each class as
+            far as the set has them. `None` takes all. A smaller part is contained in
+            every larger one with the same seed. A stand-in with fewer examples returns
+            all it has.
         seed: Seed of the parts taken and of the generated stand-ins.
         test_limit: As `limit`, for the test set. `None` takes all, so that
             accuracies stay comparable while `limit` changes.
-        vocabulary: Number of token ids of a text, the special ones included;
-            rarer words become the id 2. For `imdb` only.
-        maxlen: Tokens a review is cut to, or padded with 0, both at its start,
-            so that every row ends with the end of the review. For `imdb` only.
+        vocabulary: Number of token ids of a text, including special ones; rarer words
+            get the id 2. Only for `imdb`.
+        maxlen: Tokens to which a review is cut or, with 0, padded, both at its start,
+            so that every row ends with the end of the review. Only for `imdb`.
 
     Returns:
         A `Dataset`, which documents shapes, dtypes and ranges.
 
     Raises:
         ValueError: If an argument is out of its range.
-        DataFileError: If a data file is there and cannot be used. Another
-            source is not tried then.
-        DataUnavailableError: If `source="real"` and the real data are not to
-            be had.
+        DataFileError: If a data file exists but cannot be used. No other source is
+            tried then.
+        DataUnavailableError: If `source="real"` and the real data are not available.
         ImportError: If the stand-in for `mnist` is needed without scikit-learn.
 
     Example:

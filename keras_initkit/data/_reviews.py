@@ -1,4 +1,4 @@
-"""Generated reviews that take the place of IMDB where it is not to be had."""
+"""Generated reviews that replace IMDB if it is not available."""
 
 from collections.abc import Mapping
 

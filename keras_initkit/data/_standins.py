@@ -1,4 +1,4 @@
-"""Images that take the place of MNIST and CIFAR-10 where these are not to be had."""
+"""Images that replace MNIST and CIFAR-10 if these are not available."""
 
 from collections.abc import Callable
 

@@ -227,7 +227,7 @@ class PriorBias(Structural):
 
     - `activation="softmax"`: `b_k = log p_k`, one entry per class;
     - `activation="sigmoid"`: `b_k = log(p_k / (1 - p_k))`, one number for all outputs
-    or one entry per output.
+      or one entry per output.
 
     Shapes: rank 1; of the length of `class_prior` if that is a list.
 

@@ -39,14 +39,14 @@ def for_layer(
     does.
 
     - Fan-based initializers (`VarianceScaling` and its subclasses, `FanInUniform`,
-    `ActivationScaling`) are returned with the true fans, as `FanCorrected`.
+      `ActivationScaling`) are returned with the true fans, as `FanCorrected`.
     - Initializers that are orthogonal, an identity, sparse or zero-sum are applied to
-    each matrix that the weight holds, as `Blockwise`: for each group, channel, gate or
-    head, for transposed convolutions and einsums. `Orthogonal` becomes `GateOrthogonal`
-    for gates, and `DeltaOrthogonal` for convolutions.
+      each matrix that the weight holds, as `Blockwise`: for each group, channel, gate
+      or head, for transposed convolutions and einsums. `Orthogonal` becomes
+      `GateOrthogonal` for gates, and `DeltaOrthogonal` for convolutions.
     - Initializers inside an initializer are treated in the same way.
     - Constants, plain random numbers and custom initializers, which the kit does not
-    know, are returned unchanged.
+      know, are returned unchanged.
 
     An initializer that makes no sense for a weight, such as an identity for a
     convolution or a forget bias for a Dense layer, is refused.

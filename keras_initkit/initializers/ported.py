@@ -434,21 +434,22 @@ def _axes(name, value):
 class FanInUniformBias(SeededInitializer, Structural):
     """Initializer of biases as torch's layers have them: `U(±1/√fan_in)`.
 
-    `fan_in` is that of the layer's kernel, which the bias's shape does not tell.
+    `fan_in` is that of the layer's kernel, which the shape of the bias does not reveal.
     Together with `FanInUniform()` for the kernel it is what `torch.nn.Linear` and the
     convolutions of torch start from.
 
-    Shapes: any; `fan_in` is given, or told by the layer that asks, `for_layer` or
+    Shapes: any; `fan_in` is given, or set by the layer, `for_layer` or
     `kik.reinitialize`. Refused for recurrent layers (torch: `1/√units`) and transposed
     convolutions, whose fans torch swaps.
 
     Args:
-        fan_in: Positive number of inputs of a unit, or `None` to be told.
+        fan_in: Positive number of inputs per unit, or `None` to get it from the layer.
         seed: Integer or `None` (same values at every call), or a
             `keras.random.SeedGenerator` (new values at every call).
 
     Raises:
-        ValueError: If `fan_in` is not positive, or neither given nor told.
+        ValueError: If `fan_in` is not positive, or neither given nor known from a
+            layer.
 
     Example:
     >>> import keras, keras_initkit as kik

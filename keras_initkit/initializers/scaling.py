@@ -35,7 +35,8 @@ def depth_factor(
     | rule | factor | `depth` counts | scales |
     |---|---|---|---|
     | `"fixup"` | `L^(-1/(2m-2))` | L residual branches of m = `branch_layers` layers | all but the last layer of a branch; the last starts at zero |
-    | `"gpt2"` | `N^(-1/2)` | N residual branches, two a transformer block | the last layer of each branch |
+    | `"gpt2"` | `N^(-1/2)` | N residual branches, two per transformer block | the last
+    layer of each branch |
     | `"deepnorm"` | `(8N)^(-1/4)` | N blocks of an encoder or decoder alone | feed-forward, value and output projections |
     | `"deepnorm_encoder"` | `0.87 (N^4 M)^(-1/16)` | N encoder blocks, M = `decoder_depth` decoder blocks | the same |
     | `"deepnorm_decoder"` | `(12M)^(-1/4)` | M decoder blocks behind an encoder | the same |
@@ -181,18 +182,17 @@ class DepthScaled(Scaled):
 class MuPReadout(Scaled):
     """Initializer of the output layer in the maximal update parametrization (μP).
 
-    `base`, times `sqrt(base_fan_in / fan_in)`, for a `base` of variance
-    `1 / fan_in`: at the width where hyperparameters were
-    tuned it is `base`; wider, the variance falls like `1 / fan_in²` instead of
-    `1 / fan_in`. Hidden and input layers keep `1 / fan_in`. The other half of μP is
-    not initialization: with Adam, multiply the learning rate of hidden and output
-    kernels by `base_fan_in / fan_in`.
+    `base` times `sqrt(base_fan_in / fan_in)`, for a `base` of variance `1 / fan_in`:
+    equal to `base` at the width where hyperparameters were tuned; beyond it, the
+    variance falls like `1 / fan_in²` instead of `1 / fan_in`. Hidden and input layers
+    keep `1 / fan_in`. The other half of μP is not initialization: with Adam, multiply
+    the learning rate of hidden and output kernels by `base_fan_in / fan_in`.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`.
 
-    Use it to carry hyperparameters from a narrow model to a wide one;
-    `kik.coordinate_check` shows whether it worked. Einsum kernels have their true
-    fan-in through `for_layer` or `kik.reinitialize`; tables and strided transposed
+    Use it to transfer hyperparameters from a narrow model to a wide one;
+    `kik.coordinate_check` shows whether it worked. Einsum kernels get their true fan-in
+    through `for_layer` or `kik.reinitialize`; tables and strided transposed
     convolutions are refused.
 
     Args:
@@ -225,10 +225,11 @@ class MuPReadout(Scaled):
 class FanCorrected(LaidOut, Scaled):
     """Initializer that gives a fan-based one the layer's true fans.
 
-    Keras reads the fans from the kernel's shape alone, which is wrong for depthwise,
+    Keras infers the fans from the kernel's shape alone, which is wrong for depthwise,
     transposed, grouped and fused kernels. This multiplies the values of `base` by
-    `sqrt(fan read / true fan)`, its `mode` deciding which fan: the distribution
-    keeps its form. `kik.initializers.for_layer` chooses the arguments for a layer.
+    `sqrt(inferred fan / true fan)`, where its `mode` decides which fan: the
+    distribution keeps its form. `kik.initializers.for_layer` chooses the arguments for
+    a layer.
 
     | rule | kernel | fan_in | fan_out |
     |---|---|---|---|
@@ -241,9 +242,9 @@ class FanCorrected(LaidOut, Scaled):
     | `"tied"` | `(vocabulary, dim)` | `dim` | `vocabulary` |
     | `"axes"` | any | product over `input_axes` | product over `output_axes` |
 
-    A strided convolution's `fan_out` is divided by nothing here, as in the papers. A
+    A strided convolution's `fan_out` is not divided by the stride, as in the papers. A
     tied embedding has two uses: its fans are those of the projection onto logits, so
-    that these keep their size; the rows that are looked up have length `gain`.
+    that these keep their size; looked-up rows have length `gain`.
 
     Shapes: rank 2 or more, as in the table.
 

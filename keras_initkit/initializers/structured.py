@@ -29,23 +29,23 @@ from keras_initkit.structure.weight import Weight
 class SparseNormal(SeededInitializer, Structural):
     """Initializer that gives every unit the same small number of inputs.
 
-    Of the `fan_in` weights of each output exactly `min(connections, fan_in)`, at
-    random places, are drawn from N(0, stddev²); the others are 0. The input to a
-    unit then does not grow with the width of the layer below, and units differ
-    more than with dense weights.
+    Of the `fan_in` weights of each output, exactly `min(connections, fan_in)` at random
+    positions are drawn from N(0, stddev²); the others are 0. The input to a unit then
+    does not grow with the width of the previous layer, and units differ more than with
+    dense weights.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`.
 
     Use it for wide shallow networks, recurrent reservoirs (`SimpleRNN`), and
-    second-order training, where it comes from. Not for depth: its gain ignores the
-    activation; `stddev = gain / sqrt(connections)` mends that.
+    second-order training, its origin. Do not use it for deep networks: its gain ignores
+    the activation; `stddev = gain / sqrt(connections)` corrects this.
 
     Elsewhere: units of depthwise, transposed (stride 1) and einsum kernels get their
-    connections through `for_layer` or `kik.reinitialize`; by itself it is refused
+    connections through `for_layer` or `kik.reinitialize`; used directly, it is refused
     there. Tables and strided transposed convolutions are refused.
 
     Args:
-        connections: Positive number of inputs a unit. Defaults to `15`, the paper's.
+        connections: Positive number of inputs per unit. Defaults to `15`, the paper's.
         stddev: Positive standard deviation of the weights. Defaults to `1.0`.
         seed: Integer or `None` (same values at every call), or a
             `keras.random.SeedGenerator` (new values at every call).
@@ -155,7 +155,7 @@ class ICNR(Structural):
             `torch.nn.PixelShuffle`).
 
     Raises:
-        ValueError: If the rank is not 3 to 5 or the last axis no multiple of
+        ValueError: If the rank is not 3 to 5 or the last axis is not a multiple of
             `scale^d`.
 
     Reference:
@@ -204,19 +204,19 @@ class Siren(SeededInitializer, Structural):
     """Initializer of networks with sine activations, `sin(w0 (W x + b))`.
 
     The first layer draws `U(-1/n, 1/n)`, `n = fan_in`, all others
-    `U(-√(6/n)/w0, √(6/n)/w0)`: the pre-activations `w0 W x` behind the first layer are
+    `U(-√(6/n)/w0, √(6/n)/w0)`: the pre-activations `w0 W x` after the first layer are
     then normal at any depth, of standard deviation 1 in the second layer for a few
-    inputs in [-1, 1] (coordinates), less for hundreds of them. With depth it settles
-    at 0.893, where `q = 1 - exp(-2 q)`.
+    inputs in [-1, 1] (coordinates), less for hundreds of them. With depth it settles at
+    0.893, where `q = 1 - exp(-2 q)`.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`.
 
-    Use it for implicit representations of images, sound and shapes. Not with any
-    other activation.
+    Use it for implicit representations of images, sound and shapes. Do not use it with
+    any other activation.
 
     Elsewhere: depthwise, transposed (stride 1) and einsum kernels, such as those of
-    attention, get their true fans through `for_layer` or `kik.reinitialize`; by itself
-    it is refused there. Tables are refused.
+    attention, get their true fans through `for_layer` or `kik.reinitialize`; used
+    directly, it is refused there. Tables are refused.
 
     Args:
         first: Whether the layer is the first. Defaults to `False`.

@@ -58,8 +58,8 @@ class FanInUniform(ByFan):
     initialization" that Glorot and Bengio found wanting.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`; depthwise, transposed and einsum
-    kernels have their true fans through `for_layer` or `kik.reinitialize`, by itself
-    those of the shape, as with Keras's own.
+    kernels get their true fans through `for_layer` or `kik.reinitialize`, but those of
+    the shape otherwise, as with Keras's own.
 
     Use it to reproduce such code; to train, use `glorot_uniform`, `he_uniform` or
     `activation_scaling`.
@@ -105,23 +105,23 @@ class ActivationScaling(ByFan):
     """Initializer with `Var = gain² / fan`, the gain computed for the activation.
 
     He's rule, for any activation: the gain of ReLU is √2, that of tanh 1.592537, of
-    GELU 1.533530; for a function of yours it is integrated. The activation is the
-    one that *precedes* the weights, as in He et al.: for a stack of equal layers
-    that is the layer's own.
+    GELU 1.533530; for a custom function it is integrated. The activation is the one
+    that *precedes* the weights, as in He et al.: for a stack of equal layers that is
+    the layer's own.
 
-    - `convention="forward"` keeps the second moment of the signal (with `fan_in`);
+    - `convention="forward"` preserves the second moment of the signal (with `fan_in`);
     - `"backward"` that of the gradients (use it with `mode="fan_out"`);
     - `"variance"` the variance about the mean (for centred activations);
-    - `"torch"` takes what `torch.nn.init.calculate_gain` states, of a leaky ReLU by
-      name at torch's slope 0.01, of a layer or function at its own.
+    - `"torch"` uses the values of `torch.nn.init.calculate_gain`, for a leaky ReLU by
+      name with torch's slope 0.01, for a layer or function with its own.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`; depthwise, transposed, grouped,
-    einsum and gate kernels have their true fans through `for_layer` or
-    `kik.reinitialize`, by itself those of the shape, as with Keras's own.
+    einsum and gate kernels get their true fans through `for_layer` or
+    `kik.reinitialize`, but those of the shape otherwise, as with Keras's own.
 
-    Use it for deep networks without normalization, above all with activations that
-    have no rule named after them. Not for positions behind a normalization layer,
-    which undoes any scale.
+    Use it for deep networks without normalization, above all with activations that have
+    no named rule. Do not use it in front of a normalization layer, which undoes any
+    scale.
 
     Args:
         activation: Keras name or function, activation layer, or any elementwise
@@ -133,8 +133,8 @@ class ActivationScaling(ByFan):
             `keras.random.SeedGenerator` (new values at every call).
 
     Raises:
-        ValueError: For unknown names, softmax and its kin (which mix values), or a
-            shape of rank below 2.
+        ValueError: For unknown names, softmax and similar functions (which mix values),
+            or a shape of rank below 2.
 
     Example:
     >>> import keras, keras_initkit as kik

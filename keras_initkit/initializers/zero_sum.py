@@ -1,4 +1,4 @@
-"""Kernels that do not see the mean of their inputs."""
+"""Kernels that ignore the mean of their inputs."""
 
 from typing import Any
 
@@ -14,23 +14,24 @@ from keras_initkit.structure.weight import Weight
 class ZeroSum(Structural, Scaled):
     """Initializer whose units have incoming weights that sum to zero.
 
-    From `base`, each unit's mean weight is subtracted: a constant added to all inputs
-    of the layer changes nothing. Sigmoids put out `1/2 + tanh(x / 2) / 2`, so that a
-    stack of them with `ZeroSum(Orthogonal(gain=4))` and zero biases starts as a tanh
-    network does whose weights are orthogonal but for one direction: on the edge of
+    Each unit's mean weight is subtracted from the values of `base`, so a constant added
+    to all inputs of the layer has no effect. Sigmoids output `1/2 + tanh(x / 2) / 2`,
+    so a stack of them with `ZeroSum(Orthogonal(gain=4))` and zero biases starts like a
+    tanh network whose weights are orthogonal except for one direction: at the edge of
     chaos, where `E[x²]` falls like `2 / depth` instead of exponentially; with other
-    weights, the constant halves take over.
+    weights, the constant halves dominate.
 
     Shapes: rank 2 or more, `(*spatial, in, out)`.
 
-    Use it behind squashing activations with a mean, the gain one over their slope at
-    0: sigmoid (4), hard sigmoid (6). Softplus has no gain that holds at depth: 1.92
-    keeps the variance 1, but an unstable one. Not behind ReLU, whose mean carries part
-    of the signal, and not for the first layer of inputs that differ by their mean only.
+    Use it after squashing activations with a nonzero mean, with a gain of one over
+    their slope at 0: sigmoid (4), hard sigmoid (6). Softplus has no gain that works at
+    depth: 1.92 preserves variance 1, but this is unstable. Do not use it after ReLU,
+    whose mean carries part of the signal, or in the first layer for inputs that differ
+    only by their mean.
 
     Elsewhere: units of depthwise, transposed (stride 1) and einsum kernels sum over
-    their own inputs through `for_layer` or `kik.reinitialize`; by itself it is refused
-    there. Tables and strided transposed convolutions are refused.
+    their own inputs through `for_layer` or `kik.reinitialize`; used directly, it is
+    refused there. Tables and strided transposed convolutions are refused.
 
     Args:
         base: Anything `kik.initializers.get` takes. Defaults to `"glorot_normal"`.

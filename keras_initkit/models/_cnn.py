@@ -18,8 +18,7 @@ def mnist_cnn(layers):
 def cifar10_cnn(layers):
     """VGG-like: three blocks of two convolutions, a dense layer, no BatchNorm.
 
-    Nothing but the initializer keeps the signal in range through its eight
-    layers of weights.
+    Only the initializer keeps the signal in range through its eight weight layers.
     """
     inputs = keras.Input((32, 32, 3), name="inputs")
     x = inputs
@@ -36,8 +35,8 @@ def cifar10_cnn(layers):
 def cifar10_resnet(layers, batch_norm=True, blocks=3):
     """ResNet-20: three stages of three residual blocks with 16, 32, 64 filters.
 
-    With another number of blocks a stage, ResNet-(6·blocks + 2). Where a stage changes
-    the shape, a 1x1 convolution carries the shortcut. Without BatchNorm the
+    With another number of blocks per stage, ResNet-(6·blocks + 2). Where a stage
+    changes the shape, a 1x1 convolution carries the shortcut. Without BatchNorm the
     convolutions have biases instead.
 
     Reference:

@@ -1,4 +1,4 @@
-"""Layers that get initializers of their own, with seeds from their names."""
+"""Layers with their own initializers, seeded by their names."""
 
 import keras
 

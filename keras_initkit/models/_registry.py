@@ -166,22 +166,22 @@ def build(
 ) -> keras.Model:
     """Builds and compiles a reference model.
 
-    Every weight gets a new initializer instance. With a `seed` each has a seed of
-    its own, derived from `seed` and the names of layer and weight: the same weights
-    in every process, and no two layers alike. Layer names do not depend on what was
-    built before.
+    Every weight gets a new initializer instance. With a `seed` each gets its own seed,
+    derived from `seed` and the names of layer and weight: the same weights in every
+    process, and no two layers alike. Layer names do not depend on what was built
+    before.
 
     Args:
         name: One of `NAMES`.
         initializer: For the kernel of every dense, convolutional and recurrent
-            layer: anything that `initializers.get` takes. Word vectors keep theirs, see
-            `embeddings_initializer` among the options.
+            layer: anything that `initializers.get` takes. Word vectors keep their own,
+            see `embeddings_initializer` among the options.
         bias_initializer: For every bias. Defaults to `"zeros"`.
         recurrent_initializer: For the recurrent kernels of `imdb_rnn` and
             `imdb_lstm`. Defaults to `"orthogonal"`.
         activation: Of the hidden layers: any Keras activation. Defaults to the
             model's own (ReLU, or tanh and sigmoid where usual).
-        seed: Integer, or `None` for other weights at every call. It seeds the
+        seed: Integer, or `None` for different weights at every call. It seeds the
             weights only: shuffling follows `keras.utils.set_random_seed`.
         optimizer: Keras optimizer or its name. Defaults to Adam.
         learning_rate: Positive float. Defaults to the model's own.

@@ -1,4 +1,4 @@
-"""Moments of activations under N(0, variance), where elementary functions give them."""
+"""Moments of activations under N(0, variance), where closed forms exist."""
 
 import dataclasses
 import math
@@ -112,7 +112,7 @@ def _exponential_tail(rate: float, variance: float) -> float:
 
 
 def exponential_linear(scale: float, alpha: float, rate: float) -> ClosedForm:
-    """ELU and kin: `scale x` above 0, `scale alpha (e^(rate x) - 1)` below.
+    """ELU and relatives: `scale x` above 0, `scale alpha (e^(rate x) - 1)` below.
 
     From `E[e^(k rate x); x < 0] = e^(k² rate² q / 2) Phi(-k rate sqrt(q))`.
     """

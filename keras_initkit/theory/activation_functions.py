@@ -1,4 +1,4 @@
-"""Every elementwise activation of Keras as theory sees it: value, slope, kinks."""
+"""Every elementwise activation of Keras, for theory: value, slope, kinks."""
 
 import dataclasses
 import math
@@ -28,7 +28,7 @@ class Activation:
         derivative: Slope almost everywhere, as back-propagation has it.
         kinks: Points where the function or its slope jumps.
         closed_form: Moments as a function of the pre-activation variance, or
-            `None` where quadrature is the only way.
+            `None` if quadrature is required.
     """
 
     name: str
@@ -50,9 +50,8 @@ def resolve(activation: ActivationLike) -> Activation:
     """Returns the `Activation` for a Keras name, an `Activation` or a callable.
 
     Args:
-        activation: A name of `names()`; an `Activation`; or any elementwise function
-            of a float64 array, whose kinks are then found and whose slope is taken
-            numerically.
+        activation: A name from `names()`; an `Activation`; or any elementwise function
+            of a float64 array, whose kinks and slope are then found numerically.
 
     Returns:
         `Activation`.
@@ -98,7 +97,7 @@ SATURATED_SLOPE = 0.05
 def saturation(activation: ActivationLike) -> float | None:
     """Returns the magnitude above which a squashing activation is saturated.
 
-    There its slope is below 5 % of the largest, which it has at 0.
+    There its slope is below 5 % of its maximum, which is at 0.
 
     Args:
         activation: As `resolve` takes it.

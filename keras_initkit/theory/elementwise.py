@@ -1,4 +1,4 @@
-"""Functions that act on each entry alone: activations, constants, dropout."""
+"""Elementwise functions: activations, constants, dropout."""
 
 import dataclasses
 import functools

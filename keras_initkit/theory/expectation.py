@@ -1,4 +1,4 @@
-"""What theory expects of a model on a batch: one definition for all who ask."""
+"""What theory predicts for a model on a batch, in a single definition."""
 
 import dataclasses
 import math
@@ -20,11 +20,11 @@ from keras_initkit.theory.prediction import (
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """What theory expects of a model on a batch.
+    """What theory predicts for a model on a batch.
 
     Attributes:
-        prediction: `Prediction`; without layers where theory has no word on the model.
-        notes: What it rests on or leaves out, in sentences.
+        prediction: `Prediction`; without layers if theory cannot treat the model.
+        notes: What it assumes or leaves out, in sentences.
     """
 
     prediction: Prediction
@@ -32,16 +32,16 @@ class Expected:
 
     @property
     def layers(self) -> tuple[LayerPrediction, ...]:
-        """One `LayerPrediction` a call, in forward order."""
+        """One `LayerPrediction` per call, in forward order."""
         return self.prediction.layers
 
     def second_moments(
         self, signal: str, measured: Mapping[Any, float]
     ) -> dict[Any, float]:
-        """Returns what is expected beside what was measured.
+        """Returns predictions for the measured tensors.
 
-        Backward theory tells ratios only: the last layer that it knows is taken to be
-        as measured.
+        Backward theory gives only ratios: the last layer that it knows is taken as
+        measured.
 
         Args:
             signal: `"activation"`, `"preactivation"` or `"backprop"`.
@@ -61,16 +61,16 @@ class Expected:
 
 
 def expect(model: Any, x: Any, *, training: bool = True) -> Expected:
-    """Predicts the signals of a model on a batch, at its present weights.
+    """Predicts the signals of a model on a batch, at its current weights.
 
-    Each input counts by its own mean and second moment, whatever its dtype: a Dense
-    layer sees the values of whole numbers, and to an Embedding its numbers are no
-    matter. NaN and infinities are left out. An input of zeros counts as zeros. One that
-    has no moments (sparse, ragged, of strings, empty, without a finite entry) is not
-    judged, nor what depends on it. `notes` tell of all that.
+    Each input enters by its own mean and second moment, whatever its dtype: a Dense
+    layer sees the values of integers, while their values do not matter to an Embedding.
+    NaN and infinities are left out. An input of zeros counts as zeros. For inputs
+    without moments (sparse, ragged, strings, empty, no finite entries), and for
+    everything that depends on them, there is no prediction. `notes` report all this.
 
     Args:
-        model: A built Keras model of any kind; theory has a word on Sequential and
+        model: A built Keras model of any kind; theory can treat Sequential and
             Functional ones.
         x: A batch of its inputs, as the model takes them.
         training: Whether normalization uses batch statistics and dropout drops.

@@ -1,4 +1,4 @@
-"""Gains: the factor on 1/sqrt(fan) that keeps a signal's size through an activation."""
+"""Gains: the factor on 1/sqrt(fan) that preserves a signal through an activation."""
 
 import math
 
@@ -29,8 +29,8 @@ def moments(
 ) -> Moments:
     """Computes the moments of an activation of a Gaussian pre-activation.
 
-    By closed form where there is one (piecewise polynomials, the ELU family, GELU,
-    sin, exp; `mean` 0), else by quadrature split at the kinks.
+    Uses a closed form if there is one (piecewise polynomials, the ELU family, GELU,
+    sin, exp; `mean` 0), else quadrature split at the kinks.
 
     Args:
         activation: Keras name, `Activation`, or elementwise function on arrays.
@@ -79,21 +79,21 @@ def gain(
 
     With `Var(w) = gain² / fan` and a pre-activation `x ~ N(0, variance)`:
 
-    - `"forward"`: `sqrt(variance / E[phi²])` keeps the second moment of the
+    - `"forward"`: `sqrt(variance / E[phi²])` preserves the second moment of the
       pre-activations through layers, fan = `fan_in` (He's √2 for ReLU).
-    - `"backward"`: `1 / sqrt(E[phi'²])` keeps that of the gradients, fan =
+    - `"backward"`: `1 / sqrt(E[phi'²])` preserves that of the gradients, fan =
       `fan_out`.
-    - `"variance"`: `sqrt(variance / Var[phi])` keeps the variance, for networks
+    - `"variance"`: `sqrt(variance / Var[phi])` preserves the variance, for networks
       that centre their activations (weight standardisation, NF-nets).
-    - `"torch"`: what `torch.nn.init.calculate_gain` states. Its 5/3 for tanh is not
-      1.592537, and its 3/4 for selu not 1; other activations raise. Leaky ReLU has
-      torch's slope 0.01 by its name, its own as an `Activation`.
+    - `"torch"`: the values of `torch.nn.init.calculate_gain`, which uses 5/3 instead of
+      1.592537 for tanh, and 3/4 instead of 1 for selu; other activations raise. Leaky
+      ReLU has torch's slope 0.01 if given by name, its own as an `Activation`.
 
     Args:
         activation: Keras name, `Activation`, or elementwise function on arrays.
         convention: One of the four above.
-        variance: Positive pre-activation variance. Only activations that scale
-            (ReLU and its kin) have a gain that does not depend on it.
+        variance: Positive pre-activation variance. Only for homogeneous activations
+            (ReLU and its variants) is the gain independent of it.
 
     Returns:
         Float.

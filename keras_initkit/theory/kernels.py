@@ -2,8 +2,8 @@
 
 Weights count as independent of their inputs and of mean 0, so that
 `E[z²] = sum(w²) E[x²] + E[b²]` for each output: exact over draws of the weights, for
-inputs of any correlation. Kernels whose units' weights sum to zero see the inputs'
-deviations from their mean only.
+inputs of any correlation. Kernels whose units' weights sum to zero see only the inputs'
+deviations from their mean.
 """
 
 import dataclasses

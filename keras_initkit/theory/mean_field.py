@@ -74,7 +74,7 @@ def correlation_map(
         Float in [-1, 1]; NaN where the signal dies or explodes (`q` 0 or infinite).
 
     Raises:
-        ValueError: If `c` is no correlation.
+        ValueError: If `c` is not a correlation.
     """
     if not -1 <= c <= 1:
         raise ValueError(f"`c` must be a correlation, in [-1, 1]. Received: c={c!r}.")
@@ -149,11 +149,11 @@ def chi_1(
     sigma_b: float = 0.0,
     q: float | None = None,
 ) -> float:
-    """Computes `chi_1 = sigma_w² E[phi'(sqrt(q) z)²]`, the gradients' growth a layer.
+    """Computes `chi_1 = sigma_w² E[phi'(sqrt(q) z)²]`, the gradients' growth per layer.
 
-    By this factor their second moment grows. At `q_star` it is also the slope of the
-    correlation map at `c = 1`: below 1 nearby inputs converge (order), above they part
-    (chaos).
+    This is the factor by which their second moment grows. At `q_star` it is also the
+    slope of the correlation map at `c = 1`: below 1 nearby inputs converge (order),
+    above 1 they diverge (chaos).
 
     Args:
         activation: Keras name, `Activation`, or elementwise function on arrays.
@@ -206,11 +206,11 @@ def _c_star(phi: Activation, sigma_w: float, sigma_b: float, q: float) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class DepthScales:
-    """How far signals reach, in layers.
+    """How far signals propagate, in layers.
 
     Attributes:
         q_star: Fixed point of the variance map.
-        chi_1: Growth of the gradients' second moment a layer.
+        chi_1: Growth of the gradients' second moment per layer.
         c_star: Fixed point of the correlation map.
         xi_q: Depth over which `q` approaches `q_star` by a factor e.
         xi_c: Depth over which correlations approach `c_star` by a factor e;

@@ -1,4 +1,4 @@
-"""Sums, products and joins of several tensors, with their constants."""
+"""Sums, products and concatenations of several tensors, with their constants."""
 
 import dataclasses
 import math

@@ -13,7 +13,7 @@ from keras_initkit.theory.mean_field import depth_scale
 
 @dataclasses.dataclass(frozen=True)
 class CriticalPoint:
-    """A point of the edge of chaos.
+    """A point on the edge of chaos.
 
     Attributes:
         sigma_w: Standard deviation of the weights times `sqrt(fan_in)`.
@@ -37,7 +37,7 @@ def critical_point(activation: ActivationLike, sigma_b: float = 0.0) -> Critical
         sigma_b: Non-negative standard deviation of the biases.
 
     Returns:
-        `CriticalPoint`. For ReLU and its kin, critical at `sigma_b = 0` alone, any
+        `CriticalPoint`. For ReLU and its variants, critical only at `sigma_b = 0`, any
         `q` is a fixed point and `q_star` is 1. With `sigma_b = 0` the point of an
         activation with `phi(0) = 0` is the limit `q = 0`, `sigma_w = 1 / |phi'(0)|`
         (root mean square of both slopes at a kink).

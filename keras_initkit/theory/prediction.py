@@ -1,4 +1,4 @@
-"""What theory expects of a real Keras model at its present weights, layer by layer."""
+"""What theory predicts for a Keras model at its current weights, layer by layer."""
 
 import collections
 import dataclasses
@@ -34,15 +34,15 @@ class LayerPrediction:
         activation: `E[a²]` of its output.
         mean: `E[a]` of its output.
         backprop: `E[(dL/da)²]`, relative to that at the model's output, or, where that
-            has no prediction, at what the layer without a rule takes in; NaN where a
-            layer without a rule lies between.
-        note: What is approximate; `""` if nothing is.
+            has no prediction, at the input of the layer without a rule; NaN if a layer
+            without a rule lies in between.
+        note: What is approximated; `""` if nothing is.
         kernels: Variables whose scale sets `preactivation`; none for kernels that are
             quantized or have LoRA's part added.
         bias: What the bias adds to `preactivation`.
-        repeated: 0 for what is called once. A layer inside a `TimeDistributed` is
-            called once a step, each time with the same moments; then it is the number
-            of that wrapper's call, from 1.
+        repeated: 0 for a single call. A layer inside a `TimeDistributed` is called once
+            per step, each time with the same moments; then it is the number of that
+            wrapper's call, from 1.
         call: Number of the call of the layer, from 0.
     """
 
@@ -60,12 +60,12 @@ class LayerPrediction:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What theory expects of a model.
+    """What theory predicts for a model.
 
     Attributes:
-        layers: One `LayerPrediction` a call, in forward order.
-        untreated: `(layer, reason)` for layers without a rule; what depends on them
-            is not in `layers`, up to a normalization that does not mind.
+        layers: One `LayerPrediction` per call, in forward order.
+        untreated: `(layer, reason)` for layers without a rule; what depends on them is
+            not in `layers`, up to a normalization that removes the dependence.
     """
 
     layers: tuple[LayerPrediction, ...]
@@ -76,8 +76,8 @@ class Prediction:
     ) -> list[LayerPrediction | None]:
         """Returns the prediction of each `(layer, number of its call, from 0)`.
 
-        `None` where there is none. All steps of a `TimeDistributed` have that of the
-        first; a layer inside of several ones has none.
+        `None` if there is none. All steps of a `TimeDistributed` share that of the
+        first; a layer inside several of them has none.
         """
         rows: dict[str, list[LayerPrediction]] = collections.defaultdict(list)
         for row in self.layers:
@@ -108,39 +108,40 @@ def predict(
     """Predicts second moments through a model, forward and backward, in closed form.
 
     Weights enter by their sums of squares, activations by `moments`; padding and
-    strides are counted exactly. The result is the average over models with weights
-    of that size: a draw deviates by `O(1 / sqrt(width))`, and by more with depth.
+    strides are treated exactly. The result is the average over models with weights of
+    that size: a draw deviates by `O(1 / sqrt(width))`, and by more with depth.
 
     Exact in that sense for dense and convolutional layers, activations, embeddings,
     normalization, dropout, concatenation, constants, and for these in
-    `TimeDistributed`. Sums and products know what their operands have in common:
-    `x + x` is `2 x`, a residual branch is independent of its shortcut, and what is not
-    known is without a rule. So are recurrent and attention layers, softmax, and what
-    pools positions, whose correlation is not known. Noted: gradients through batch
-    statistics, which are neglected. Inputs count as Gaussian.
+    `TimeDistributed`. Sums and products account for what their operands have in common:
+    `x + x` is `2 x`, a residual branch is independent of its shortcut, and if the
+    relation is unknown there is no rule. Nor is there one for recurrent and attention
+    layers, softmax, and pooling over positions, whose correlation is unknown. Gradients
+    through batch statistics are neglected, which `note` says. Inputs are assumed
+    Gaussian.
 
     Args:
         model: A built Sequential or Functional Keras model, nested ones included.
         input_moments: Second moment of the inputs, or `(mean, second_moment)`, or these
             and the mean square of the features' own means (by default that of the mean:
-            two inputs have nothing else in common); of all inputs alike, or a list of
-            such, one an input in the order of `model.inputs`, with `None` for those of
-            which nothing is known: what depends on them is not predicted.
+            two inputs have nothing else in common); the same for all inputs, or a list
+            with one entry per input in the order of `model.inputs`, `None` for unknown
+            ones: what depends on them is not predicted.
         training: Whether normalization uses batch statistics and dropout drops.
         output_gradient: Second moment of dL/d(output), see `LayerPrediction.backprop`.
         target: Function of a layer: the second moment to which its preactivation is
-            taken to be scaled, or `None` for its present one. `preactivation` is then
-            what it would be *without* that layer's own scaling, those before it done:
-            what signal-preserving initialization needs.
-        rough: Whether a window of pooling counts as keeping second moments, which it
-            does within a factor of 2 or so, instead of being without a rule.
+            assumed to be scaled, or `None` for its current one. `preactivation` is then
+            what it would be *without* that layer's own scaling, but with that of the
+            layers before it: what signal-preserving initialization needs.
+        rough: Whether to assume that pooling preserves second moments, which holds
+            within a factor of 2 or so, instead of treating it as having no rule.
 
     Returns:
         `Prediction`.
 
     Raises:
         ValueError: If the model has no graph of layers (subclassed, unbuilt), or
-            `input_moments` are no moments or not as many as there are inputs.
+            `input_moments` are not moments or do not match the number of inputs.
     """
     check_model("predict", model)
     names = {id(layer): name for name, layer in named_layers(model)}

@@ -1,9 +1,8 @@
 """How each kind of layer and operation changes second moments, forward and backward.
 
-Averages over draws of the weights (`theory.kernels`). A rule reads all arguments that
-its layer or operation has, or names what it does not know: nothing is taken as if an
-argument were not there. Rules know layers by the names of their classes and by their
-attributes.
+Averages over draws of the weights (`theory.kernels`). A rule reads all arguments of its
+layer or operation, or names those it does not know: no argument is silently ignored.
+Rules identify layers by the names of their classes and by their attributes.
 """
 
 import math

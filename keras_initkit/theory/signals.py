@@ -1,10 +1,10 @@
 """What theory knows of a tensor: its moments, and what it is a function of.
 
-A tensor's entries count as draws of one distribution. What a layer of random weights
-puts out is a *source*: Gaussian entries, independent of those of all other sources.
-Anything computed from sources entry by entry (sums, products, activations, constants)
-depends on them in a known way, so that repeated operands and operands with a common
-history are as correlated as they really are.
+A tensor's entries count as draws from one distribution. The output of a layer with
+random weights is a *source*: Gaussian entries, independent of those of all other
+sources. Anything computed from sources entry by entry (sums, products, activations,
+constants) depends on them in a known way, so repeated operands and operands with a
+common history get their true correlation.
 """
 
 import dataclasses
