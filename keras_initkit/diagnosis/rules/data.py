@@ -201,7 +201,7 @@ def batch_of_one(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fau
         measured=1,
         threshold=2,
         message=f"the batches hold one example each, and {silent[0]!r}{others} "
-        "normalizes over the batch: each value is its own mean, so 0 is left of it.",
+        "normalizes over the batch: each value is its own mean, so only 0 remains.",
         remedy="Train on larger batches, `model.fit(x, y, batch_size=32)`, or use a "
         "normalization that treats each example separately, "
         "`keras.layers.LayerNormalization()`.",

@@ -23,7 +23,7 @@ from keras_initkit.report.numbers import short
 _CHANGE = Threshold(
     2.0,
     "decades",
-    "fitted change of the kernels' gradient rms over the whole depth, such as a "
+    "fitted change of the kernels' gradient rms over the whole depth; 2 decades are a "
     "factor of 100",
 )
 

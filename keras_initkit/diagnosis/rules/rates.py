@@ -139,7 +139,7 @@ def learning_rate_too_high(
     better = None if rate is None else rate * 10 * _HEALTHY / ratios[row]
     how = "rises" if rose else "does not fall"
     if died:
-        how = "stops falling, as all outputs of a layer have been 0 since"
+        how = "stalls, as all outputs of a layer have been 0 since"
     now = f"NaN or Inf from step {curve.diverged} on"
     yield Fault(
         layer=None,
