@@ -71,5 +71,5 @@ def test_what_lies_behind_a_layer_without_a_rule_is_named():
     assert {(skip.layer, skip.reason) for skip in report.skipped} == {
         ("table", "is a table, so it has no preactivation to scale"),
         ("lstm", "LSTM has no propagation rule"),
-        ("out", "lies behind lstm, which has no rule"),
+        ("out", "comes after lstm, which has no rule"),
     }
