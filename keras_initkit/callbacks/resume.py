@@ -274,8 +274,8 @@ def _put_back(path, variables, values):
         raise ValueError(
             f"`path` must hold the state of a training of this model: {len(expected)} "
             f"variables, {_shapes_of(expected)}. Received: path={str(path)!r}, with "
-            f"{len(received)} variables, {_shapes_of(received)}. Call `clear()` to start "
-            "over."
+            f"{len(received)} variables, {_shapes_of(received)}. Call `clear()` to "
+            "start over."
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
