@@ -367,9 +367,7 @@ def test_a_function_of_findings_that_raises_costs_one_warning(recwarn):
     bare, watched, monitor = twice(mlp, train, rules="default", on_finding=raises)
     assert bits(bare) == bits(watched)
     assert monitor.guard.failed
-    told = [
-        str(one.message) for one in recwarn if "watches no more" in str(one.message)
-    ]
+    told = [str(one.message) for one in recwarn if "stops watching" in str(one.message)]
     assert len(told) == 1
 
 
@@ -417,7 +415,7 @@ def outputs_of_another_structure():
     return model
 
 
-@pytest.mark.filterwarnings("ignore:SignalMonitor watches no more")
+@pytest.mark.filterwarnings("ignore:SignalMonitor stops watching")
 @pytest.mark.parametrize(
     "build", [outputs_without_their_metric, outputs_of_another_structure]
 )

@@ -108,7 +108,7 @@ def test_log_dir_that_cannot_be_is_misuse(invoke, tmp_path, command):
     file.write_text("mine")
     result = invoke(command, "xor", "--epochs", "1", "--log-dir", str(file))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "Error: `log_dir` must be a directory that can be made" in result.stderr
+    assert "Error: `log_dir` must be a directory that can be created" in result.stderr
 
 
 def test_interrupted_picture_leaves_the_table(invoke, monkeypatch):

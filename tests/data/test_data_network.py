@@ -116,7 +116,7 @@ def test_missing_word_list_is_named(probe):
         f"The word list 'imdb_word_index.json' is neither in '{folder}' nor could it "
         "be downloaded ("
     )
-    assert "The reviews are loaded, only their words are missing" in probe["words"]
+    assert "The reviews are loaded; only their words are missing" in probe["words"]
 
 
 def test_progress_of_downloads_goes_to_standard_error(probe):

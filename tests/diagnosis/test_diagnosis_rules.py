@@ -129,7 +129,7 @@ def test_nan_that_comes_into_the_first_layer_is_looked_for_in_the_data():
     # Weights that are about to overflow bring it about themselves.
     edit("weight", "rms", 3, ALL, 1e38)(draft)
     (finding,) = diagnosis.judge(draft.record(), ["NonFinite"])
-    assert "what comes in" not in finding.message
+    assert "its input is not" not in finding.message
     assert "learning rate" in finding.remedy
 
 

@@ -238,7 +238,7 @@ def test_numbered_names_are_matched_by_place():
     assert not found.only_self
     assert not found.only_other
     assert "activation" in found.by_place
-    assert "matched by place" in str(found)
+    assert "matched by position" in str(found)
     # The same names in another order are matched by name.
     swapped = a_record(layers=("dense_1", "dense", "out"), signals=("update",))
     first = a_record(layers=("dense", "dense_1", "out"), signals=("update",))

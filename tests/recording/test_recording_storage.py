@@ -137,7 +137,11 @@ def test_what_fails_there_is_told(remote, slow):
 
 
 @pytest.mark.parametrize(
-    ("limit", "told"), [("MOST_BYTES", "wait for it"), ("CLOSE_SECONDS", "did not end")]
+    ("limit", "told"),
+    [
+        ("MOST_BYTES", "waiting to be written"),
+        ("CLOSE_SECONDS", "could not be completed"),
+    ],
 )
 def test_a_storage_that_is_too_slow_is_given_up(remote, slow, monkeypatch, limit, told):
     monkeypatch.setattr(background, limit, 0)
@@ -162,9 +166,11 @@ def test_what_was_given_up_is_written_no_further(remote, slow, monkeypatch):
     writer.write(b"first")
     assert slow.entered.wait(60)
     writer.write(b"next")
-    with pytest.raises(OSError, match="wait for it"):
+    with pytest.raises(OSError, match="waiting to be written"):
         writer.write(b"last")
-    with pytest.raises(OSError, match="wait for it"):  # without waiting for more
+    with pytest.raises(
+        OSError, match="waiting to be written"
+    ):  # without waiting for more
         writer.close()
     slow.gate.set()
     writer._thread.join()

@@ -77,7 +77,7 @@ def test_activation_decides_the_gain(activation, expected, gain):
     assert label(choice.initializer) == expected
     assert choice.gain == pytest.approx(gain, rel=1e-5)
     assert choice.reason.startswith(activation or "no activation")
-    assert ("not stable" in choice.reason) == (activation == "softplus")
+    assert ("unstable" in choice.reason) == (activation == "softplus")
     assert label(choice.bias) == "Zeros"
 
 
@@ -327,7 +327,7 @@ def test_weights_of_each_unit_sum_to_zero_ahead_of_a_sigmoid(layer, kind):
     plan = kik.recommend(model)
     choice = plan[layer.path]
     assert type(choice.initializer).__name__ == kind
-    assert ("cannot have such" in choice.reason) is (kind == "FanCorrected")
+    assert ("impossible for taps" in choice.reason) is (kind == "FanCorrected")
     kik.reinitialize(model, plan, seed=0)
     if kind != "FanCorrected":
         inside = layer(np.ones((1, 9, 9, 4), "float32") * 7)[0, 4, 4]

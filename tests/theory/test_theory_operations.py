@@ -378,7 +378,7 @@ UNREAD = {
     "turned round": (lambda x: x + x[:, ::-1], FLAT, "share a kernel, or a history"),
     "eighth power": (lambda x: (lambda y: y * y)(x * x) ** 2, FLAT, "vary too much"),
     "normalized by examples": (k.LayerNormalization(axis=1), TOKENS, "last axis"),
-    "channels first": (k.BatchNormalization(axis=1), TOKENS, "another axis"),
+    "channels first": (k.BatchNormalization(axis=1), TOKENS, "an axis other"),
     "few channels": (k.GroupNormalization(WIDTH), IMAGE, "few channels"),
     "slopes of units": (
         k.PReLU(keras.initializers.RandomUniform(0, 1)),
