@@ -58,7 +58,9 @@ class Rules:
             kind = "zero_sum_normal"
             if layout_of(owner.layer, owner.kernel).scatters:
                 kind = "variance"
-                reason += ", which are impossible for taps that alternate over a stride"
+                reason += (
+                    ", but these are impossible for taps that alternate over a stride"
+                )
         initializer = _made(owner, kind, gain, place.activation)
         if place.normalized:
             reason += "; normalized right after, so its scale hardly matters"

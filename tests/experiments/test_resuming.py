@@ -353,7 +353,7 @@ def test_what_has_changed_runs_again_and_is_told(tmp_path, changed, part):
     compare(tmp_path)
     again = compare(tmp_path, **changed)
     assert (again.kept, again.changed) == (0, {part: 4})
-    assert f"4 run again, because {key.PARTS[part]} changed" in str(again)
+    assert f"4 rerun, because {key.PARTS[part]} changed" in str(again)
 
 
 def test_weights_that_no_source_tells_are_seen(tmp_path):
