@@ -181,7 +181,7 @@ CASES = {
     ),
     "negative rates": (
         lambda: ends_in(k.Dense(1), loss="poisson"),
-        lambda: ends_in(k.Dense(1, "softplus"), loss="poisson"),
+        lambda: ends_in(k.Dense(1, "sigmoid"), loss="poisson"),
         (MISMATCH, "error", -1),
     ),
     "linear layers": (

@@ -15,6 +15,7 @@ _NEURALINT = "Nikanjam et al., 2021, NeuraLint, https://arxiv.org/abs/2105.08095
 _CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 _BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 _PROBABILITIES = ("sigmoid", "softmax", "hard_sigmoid")
+_POSITIVE = ("exponential", "softplus", "relu")
 _BOUNDED = ("relu", "relu6", "softplus", "tanh", "elu", "exponential", "softsign")
 _REGRESSION = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
 _LOGITS = {
@@ -127,7 +128,7 @@ def _mismatch(
             f"{name} expects scores of either sign; {activation} outputs none below 0",
             "Use a linear last layer, `Dense(units)`, or a tanh",
         )
-    if name == "poisson" and activation not in ("exponential", "softplus", "relu"):
+    if name == "poisson" and activation not in (*_POSITIVE, *_PROBABILITIES):
         return (
             f"poisson expects positive rates; {activation or 'a linear layer'} also "
             "outputs others, whose logarithm is NaN",
