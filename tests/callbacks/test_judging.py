@@ -88,7 +88,7 @@ def test_fault_is_told_once_with_its_remedy_and_summed_up(caplog, tmp_path):
     first, summary = told(caplog)
     assert first.startswith("error SymmetricUnits in 'sequential")
     assert "he_normal" in first
-    assert re.search(r"The same in 'sequential\w*/two'\.$", first)
+    assert re.search(r"The same applies to 'sequential\w*/two'\.$", first)
     assert summary == "findings: 2 open, 0 cleared (error SymmetricUnits)"
     written = written_findings(tmp_path)[-1]
     assert [one["layer"] for one in written] == [f.layer for f in monitor.findings]

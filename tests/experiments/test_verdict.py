@@ -134,7 +134,7 @@ def test_a_tie_says_how_many_seeds_would_tell_it():
     assert text.startswith(
         "a and b are not distinguishable with 3 seeds (0.5 points apart"
     )
-    assert text.endswith(f"; about {one.needed} would tell 0.5 points)")
+    assert text.endswith(f"; about {one.needed} would resolve 0.5 points)")
 
 
 @pytest.mark.parametrize(("std", "tests"), [(0.5, 1), (1.0, 1), (2.0, 28)])

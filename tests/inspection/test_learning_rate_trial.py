@@ -389,7 +389,7 @@ def test_several_optimizers_are_refused_by_name():
     several = keras.optimizers.MultiOptimizer(
         keras.optimizers.OptimizerMap(keras.optimizers.Adam())
     )
-    with pytest.raises(ValueError, match=r"one learning rate.*MultiOptimizer"):
+    with pytest.raises(ValueError, match=r"a single learning rate.*MultiOptimizer"):
         kik.learning_rate_trial(mlp(several), X, Y)
 
 
@@ -399,7 +399,7 @@ def test_an_optimizer_that_cannot_be_copied_is_refused_by_name():
             super().__init__()
 
     with pytest.raises(
-        ValueError, match=r"copy. Received: Own, which raised TypeError"
+        ValueError, match=r"from_config`. Received: Own, which raised TypeError"
     ):
         kik.learning_rate_trial(mlp(Own(1)), X, Y)
 

@@ -316,5 +316,5 @@ def test_arrays_without_a_value_are_not_drawn():
 def test_values_print_as_a_table():
     found = kik.activations(seeded(convolutional, IMAGES), IMAGES)
     assert "3 × 6 × 6 × 3" in str(found)
-    assert "not seen: net/flat, only rearranges its input" in str(found)
+    assert "missing: net/flat, only rearranges its input" in str(found)
     assert "<pre" in found._repr_html_()

@@ -316,7 +316,7 @@ def test_advice_names_a_fault_once_with_what_follows_from_it():
     ]
     text = stock.findings_text(found)
     assert text.count("###") == 2
-    assert "The same in two." in text
+    assert "The same applies to two." in text
     assert "From it follow: NoProgress." in text
     assert "It follows from DeadRelu." in text  # which has ceased
     assert text.count("What to do") == 1

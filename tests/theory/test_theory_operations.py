@@ -387,7 +387,7 @@ UNREAD = {
     ),
     "bilinear": (k.UpSampling2D(interpolation="bilinear"), IMAGE, "interpolation"),
     "division by data": (lambda x: 1 / x, FLAT, "may be 0"),
-    "whole numbers": (lambda x: ops.cast(x, "int32"), FLAT, "whole numbers"),
+    "whole numbers": (lambda x: ops.cast(x, "int32"), FLAT, "integers"),
     "dilated transposed": (
         k.Conv2DTranspose(8, 3, dilation_rate=2),
         IMAGE,

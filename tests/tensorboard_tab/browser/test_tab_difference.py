@@ -53,7 +53,7 @@ def test_two_runs_layer_by_layer_and_where_they_part(pair, page):
     text = frame.locator(".parting").inner_text()
     key = schema.TensorKey(first.layer, first.tensor, first.call)
     assert (first.step, first.signal) == (0, "update")
-    assert f"part first at step {first.step}, {first.signal} {key.label}: rms" in text
+    assert f"first differ at step {first.step}, {first.signal} {key.label}: rms" in text
     assert "matched by position" in text
 
     page.key("figure canvas >> nth=0", "Home")
