@@ -6,6 +6,9 @@ import sys
 import distribution_cases as cases
 import pytest
 
+# One worker for all tests: the process is run once.
+pytestmark = pytest.mark.xdist_group("replicas")
+
 
 @pytest.fixture(scope="module")
 def mirrored(tmp_path_factory):

@@ -6,6 +6,9 @@ import socket
 import distribution_cases as cases
 import pytest
 
+# One worker for all tests: the processes are run once.
+pytestmark = pytest.mark.xdist_group("two_workers")
+
 
 def free_ports(count):
     sockets = [socket.socket() for _ in range(count)]
