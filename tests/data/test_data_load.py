@@ -241,7 +241,8 @@ def test_decode_with_a_damaged_word_list_says_so(tmp_path):
 
 
 def test_decode_refuses_images_and_batches(standins):
-    with pytest.raises(TypeError, match=r"^`decode` is for texts, and 'mnist' holds none"):
+    text = r"^`decode` is for texts, and 'mnist' holds none"
+    with pytest.raises(TypeError, match=text):
         standins["mnist"].decode([1, 2])
     text = "`ids` must be one row of integers. Received: shape=(2000, 200), dtype=int32"
     with pytest.raises(ValueError, match=re.escape(text)):

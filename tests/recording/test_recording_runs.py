@@ -76,7 +76,8 @@ def test_where_a_new_run_goes_is_logged(tmp_path, caplog):
 def test_a_second_writer_takes_a_directory_of_its_own_with_a_warning(tmp_path):
     first, record = RunWriter(tmp_path), RunRecord()
     written.add_step(first, record, 0)
-    with pytest.warns(UserWarning, match=rf"process {os.getpid()} on .* is also writing to"):
+    told = rf"process {os.getpid()} on .* is also writing to"
+    with pytest.warns(UserWarning, match=told):
         written.write(tmp_path, range(3))
     written.add_step(first, record, 1)
     first.close()

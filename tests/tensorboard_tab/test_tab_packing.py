@@ -144,7 +144,10 @@ def test_a_chunk_of_another_tag_is_refused():
     [
         (b"no zlib", "incorrect header check"),
         (zlib.compress(bytes(144))[:-3], "Received: 144 bytes, whole=False"),
-        (zlib.compress(bytes(140)), "complete streams of 144 bytes. Received: 140 bytes"),
+        (
+            zlib.compress(bytes(140)),
+            "complete streams of 144 bytes. Received: 140 bytes",
+        ),
         (unpack(NARROWER, 4, 2).streams[0], "Received: 96 bytes, whole=True"),
         (zlib.compress(bytes(10**6)), "Received: 145 bytes, whole=False"),
     ],
