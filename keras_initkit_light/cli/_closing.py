@@ -1,6 +1,8 @@
 """The last lines of a command: where the data come from, and what to type next."""
 
 import pathlib
+import shutil
+import sys
 
 import rich.markup
 
@@ -25,6 +27,15 @@ def closing_lines(
 def next_step(directory: pathlib.Path) -> None:
     """Says how to look at what was logged, on standard error."""
     path = rich.markup.escape(_names.shell_word(directory))
-    _console.stderr().print(
-        f"[bold]Next:[/] tensorboard --logdir {path}", soft_wrap=True
-    )
+    program = rich.markup.escape(tensorboard())
+    _console.stderr().print(f"[bold]Next:[/] {program} --logdir {path}", soft_wrap=True)
+
+
+def tensorboard() -> str:
+    """Returns how TensorBoard is started here: by name, else from beside Python."""
+    beside = pathlib.Path(sys.executable).with_name("tensorboard")
+    if shutil.which("tensorboard") or not beside.exists():
+        return "tensorboard"
+    here = pathlib.Path.cwd()
+    is_below = beside.parent != here and beside.is_relative_to(here)
+    return _names.shell_word(beside.relative_to(here) if is_below else beside)

@@ -13,6 +13,7 @@ import pytest
 
 from keras_initkit import __version__
 from keras_initkit_light.cli import _console, _names
+from keras_initkit_light.cli._closing import tensorboard
 
 ARGUMENTS = ["--source", "standin", "--limit", "200", "--epochs", "2"]
 
@@ -60,6 +61,24 @@ def test_version(tmp_path):
     assert process.returncode == 0
 
 
+def test_tensorboard_is_named_as_it_can_be_typed(monkeypatch, tmp_path):
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.with_name("tensorboard").touch()
+    monkeypatch.setattr(sys, "executable", str(python))
+    for found, here, expected in (
+        ("/usr/bin/tensorboard", tmp_path, "tensorboard"),
+        (None, tmp_path, ".venv/bin/tensorboard"),
+        (None, python.parent, str(python.with_name("tensorboard"))),
+        (None, pathlib.Path("/usr"), str(python.with_name("tensorboard"))),
+    ):
+        monkeypatch.setattr("shutil.which", lambda name, found=found: found)
+        monkeypatch.chdir(here)
+        assert tensorboard() == expected
+    python.with_name("tensorboard").unlink()
+    assert tensorboard() == "tensorboard"
+
+
 def test_train_reports_and_says_what_to_type_next(invoke):
     result = invoke("train", "mnist", *ARGUMENTS, "--initializer", "he_normal")
     assert result.exit_code == 0
@@ -67,7 +86,7 @@ def test_train_reports_and_says_what_to_type_next(invoke):
         assert word in result.stdout
     lines = result.stderr.splitlines()
     path = "logdir/mnist/mnist_mlp/he_normal-seed0"
-    assert lines[-1] == f"Next: tensorboard --logdir {path}"
+    assert lines[-1] == f"Next: {tensorboard()} --logdir {path}"
     assert lines[-2].startswith("NOT THE REAL DATA: stand-in for mnist:")
     assert list(pathlib.Path(path).glob("events.out.tfevents.*"))
     assert "\x1b" not in result.stdout + result.stderr
@@ -90,7 +109,7 @@ def test_train_takes_a_model_and_a_log_dir(invoke, tmp_path):
     assert result.exit_code == 0
     assert "xor_mlp on xor" in result.stdout
     last = result.stderr.splitlines()[-1]
-    assert last == f"Next: tensorboard --logdir '{log_dir}'"
+    assert last == f"Next: {tensorboard()} --logdir '{log_dir}'"
     assert list(log_dir.glob("events.out.tfevents.*"))
 
 
@@ -137,7 +156,7 @@ def test_compare_prints_table_and_reasons(invoke):
     assert best.split(maxsplit=1)[0] == "he_normal"
     assert re.match(r" +zero  identical units: ", worst)
     lines = result.stderr.splitlines()
-    assert lines[-1] == "Next: tensorboard --logdir logdir/mnist/mnist_mlp"
+    assert lines[-1] == f"Next: {tensorboard()} --logdir logdir/mnist/mnist_mlp"
     assert lines[-2] == "Picture: logdir/mnist/mnist_mlp/compare.png"
     assert sum("accuracy" in line for line in lines) == 4
     folder = pathlib.Path("logdir/mnist/mnist_mlp")

@@ -104,7 +104,8 @@ def non_finite(record: RunRecord, limits: Mapping[str, float]) -> Iterator[Fault
         message += ", though its weights are finite: its input is not"
         remedy = (
             "Look for NaN, Inf and huge numbers in all the data, "
-            "`np.isfinite(x).all()`, and drop or replace them: `x = np.nan_to_num(x)`."
+            "`np.isfinite(x).all()`, and drop or replace them: "
+            "`x = np.nan_to_num(x, posinf=0.0, neginf=0.0)`."
         )
     yield Fault(
         layer=key.layer,
@@ -230,7 +231,8 @@ def _bad_data(record: RunRecord) -> Iterator[Fault]:
                 message=f"the {name} of {_common.looked_at(record)} hold "
                 f"{moments['nonfinite']} NaN or Inf, "
                 f"{moments['nonfinite'] / math.prod(moments['shape'] or (1,)):.1%}.",
-                remedy="Drop or replace them before training: `x = np.nan_to_num(x)`, "
+                remedy="Drop or replace them before training: "
+                "`x = np.nan_to_num(x, posinf=0.0, neginf=0.0)`, "
                 "or `keep = np.isfinite(x).all(axis=1)`.",
             )
 
