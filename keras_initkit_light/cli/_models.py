@@ -3,6 +3,7 @@
 import math
 import pathlib
 import warnings
+import zipfile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,10 +27,9 @@ def load_model(path: pathlib.Path) -> Any:
     Raises:
         ValueError: If there is no model to be loaded at `path`.
     """
+    check_file(path)
     import keras
 
-    if not path.is_file():
-        raise ValueError(f"MODEL must be a file. Received: {str(path)!r}.")
     try:
         with warnings.catch_warnings():
             # Of a model that was compiled and never trained.
@@ -41,6 +41,17 @@ def load_model(path: pathlib.Path) -> Any:
             "MODEL must be a .keras file that loads safely: custom classes must be "
             f"registered, and lambdas are not run. Received: {str(path)!r} ({reason})"
         ) from error
+
+
+def check_file(path: pathlib.Path) -> None:
+    """Raises ValueError unless a path leads to what may be a saved model."""
+    if not path.is_file():
+        raise ValueError(f"MODEL must be a file. Received: {str(path)!r}.")
+    if path.suffix not in (".h5", ".hdf5") and not zipfile.is_zipfile(path):
+        raise ValueError(
+            "MODEL must be a .keras file, as `model.save` writes it. Received: "
+            f"{str(path)!r}, which is something else."
+        )
 
 
 def load_batch(
@@ -73,6 +84,11 @@ def load_batch(
             raise ValueError(
                 f"--data must be one of {datasets.NAMES} or a .npz file. Received: "
                 f"{data!r}." + did_you_mean(data, datasets.NAMES)
+            )
+        if not zipfile.is_zipfile(path):
+            raise ValueError(
+                f"--data must be one of {datasets.NAMES} or a .npz file, as `np.savez` "
+                f"writes it. Received: {data!r}, which is something else."
             )
         with np.load(path, allow_pickle=False) as arrays:
             x, y = _first(arrays, "x", "x_train"), _first(arrays, "y", "y_train")

@@ -3,6 +3,7 @@
 import pathlib
 from typing import TYPE_CHECKING, Annotated
 
+import rich.markup
 import typer
 
 from keras_initkit_light.cli import _console, _models
@@ -56,14 +57,18 @@ def diagnose(
     Exit codes: 0 nothing found, 1 findings at or above --fail-on, 2 misuse.
     """
     with _console.command():
-        _console.import_keras()
-        from keras_initkit.inspection import diagnose as run
         from keras_initkit_light.format.schema import SEVERITIES
 
+        # What a look can tell, before Keras is loaded.
         if fail_on not in SEVERITIES:
             _console.fail(
                 f"--fail-on must be one of {SEVERITIES}. Received: {fail_on!r}."
             )
+        with _console.misuse():
+            _models.check_file(model)
+        _console.import_keras()
+        from keras_initkit.inspection import diagnose as run
+
         with _console.misuse():
             loaded = _models.load_model(model)
             x, y, origin = _models.load_batch(data, loaded, source, batch_size)
@@ -71,6 +76,10 @@ def diagnose(
             if plot is not None:
                 result.plot(plot)
     _report(result, model, origin, as_json=json)
+    if plot is not None:
+        _console.stderr().print(
+            f"Picture: {rich.markup.escape(str(plot))}", soft_wrap=True
+        )
     causes = [finding for finding in result.findings if finding.because_of is None]
     worst = [SEVERITIES.index(finding.severity) for finding in causes]
     if max(worst, default=-1) >= SEVERITIES.index(fail_on):

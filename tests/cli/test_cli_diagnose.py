@@ -58,6 +58,7 @@ def test_findings_exit_with_1_from_the_severity_on(invoke, files, tmp_path):
     assert "SymmetricUnits in h0" in result.stdout
     assert "What to do:" in result.stdout
     assert picture.exists()
+    assert result.stderr == f"Picture: {picture}\n"
     result = invoke("diagnose", path, *data(files), "--fail-on", "error", "--json")
     assert result.exit_code == 1
     content = json.loads(result.stdout)
@@ -93,6 +94,8 @@ def test_data_set_by_name_and_jacobian(invoke, files, tmp_path):
     [
         (["none.keras", "--data", "xor"], "MODEL must be a file."),
         (["{files}/data.npz", "--data", "xor"], "MODEL must be a .keras file"),
+        ([__file__, "--data", "xor"], "which is something else"),
+        (["{files}/zero.keras", "--data", __file__], "or a .npz file, as `np.savez`"),
         (["{files}/zero.keras", "--data", "mnits"], "--data must be one of"),
         (["{files}/zero.keras", "--data", "{files}/other.npz"], "must hold an array"),
         (["{files}/zero.keras", "--data", "{files}/wide.npz"], "must fit the model's"),
