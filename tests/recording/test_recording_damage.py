@@ -141,7 +141,11 @@ def test_content_that_is_damaged_under_a_valid_checksum_is_told(whole, damaged):
         assert is_as_written(loaded, complete) or loaded.missing
 
 
-@pytest.mark.parametrize("data", [b"no events", bytes(100), os.urandom(5000)])
+@pytest.mark.parametrize(
+    "data",
+    [b"no events", bytes(100), np.random.default_rng(0).bytes(5000)],
+    ids=["text", "zeros", "noise"],
+)
 def test_a_file_of_which_nothing_can_be_read_is_named(damaged, data):
     with pytest.raises(RunDamagedError, match="cannot be read at byte 0") as raised:
         damaged(data)
