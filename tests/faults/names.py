@@ -1,5 +1,6 @@
 """Names of runs, layers and findings that mean harm, in a real browser."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -123,6 +124,13 @@ def shown_wrongly(page, address, run, names):
     short=1,
 )
 def harmful_names(directory, count, rng):
+    # In a thread of its own: one thread drives one browser, and a test may have one.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        found = thread.submit(lambda: [*_harmful_names(directory, count, rng)])
+        yield from found.result()
+
+
+def _harmful_names(directory, count, rng):
     cases = {}
     for number in range(count):
         run = f"{number}{draw(rng)}".replace(os.sep, "")[:200]
