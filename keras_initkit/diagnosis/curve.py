@@ -89,7 +89,8 @@ class LossCurve:
         """Standard error of `end`, the median of the newest quarter."""
         return 1.25 * self.scatter / np.sqrt(max(1, len(self.losses) // 4))
 
-    def fall_by_epochs(self) -> float:
+    @property
+    def fall_of_epochs(self) -> float:
         """Share of the first epoch's mean loss by which the last one's is below it."""
         return 1 - float(self.epochs[-1] / self.epochs[0]) if len(self.epochs) else 0.0
 

@@ -33,6 +33,12 @@ def mlp(name, outputs, inputs=6, **options):
     )
 
 
+def classifying(model, optimizer, **options):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, **options)
+    return model
+
+
 def applied(optimizer, tape, loss, weights):
     optimizer.apply(tape.gradient(loss, weights), weights)
 
@@ -207,10 +213,7 @@ class TwoEncoders(keras.Model):
 
 
 def clip():
-    model = TwoEncoders()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adamw", loss)
-    return model
+    return classifying(TwoEncoders(), "adamw")
 
 
 class MomentumContrast(keras.Model):
@@ -248,10 +251,7 @@ class MomentumContrast(keras.Model):
 
 
 def moco():
-    model = MomentumContrast()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
-    return model
+    return classifying(MomentumContrast(), keras.optimizers.SGD(0.1, momentum=0.9))
 
 
 class Distilled(keras.Model):
@@ -272,10 +272,7 @@ class Distilled(keras.Model):
 
 
 def distilled():
-    model = Distilled()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, metrics=["accuracy"])
-    return model
+    return classifying(Distilled(), "adam", metrics=["accuracy"])
 
 
 class GraphAttention(keras.layers.Layer):
@@ -321,10 +318,7 @@ class OfAGraph(keras.Model):
 
 
 def graph_attention():
-    model = OfAGraph()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
-    return model
+    return classifying(OfAGraph(), keras.optimizers.SGD(0.1, momentum=0.9))
 
 
 def siamese():
@@ -347,9 +341,7 @@ def seq2seq():
         embed(target), initial_state=state
     )
     model = keras.Model([source, target], k.Dense(20, name="out")(decoded))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss)
-    return model
+    return classifying(model, "adam")
 
 
 class Patches(keras.layers.Layer):
@@ -370,16 +362,11 @@ def vision_transformer():
     )
     x = k.Dropout(0.2, seed=2, name="drop")(k.Flatten(name="flat")(x))
     model = keras.Model(inputs, k.Dense(3, name="out")(x))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adamw", loss)
-    return model
+    return classifying(model, "adamw")
 
 
 def classifier():
-    model = mlp("classifier", 3)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss)
-    return model
+    return classifying(mlp("classifier", 3), "adam")
 
 
 @pytest.fixture(scope="module")

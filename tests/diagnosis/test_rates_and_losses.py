@@ -222,4 +222,4 @@ def test_first_loss_is_one_of_a_single_batch(start, epochs, expected):
     curve = LossCurve(steps, losses, epochs=np.array(epochs))
     assert curve.starts_by_chance() is expected
     if expected:
-        assert curve.fall < 0 < 0.05 < curve.fall_by_epochs()
+        assert curve.fall < 0 < 0.05 < curve.fall_of_epochs

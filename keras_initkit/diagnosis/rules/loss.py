@@ -128,7 +128,7 @@ def loss_not_decreasing(
         raise NotJudged("starts with a model that has already learned")
     if curve.fall >= limits["fall"] or curve.is_falling():
         return
-    if curve.fall_by_epochs() >= limits["fall"] and curve.starts_by_chance():
+    if curve.fall_of_epochs >= limits["fall"] and curve.starts_by_chance():
         return
     yield Fault(
         layer=None,
